@@ -1,0 +1,6 @@
+//! What FHIR means and what may be done: pure decisions.
+//!
+//! Nothing here opens a socket or a file, reads a clock or draws a random number. The time, the stores'
+//! answers and random numbers are arguments, so that every decision can be tested without a network.
+
+pub mod requester;

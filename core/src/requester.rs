@@ -1,0 +1,57 @@
+//! Who asks: what the sidecar has established about a caller before any decision is made.
+//!
+//! Every field comes from a verified source (token, client certificate); nothing the caller merely claims
+//! in a header stands here.
+
+/// A code in a system: R4 `Coding` without display.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Code {
+    /// The code system's URI; empty where none was given.
+    pub system: String,
+    /// The code.
+    pub code: String,
+}
+
+impl Code {
+    /// A code in a system.
+    pub fn new(system: impl Into<String>, code: impl Into<String>) -> Code {
+        Code { system: system.into(), code: code.into() }
+    }
+}
+
+/// A business identifier: R4 `Identifier.system` and `.value`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BusinessIdentifier {
+    /// The namespace's URI; empty where none was given.
+    pub system: String,
+    /// The value, as it is written in that namespace.
+    pub value: String,
+}
+
+impl BusinessIdentifier {
+    /// An identifier in a namespace.
+    pub fn new(system: impl Into<String>, value: impl Into<String>) -> BusinessIdentifier {
+        BusinessIdentifier { system: system.into(), value: value.into() }
+    }
+}
+
+/// The caller of one request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Requester {
+    /// The OAuth client or certificate subject: the application that calls.
+    pub client_id: String,
+    /// The person or system behind the call, where the token names one (IHE IUA `subject_id`, JWT `sub`).
+    pub subject: Option<BusinessIdentifier>,
+    /// The name of the person, for the audit record alone.
+    pub subject_name: Option<String>,
+    /// The functional roles of the person (IHE IUA `subject_role`).
+    pub roles: Vec<Code>,
+    /// The organisation on whose behalf the call is made (IHE IUA `subject_organization_id`).
+    pub organizations: Vec<BusinessIdentifier>,
+    /// The purposes of use (IHE IUA `purpose_of_use`; v3-PurposeOfUse).
+    pub purposes: Vec<Code>,
+    /// SMART scopes, one each.
+    pub scopes: Vec<String>,
+    /// SHA-256 of the client certificate, in lower-case hexadecimal, where the connection has one.
+    pub certificate: Option<String>,
+}

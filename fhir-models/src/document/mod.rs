@@ -1,0 +1,25 @@
+//! The document: a flat tape of nodes over the source text.
+//!
+//! A parse never builds a tree and never copies the source. Each JSON value becomes one [`Node`] of 24
+//! bytes that says what it is, under which name it stands, where it stands in the text and where its next
+//! sibling is. Property order and the digits of decimals are therefore those of the source, and an edit
+//! ([`Edits`]) cuts and splices bytes: what is not changed is not reprinted.
+//!
+//! The parser is strict (RFC 8259 and FHIR R4 §2.6.2): duplicate property names, invalid UTF-8, bad
+//! escapes, malformed numbers and anything beyond the [`Limits`] are errors with line and column.
+
+mod edit;
+mod json;
+pub mod name;
+mod syntax;
+mod tape;
+mod text;
+mod value;
+mod write;
+
+pub use edit::Edits;
+pub use name::Name;
+pub use syntax::{Limits, Position, SyntaxError, SyntaxErrorKind};
+pub use tape::{Document, Kind, Node, NodeId, OwnedDocument, Tape};
+pub use value::{Children, Value};
+pub use write::JsonWriter;

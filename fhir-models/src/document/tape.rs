@@ -1,0 +1,202 @@
+//! Nodes, the tape that holds them, and documents.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::json::parse_into;
+use super::{Limits, Name, Position, SyntaxError, Value};
+
+/// What a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Boolean,
+    /// A number, kept as its text.
+    Number,
+    /// A string.
+    String,
+    /// An array.
+    Array,
+    /// An object.
+    Object,
+}
+
+/// One value of a document: 24 bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Node {
+    /// The value's text, quotes and brackets included.
+    pub(super) start: u32,
+    pub(super) end: u32,
+    /// First byte of the name's text, after its quote. Meaningless where `key_len` is `NO_KEY`-flagged.
+    pub(super) key_start: u32,
+    /// The node after this one and all below it.
+    pub(super) next: u32,
+    pub(super) name: Name,
+    pub(super) key_len: u16,
+    pub(super) kind: Kind,
+    pub(super) flags: u8,
+}
+
+const _: () = assert!(size_of::<Node>() <= 24);
+
+/// The value is a member of an object.
+pub(super) const HAS_KEY: u8 = 1;
+/// The key's text holds an escape.
+pub(super) const KEY_ESCAPED: u8 = 2;
+/// The string's text holds an escape.
+pub(super) const VALUE_ESCAPED: u8 = 4;
+/// The key is written with a leading underscore (FHIR R4 §2.6.2.3); `name` is the name without it.
+pub(super) const UNDERSCORE: u8 = 8;
+
+/// A node's number in its document: in source order, parents before children, the root is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub(super) u32);
+
+impl NodeId {
+    /// The document's outermost value.
+    pub const ROOT: NodeId = NodeId(0);
+
+    /// The number, for tables indexed by node.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A reusable store of nodes: parsing again reuses its memory.
+#[derive(Debug, Default)]
+pub struct Tape {
+    nodes: Vec<Node>,
+}
+
+impl Tape {
+    /// An empty tape.
+    pub fn new() -> Tape {
+        Tape::default()
+    }
+
+    /// Parses JSON. The document borrows the text and this tape.
+    pub fn parse_json<'a>(
+        &'a mut self,
+        text: &'a [u8],
+        limits: &Limits,
+    ) -> Result<Document<'a>, SyntaxError> {
+        let text = parse_into(text, limits, &mut self.nodes)?;
+        Ok(Document { text, nodes: &self.nodes })
+    }
+}
+
+/// A parsed document: source text and nodes. Cheap to copy.
+#[derive(Debug, Clone, Copy)]
+pub struct Document<'a> {
+    pub(super) text: &'a str,
+    pub(super) nodes: &'a [Node],
+}
+
+impl<'a> Document<'a> {
+    /// The source text.
+    pub fn text(self) -> &'a str {
+        self.text
+    }
+
+    /// How many nodes it has: at least one.
+    pub fn len(self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Never true: a document holds at least its root.
+    pub fn is_empty(self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The outermost value.
+    pub fn root(self) -> Value<'a> {
+        Value { document: self, id: NodeId::ROOT }
+    }
+
+    /// The value with this number, if the document has one.
+    pub fn value(self, id: NodeId) -> Option<Value<'a>> {
+        (id.index() < self.nodes.len()).then_some(Value { document: self, id })
+    }
+
+    /// Line and column of a byte offset.
+    pub fn position(self, offset: usize) -> Position {
+        Position::of(self.text.as_bytes(), offset)
+    }
+
+    /// The parent of every node, by node number; the root is its own. One pass over the tape.
+    pub fn parents(self) -> Vec<NodeId> {
+        let mut parents = vec![NodeId::ROOT; self.nodes.len()];
+        let mut open: Vec<u32> = Vec::new();
+        for (at, node) in self.nodes.iter().enumerate() {
+            let at = at as u32;
+            while open.last().is_some_and(|&parent| self.nodes[parent as usize].next <= at) {
+                open.pop();
+            }
+            if let Some(&parent) = open.last() {
+                parents[at as usize] = NodeId(parent);
+            }
+            if node.next > at + 1 {
+                open.push(at);
+            }
+        }
+        parents
+    }
+
+    pub(super) fn node(self, id: NodeId) -> &'a Node {
+        // A `NodeId` is only made for nodes of a document; one used with another document must still not panic.
+        self.nodes.get(id.index()).unwrap_or(&NOTHING)
+    }
+}
+
+static NOTHING: Node = Node {
+    start: 0,
+    end: 0,
+    key_start: 0,
+    next: 0,
+    name: Name::UNKNOWN,
+    key_len: 0,
+    kind: Kind::Null,
+    flags: 0,
+};
+
+impl Node {
+    pub(super) fn span(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// A document that owns its text and nodes. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct OwnedDocument {
+    inner: Arc<(Box<str>, Box<[Node]>)>,
+}
+
+impl OwnedDocument {
+    /// Parses JSON and keeps it.
+    pub fn parse_json(text: impl Into<Vec<u8>>, limits: &Limits) -> Result<OwnedDocument, SyntaxError> {
+        let bytes = text.into();
+        let mut nodes = Vec::new();
+        parse_into(&bytes, limits, &mut nodes)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| SyntaxError::at(super::SyntaxErrorKind::NotUtf8, error.as_bytes(), 0))?;
+        Ok(OwnedDocument { inner: Arc::new((text.into_boxed_str(), nodes.into_boxed_slice())) })
+    }
+
+    /// The document, to be read.
+    pub fn document(&self) -> Document<'_> {
+        Document { text: &self.inner.0, nodes: &self.inner.1 }
+    }
+
+    /// The outermost value.
+    pub fn root(&self) -> Value<'_> {
+        self.document().root()
+    }
+
+    /// The source text.
+    pub fn text(&self) -> &str {
+        &self.inner.0
+    }
+}

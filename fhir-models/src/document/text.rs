@@ -1,0 +1,169 @@
+//! The text of a JSON string: finding its end and undoing its escapes.
+
+use std::borrow::Cow;
+
+use super::SyntaxErrorKind;
+
+/// Where a string ends, and whether it holds an escape.
+pub(super) struct StringEnd {
+    /// Offset of the closing quote.
+    pub quote: usize,
+    pub escaped: bool,
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Marks (with its high bit) each byte of `word` that a string scan must stop at: `"`, `\` and controls.
+/// Bytes above a marked one may be marked in error, so only the lowest mark counts.
+fn stops(word: u64) -> u64 {
+    let quote = word ^ (ONES * 0x22);
+    let slash = word ^ (ONES * 0x5C);
+    let is_quote = quote.wrapping_sub(ONES) & !quote;
+    let is_slash = slash.wrapping_sub(ONES) & !slash;
+    let is_control = word.wrapping_sub(ONES * 0x20) & !word;
+    (is_quote | is_slash | is_control) & HIGHS
+}
+
+/// The offset of the next quote, backslash or control character from `at` on, or the text's end.
+fn next_stop(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let marks = stops(u64::from_le_bytes(*chunk));
+        if marks != 0 {
+            return at + (marks.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while let Some(&byte) = bytes.get(at) {
+        if byte == b'"' || byte == b'\\' || byte < 0x20 {
+            return at;
+        }
+        at += 1;
+    }
+    at
+}
+
+/// Checks a string from the byte after its opening quote. Errors carry the offset of the fault.
+pub(super) fn scan_string(bytes: &[u8], start: usize) -> Result<StringEnd, (SyntaxErrorKind, usize)> {
+    let mut at = start;
+    let mut escaped = false;
+    loop {
+        at = next_stop(bytes, at);
+        match bytes.get(at) {
+            Some(b'"') => return Ok(StringEnd { quote: at, escaped }),
+            Some(b'\\') => {
+                escaped = true;
+                at = check_escape(bytes, at)?;
+            }
+            Some(_) => return Err((SyntaxErrorKind::ControlCharacter, at)),
+            None => return Err((SyntaxErrorKind::UnexpectedEnd, at)),
+        }
+    }
+}
+
+/// Checks the escape whose backslash stands at `at`; gives the offset after it.
+fn check_escape(bytes: &[u8], at: usize) -> Result<usize, (SyntaxErrorKind, usize)> {
+    match bytes.get(at + 1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
+        Some(b'u') => {
+            let unit = hex4(bytes, at + 2).ok_or((SyntaxErrorKind::BadEscape, at))?;
+            match unit {
+                0xD800..=0xDBFF => {
+                    let low = (bytes.get(at + 6) == Some(&b'\\') && bytes.get(at + 7) == Some(&b'u'))
+                        .then(|| hex4(bytes, at + 8))
+                        .flatten();
+                    match low {
+                        Some(0xDC00..=0xDFFF) => Ok(at + 12),
+                        _ => Err((SyntaxErrorKind::LoneSurrogate, at)),
+                    }
+                }
+                0xDC00..=0xDFFF => Err((SyntaxErrorKind::LoneSurrogate, at)),
+                _ => Ok(at + 6),
+            }
+        }
+        Some(_) => Err((SyntaxErrorKind::BadEscape, at)),
+        None => Err((SyntaxErrorKind::UnexpectedEnd, at)),
+    }
+}
+
+fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
+    let digits = bytes.get(at..at.checked_add(4)?)?;
+    digits.iter().try_fold(0, |value, &digit| Some(value * 16 + char::from(digit).to_digit(16)?))
+}
+
+/// The text between the quotes with its escapes undone. The input has been checked by [`scan_string`].
+pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
+    if !raw.contains('\\') {
+        return Cow::Borrowed(raw);
+    }
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(slash) = rest.find('\\') {
+        out.push_str(&rest[..slash]);
+        let escape = &rest.as_bytes()[slash..];
+        let (decoded, used) = match escape.get(1) {
+            Some(b'b') => ('\u{8}', 2),
+            Some(b'f') => ('\u{c}', 2),
+            Some(b'n') => ('\n', 2),
+            Some(b'r') => ('\r', 2),
+            Some(b't') => ('\t', 2),
+            Some(b'u') => unicode(escape),
+            Some(&other) => (char::from(other), 2),
+            None => break,
+        };
+        out.push(decoded);
+        rest = rest.get(slash + used..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+fn unicode(escape: &[u8]) -> (char, usize) {
+    let high = hex4(escape, 2).unwrap_or(0xFFFD);
+    if (0xD800..0xDC00).contains(&high) {
+        let low = hex4(escape, 8).unwrap_or(0xDC00);
+        let code = 0x10000 + ((high - 0xD800) << 10) + (low.wrapping_sub(0xDC00) & 0x3FF);
+        return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
+    }
+    (char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scanned(inner: &str) -> Result<bool, SyntaxErrorKind> {
+        let text = format!("{inner}\"");
+        match scan_string(text.as_bytes(), 0) {
+            Ok(end) => {
+                assert_eq!(end.quote, inner.len());
+                Ok(end.escaped)
+            }
+            Err((kind, _)) => Err(kind),
+        }
+    }
+
+    #[test]
+    fn plain_and_escaped_strings_end_at_their_quote() {
+        assert_eq!(scanned(""), Ok(false));
+        assert_eq!(scanned("Niccolò Dell'Acqua di Forlì"), Ok(false));
+        assert_eq!(scanned(r#"a \"quoted\" word and more text"#), Ok(true));
+        assert_eq!(scanned(r"\ud83d\ude00"), Ok(true));
+    }
+
+    #[test]
+    fn bad_strings_are_refused() {
+        assert_eq!(scanned("tab\there, after eight bytes"), Err(SyntaxErrorKind::ControlCharacter));
+        assert_eq!(scanned(r"\x41"), Err(SyntaxErrorKind::BadEscape));
+        assert_eq!(scanned(r"\u12g4"), Err(SyntaxErrorKind::BadEscape));
+        assert_eq!(scanned(r"\ud83d"), Err(SyntaxErrorKind::LoneSurrogate));
+        assert_eq!(scanned(r"\ude00"), Err(SyntaxErrorKind::LoneSurrogate));
+        assert_eq!(scan_string(b"never ends", 0).err(), Some((SyntaxErrorKind::UnexpectedEnd, 10)));
+    }
+
+    #[test]
+    fn escapes_are_undone() {
+        assert_eq!(unescape(r"a\u00e8\n\/\ud83d\ude00z"), "aè\n/😀z");
+        assert!(matches!(unescape("plain"), Cow::Borrowed("plain")));
+    }
+}

@@ -1,0 +1,149 @@
+//! Writing JSON: a push writer for resources that Varco makes itself.
+
+/// Writes one JSON value, commas and escapes included.
+///
+/// Brackets must be closed in order; the writer does not check that, its callers are few and tested.
+#[derive(Debug, Default)]
+pub struct JsonWriter {
+    out: Vec<u8>,
+    comma: bool,
+}
+
+impl JsonWriter {
+    /// An empty writer.
+    pub fn new() -> JsonWriter {
+        JsonWriter::default()
+    }
+
+    /// The bytes written.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// Begins an object, here an item or the value of the last key.
+    pub fn begin_object(&mut self) -> &mut Self {
+        self.begin(b'{')
+    }
+
+    /// Ends an object.
+    pub fn end_object(&mut self) -> &mut Self {
+        self.end(b'}')
+    }
+
+    /// Begins an array.
+    pub fn begin_array(&mut self) -> &mut Self {
+        self.begin(b'[')
+    }
+
+    /// Ends an array.
+    pub fn end_array(&mut self) -> &mut Self {
+        self.end(b']')
+    }
+
+    /// A property name.
+    pub fn key(&mut self, key: &str) -> &mut Self {
+        self.separate();
+        self.quote(key);
+        self.out.push(b':');
+        self.comma = false;
+        self
+    }
+
+    /// A string.
+    pub fn string(&mut self, text: &str) -> &mut Self {
+        self.separate();
+        self.quote(text);
+        self
+    }
+
+    /// A value that is JSON already: copied as it is.
+    pub fn raw(&mut self, json: &[u8]) -> &mut Self {
+        self.separate();
+        self.out.extend_from_slice(json);
+        self
+    }
+
+    /// A boolean.
+    pub fn boolean(&mut self, value: bool) -> &mut Self {
+        self.raw(if value { b"true" } else { b"false" })
+    }
+
+    /// A whole number.
+    pub fn integer(&mut self, value: i64) -> &mut Self {
+        self.raw(value.to_string().as_bytes())
+    }
+
+    /// A property with a string value.
+    pub fn member(&mut self, key: &str, text: &str) -> &mut Self {
+        self.key(key).string(text)
+    }
+
+    /// A property with a string value, or nothing.
+    pub fn optional(&mut self, key: &str, text: Option<&str>) -> &mut Self {
+        match text {
+            Some(text) => self.member(key, text),
+            None => self,
+        }
+    }
+
+    fn begin(&mut self, bracket: u8) -> &mut Self {
+        self.separate();
+        self.out.push(bracket);
+        self.comma = false;
+        self
+    }
+
+    fn end(&mut self, bracket: u8) -> &mut Self {
+        self.out.push(bracket);
+        self.comma = true;
+        self
+    }
+
+    fn separate(&mut self) {
+        if self.comma {
+            self.out.push(b',');
+        }
+        self.comma = true;
+    }
+
+    fn quote(&mut self, text: &str) {
+        self.out.push(b'"');
+        let mut copied = 0;
+        for (at, byte) in text.bytes().enumerate() {
+            let escape: &[u8] = match byte {
+                b'"' => b"\\\"",
+                b'\\' => b"\\\\",
+                b'\n' => b"\\n",
+                b'\r' => b"\\r",
+                b'\t' => b"\\t",
+                0..0x20 => {
+                    self.out.extend_from_slice(&text.as_bytes()[copied..at]);
+                    self.out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
+                    copied = at + 1;
+                    continue;
+                }
+                _ => continue,
+            };
+            self.out.extend_from_slice(&text.as_bytes()[copied..at]);
+            self.out.extend_from_slice(escape);
+            copied = at + 1;
+        }
+        self.out.extend_from_slice(&text.as_bytes()[copied..]);
+        self.out.push(b'"');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_and_escapes_come_out_right() {
+        let mut json = JsonWriter::new();
+        json.begin_object().member("a", "tab\t \"q\" \\ \u{1} è").key("list").begin_array();
+        json.integer(-3).boolean(true).begin_object().end_object().raw(b"1.50").end_array();
+        json.optional("none", None).optional("some", Some("x")).end_object();
+        let text = String::from_utf8(json.into_bytes()).unwrap_or_default();
+        assert_eq!(text, r#"{"a":"tab\t \"q\" \\ \u0001 è","list":[-3,true,{},1.50],"some":"x"}"#);
+    }
+}
