@@ -3,4 +3,8 @@
 //! Nothing here opens a socket or a file, reads a clock or draws a random number. The time, the stores'
 //! answers and random numbers are arguments, so that every decision can be tested without a network.
 
+pub mod access;
+pub mod interaction;
+pub mod outcome;
 pub mod requester;
+pub mod validation;

@@ -12,4 +12,6 @@
 //! # Ok::<(), fhir_models::document::SyntaxError>(())
 //! ```
 
+pub mod definition;
 pub mod document;
+pub mod primitive;

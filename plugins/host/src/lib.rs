@@ -1,1 +1,64 @@
-//! stub
+//! Runs plugins, which are WebAssembly components, inside bounds.
+//!
+//! A [`PluginSet`] holds the plugins of a route in order. It gives each a request's or a response's body and does what
+//! the [`Verdict`] says. The contract is the WIT package `varco:plugin@0.1.0` in `plugins/wit`; the [`Manifest`]
+//! (JSON, checked against [`MANIFEST_SCHEMA`]) says what a plugin may use and within which bounds it runs.
+//!
+//! Invariants:
+//!
+//! * Every call gets a fresh instance, a deadline armed for it alone, and limits on memory, stack, tables, input,
+//!   output and log lines. Nothing a plugin does can end or block the process.
+//! * A component imports nothing but what its manifest grants; there is no WASI.
+//! * A plugin that keeps failing is left alone for a time that doubles ([`Quarantine`]).
+//! * The crate reads no clock: callers pass `now`, a monotonic time since any fixed moment. Only
+//!   [`PluginEngine::start`] makes a thread, which ends with the engine.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::{borrow::Cow, time::Duration};
+//! use varco_plugin_host::{Context, Decision, EngineSettings, PluginEngine, PluginSet};
+//!
+//! let engine = PluginEngine::start(&EngineSettings::default())?;
+//! let plugins = PluginSet::load_files(&engine, ["plugins/narrative-stripper.plugin.json"])?;
+//! let context = Context {
+//!     interaction: "read",
+//!     resource_type: Some("Patient"),
+//!     route: "exchange",
+//!     roles: &["AAS"],
+//!     purposes: &["TREAT"],
+//!     content_type: "application/fhir+json",
+//! };
+//! let now = Duration::ZERO;
+//! let outcome = plugins.run_response(&context, Cow::Borrowed(b"{}"), now)?;
+//! match outcome.decision {
+//!     Decision::Continue(body) => drop(body),
+//!     Decision::Refused { plugin, refusal } => drop((plugin, refusal.status_hint.status())),
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod call;
+mod chain;
+mod contract;
+mod counters;
+mod engine;
+mod error;
+mod grant;
+mod limiter;
+mod manifest;
+mod output;
+mod plugin;
+mod quarantine;
+mod ticker;
+mod verdict;
+
+pub use chain::{ChainOutcome, Decision, PluginSet};
+pub use contract::{Context, WORLD};
+pub use counters::PluginCounters;
+pub use engine::{EngineSettings, PluginEngine};
+pub use error::{EngineError, LoadError, PluginError};
+pub use manifest::{Grant, Hook, Limits, MANIFEST_SCHEMA, Manifest, ManifestError, ManifestFault, OnFailure};
+pub use plugin::Plugin;
+pub use quarantine::{Admission, Quarantine};
+pub use verdict::{Refusal, StatusHint, Verdict};

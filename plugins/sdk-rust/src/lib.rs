@@ -50,11 +50,7 @@ pub trait Plugin {
 ///
 /// Neither may hold personal data: both reach the client.
 pub fn refuse(status_hint: StatusHint, code: &str, diagnostics: &str) -> Verdict {
-    Verdict::Refuse(Refusal {
-        status_hint,
-        code: code.to_owned(),
-        diagnostics: diagnostics.to_owned(),
-    })
+    Verdict::Refuse(Refusal { status_hint, code: code.to_owned(), diagnostics: diagnostics.to_owned() })
 }
 
 /// Makes a type that implements [`Plugin`] the component's plugin. Use it once in a crate of type `cdylib`.
@@ -79,7 +75,7 @@ macro_rules! export {
                 }
             }
 
-            $crate::bindings::export_component!(Component with_types_in $crate::bindings);
+    $crate::bindings::export_component!(Component with_types_in $crate::bindings);
         };
     };
 }

@@ -1,5 +1,8 @@
 //! The command line: one command a file.
 
+#[allow(dead_code)]
+mod say;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

@@ -1,0 +1,295 @@
+//! What a consent may ask about a resource.
+//!
+//! Invariant: a fact that is not known is absent, never guessed: a resource without a date has no period, one
+//! without an author has no list of authors. A provision that depends on an unknown fact restricts.
+
+use fhir_models::document::{Name, Value, name};
+use jiff::tz::TimeZone;
+
+use super::reading::{codings, coding, identifier};
+use super::subsumption::CONFIDENTIALITY;
+use super::{Confidentiality, Interval, LiteralReference};
+use crate::requester::{BusinessIdentifier, Code};
+
+/// How dates and references in documents are read.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The zone whose civil days a date without a time means.
+    pub zone: TimeZone,
+    /// Base URLs of the server at hand; absolute references under them count as relative ones.
+    pub bases: Vec<String>,
+}
+
+impl Default for Reading {
+    /// UTC days and no base URL.
+    fn default() -> Self {
+        Reading { zone: TimeZone::UTC, bases: Vec::new() }
+    }
+}
+
+/// Somebody or something that wrote a resource.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Party {
+    /// The literal reference, where there is one that can be compared.
+    pub reference: Option<LiteralReference>,
+    /// Business identifiers, from a logical reference or a contained resource.
+    pub identifiers: Vec<BusinessIdentifier>,
+}
+
+/// What a consent may ask about a resource.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResourceFacts {
+    /// The resource itself: `DocumentReference/5`. `None` where it has no id yet.
+    pub reference: Option<LiteralReference>,
+    /// Its type.
+    pub resource_type: String,
+    /// Its business identifiers.
+    pub identifiers: Vec<BusinessIdentifier>,
+    /// Its security labels, those of contained resources included.
+    pub labels: Vec<Code>,
+    /// Every code in its content, labels and tags excepted.
+    pub codes: Vec<Code>,
+    /// The classes of content it belongs to, such as the document type and the media type.
+    pub classes: Vec<Code>,
+    /// The profiles that it claims, as canonical URLs.
+    pub profiles: Vec<String>,
+    /// The span of its clinical and authoring dates; `None` where not known.
+    pub period: Option<Interval>,
+    /// The resources it refers to.
+    pub references: Vec<LiteralReference>,
+    /// The resources that refer to it; `None` where not known.
+    pub referred_by: Option<Vec<LiteralReference>>,
+    /// Who wrote it; `None` where not known, empty where its type has no authors.
+    pub authors: Option<Vec<Party>>,
+}
+
+/// Types that carry no author: what they say is not authored by anybody in the sense of `authoredby`.
+const UNAUTHORED: &[&str] = &[
+    "Patient", "Person", "RelatedPerson", "Practitioner", "PractitionerRole", "Organization",
+    "OrganizationAffiliation", "Location", "HealthcareService", "Endpoint", "Device", "Medication",
+    "Substance", "Group", "Schedule", "Slot",
+];
+
+/// Where authors stand, as one or two element names.
+const AUTHORS: &[&[&str]] = &[
+    &["author"], &["authenticator"], &["recorder"], &["asserter"], &["performer"], &["performer", "actor"],
+    &["requester"], &["resultsInterpreter"], &["informationSource"], &["source"], &["sender"], &["assessor"],
+    &["operator"], &["orderer"], &["enterer"], &["provider"], &["expressedBy"], &["contributor"],
+    &["participant", "individual"], &["collection", "collector"], &["agent", "who"],
+];
+
+/// Where clinical and authoring dates stand.
+const DATES: &[&[&str]] = &[
+    &["effectiveDateTime"], &["effectiveInstant"], &["effectivePeriod"], &["issued"], &["authoredOn"], &["date"],
+    &["created"], &["recordedDate"], &["recorded"], &["onsetDateTime"], &["onsetPeriod"], &["performedDateTime"],
+    &["performedPeriod"], &["occurrenceDateTime"], &["occurrencePeriod"], &["period"], &["context", "period"],
+    &["dateAsserted"], &["started"], &["sent"], &["received"], &["authored"], &["whenPrepared"],
+    &["whenHandedOver"], &["dateTime"], &["billablePeriod"], &["timestamp"],
+];
+
+/// Where the class of a document stands.
+const CLASSES: &[&[&str]] = &[&["type"], &["category"], &["content", "format"]];
+
+impl ResourceFacts {
+    /// The facts that stand in a resource. What only other resources can tell (`referred_by`) is left unknown.
+    pub fn of_resource(resource: Value<'_>, reading: &Reading) -> ResourceFacts {
+        let resource_type = resource.resource_type().map(|kind| kind.into_owned()).unwrap_or_default();
+        let id = resource.str_of(name::ID);
+        let reference = id.and_then(|id| LiteralReference::parse(&format!("{resource_type}/{id}")));
+        let mut facts = ResourceFacts { reference, ..ResourceFacts::default() };
+        facts.identifiers = [name::IDENTIFIER, Name::of("masterIdentifier")]
+            .iter()
+            .flat_map(|&own| resource.path(&[own]))
+            .filter_map(identifier)
+            .collect();
+        facts.profiles = strings(resource.path(&[name::META, name::PROFILE]));
+        facts.walk(resource, true, reading);
+        facts.classes = classes(resource, &resource_type);
+        facts.period = period(resource, reading);
+        facts.authors = authors(resource, &resource_type, reading);
+        facts.resource_type = resource_type;
+        facts
+    }
+
+    /// Gives a resource that carries no confidentiality label the level that the deployment assumes.
+    pub fn assume_confidentiality(&mut self, level: Confidentiality) {
+        if !self.labels.iter().any(|label| label.system == CONFIDENTIALITY) {
+            self.labels.push(Code::new(CONFIDENTIALITY, level.code()));
+        }
+    }
+
+    /// Collects labels, codes and references. The depth of a document is bounded by its parse.
+    fn walk(&mut self, value: Value<'_>, outermost: bool, reading: &Reading) {
+        if !value.is_object() {
+            return value.children().for_each(|item| self.walk(item, outermost, reading));
+        }
+        let quantity = value.get(name::VALUE).is_some_and(|number| number.as_number().is_some());
+        if let (false, Some(code)) = (quantity || value.get(name::RESOURCE_TYPE).is_some(), coding(value)) {
+            push_new(&mut self.codes, code);
+        }
+        for member in value.children() {
+            match member.name() {
+                name::META => self.labels_of(member, outermost),
+                name::REFERENCE => {
+                    let found = member.as_str().and_then(|text| LiteralReference::parse_at(&text, &reading.bases));
+                    self.references.extend(found);
+                }
+                name::CONTAINED => self.walk(member, false, reading),
+                name::TEXT => {}
+                _ => self.walk(member, outermost, reading),
+            }
+        }
+    }
+
+    /// A contained resource makes the whole stricter, but does not vouch for it: its lower levels don't count.
+    fn labels_of(&mut self, meta: Value<'_>, outermost: bool) {
+        for label in meta.path(&[name::SECURITY]).into_iter().filter_map(coding) {
+            let lower = label.system == CONFIDENTIALITY
+                && Confidentiality::of_code(&label.code).is_some_and(|level| level <= Confidentiality::Normal);
+            if outermost || !lower {
+                push_new(&mut self.labels, label);
+            }
+        }
+    }
+}
+
+fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if !list.contains(&item) {
+        list.push(item);
+    }
+}
+
+fn strings(values: Vec<Value<'_>>) -> Vec<String> {
+    values.into_iter().filter_map(|value| Some(value.as_str()?.into_owned())).collect()
+}
+
+fn at<'a>(resource: Value<'a>, path: &[&str]) -> Vec<Value<'a>> {
+    let names: Vec<Name> = path.iter().map(|step| Name::of(step)).collect();
+    resource.path(&names)
+}
+
+fn classes(resource: Value<'_>, resource_type: &str) -> Vec<Code> {
+    let mut found = Vec::new();
+    if matches!(resource_type, "DocumentReference" | "Composition" | "DiagnosticReport" | "DocumentManifest") {
+        for path in CLASSES {
+            for value in at(resource, path) {
+                coding(value).into_iter().chain(codings(value)).for_each(|code| push_new(&mut found, code));
+            }
+        }
+    }
+    let media = at(resource, &["content", "attachment", "contentType"]);
+    let own = (resource_type == "Binary").then(|| at(resource, &["contentType"])).into_iter().flatten();
+    for media in strings(media.into_iter().chain(own).collect()) {
+        push_new(&mut found, Code::new("urn:ietf:bcp:13", media));
+    }
+    found
+}
+
+/// The hull of all dates; the last update where there is none; unknown where one can't be read.
+fn period(resource: Value<'_>, reading: &Reading) -> Option<Interval> {
+    let read = |value: Value<'_>| match value.as_str() {
+        Some(text) => Interval::of_date_time(&text, &reading.zone),
+        None => Interval::of_period(value, &reading.zone),
+    };
+    let mut dates = DATES.iter().flat_map(|path| at(resource, path)).peekable();
+    if dates.peek().is_none() {
+        return read(*resource.path(&[name::META, name::LAST_UPDATED]).first()?);
+    }
+    dates.map(read).reduce(|hull, next| Some(hull?.hull(&next?)))?
+}
+
+fn authors(resource: Value<'_>, resource_type: &str, reading: &Reading) -> Option<Vec<Party>> {
+    if UNAUTHORED.contains(&resource_type) {
+        return Some(Vec::new());
+    }
+    let references = AUTHORS.iter().flat_map(|path| at(resource, path)).filter(|value| {
+        value.is_object() && (value.get(name::REFERENCE).is_some() || value.get(name::IDENTIFIER).is_some())
+    });
+    let parties: Vec<Party> = references.map(|value| party(value, resource, reading)).collect();
+    (!parties.is_empty()).then_some(parties)
+}
+
+/// Who a `Reference` means. One that is contained is known by its business identifiers.
+pub(super) fn party(reference: Value<'_>, resource: Value<'_>, reading: &Reading) -> Party {
+    let mut identifiers: Vec<_> = reference.get(name::IDENTIFIER).and_then(identifier).into_iter().collect();
+    let text = reference.str_of(name::REFERENCE);
+    if let Some(fragment) = text.as_deref().and_then(|text| text.strip_prefix('#')) {
+        let contained = resource.path(&[name::CONTAINED]).into_iter();
+        let own = contained.filter(|inner| inner.str_of(name::ID).is_some_and(|id| id == fragment));
+        identifiers.extend(own.flat_map(|inner| inner.path(&[name::IDENTIFIER])).filter_map(identifier));
+    }
+    Party { reference: text.and_then(|text| LiteralReference::parse_at(&text, &reading.bases)), identifiers }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use fhir_models::document::{Limits, OwnedDocument};
+
+    fn facts(json: &str) -> ResourceFacts {
+        let document = OwnedDocument::parse_json(json, &Limits::default()).unwrap();
+        ResourceFacts::of_resource(document.root(), &Reading::default())
+    }
+
+    #[test]
+    fn a_document_reference_tells_its_facts() {
+        let document = facts(
+            r##"{"resourceType":"DocumentReference","id":"5",
+            "meta":{"profile":["http://example.org/p"],"security":[{"system":"http://terminology.hl7.org/CodeSystem/v3-Confidentiality","code":"R"}],
+                    "tag":[{"system":"http://example.org/tags","code":"bozza"}]},
+            "masterIdentifier":{"system":"urn:oid:2.16.840.1.113883.2.9.2.30.4.4","value":"0309.1"},
+            "contained":[{"resourceType":"Practitioner","id":"a","identifier":[{"system":"http://hl7.it/sid/codiceFiscale","value":"RSSMRA71E01F205E"}]}],
+            "type":{"coding":[{"system":"http://loinc.org","code":"11502-2"}]},
+            "subject":{"reference":"Patient/p1"},"date":"2026-02-03T10:00:00Z","author":[{"reference":"#a"}],
+            "content":[{"attachment":{"contentType":"application/pdf","url":"Binary/9"}}],
+            "context":{"encounter":[{"reference":"Encounter/7"}],"period":{"start":"2026-02-01","end":"2026-02-02"}}}"##,
+        );
+        assert_eq!(document.reference.unwrap().as_str(), "DocumentReference/5");
+        assert_eq!(document.labels, [Code::new(CONFIDENTIALITY, "R")]);
+        assert_eq!(document.codes, [Code::new("http://loinc.org", "11502-2")]);
+        assert!(document.classes.contains(&Code::new("urn:ietf:bcp:13", "application/pdf")));
+        let refers: Vec<_> = document.references.iter().map(LiteralReference::as_str).collect();
+        assert_eq!(refers, ["Patient/p1", "Encounter/7"]);
+        assert_eq!(document.authors.unwrap()[0].identifiers[0].value, "RSSMRA71E01F205E");
+        assert_eq!(document.identifiers[0].value, "0309.1");
+        let period = document.period.unwrap();
+        assert_eq!(period.start.to_string(), "2026-02-01T00:00:00Z");
+        assert_eq!(period.end.to_string(), "2026-02-03T10:00:01Z");
+    }
+
+    #[test]
+    fn quantities_and_narrative_hold_no_codes() {
+        let observation = facts(
+            r#"{"resourceType":"Observation","code":{"coding":[{"system":"http://loinc.org","code":"8867-4"}]},
+            "valueQuantity":{"value":60,"system":"http://unitsofmeasure.org","code":"/min"},
+            "text":{"status":"generated","div":"<div/>"},"meta":{"lastUpdated":"2026-01-01T00:00:00Z"}}"#,
+        );
+        assert_eq!(observation.codes, [Code::new("http://loinc.org", "8867-4")]);
+        assert_eq!(observation.period.unwrap().start.to_string(), "2026-01-01T00:00:00Z");
+        assert_eq!((observation.reference, observation.authors), (None, None));
+    }
+
+    #[test]
+    fn a_contained_resource_makes_the_whole_stricter_only() {
+        let outer = |code: &str| {
+            facts(&format!(
+                r#"{{"resourceType":"DiagnosticReport","contained":[{{"resourceType":"Observation","meta":{{"security":[{{"system":"{CONFIDENTIALITY}","code":"{code}"}}]}}}}]}}"#
+            ))
+        };
+        assert_eq!(outer("N").labels, []);
+        assert_eq!(outer("V").labels, [Code::new(CONFIDENTIALITY, "V")]);
+    }
+
+    #[test]
+    fn unknown_stays_unknown() {
+        let broken = facts(r#"{"resourceType":"Observation","effectiveDateTime":"ieri","issued":"2026-01-01T00:00:00Z"}"#);
+        assert_eq!(broken.period, None);
+        assert_eq!(facts(r#"{"resourceType":"Patient","id":"p1"}"#).authors, Some(Vec::new()));
+        assert_eq!(facts(r#"{"resourceType":"Patient","id":"p1"}"#).period, None);
+        let mut unlabelled = facts(r#"{"resourceType":"Patient"}"#);
+        unlabelled.assume_confidentiality(Confidentiality::Normal);
+        unlabelled.assume_confidentiality(Confidentiality::VeryRestricted);
+        assert_eq!(unlabelled.labels, [Code::new(CONFIDENTIALITY, "N")]);
+    }
+}

@@ -1,0 +1,138 @@
+//! What a request's path names (FHIR R4 §3.1.0.1.2), before its method is looked at.
+
+use super::error::{EncodingFault, InteractionError, ShownName};
+use super::id::{Id, Instance, ResourceType};
+use super::percent::decode_segment;
+use super::schema::SearchSchema;
+
+/// The longest path that is read, in bytes.
+const LONGEST_PATH: usize = 1024;
+
+/// What stands at a path below the base.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The base itself.
+    Base,
+    /// `metadata`
+    Metadata,
+    /// `_search`: a search over all types.
+    SystemSearch,
+    /// `_history`: the history of all resources.
+    SystemHistory,
+    /// `[type]`
+    Type(ResourceType),
+    /// `[type]/_search`
+    TypeSearch(ResourceType),
+    /// `[type]/_history`
+    TypeHistory,
+    /// `[type]/[id]`
+    Instance(Instance),
+    /// `[type]/[id]/_history`
+    InstanceHistory(Instance),
+    /// `[type]/[id]/_history/[vid]`
+    Version(Instance, Id),
+    /// `[type]/[id]/[type]` or `[type]/[id]/*`: a search in a compartment.
+    Compartment,
+}
+
+impl Place {
+    /// Reads what follows the base, with or without its leading slash.
+    pub(super) fn parse(path: &str, schema: &SearchSchema) -> Result<Place, InteractionError> {
+        let segments = segments(path)?;
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        match segments.as_slice() {
+            [] => return Ok(Place::Base),
+            ["metadata"] => return Ok(Place::Metadata),
+            ["_search"] => return Ok(Place::SystemSearch),
+            ["_history"] => return Ok(Place::SystemHistory),
+            [operation] if operation.starts_with('$') => return Err(InteractionError::Operation),
+            _ => {}
+        }
+        let Some((&first, rest)) = segments.split_first() else { return Ok(Place::Base) };
+        let resource_type = schema.resource_type(first).ok_or_else(|| unknown(first))?;
+        if rest.last().is_some_and(|last| last.starts_with('$')) && rest.len() <= 4 {
+            return Err(InteractionError::Operation);
+        }
+        let id = |text: &str| Id::parse(text).ok_or(InteractionError::BadId);
+        Ok(match rest {
+            [] => Place::Type(resource_type),
+            ["_search"] => Place::TypeSearch(resource_type),
+            ["_history"] => Place::TypeHistory,
+            [own] => Place::Instance(Instance { resource_type, id: id(own)? }),
+            [own, "_history"] => Place::InstanceHistory(Instance { resource_type, id: id(own)? }),
+            [own, "_history", version] => {
+                Place::Version(Instance { resource_type, id: id(own)? }, id(version)?)
+            }
+            [own, other] if *other == "*" || schema.resource_type(other).is_some() => {
+                id(own).map(|_| Place::Compartment)?
+            }
+            _ => return Err(InteractionError::UnknownInteraction),
+        })
+    }
+
+    /// The methods that are served here.
+    pub(super) fn allow(&self) -> &'static [&'static str] {
+        match self {
+            Place::Metadata | Place::InstanceHistory(_) | Place::Version(..) => &["GET"],
+            Place::Type(_) => &["GET", "POST"],
+            Place::TypeSearch(_) => &["POST"],
+            Place::Instance(_) => &["GET", "PUT", "DELETE"],
+            Place::Base
+            | Place::SystemSearch
+            | Place::SystemHistory
+            | Place::TypeHistory
+            | Place::Compartment => &[],
+        }
+    }
+
+    /// What a method that is not served here would be, in the words of FHIR R4 §3.1.0.
+    pub(super) fn unserved(&self, method: &str) -> &'static str {
+        match (self, method) {
+            (Place::Base, "POST") => "batch or transaction",
+            (Place::Base, "GET") | (Place::SystemSearch, "GET" | "POST") => "search over all types",
+            (Place::Base, "DELETE") => "conditional delete over all types",
+            (Place::SystemHistory, "GET") => "history of all resources",
+            (Place::Type(_), "PUT") => "conditional update",
+            (Place::Type(_), "PATCH") => "conditional patch",
+            (Place::Type(_), "DELETE") => "conditional delete",
+            (Place::TypeHistory, "GET") => "history of a type",
+            (Place::Instance(_), "PATCH") => "patch",
+            (Place::Compartment, "GET") => "search in a compartment",
+            _ => "this method",
+        }
+    }
+}
+
+fn unknown(first: &str) -> InteractionError {
+    if first.starts_with(|c: char| c.is_ascii_uppercase()) {
+        InteractionError::UnknownType(ShownName::of(first))
+    } else {
+        InteractionError::UnknownInteraction
+    }
+}
+
+fn segments(path: &str) -> Result<Vec<String>, InteractionError> {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    if path.is_empty() {
+        return Ok(Vec::new());
+    }
+    if path.len() > LONGEST_PATH {
+        return Err(InteractionError::TooMuch { what: "bytes in the path", limit: LONGEST_PATH });
+    }
+    let mut segments = Vec::new();
+    for raw in path.split('/') {
+        let segment = decode_segment(raw)?;
+        if matches!(segment.as_str(), "" | "." | "..") {
+            return Err(EncodingFault::DotSegment.into());
+        }
+        segments.push(segment);
+    }
+    Ok(segments)
+}
+
+/// True where a request with this method and path is a search whose parameters stand in a form: its body
+/// must be read before the request can be parsed.
+pub(super) fn expects_form(method: &str, path: &str) -> bool {
+    method == "POST"
+        && segments(path).is_ok_and(|segments| segments.last().is_some_and(|last| last == "_search"))
+}

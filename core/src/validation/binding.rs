@@ -1,0 +1,133 @@
+//! Required bindings: a coded element's code comes from its value set (FHIR R4 §4.1.5).
+//!
+//! The value set answers member, not member or unknown. Unknown, for want of a code system or of the value
+//! set itself, is counted and never an error: only what is known to be wrong is called wrong.
+
+use std::sync::{Arc, OnceLock};
+
+use fhir_models::definition::{Definitions, Membership, ValueSet};
+use fhir_models::document::{Name, Value, name};
+use fhir_models::primitive::Primitive;
+
+use crate::outcome::IssueType;
+
+use super::finding::{Fault, Rule};
+use super::shape::Content;
+use super::walk::{Place, Walk};
+
+/// Most codes that a message lists.
+const LISTED: usize = 12;
+
+/// A required binding. Its value set is read when a code first asks for it.
+#[derive(Debug)]
+pub(super) struct BindingRule {
+    canonical: Box<str>,
+    found: OnceLock<Option<Arc<ValueSet>>>,
+}
+
+impl BindingRule {
+    pub fn new(canonical: &str) -> BindingRule {
+        BindingRule { canonical: canonical.into(), found: OnceLock::new() }
+    }
+
+    fn value_set(&self, definitions: &Definitions) -> Option<&ValueSet> {
+        self.found.get_or_init(|| definitions.value_set(&self.canonical)).as_deref()
+    }
+}
+
+/// What an element with a binding says.
+enum Answer {
+    Known(Membership),
+    /// No code where one is required.
+    NoCode,
+    /// Nothing that a binding applies to.
+    Silent,
+}
+
+/// True for content that a binding applies to (FHIR R4 §4.1.5: bindable types).
+pub(super) fn is_bindable(content: Content) -> bool {
+    match content {
+        Content::Primitive(primitive) => {
+            matches!(primitive, Primitive::Code | Primitive::String | Primitive::Uri | Primitive::Canonical)
+        }
+        Content::Type(name) => {
+            matches!(
+                name.text(),
+                "Coding" | "CodeableConcept" | "Quantity" | "Age" | "Count" | "Distance" | "Duration"
+            )
+        }
+        _ => false,
+    }
+}
+
+/// Checks a value whose form is right against its binding.
+pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, place: Place<'_>) {
+    let Some(rule) = place.shape.element(place.entry).and_then(|element| element.binding.as_ref()) else {
+        return;
+    };
+    let set = rule.value_set(walk.types.definitions());
+    let answer = match place.entry.content {
+        Content::Primitive(_) => match value.as_str() {
+            Some(code) => Answer::Known(membership(set, None, &code)),
+            None => Answer::Silent,
+        },
+        Content::Type(type_name) => complex(set, type_name, value),
+        _ => Answer::Silent,
+    };
+    match answer {
+        Answer::Silent | Answer::Known(Membership::Member) => {}
+        Answer::Known(Membership::Unknown) => walk.unknown_codes += 1,
+        Answer::Known(Membership::NotMember) => {
+            walk.report(value, value, fault(rule, set, "the code is not in"));
+        }
+        Answer::NoCode => walk.report(value, value, fault(rule, set, "a code is required here, from")),
+    }
+}
+
+fn complex(set: Option<&ValueSet>, type_name: Name, value: Value<'_>) -> Answer {
+    match type_name.text() {
+        "CodeableConcept" => {
+            let codings = value.get(name::CODING).into_iter().flat_map(Value::items);
+            let mut answer = None;
+            for coding in codings {
+                match (coded(set, coding), answer) {
+                    (Some(Membership::Member), _) => return Answer::Known(Membership::Member),
+                    (Some(Membership::NotMember), None) => answer = Some(Membership::NotMember),
+                    (Some(Membership::Unknown), _) => answer = Some(Membership::Unknown),
+                    _ => {}
+                }
+            }
+            answer.map_or(Answer::NoCode, Answer::Known)
+        }
+        "Coding" => coded(set, value).map_or(Answer::NoCode, Answer::Known),
+        // A quantity may stand without a coded unit.
+        _ => coded(set, value).map_or(Answer::Silent, Answer::Known),
+    }
+}
+
+/// Whether the `system` and `code` of a Coding or Quantity are in the set; `None` without a code.
+fn coded(set: Option<&ValueSet>, value: Value<'_>) -> Option<Membership> {
+    let code = value.str_of(name::CODE)?;
+    Some(match value.str_of(name::SYSTEM) {
+        Some(system) => membership(set, Some(&system), &code),
+        // Without its system a code means nothing: it may be the right one.
+        None => Membership::Unknown,
+    })
+}
+
+fn membership(set: Option<&ValueSet>, system: Option<&str>, code: &str) -> Membership {
+    set.map_or(Membership::Unknown, |set| set.membership(system, code))
+}
+
+#[cold]
+fn fault(rule: &BindingRule, set: Option<&ValueSet>, what: &str) -> Fault {
+    let mut message = format!("{what} the value set {}, which is required", rule.canonical);
+    if let Some(codes) = set.and_then(ValueSet::codes)
+        && codes.len() <= LISTED
+        && !codes.is_empty()
+    {
+        let listed: Vec<&str> = codes.iter().map(|code| code.code).collect();
+        message += &format!(": use one of {}", listed.join(", "));
+    }
+    Rule::Binding.error(IssueType::CodeInvalid, message)
+}

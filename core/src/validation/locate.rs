@@ -1,0 +1,196 @@
+//! Where a finding is: the element as a FHIRPath expression, and its line and column.
+//!
+//! Both are worked out after the walk, in one forward pass over the document for all findings, so that the
+//! walk itself carries no paths. The expression follows the names of the definitions, not those of JSON:
+//! `Observation.value.ofType(Quantity)` for `valueQuantity`, `Patient.birthDate` for `_birthDate`.
+
+use std::iter::{Enumerate, Peekable};
+
+use fhir_models::document::{Children, Document, Name, NodeId, Position, Value};
+
+use super::shape::{Content, Entry, Shape, Structure};
+use super::types::Types;
+
+/// Finds the expressions of nodes. Asked in rising order, all answers together cost one pass.
+pub(super) struct Locator<'v, 'd> {
+    types: &'v Types,
+    root: Value<'d>,
+    levels: Vec<Level<'v, 'd>>,
+    last: NodeId,
+}
+
+/// A value on the way down, with the child that the way goes through.
+struct Level<'v, 'd> {
+    /// The step that leads here: `.name`, `[0]`.
+    step: String,
+    meaning: Meaning<'v>,
+    children: Peekable<Enumerate<Children<'d>>>,
+    current: Option<(usize, Value<'d>)>,
+}
+
+/// What a value is by definition.
+#[derive(Clone, Copy)]
+enum Meaning<'v> {
+    Object(&'v Structure, &'v Shape),
+    /// An array of these.
+    Array(&'v Structure, Entry),
+    /// An array of twins of primitives.
+    Twins,
+    /// Nothing known: a primitive, or an unknown element.
+    Opaque,
+}
+
+impl<'v, 'd> Locator<'v, 'd> {
+    pub fn new(types: &'v Types, document: Document<'d>) -> Locator<'v, 'd> {
+        Locator { types, root: document.root(), levels: Vec::new(), last: NodeId::ROOT }
+    }
+
+    /// The expression of a node; `None` where the document has no resource type to begin with.
+    pub fn expression(&mut self, target: NodeId) -> Option<String> {
+        let start = self.root.resource_type()?;
+        if self.levels.is_empty() || target < self.last {
+            self.levels.clear();
+            let meaning = self.resource(self.root);
+            self.levels.push(Level::new(start.into_owned(), self.root, meaning));
+        }
+        self.last = target;
+        let mut depth = 0;
+        while let Some(level) = self.levels.get_mut(depth) {
+            let mut moved = false;
+            while let Some(next) = level.children.next_if(|(_, child)| child.id() <= target) {
+                level.current = Some(next);
+                moved = true;
+            }
+            let Some((index, child)) = level.current else { break };
+            let meaning = level.meaning;
+            depth += 1;
+            if moved {
+                self.levels.truncate(depth);
+                let below = self.below(meaning, index, child);
+                self.levels.push(below);
+            }
+            if child.id() == target {
+                break;
+            }
+        }
+        Some(self.levels.iter().take(depth + 1).map(|level| level.step.as_str()).collect())
+    }
+
+    fn below(&self, above: Meaning<'v>, index: usize, child: Value<'d>) -> Level<'v, 'd> {
+        let (step, meaning) = match above {
+            Meaning::Array(structure, entry) => {
+                (format!("[{index}]"), self.meaning(structure, entry.content, child))
+            }
+            Meaning::Twins => (format!("[{index}]"), self.datatype(Name::of("Element"))),
+            Meaning::Object(structure, shape) => match shape.find(child.name()) {
+                Some(entry) => (step(shape, entry), self.member(structure, entry, child)),
+                None => (plain_step(child, index), Meaning::Opaque),
+            },
+            Meaning::Opaque => (plain_step(child, index), Meaning::Opaque),
+        };
+        Level::new(step, child, meaning)
+    }
+
+    fn member(&self, structure: &'v Structure, entry: Entry, child: Value<'d>) -> Meaning<'v> {
+        match (child.is_underscored(), child.is_array()) {
+            (true, true) => Meaning::Twins,
+            (true, false) => self.datatype(Name::of("Element")),
+            (false, true) => Meaning::Array(structure, entry),
+            (false, false) => self.meaning(structure, entry.content, child),
+        }
+    }
+
+    fn meaning(&self, structure: &'v Structure, content: Content, value: Value<'d>) -> Meaning<'v> {
+        match content {
+            Content::Type(name) => self.datatype(name),
+            Content::Shape(number) => structure
+                .shapes
+                .get(usize::from(number))
+                .map_or(Meaning::Opaque, |shape| Meaning::Object(structure, shape)),
+            Content::Resource => self.resource(value),
+            Content::Primitive(_) | Content::Narrative | Content::ResourceType => Meaning::Opaque,
+        }
+    }
+
+    fn resource(&self, value: Value<'d>) -> Meaning<'v> {
+        value.resource_type().map_or(Meaning::Opaque, |type_name| self.datatype(Name::of(&type_name)))
+    }
+
+    fn datatype(&self, name: Name) -> Meaning<'v> {
+        match self.types.structure(name) {
+            Ok(structure) => {
+                structure.root().map_or(Meaning::Opaque, |shape| Meaning::Object(structure, shape))
+            }
+            Err(_) => Meaning::Opaque,
+        }
+    }
+}
+
+impl<'v, 'd> Level<'v, 'd> {
+    fn new(step: String, value: Value<'d>, meaning: Meaning<'v>) -> Level<'v, 'd> {
+        Level { step, meaning, children: value.children().enumerate().peekable(), current: None }
+    }
+}
+
+fn step(shape: &Shape, entry: Entry) -> String {
+    let name = shape.element(entry).map_or(entry.name.text(), |element| &*element.name);
+    if entry.is_choice() {
+        format!(".{name}.ofType({})", entry.content.type_name())
+    } else {
+        format!(".{name}")
+    }
+}
+
+/// The step to a child that no definition describes.
+fn plain_step(child: Value<'_>, index: usize) -> String {
+    child.key().map_or_else(|| format!("[{index}]"), |key| format!(".{key}"))
+}
+
+/// Lines and columns of byte offsets that rise, in one pass. The same answers as [`Position::of`].
+pub(super) struct Lines<'d> {
+    text: &'d [u8],
+    at: usize,
+    position: Position,
+}
+
+impl<'d> Lines<'d> {
+    pub fn new(text: &'d str) -> Lines<'d> {
+        Lines { text: text.as_bytes(), at: 0, position: Position { line: 1, column: 1 } }
+    }
+
+    /// The position of an offset not before the last one asked for.
+    pub fn position(&mut self, offset: usize) -> Position {
+        while self.at < offset {
+            let Some(&byte) = self.text.get(self.at) else { break };
+            let next = self.text.get(self.at + 1);
+            let ends_line = byte == b'\n' || (byte == b'\r' && next != Some(&b'\n'));
+            if ends_line {
+                self.position = Position { line: self.position.line + 1, column: 1 };
+            } else if byte & 0xC0 != 0x80 {
+                self.position.column += 1;
+            }
+            self.at += 1;
+        }
+        self.position
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn lines_agree_with_position_of(text in "[aè\n\r😀]{0,40}", mut offsets in prop::collection::vec(0usize..60, 0..8)) {
+            offsets.sort_unstable();
+            let mut lines = Lines::new(&text);
+            for offset in offsets {
+                let offset = offset.min(text.len());
+                if text.is_char_boundary(offset) {
+                    prop_assert_eq!(lines.position(offset), Position::of(text.as_bytes(), offset));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Validation of resources against the definitions (FHIR R4 §2.29, §2.6.2).
+//!
+//! A [`Validator`] compiles each type's definition once, when a document first needs it, into small
+//! immutable rules; after that a validation is one walk over the tape. One kind of rule is one file. Each
+//! rule has a cheap check, and an explanation that is made only where the check fails.
+//!
+//! Checked today: unknown elements, cardinality, JSON form, primitive grammars, choices, `_name` twins,
+//! content (`ele-1`), types of resources, containment, required bindings to the value sets at hand, form of
+//! extensions, references and narrative, ids of elements. Deliberately absent: other invariants, profiles,
+//! whether references resolve, remote terminology.
+//!
+//! Invariants: a code that no value set at hand can judge is counted, never an error. Findings come in
+//! document order. The validator never recurses deeper than [`Settings::depth`] nor collects more than
+//! [`Settings::findings`].
+
+mod binding;
+mod cardinality;
+mod choice;
+mod compile;
+mod content;
+mod element_id;
+mod extension;
+mod finding;
+mod locate;
+mod narrative;
+mod primitive;
+mod reference;
+mod resource;
+mod shape;
+mod twin;
+mod types;
+mod unknown;
+mod walk;
+
+use std::sync::Arc;
+
+use fhir_models::definition::Definitions;
+use fhir_models::document::Document;
+
+use crate::outcome::{Issue, Outcome};
+
+pub use finding::Rule;
+use finding::Finding;
+use locate::{Lines, Locator};
+use types::Types;
+use walk::Walk;
+
+/// The bounds of a validation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Most findings of one document; beyond them the validation ends and says so.
+    pub findings: usize,
+    /// Deepest nesting of elements.
+    pub depth: usize,
+}
+
+impl Default for Settings {
+    /// 200 findings, 128 levels.
+    fn default() -> Settings {
+        Settings { findings: 200, depth: 128 }
+    }
+}
+
+/// Validates resources. Made once, used by many threads.
+#[derive(Debug)]
+pub struct Validator {
+    types: Types,
+    settings: Settings,
+}
+
+/// The result of a validation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ValidationReport {
+    /// What is wrong, in document order.
+    pub issues: Vec<Issue>,
+    /// Codes that no value set at hand could judge.
+    pub unknown_codes: usize,
+    /// True where [`Settings::findings`] was reached: there may be more to find.
+    pub truncated: bool,
+}
+
+impl ValidationReport {
+    /// True where nothing is wrong; warnings don't count.
+    pub fn is_valid(&self) -> bool {
+        !self.issues.iter().any(|issue| issue.severity.is_error())
+    }
+
+    /// The issues as an outcome.
+    pub fn into_outcome(self) -> Outcome {
+        Outcome { issues: self.issues }
+    }
+}
+
+impl Validator {
+    /// A validator with these definitions. Nothing is compiled yet.
+    pub fn new(definitions: Arc<Definitions>) -> Validator {
+        Validator::with_settings(definitions, Settings::default())
+    }
+
+    /// A validator with bounds of its own.
+    pub fn with_settings(definitions: Arc<Definitions>, settings: Settings) -> Validator {
+        Validator { types: Types::new(definitions), settings }
+    }
+
+    /// Validates a resource and explains every fault.
+    pub fn validate(&self, document: Document<'_>) -> ValidationReport {
+        let mut walk = Walk::new(&self.types, self.settings);
+        resource::check(&mut walk, document.root(), false);
+        ValidationReport {
+            truncated: walk.full,
+            unknown_codes: walk.unknown_codes,
+            issues: self.issues(document, walk.findings),
+        }
+    }
+
+    /// True where a resource has no fault. Stops at the first one.
+    pub fn is_valid(&self, document: Document<'_>) -> bool {
+        let mut walk = Walk::new(&self.types, Settings { findings: 1, ..self.settings });
+        resource::check(&mut walk, document.root(), false);
+        walk.findings.is_empty()
+    }
+
+    fn issues(&self, document: Document<'_>, mut findings: Vec<Finding>) -> Vec<Issue> {
+        if findings.is_empty() {
+            return Vec::new();
+        }
+        findings.sort_by_key(|finding| finding.element);
+        let mut locator = Locator::new(&self.types, document);
+        let located = findings.into_iter().map(|finding| {
+            let offset = document.value(finding.place).map_or(0, |place| place.member_span().start);
+            (offset, locator.expression(finding.element), finding.fault)
+        });
+        let mut located: Vec<_> = located.collect();
+        located.sort_by_key(|(offset, ..)| *offset);
+        let mut lines = Lines::new(document.text());
+        located
+            .into_iter()
+            .map(|(offset, expression, fault)| Issue {
+                severity: fault.severity,
+                code: fault.code,
+                message: fault.message,
+                expression,
+                source: None,
+                position: Some(lines.position(offset)),
+                rule: Some(fault.rule.name()),
+            })
+            .collect()
+    }
+}

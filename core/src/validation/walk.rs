@@ -1,0 +1,255 @@
+//! The walk over a document: each value meets the rules of its place, once.
+//!
+//! Invariant: a value that breaks no rule costs no allocation of ours. A broken rule calls
+//! [`Walk::report`], and what explains it is made there. The walk is as deep as the document, bounded by
+//! [`Settings::depth`], and ends early once [`Settings::findings`] is reached.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use fhir_models::document::{Kind, Name, NodeId, Value, name};
+use fhir_models::primitive::PrimitiveError;
+
+use super::finding::{Fault, Finding, Rule};
+use super::shape::{BOUND, Content, ELEMENT_ID, Entry, Shape, ShapeKind, Structure};
+use super::types::Types;
+use super::{
+    Settings, binding, cardinality, choice, content, element_id, extension, narrative, primitive, reference,
+    resource, twin, unknown,
+};
+
+/// One validation of one document.
+pub(super) struct Walk<'v, 'd> {
+    pub types: &'v Types,
+    pub settings: Settings,
+    pub findings: Vec<Finding>,
+    /// Codes whose value set could not be consulted.
+    pub unknown_codes: usize,
+    /// True once the bound on findings is reached: nothing more is looked at.
+    pub full: bool,
+    /// The innermost resource.
+    pub scope: Scope<'d>,
+    depth: usize,
+}
+
+/// What is known about the resource that the walk is in.
+#[derive(Debug)]
+pub(super) struct Scope<'d> {
+    pub resource: NodeId,
+    /// Ids of elements met so far.
+    pub ids: BTreeSet<Cow<'d, str>>,
+}
+
+/// The place of a value in its object: what stands there by definition.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'v> {
+    pub structure: &'v Structure,
+    pub shape: &'v Shape,
+    pub entry: Entry,
+}
+
+impl<'v, 'd> Walk<'v, 'd> {
+    pub fn new(types: &'v Types, settings: Settings) -> Walk<'v, 'd> {
+        let scope = Scope { resource: NodeId::ROOT, ids: BTreeSet::new() };
+        Walk { types, settings, findings: Vec::new(), unknown_codes: 0, full: false, scope, depth: 0 }
+    }
+
+    /// Notes a broken rule of `element`, seen at `place`.
+    #[cold]
+    pub fn report(&mut self, element: Value<'d>, place: Value<'d>, fault: Fault) {
+        if self.findings.len() < self.settings.findings {
+            self.findings.push(Finding { element: element.id(), place: place.id(), fault });
+        }
+        if self.findings.len() >= self.settings.findings {
+            self.full = true;
+        }
+    }
+
+    /// An object by its shape. `around` is the shape of the object that holds it.
+    pub fn object(
+        &mut self,
+        value: Value<'d>,
+        structure: &'v Structure,
+        shape: &'v Shape,
+        around: ShapeKind,
+    ) {
+        if self.depth >= self.settings.depth {
+            return self.report(value, value, content::too_deep(self.settings.depth));
+        }
+        self.depth += 1;
+        self.members(value, structure, shape);
+        match shape.kind {
+            ShapeKind::Extension => extension::check(self, value, around == ShapeKind::Extension),
+            ShapeKind::Reference => reference::check(self, value),
+            _ => {}
+        }
+        self.depth -= 1;
+    }
+
+    fn members(&mut self, value: Value<'d>, structure: &'v Structure, shape: &'v Shape) {
+        let (mut plain, mut twins) = (0u128, 0u128);
+        let mut substance = false;
+        let mut empty = true;
+        for child in value.children() {
+            if self.full {
+                return;
+            }
+            empty = false;
+            let Some(entry) = shape.find(child.name()) else {
+                substance = true;
+                unknown::report(self, value, child, shape);
+                continue;
+            };
+            substance |= entry.flags & ELEMENT_ID == 0;
+            let place = Place { structure, shape, entry };
+            let bit = 1u128 << entry.element;
+            if child.is_underscored() {
+                if !entry.may_have_twin() {
+                    unknown::report(self, value, child, shape);
+                    continue;
+                }
+                if entry.is_choice() {
+                    choice::check(self, value, child, place, (plain | twins) & bit != 0);
+                }
+                twins |= bit;
+                twin::check(self, value, child, place);
+            } else {
+                if entry.is_choice() {
+                    choice::check(self, value, child, place, (plain | twins) & bit != 0);
+                }
+                plain |= bit;
+                self.member(value, child, place);
+            }
+        }
+        if empty {
+            return self.report(value, value, content::empty_object());
+        }
+        if !substance {
+            self.report(value, value, content::only_an_id());
+        }
+        let missing = shape.required & !(plain | twins);
+        if missing != 0 {
+            self.missing(value, shape, missing);
+        }
+    }
+
+    #[cold]
+    fn missing(&mut self, value: Value<'d>, shape: &Shape, missing: u128) {
+        for (at, element) in shape.elements.iter().enumerate() {
+            if missing >> at & 1 == 1 {
+                self.report(value, value, cardinality::missing(shape, element));
+            }
+        }
+    }
+
+    /// A member that is not a twin: an array of items, or one value.
+    fn member(&mut self, object: Value<'d>, value: Value<'d>, place: Place<'v>) {
+        match (place.entry.is_array(), value.is_array()) {
+            (false, false) => self.item(object, value, place),
+            (true, true) => {
+                let mut count = 0;
+                let mut nulls = false;
+                for item in value.children() {
+                    count += 1;
+                    if item.kind() == Kind::Null && place.entry.may_have_twin() {
+                        nulls = true;
+                    } else {
+                        self.item(object, item, place);
+                    }
+                    if self.full {
+                        return;
+                    }
+                }
+                if nulls {
+                    twin::nulls(self, object, value);
+                }
+                self.count(value, place, count);
+            }
+            (true, false) => {
+                if let Some(element) = place.shape.element(place.entry) {
+                    self.report(value, value, cardinality::not_an_array(place.shape, element));
+                }
+                self.item(object, value, place);
+            }
+            (false, true) => {
+                if let Some(element) = place.shape.element(place.entry) {
+                    self.report(value, value, cardinality::an_array(place.shape, element));
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, value: Value<'d>, place: Place<'v>, count: usize) {
+        let Some(element) = place.shape.element(place.entry) else { return };
+        if count == 0 {
+            self.report(value, value, content::empty_array());
+        } else if !element.cardinality.allows(count) {
+            self.report(value, value, cardinality::count(place.shape, element, count));
+        }
+    }
+
+    /// One value by its content.
+    fn item(&mut self, object: Value<'d>, value: Value<'d>, place: Place<'v>) {
+        match place.entry.content {
+            Content::Primitive(primitive) => match primitive.check_value(value) {
+                Ok(()) if place.entry.flags & (BOUND | ELEMENT_ID) == 0 => return,
+                Ok(()) if place.entry.flags & ELEMENT_ID != 0 => {
+                    return element_id::check(self, object, value, place.shape.kind);
+                }
+                Ok(()) => {}
+                Err(error) => return self.broken_primitive(value, error),
+            },
+            Content::Type(type_name) => {
+                if !value.is_object() {
+                    return self.report(value, value, content::not_an_object(value, type_name.text()));
+                }
+                let Some(structure) = self.structure(value, type_name) else { return };
+                let Some(shape) = structure.root() else { return };
+                self.object(value, structure, shape, place.shape.kind);
+            }
+            Content::Shape(number) => {
+                if !value.is_object() {
+                    return self.report(value, value, content::not_an_object(value, "BackboneElement"));
+                }
+                let Some(shape) = place.structure.shapes.get(usize::from(number)) else { return };
+                self.object(value, place.structure, shape, place.shape.kind);
+            }
+            Content::Resource => {
+                let contained = place.entry.name == name::CONTAINED;
+                return resource::check(self, value, contained);
+            }
+            Content::Narrative => return narrative::check(self, value),
+            Content::ResourceType => return,
+        }
+        if place.entry.is_bound() {
+            binding::check(self, value, place);
+        }
+    }
+
+    /// The rules of a datatype; says so where the definitions have none.
+    pub fn structure(&mut self, value: Value<'d>, type_name: Name) -> Option<&'v Structure> {
+        match self.types.structure(type_name) {
+            Ok(structure) => Some(structure),
+            Err(fault) => {
+                self.report(value, value, fault.fault());
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn broken_primitive(&mut self, value: Value<'d>, error: PrimitiveError) {
+        let fault = match value.kind() {
+            Kind::Null => content::null(),
+            _ => primitive::explain(error),
+        };
+        self.report(value, value, fault);
+    }
+}
+
+impl Rule {
+    /// A broken rule of this kind, as an error.
+    pub(super) fn error(self, code: crate::outcome::IssueType, message: impl Into<String>) -> Fault {
+        Fault::error(self, code, message)
+    }
+}

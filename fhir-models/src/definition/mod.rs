@@ -1,0 +1,37 @@
+//! Definitions: what FHIR's own resources say about FHIR.
+//!
+//! Structures, value sets, code systems, search parameters and compartments as published by HL7 in FHIR
+//! NPM packages. Everything here describes; nothing decides.
+
+mod code_system;
+mod compartment;
+mod definitions;
+mod element;
+mod error;
+mod names;
+mod pack;
+mod pack_builder;
+mod pack_format;
+pub mod package;
+mod search_parameter;
+mod slim;
+pub mod structure;
+mod type_table;
+mod value_set;
+mod value_set_filter;
+
+pub use code_system::{CaseRule, CodeSystem, Concept, ConceptProperty, Content, Designation};
+pub use compartment::Compartment;
+pub use definitions::{Definitions, DefinitionsBuilder, STRUCTURE_BASE, built_in_packs};
+pub use element::{
+    Aggregation, Binding, BindingStrength, Constraint, Discriminator, DiscriminatorKind, ElementDefinition,
+    ElementType, Max, RawValue, Severity, Slicing, SlicingRules,
+};
+pub use error::DefinitionError;
+pub use names::{choice_name, names_of};
+pub use pack::{Entry, EntryId, Pack, PackError};
+pub use pack_builder::{BuildError, Keeping, PackBuilder};
+pub use package::{Manifest, Package, PackageError, PackageFile, PackageLimits};
+pub use search_parameter::{SearchComponent, SearchKind, SearchParameter};
+pub use structure::{Derivation, ExtensionContext, StructureDefinition, StructureKind};
+pub use value_set::{Code, MAX_CODES, Membership, ValueSet};

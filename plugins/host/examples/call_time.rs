@@ -1,0 +1,73 @@
+//! Prints what one plugin call costs at 5 KB: `cargo run --release -p varco-plugin-host --example call_time`.
+//!
+//! `pass, nothing read` is the price of a fresh instance and of the body's copy into it; the others add what the
+//! sample does with the body.
+
+#![allow(clippy::print_stdout)]
+
+use std::{error::Error, fs, hint::black_box, path::Path, time::Duration, time::Instant};
+
+use varco_plugin_host::{Context, EngineSettings, Hook, Manifest, Plugin, PluginEngine, Verdict};
+
+const CALLS: usize = 20_000;
+const CONTEXT: Context<'static> = Context {
+    interaction: "read",
+    resource_type: Some("Observation"),
+    route: "exchange",
+    roles: &["AAS"],
+    purposes: &["TREAT"],
+    content_type: "application/fhir+json",
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let engine = PluginEngine::start(&EngineSettings::default())?;
+    let components = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/components");
+    let stripper = Plugin::load_file(&engine, components.join("narrative-stripper.plugin.json"))?;
+    let text = fs::read_to_string(components.join("hostile.plugin.json"))?
+        .replace("\"by-body\"\n  }", "\"pass\"\n  }");
+    let idle = Plugin::load(&engine, Manifest::parse(&text)?, &fs::read(components.join("hostile.wasm"))?)?;
+
+    let bare = observation(false);
+    let noted = observation(true);
+    println!("{CALLS} calls each, body of {} bytes ({} with free text)", bare.len(), noted.len());
+    measure("pass, nothing read", &idle, Hook::Request, &bare)?;
+    measure("request, searched for scripts", &stripper, Hook::Request, &bare)?;
+    measure("response, nothing to cut", &stripper, Hook::Response, &bare)?;
+    measure("response, free text cut", &stripper, Hook::Response, &noted)?;
+    Ok(())
+}
+
+fn measure(name: &str, plugin: &Plugin, hook: Hook, body: &[u8]) -> Result<(), Box<dyn Error>> {
+    let call = || match hook {
+        Hook::Request => plugin.on_request(&CONTEXT, body, Duration::ZERO),
+        Hook::Response => plugin.on_response(&CONTEXT, body, Duration::ZERO),
+    };
+    for _ in 0..CALLS / 10 {
+        call()?;
+    }
+    let mut times = Vec::with_capacity(CALLS);
+    let mut replaced = 0_usize;
+    for _ in 0..CALLS {
+        let start = Instant::now();
+        let verdict = black_box(call()?);
+        times.push(start.elapsed());
+        replaced += usize::from(matches!(verdict, Verdict::Replace(_)));
+    }
+    times.sort_unstable();
+    let at = |share: usize| times.get(CALLS * share / 1000).copied().unwrap_or_default();
+    println!("{name:32} p50 {:?}  p99 {:?}  replaced {replaced}", at(500), at(990));
+    Ok(())
+}
+
+/// An Observation of about 5 KB whose size is in coded components.
+fn observation(with_free_text: bool) -> Vec<u8> {
+    let component = r#"{"code":{"coding":[{"system":"http://loinc.org","code":"8480-6"}]},"valueQuantity":{"value":120.50,"unit":"mmHg","system":"http://unitsofmeasure.org","code":"mm[Hg]"}}"#;
+    let components = vec![component; 28].join(",");
+    let text = if with_free_text {
+        r#""text":{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">Blood pressure</div>"},"note":[{"text":"measured sitting"}],"#
+    } else {
+        ""
+    };
+    format!(r#"{{"resourceType":"Observation",{text}"status":"final","component":[{components}]}}"#)
+        .into_bytes()
+}

@@ -1,0 +1,115 @@
+//! One call of a plugin in a fresh instance, inside its bounds.
+
+use std::{sync::Arc, time::Duration};
+
+use wasmtime::{
+    PoolConcurrencyLimitError, Store, Trap,
+    component::{ComponentExportIndex, InstancePre, types::ComponentItem},
+};
+
+use crate::{
+    Hook, PluginError,
+    contract::{Context, WitContext, WitVerdict},
+    engine::PluginEngine,
+    grant::LINES,
+    limiter::{CallLimiter, LimitReached},
+    output,
+    plugin::Identity,
+    verdict::Verdict,
+};
+
+/// What a verdict may carry beside a body, in bytes.
+const VERDICT_OVERHEAD: usize = 16 << 10;
+
+/// What host functions see of a call.
+#[derive(Debug)]
+pub struct CallState {
+    pub plugin: Arc<Identity>,
+    pub lines_left: u32,
+    limiter: CallLimiter,
+}
+
+type Parameters<'a> = (WitContext<'a>, &'a [u8]);
+type Results = (WitVerdict,);
+
+/// Finds a hook's function and compares its type with the contract's, without running anything. None where the
+/// component doesn't export it.
+pub fn find(
+    component: &InstancePre<CallState>,
+    hook: Hook,
+) -> wasmtime::Result<Option<ComponentExportIndex>> {
+    let compiled = component.component();
+    let Some(interface) = compiled.get_export_index(None, hook.interface()) else {
+        return Ok(None);
+    };
+    let Some((item, index)) = compiled.get_export(Some(&interface), hook.function()) else {
+        return Ok(None);
+    };
+    let ComponentItem::ComponentFunc(function) = item else {
+        return Ok(None);
+    };
+    function.typecheck::<Parameters<'_>, Results>(&component.instance_type())?;
+    Ok(Some(index))
+}
+
+/// Calls `function` of a fresh instance.
+pub fn call(
+    engine: &PluginEngine,
+    component: &InstancePre<CallState>,
+    function: &ComponentExportIndex,
+    plugin: &Arc<Identity>,
+    (hook, context, body): (Hook, &Context<'_>, &[u8]),
+) -> Result<Verdict, PluginError> {
+    let limits = plugin.limits;
+    let state = CallState {
+        plugin: plugin.clone(),
+        lines_left: LINES,
+        limiter: CallLimiter::new(limits.memory_bytes()),
+    };
+    let mut store = Store::new(engine.wasm(), state);
+    store.limiter(|state| &mut state.limiter);
+    store.set_epoch_deadline(engine.ticks(Duration::from_millis(limits.deadline_ms().into())));
+    store.set_hostcall_fuel(limits.output_bytes().saturating_add(VERDICT_OVERHEAD));
+
+    let run = |store: &mut Store<CallState>| {
+        let instance = component.instantiate(&mut *store)?;
+        let function = instance.get_typed_func::<Parameters<'_>, Results>(&mut *store, function)?;
+        let (verdict,) = function.call(store, (WitContext::new(hook, context), body))?;
+        Ok(Verdict::from(verdict))
+    };
+    let verdict = run(&mut store).map_err(|error| failure(plugin, &error))?;
+    if let Verdict::Replace(body) = &verdict {
+        output::check(&plugin.name, limits, context.content_type, body)?;
+    }
+    Ok(verdict)
+}
+
+fn failure(identity: &Identity, error: &wasmtime::Error) -> PluginError {
+    let (plugin, limits) = (identity.name.clone(), identity.limits);
+    if error.is::<PoolConcurrencyLimitError>() {
+        return PluginError::Busy { plugin };
+    }
+    if error.downcast_ref::<LimitReached>() == Some(&LimitReached::Memory) {
+        return PluginError::Memory { plugin, limit_mib: limits.memory_mib() };
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => PluginError::Deadline { plugin, deadline_ms: limits.deadline_ms() },
+        Some(Trap::StackOverflow) => PluginError::Stack { plugin },
+        Some(Trap::UnreachableCodeReached) => PluginError::Trap {
+            plugin,
+            cause: "it panicked or reached code that it says can't be reached".to_owned(),
+        },
+        Some(trap) => {
+            let words = trap.to_string();
+            PluginError::Trap { plugin, cause: words.trim_start_matches("wasm trap: ").to_owned() }
+        }
+        None => {
+            let cause = error.root_cause().to_string();
+            // The engine stops an oversize copy before it is made, and gives that error no public type.
+            if cause.contains("fuel allocated for hostcalls") {
+                return PluginError::OutputTooLarge { plugin, limit: limits.output_bytes() };
+            }
+            PluginError::Trap { plugin, cause }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What happened to a plugin since it was loaded, for metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{PluginError, Verdict};
+
+/// A moment's counts. All but the last only grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PluginCounters {
+    /// Calls that reached the plugin.
+    pub calls: u64,
+    /// Verdicts to pass.
+    pub passed: u64,
+    /// Verdicts to replace the body.
+    pub replaced: u64,
+    /// Verdicts to refuse.
+    pub refused: u64,
+    /// Calls that broke off: panics, broken rules of WebAssembly, calls nested too deeply.
+    pub traps: u64,
+    /// Calls stopped at the deadline.
+    pub deadlines: u64,
+    /// Calls stopped at the memory limit.
+    pub memory_limits: u64,
+    /// Bodies above the output limit.
+    pub outputs_too_large: u64,
+    /// Bodies that are not of the media type.
+    pub outputs_malformed: u64,
+    /// Bodies above the input limit; the plugin was not called.
+    pub inputs_too_large: u64,
+    /// Calls not made because the engine's instances were all in use.
+    pub busy: u64,
+    /// Calls not made because of the quarantine.
+    pub quarantined: u64,
+    /// Times the quarantine was opened or renewed.
+    pub quarantines: u64,
+    /// Lines written to the log.
+    pub log_lines: u64,
+    /// Lines above the limit of a call.
+    pub log_lines_dropped: u64,
+    /// Whether the plugin is in quarantine now.
+    pub in_quarantine: bool,
+}
+
+/// The running counts, shared by the calls.
+#[derive(Debug, Default)]
+pub struct Tally {
+    calls: AtomicU64,
+    passed: AtomicU64,
+    replaced: AtomicU64,
+    refused: AtomicU64,
+    traps: AtomicU64,
+    deadlines: AtomicU64,
+    memory_limits: AtomicU64,
+    outputs_too_large: AtomicU64,
+    outputs_malformed: AtomicU64,
+    inputs_too_large: AtomicU64,
+    busy: AtomicU64,
+    quarantined: AtomicU64,
+    quarantines: AtomicU64,
+    log_lines: AtomicU64,
+    log_lines_dropped: AtomicU64,
+}
+
+fn add(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl Tally {
+    pub fn ended(&self, result: &Result<Verdict, PluginError>) {
+        let counter = match result {
+            Ok(Verdict::Pass) => &self.passed,
+            Ok(Verdict::Replace(_)) => &self.replaced,
+            Ok(Verdict::Refuse(_)) => &self.refused,
+            Err(PluginError::Trap { .. } | PluginError::Stack { .. }) => &self.traps,
+            Err(PluginError::Deadline { .. }) => &self.deadlines,
+            Err(PluginError::Memory { .. }) => &self.memory_limits,
+            Err(PluginError::OutputTooLarge { .. }) => &self.outputs_too_large,
+            Err(PluginError::OutputMalformed { .. }) => &self.outputs_malformed,
+            Err(PluginError::InputTooLarge { .. }) => &self.inputs_too_large,
+            Err(PluginError::Quarantined { .. }) => &self.quarantined,
+            Err(PluginError::Busy { .. }) => &self.busy,
+            Err(PluginError::HookNotDeclared { .. }) => return,
+        };
+        add(counter);
+        if result.as_ref().err().is_none_or(PluginError::blames_plugin) {
+            add(&self.calls);
+        }
+    }
+
+    pub fn quarantined(&self) {
+        add(&self.quarantines);
+    }
+
+    pub fn log_line(&self) {
+        add(&self.log_lines);
+    }
+
+    pub fn log_line_dropped(&self) {
+        add(&self.log_lines_dropped);
+    }
+
+    pub fn snapshot(&self, in_quarantine: bool) -> PluginCounters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        PluginCounters {
+            calls: read(&self.calls),
+            passed: read(&self.passed),
+            replaced: read(&self.replaced),
+            refused: read(&self.refused),
+            traps: read(&self.traps),
+            deadlines: read(&self.deadlines),
+            memory_limits: read(&self.memory_limits),
+            outputs_too_large: read(&self.outputs_too_large),
+            outputs_malformed: read(&self.outputs_malformed),
+            inputs_too_large: read(&self.inputs_too_large),
+            busy: read(&self.busy),
+            quarantined: read(&self.quarantined),
+            quarantines: read(&self.quarantines),
+            log_lines: read(&self.log_lines),
+            log_lines_dropped: read(&self.log_lines_dropped),
+            in_quarantine,
+        }
+    }
+}

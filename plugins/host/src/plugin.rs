@@ -1,0 +1,263 @@
+//! A loaded plugin: a checked manifest, a compiled component, its quarantine and its counts.
+//!
+//! Invariant: what was compiled has the digest, the imports and the exports that the manifest states.
+
+use std::{
+    fmt, fs,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+use tracing::{info, warn};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+
+use crate::{
+    Hook, Limits, LoadError, Manifest, OnFailure, PluginCounters, PluginError, Verdict,
+    call::{self, CallState},
+    contract::Context,
+    counters::Tally,
+    engine::PluginEngine,
+    grant,
+    quarantine::Quarantine,
+};
+
+/// The largest component that is compiled, in bytes.
+const COMPONENT_BYTES: usize = 16 << 20;
+
+/// What every call of a plugin shares.
+#[derive(Debug)]
+pub struct Identity {
+    pub name: Arc<str>,
+    pub settings: String,
+    pub limits: Limits,
+    pub tally: Tally,
+}
+
+/// A plugin that is ready to be called, from any thread.
+pub struct Plugin {
+    manifest: Manifest,
+    engine: PluginEngine,
+    component: InstancePre<CallState>,
+    on_request: Option<ComponentExportIndex>,
+    on_response: Option<ComponentExportIndex>,
+    identity: Arc<Identity>,
+    quarantine: Mutex<Quarantine>,
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Plugin")
+            .field("name", &self.manifest.name())
+            .field("version", &self.manifest.version())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Plugin {
+    /// Checks the component against its manifest and compiles it, which takes tens of milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`], which names what doesn't fit: the digest, an import, a hook, or the component itself.
+    pub fn load(engine: &PluginEngine, manifest: Manifest, component: &[u8]) -> Result<Self, LoadError> {
+        let plugin = || manifest.name().to_owned();
+        if component.len() > COMPONENT_BYTES {
+            return Err(LoadError::TooLarge {
+                plugin: plugin(),
+                bytes: component.len(),
+                limit: COMPONENT_BYTES,
+            });
+        }
+        let actual: String = Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect();
+        if actual != manifest.sha256() {
+            return Err(LoadError::Digest {
+                plugin: plugin(),
+                expected: manifest.sha256().to_owned(),
+                actual,
+            });
+        }
+        let compiled = Component::from_binary(engine.wasm(), component).map_err(|error| {
+            LoadError::NotAComponent { plugin: plugin(), cause: error.root_cause().to_string() }
+        })?;
+        grant::check_imports(engine, &manifest, &compiled)?;
+
+        let contract = |error: wasmtime::Error| LoadError::Contract {
+            plugin: plugin(),
+            cause: error.root_cause().to_string(),
+        };
+        let linker = grant::linker(engine, manifest.grants()).map_err(contract)?;
+        let linked = linker.instantiate_pre(&compiled).map_err(contract)?;
+        let find = |hook: Hook| {
+            if !manifest.hooks().contains(&hook) {
+                return Ok(None);
+            }
+            let missing =
+                || LoadError::MissingHook { plugin: plugin(), hook, export: hook.interface().to_owned() };
+            call::find(&linked, hook).map_err(contract)?.ok_or_else(missing).map(Some)
+        };
+        let (on_request, on_response) = (find(Hook::Request)?, find(Hook::Response)?);
+        let identity = Arc::new(Identity {
+            name: Arc::from(manifest.name()),
+            settings: manifest.settings_json(),
+            limits: manifest.limits(),
+            tally: Tally::default(),
+        });
+        info!(
+            plugin = manifest.name(),
+            version = manifest.version(),
+            sha256 = manifest.sha256(),
+            "plugin loaded"
+        );
+        Ok(Self {
+            manifest,
+            engine: engine.clone(),
+            component: linked,
+            on_request,
+            on_response,
+            identity,
+            quarantine: Mutex::default(),
+        })
+    }
+
+    /// Loads the manifest at `path` and the component beside it.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`], which names the file and what is wrong with it.
+    pub fn load_file(engine: &PluginEngine, path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let path = path.as_ref();
+        let unreadable = |path: &Path, error: std::io::Error| LoadError::Read {
+            path: path.display().to_string(),
+            cause: error.to_string(),
+        };
+        let text = fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
+        let manifest = Manifest::parse(&text)
+            .map_err(|error| LoadError::Manifest { path: path.display().to_string(), error })?;
+        let beside = path.with_file_name(manifest.component());
+        let component = fs::read(&beside).map_err(|error| unreadable(&beside, error))?;
+        Self::load(engine, manifest, &component)
+    }
+
+    /// Judges the body of a request. `now` is the time since any moment that stays the same.
+    ///
+    /// # Errors
+    ///
+    /// [`PluginError`] where there is no verdict; the caller applies [`Manifest::on_failure`].
+    pub fn on_request(
+        &self,
+        context: &Context<'_>,
+        body: &[u8],
+        now: Duration,
+    ) -> Result<Verdict, PluginError> {
+        self.judge(Hook::Request, context, body, now)
+    }
+
+    /// Judges the body of a response. `now` is the time since any moment that stays the same.
+    ///
+    /// # Errors
+    ///
+    /// [`PluginError`] where there is no verdict; the caller applies [`Manifest::on_failure`].
+    pub fn on_response(
+        &self,
+        context: &Context<'_>,
+        body: &[u8],
+        now: Duration,
+    ) -> Result<Verdict, PluginError> {
+        self.judge(Hook::Response, context, body, now)
+    }
+
+    pub(crate) fn judge(
+        &self,
+        hook: Hook,
+        context: &Context<'_>,
+        body: &[u8],
+        now: Duration,
+    ) -> Result<Verdict, PluginError> {
+        let result = self.attempt(hook, context, body, now);
+        self.identity.tally.ended(&result);
+        result
+    }
+
+    fn attempt(
+        &self,
+        hook: Hook,
+        context: &Context<'_>,
+        body: &[u8],
+        now: Duration,
+    ) -> Result<Verdict, PluginError> {
+        let plugin = || self.identity.name.clone();
+        let Some(function) = self.function(hook) else {
+            return Err(PluginError::HookNotDeclared { plugin: plugin(), hook });
+        };
+        let limit = self.identity.limits.input_bytes();
+        if body.len() > limit {
+            return Err(PluginError::InputTooLarge { plugin: plugin(), bytes: body.len(), limit });
+        }
+        let admission = self
+            .quarantine()
+            .admit(now)
+            .map_err(|retry_after| PluginError::Quarantined { plugin: plugin(), retry_after })?;
+        let result =
+            call::call(&self.engine, &self.component, function, &self.identity, (hook, context, body));
+        match &result {
+            Ok(_) => {
+                if self.quarantine().succeeded(admission) {
+                    info!(plugin = self.name(), "quarantine ended");
+                }
+            }
+            Err(error) if error.blames_plugin() => {
+                warn!(plugin = self.name(), hook = hook.as_str(), kind = error.kind(), "plugin failed");
+                if let Some(period) = self.quarantine().failed(admission, now) {
+                    self.identity.tally.quarantined();
+                    warn!(plugin = self.name(), seconds = period.as_secs(), "plugin in quarantine");
+                }
+            }
+            Err(_) => self.quarantine().abandoned(admission, now),
+        }
+        result
+    }
+
+    fn function(&self, hook: Hook) -> Option<&ComponentExportIndex> {
+        match hook {
+            Hook::Request => self.on_request.as_ref(),
+            Hook::Response => self.on_response.as_ref(),
+        }
+    }
+
+    fn quarantine(&self) -> MutexGuard<'_, Quarantine> {
+        self.quarantine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The plugin's name in logs, metrics and refusals.
+    pub fn name(&self) -> &str {
+        self.manifest.name()
+    }
+
+    /// The manifest that the plugin was loaded with.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Whether the manifest names this hook.
+    pub fn handles(&self, hook: Hook) -> bool {
+        self.function(hook).is_some()
+    }
+
+    /// What happens to an exchange that the plugin failed to judge.
+    pub fn on_failure(&self) -> OnFailure {
+        self.manifest.on_failure()
+    }
+
+    /// What happened since the plugin was loaded.
+    pub fn counters(&self) -> PluginCounters {
+        let in_quarantine = self.quarantine().is_open();
+        self.identity.tally.snapshot(in_quarantine)
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        self.identity.name.clone()
+    }
+}

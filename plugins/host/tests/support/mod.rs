@@ -1,0 +1,53 @@
+//! Loads the checked-in samples, with a manifest that a test may change first.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+use std::{fs, path::PathBuf};
+
+use serde_json::Value;
+use varco_plugin_host::{Context, EngineSettings, LoadError, Manifest, Plugin, PluginEngine};
+
+pub const READ: Context<'static> = Context {
+    interaction: "read",
+    resource_type: Some("Observation"),
+    route: "exchange",
+    roles: &["AAS", "APR"],
+    purposes: &["TREAT"],
+    content_type: "application/fhir+json",
+};
+
+pub fn engine() -> PluginEngine {
+    PluginEngine::start(&EngineSettings::default()).unwrap()
+}
+
+pub fn components() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../samples/components"))
+}
+
+pub fn manifest_path(sample: &str) -> PathBuf {
+    components().join(format!("{sample}.plugin.json"))
+}
+
+pub fn manifest(sample: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(manifest_path(sample)).unwrap()).unwrap()
+}
+
+pub fn component(sample: &str) -> Vec<u8> {
+    fs::read(components().join(format!("{sample}.wasm"))).unwrap()
+}
+
+/// The sample, after `change` has edited its manifest.
+pub fn load(
+    engine: &PluginEngine,
+    sample: &str,
+    change: impl FnOnce(&mut Value),
+) -> Result<Plugin, LoadError> {
+    let mut manifest = manifest(sample);
+    change(&mut manifest);
+    Plugin::load(engine, Manifest::parse(&manifest.to_string()).unwrap(), &component(sample))
+}
+
+/// The hostile sample, set to one misdeed.
+pub fn hostile(engine: &PluginEngine, behaviour: &str) -> Plugin {
+    load(engine, "hostile", |manifest| manifest["settings"]["behaviour"] = behaviour.into()).unwrap()
+}

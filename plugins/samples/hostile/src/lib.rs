@@ -1,0 +1,113 @@
+//! Does what a plugin must not do. The gateway's tests load it to see that each bound holds.
+//!
+//! The setting `behaviour` chooses the misdeed: `panic`, `loop`, `memory`, `recursion`, `garbage`, `oversize`,
+//! `log-flood`, `pass`; `by-body` takes it from the body instead, so that one plugin can fail and recover.
+
+use std::hint::black_box;
+
+use varco_plugin::{Context, Level, Plugin, Verdict};
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Hostile;
+
+impl Plugin for Hostile {
+    fn on_request(_context: &Context, body: &[u8]) -> Verdict {
+        misbehave(body)
+    }
+
+    fn on_response(_context: &Context, body: &[u8]) -> Verdict {
+        misbehave(body)
+    }
+}
+
+varco_plugin::export!(Hostile);
+
+fn misbehave(body: &[u8]) -> Verdict {
+    let settings = varco_plugin::settings();
+    let behaviour = setting(&settings);
+    let behaviour = match behaviour {
+        "by-body" => std::str::from_utf8(body).map_or("pass", setting),
+        named => named,
+    };
+    match behaviour {
+        "panic" => panic!("a plugin that panics"),
+        "loop" => endless_loop(),
+        "memory" => take_all_memory(),
+        "recursion" => Verdict::Replace(vec![descend(0)]),
+        "garbage" => Verdict::Replace(b"{\"resourceType\": \"Patient\", oops".to_vec()),
+        "oversize" => Verdict::Replace(oversize()),
+        "log-flood" => flood_the_log(),
+        _ => Verdict::Pass,
+    }
+}
+
+/// The value of `behaviour` in a small JSON object.
+fn setting(json: &str) -> &str {
+    json.split_once("\"behaviour\"").and_then(|(_, rest)| rest.split('"').nth(1)).unwrap_or("pass")
+}
+
+fn endless_loop() -> Verdict {
+    let mut turns = 0_u64;
+    loop {
+        turns = black_box(turns.wrapping_add(1));
+    }
+}
+
+fn take_all_memory() -> Verdict {
+    let mut taken = Vec::new();
+    loop {
+        taken.push(black_box(vec![1_u8; 1 << 20]));
+    }
+}
+
+#[allow(unconditional_recursion)]
+fn descend(depth: u32) -> u8 {
+    let frame = black_box([depth as u8; 64]);
+    let below = descend(black_box(depth.wrapping_add(1)));
+    below.wrapping_add(frame.iter().fold(0, |sum, byte| sum.wrapping_add(*byte)))
+}
+
+fn oversize() -> Vec<u8> {
+    let mut text = vec![b' '; 8 << 20];
+    if let [first, .., last] = text.as_mut_slice() {
+        (*first, *last) = (b'{', b'}');
+    }
+    text
+}
+
+fn flood_the_log() -> Verdict {
+    let long = "x".repeat(100_000);
+    for _ in 0..20 {
+        varco_plugin::log(Level::Warn, "two\nlines");
+    }
+    varco_plugin::log(Level::Warn, &long);
+    Verdict::Pass
+}
+
+#[cfg(test)]
+mod tests {
+    use varco_plugin::testing;
+
+    use super::*;
+
+    #[test]
+    fn the_setting_or_the_body_chooses_the_misdeed() {
+        assert_eq!(setting(r#"{"behaviour": "loop"}"#), "loop");
+        assert_eq!(setting("{}"), "pass");
+        testing::with_settings(r#"{"behaviour":"by-body"}"#, || {
+            let context = testing::request("Patient");
+            assert_eq!(Hostile::on_request(&context, b"{}"), Verdict::Pass);
+            let verdict = Hostile::on_request(&context, br#"{"behaviour":"garbage"}"#);
+            assert!(matches!(verdict, Verdict::Replace(_)));
+        });
+    }
+
+    #[test]
+    fn a_flood_is_more_than_the_gateway_keeps() {
+        let lines = testing::with_settings(r#"{"behaviour":"log-flood"}"#, || {
+            assert_eq!(Hostile::on_response(&testing::response("Patient"), b"{}"), Verdict::Pass);
+        });
+        assert_eq!(lines.len(), 21);
+    }
+}

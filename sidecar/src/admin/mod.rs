@@ -1,0 +1,63 @@
+//! The operator's port: `/live`, `/ready`, `/metrics`. It shows counts and causes, never data.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+
+use crate::listen::{Handler, Peer};
+use crate::pipeline::Gateway;
+
+/// Answers on the operator's port.
+pub struct Admin {
+    /// What is asked about.
+    pub gateway: Arc<Gateway>,
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+}
+
+impl Handler for Admin {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return answer(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n");
+        }
+        match request.uri().path() {
+            "/live" => answer(StatusCode::OK, "text/plain", "live\n"),
+            "/ready" => self.ready(),
+            "/metrics" => {
+                self.gateway.observe();
+                self.metrics.run_upkeep();
+                answer(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render())
+            }
+            _ => answer(StatusCode::NOT_FOUND, "text/plain", "there are /live, /ready and /metrics\n"),
+        }
+    }
+}
+
+impl Admin {
+    fn ready(&self) -> Response<Full<Bytes>> {
+        let store = self.gateway.store().is_alive();
+        let draining = self.gateway.is_draining();
+        let upstream = self.gateway.upstream_state();
+        let ready = store && !draining;
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let body = json!({
+            "ready": ready,
+            "draining": draining,
+            "store": if store { "works" } else { "does not answer" },
+            "upstream": upstream,
+        });
+        answer(status, "application/json", format!("{body}\n"))
+    }
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,88 @@
+//! `varco check`: every fault of a configuration, with line, cause and cure.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use clap::Args;
+use varco::config::{self, Config, ConfigError, SCHEMA};
+
+use super::say;
+
+/// Explains every fault of a configuration; exits 0 if there is none, else 1.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  varco check --config varco.toml
+  varco check --schema > varco-config.schema.json     for an editor that completes and checks TOML")]
+pub struct Check {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE", required_unless_present = "schema")]
+    config: Option<PathBuf>,
+    /// Print the JSON Schema of the configuration instead.
+    #[arg(long)]
+    schema: bool,
+}
+
+impl Check {
+    pub fn run(self) -> ExitCode {
+        let Some(path) = self.config.filter(|_| !self.schema) else {
+            say::line(SCHEMA.trim_end());
+            return ExitCode::SUCCESS;
+        };
+        match config::load(&path) {
+            Ok(config) => {
+                say::line(format!("{}: no fault.", path.display()));
+                summary(&config);
+                ExitCode::SUCCESS
+            }
+            Err(error) => show(&error),
+        }
+    }
+}
+
+/// What the configuration comes to, in plain words.
+fn summary(config: &Config) {
+    let site = config.site.name.as_deref().unwrap_or(&config.site.id);
+    let tls = match &config.listen.tls {
+        None => "in the clear",
+        Some(tls) if tls.client_ca.is_some() => "over TLS, with client certificates demanded",
+        Some(_) => "over TLS",
+    };
+    let path = config.site.base_path();
+    say::line(format!("  {site} answers on {} {tls}, below {}/", config.listen.address, path));
+    say::line(format!("  for the FHIR server {}", config.upstream.url));
+    say::line(format!("  callers need a token of {}", config.tokens.issuer));
+    let without = match config.consent.without_consent {
+        config::WithoutConsent::Deny => "hidden",
+        config::WithoutConsent::Permit => "shown",
+    };
+    say::line(format!("  a patient without consent is {without}; consents and audit are kept in {}", config.store.path.display()));
+    for alias in &config.identity.alias {
+        say::line(format!("  {} is written {} towards the federation", alias.local, alias.network));
+    }
+    for plugin in &config.plugin {
+        say::line(format!("  plugin {}", plugin.manifest.display()));
+    }
+}
+
+/// Shows a configuration's faults on standard error: the line, a caret, cause and cure.
+pub fn show(error: &ConfigError) -> ExitCode {
+    let ConfigError::Faulty { path, text, faults } = error else { return say::failed(error) };
+    let renderer = if std::io::stderr().is_terminal() { Renderer::styled() } else { Renderer::plain() };
+    let name = path.display().to_string();
+    for fault in faults {
+        let end = text[fault.span.start.min(text.len())..].find(['\r', '\n']).map_or(text.len(), |at| fault.span.start + at);
+        let span = fault.span.start..fault.span.end.min(end).max(fault.span.start);
+        let title = if fault.setting.is_empty() { fault.cause.clone() } else { format!("{}: {}", fault.setting, fault.cause) };
+        let snippet = Snippet::source(text.as_str()).path(name.as_str()).annotation(AnnotationKind::Primary.span(span));
+        let report = [Level::ERROR
+            .primary_title(title.as_str())
+            .element(snippet)
+            .element(Level::HELP.message(fault.cure.as_str()))];
+        say::note(renderer.render(&report));
+    }
+    let count = faults.len();
+    say::note(format!("{name}: {count} {}; nothing was started.", if count == 1 { "fault" } else { "faults" }));
+    ExitCode::FAILURE
+}

@@ -1,0 +1,81 @@
+//! `varco serve`: the sidecar.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use varco::{config, run, telemetry};
+
+use super::check::show;
+use super::say;
+
+/// Runs the sidecar beside a hospital's FHIR server.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  varco check --config varco.toml     explains every fault before anything starts
+  varco serve --config varco.toml     runs until SIGTERM or Ctrl-C, then lets open requests finish
+
+A smallest configuration:
+  [site]
+  id = \"030913\"
+  base_url = \"https://fhir.hospital.example/fhir\"
+  [listen]
+  address = \"0.0.0.0:8443\"
+  tls = { certificate = \"server.pem\", key = \"server.key\" }
+  [upstream]
+  url = \"http://127.0.0.1:8080/fhir\"
+  [tokens]
+  issuer = \"https://hub.example\"
+  jwks = \"hub.jwks.json\"
+  [store]
+  path = \"varco.sqlite\"")]
+pub struct Serve {
+    /// The configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl Serve {
+    pub fn run(self) -> ExitCode {
+        let config = match config::load(&self.config) {
+            Ok(config) => config,
+            Err(error) => return show(&error),
+        };
+        telemetry::start_log(config.log.level);
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return say::failed(format!("the runtime can't be started: {error}")),
+        };
+        runtime.block_on(async {
+            let metrics = match telemetry::start_metrics() {
+                Ok(metrics) => metrics,
+                Err(error) => return say::failed(format!("metrics can't be counted: {error}")),
+            };
+            match run::start(config, metrics).await {
+                Ok(running) => {
+                    stop_asked().await;
+                    running.stop().await;
+                    ExitCode::SUCCESS
+                }
+                Err(error) => say::failed(error),
+            }
+        })
+    }
+}
+
+/// Returns on SIGTERM, or on Ctrl-C.
+async fn stop_asked() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM can't be watched; only Ctrl-C stops gently");
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}

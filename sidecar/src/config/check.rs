@@ -1,0 +1,100 @@
+//! A configuration against the world: files that must exist, keys that must match, addresses that fit.
+
+use varco_core::identity::{AliasGroup, IdentifierAliases};
+
+use super::source::Source;
+use super::{Config, Fault};
+use crate::identify::keys::Keys;
+use crate::listen::tls;
+
+/// Every fault, by line.
+pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    listener(config, source, &mut faults);
+    upstream(config, source, &mut faults);
+    if let Err(error) = Keys::load(&config.tokens.jwks) {
+        let cause = format!("The key set {} can't be used: {error}.", config.tokens.jwks.display());
+        let cure = "Put the token issuer's public keys (JWKS) in this file.";
+        faults.push(source.fault("/tokens/jwks", cause, cure));
+    }
+    if let Some(folder) = config.store.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        let cause = format!("The folder {} doesn't exist.", folder.display());
+        faults.push(source.fault("/store/path", cause, "Make the folder, or name another."));
+    }
+    if let Err(error) = aliases(config) {
+        let cure = "Let every system stand in one alias only.";
+        faults.push(source.fault("/identity/alias", format!("{error}."), cure));
+    }
+    for (at, plugin) in config.plugin.iter().enumerate() {
+        if let Err(error) = varco_plugin_host::Manifest::read(&plugin.manifest) {
+            let cause = format!("The plugin manifest {} can't be used: {error}.", plugin.manifest.display());
+            faults.push(source.fault(&format!("/plugin/{at}/manifest"), cause, "Correct the manifest, or remove the plugin."));
+        }
+    }
+    faults.sort_by_key(|fault| fault.line);
+    faults
+}
+
+/// The alias table that a configuration describes.
+pub(crate) fn aliases(config: &Config) -> Result<IdentifierAliases, varco_core::identity::AliasError> {
+    let groups = config.identity.alias.iter().map(|alias| {
+        let aliases = std::iter::once(&alias.network).chain(&alias.also).cloned().collect();
+        AliasGroup { canonical: alias.local.clone(), aliases }
+    });
+    IdentifierAliases::new(groups.collect())
+}
+
+fn listener(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {
+    let listen = &config.listen;
+    match &listen.tls {
+        Some(tls) => {
+            if let Err(error) = tls::server_config(tls) {
+                let setting = if error.path == tls.key {
+                    "/listen/tls/key"
+                } else if Some(&error.path) == tls.client_ca.as_ref() {
+                    "/listen/tls/client_ca"
+                } else {
+                    "/listen/tls/certificate"
+                };
+                let cure = "Name a PEM file that holds it.";
+                faults.push(source.fault(setting, format!("{error}."), cure));
+            }
+        }
+        None if !listen.address.ip().is_loopback() && !listen.behind_tls_terminator => {
+            let cause = format!("{} would take patients' data without TLS.", listen.address);
+            let cure = "Add [listen.tls] with certificate and key, listen on 127.0.0.1, or set \
+                        listen.behind_tls_terminator = true where another program ends TLS.";
+            faults.push(source.fault("/listen/address", cause, cure));
+        }
+        None => {}
+    }
+    if config.admin.address == listen.address {
+        let cause = "The operator's port is the federation's port.";
+        faults.push(source.fault("/admin/address", cause, "Choose another port."));
+    }
+}
+
+fn upstream(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {
+    let upstream = &config.upstream;
+    if let Err(error) = upstream.url.parse::<http::Uri>() {
+        let cure = "Write it as http://host:port/path.";
+        faults.push(source.fault("/upstream/url", format!("This is not a URL: {error}."), cure));
+    }
+    match (&upstream.ca, upstream.url.starts_with("https:")) {
+        (None, true) => {
+            let cause = "An https server needs authorities to be checked against.";
+            let cure = "Add `ca`: the PEM file of the authorities that may vouch for the hospital's server.";
+            faults.push(source.fault("/upstream/url", cause, cure));
+        }
+        (Some(_), false) => {
+            let cause = "`ca` has no effect on an http server.";
+            faults.push(source.fault("/upstream/ca", cause, "Remove it, or use https."));
+        }
+        (Some(ca), true) => {
+            if let Err(error) = tls::client_config(ca) {
+                faults.push(source.fault("/upstream/ca", format!("{error}."), "Name a PEM file that holds it."));
+            }
+        }
+        (None, false) => {}
+    }
+}

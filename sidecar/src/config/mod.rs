@@ -1,0 +1,319 @@
+//! The configuration: one TOML file, checked before anything starts.
+//!
+//! [`load`] reads the file, checks it against the published schema and then against the world (files that
+//! must exist, keys that must match). Every fault names its line, its cause and its cure; a configuration
+//! with a fault starts nothing.
+
+mod check;
+mod fault;
+mod schema;
+mod source;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use fault::{ConfigError, Fault};
+pub use schema::SCHEMA;
+
+/// A checked configuration. Paths are absolute or relative to the working folder, defaults filled in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The hospital.
+    pub site: Site,
+    /// Where requests arrive.
+    pub listen: Listen,
+    /// The hospital's FHIR server.
+    pub upstream: Upstream,
+    /// Accepted tokens.
+    pub tokens: Tokens,
+    /// Consents and audit records.
+    pub store: Store,
+    /// The operator's port.
+    #[serde(default)]
+    pub admin: Admin,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How consents combine.
+    #[serde(default)]
+    pub consent: Consent,
+    /// Identifier systems.
+    #[serde(default)]
+    pub identity: Identity,
+    /// Plugins, in order.
+    #[serde(default)]
+    pub plugin: Vec<Plugin>,
+    /// Logging.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// `[site]`
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct Site {
+    pub id: String,
+    #[serde(default)]
+    pub name: Option<String>,
+    pub base_url: String,
+}
+
+impl Site {
+    /// The path of the FHIR base, without a slash at its end: empty for the root.
+    pub fn base_path(&self) -> &str {
+        let after_scheme = self.base_url.split_once("://").map_or("", |(_, rest)| rest);
+        after_scheme.find('/').map_or("", |at| after_scheme[at..].trim_end_matches('/'))
+    }
+
+    /// The FHIR base URL without a slash at its end.
+    pub fn base(&self) -> &str {
+        self.base_url.trim_end_matches('/')
+    }
+}
+
+/// `[listen]`
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct Listen {
+    pub address: SocketAddr,
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    #[serde(default)]
+    pub behind_tls_terminator: bool,
+    #[serde(default = "default::connections")]
+    pub connections: usize,
+    #[serde(default = "default::header_seconds")]
+    pub header_seconds: u64,
+    #[serde(default = "default::body_seconds")]
+    pub body_seconds: u64,
+    #[serde(default = "default::drain_seconds")]
+    pub drain_seconds: u64,
+}
+
+/// `[listen.tls]`
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
+}
+
+/// `[upstream]`
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct Upstream {
+    pub url: String,
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    #[serde(default = "default::connect_seconds")]
+    pub connect_seconds: u64,
+    #[serde(default = "default::answer_seconds")]
+    pub answer_seconds: u64,
+}
+
+/// `[tokens]`
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct Tokens {
+    pub issuer: String,
+    #[serde(default)]
+    pub audience: Option<String>,
+    pub jwks: PathBuf,
+    #[serde(default = "default::leeway_seconds")]
+    pub leeway_seconds: u64,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct Store {
+    pub path: PathBuf,
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct Admin {
+    #[serde(default = "default::admin_address")]
+    pub address: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Admin { address: default::admin_address() }
+    }
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Limits {
+    pub body_bytes: usize,
+    pub answer_bytes: usize,
+    pub requests_per_second: u32,
+    pub burst: u32,
+    pub search_matches: usize,
+    pub page_size: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            body_bytes: 16 << 20,
+            answer_bytes: 64 << 20,
+            requests_per_second: 50,
+            burst: 100,
+            search_matches: 1000,
+            page_size: 50,
+        }
+    }
+}
+
+/// `[consent]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Consent {
+    pub combining: Combining,
+    pub without_consent: WithoutConsent,
+}
+
+/// `consent.combining`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Combining {
+    #[default]
+    DenyOverrides,
+    MostRecent,
+    RefuseAmbiguous,
+}
+
+/// `consent.without_consent`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum WithoutConsent {
+    #[default]
+    Deny,
+    Permit,
+}
+
+/// `[identity]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Identity {
+    pub alias: Vec<Alias>,
+}
+
+/// `[[identity.alias]]`
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct Alias {
+    pub local: String,
+    pub network: String,
+    #[serde(default)]
+    pub also: Vec<String>,
+}
+
+/// `[[plugin]]`
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct Plugin {
+    pub manifest: PathBuf,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Log {
+    pub level: Level,
+}
+
+/// `log.level`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Level {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+}
+
+mod default {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    pub(super) fn connections() -> usize {
+        4096
+    }
+    pub(super) fn header_seconds() -> u64 {
+        10
+    }
+    pub(super) fn body_seconds() -> u64 {
+        30
+    }
+    pub(super) fn drain_seconds() -> u64 {
+        20
+    }
+    pub(super) fn connect_seconds() -> u64 {
+        3
+    }
+    pub(super) fn answer_seconds() -> u64 {
+        30
+    }
+    pub(super) fn leeway_seconds() -> u64 {
+        30
+    }
+    pub(super) fn admin_address() -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, 9464).into()
+    }
+}
+
+/// Reads and checks the configuration at `path`.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::Unreadable { path: path.to_owned(), cause: error.to_string() })?;
+    from_text(&text, path)
+}
+
+/// Checks a configuration's text; `path` names it in faults, and its folder is where its paths begin.
+pub fn from_text(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    let refuse = |faults: Vec<Fault>| ConfigError::Faulty { path: path.to_owned(), text: text.to_owned(), faults };
+    let source = source::Source::parse(text).map_err(|fault| refuse(vec![fault]))?;
+    let faults = schema::faults(&source);
+    if !faults.is_empty() {
+        return Err(refuse(faults));
+    }
+    let mut config: Config = serde_json::from_value(source.value.clone())
+        .map_err(|error| refuse(vec![source.fault("", error.to_string(), "Correct the value named in the cause.")]))?;
+    config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+    let faults = check::faults(&config, &source);
+    if faults.is_empty() { Ok(config) } else { Err(refuse(faults)) }
+}
+
+impl Config {
+    fn resolve_paths(&mut self, folder: &Path) {
+        let tls = self.listen.tls.iter_mut().flat_map(|tls| {
+            [Some(&mut tls.certificate), Some(&mut tls.key), tls.client_ca.as_mut()].into_iter().flatten()
+        });
+        let others = [Some(&mut self.store.path), Some(&mut self.tokens.jwks), self.upstream.ca.as_mut()];
+        let plugins = self.plugin.iter_mut().map(|plugin| &mut plugin.manifest);
+        for path in tls.chain(others.into_iter().flatten()).chain(plugins) {
+            *path = folder.join(&*path);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,117 @@
+//! The claims of an access token: RFC 9068, SMART scopes, and IHE IUA's `extensions.ihe_iua`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use varco_core::requester::{BusinessIdentifier, Code, Requester};
+
+/// What a token says.
+#[derive(Debug, Deserialize)]
+pub(super) struct Claims {
+    pub exp: u64,
+    #[serde(default)]
+    iss: String,
+    #[serde(default)]
+    sub: Option<String>,
+    #[serde(default)]
+    client_id: Option<String>,
+    #[serde(default)]
+    azp: Option<String>,
+    #[serde(default)]
+    scope: String,
+    #[serde(default)]
+    extensions: Extensions,
+    #[serde(default, rename = "cnf")]
+    pub confirmation: Option<Confirmation>,
+}
+
+/// RFC 8705 §3.1.
+#[derive(Debug, Deserialize)]
+pub(super) struct Confirmation {
+    #[serde(default, rename = "x5t#S256")]
+    pub certificate: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Extensions {
+    #[serde(default)]
+    ihe_iua: Iua,
+}
+
+/// IHE ITI TF-2 §3.71.4.2.2.1, the IUA JWT claims.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Iua {
+    subject_name: Option<String>,
+    subject_organization_id: OneOrMany<String>,
+    subject_role: OneOrMany<Coded>,
+    purpose_of_use: OneOrMany<Coded>,
+    national_provider_identifier: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Coded {
+    #[serde(default)]
+    system: String,
+    code: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T> Default for OneOrMany<T> {
+    fn default() -> Self {
+        OneOrMany::Many(Vec::new())
+    }
+}
+
+impl<T> OneOrMany<T> {
+    fn into_vec(self) -> Vec<T> {
+        match self {
+            OneOrMany::One(one) => vec![one],
+            OneOrMany::Many(many) => many,
+        }
+    }
+}
+
+impl Claims {
+    pub fn into_requester(self) -> Requester {
+        let iua = self.extensions.ihe_iua;
+        let client_id = self.client_id.or(self.azp).or_else(|| self.sub.clone()).unwrap_or_default();
+        let subject = match iua.national_provider_identifier {
+            Some(number) => Some(identifier(&number)),
+            None => self.sub.map(|sub| BusinessIdentifier::new(self.iss, sub)),
+        };
+        Requester {
+            client_id,
+            subject,
+            subject_name: iua.subject_name,
+            roles: codes(iua.subject_role),
+            organizations: iua.subject_organization_id.into_vec().iter().map(|text| identifier(text)).collect(),
+            purposes: codes(iua.purpose_of_use),
+            scopes: self.scope.split_ascii_whitespace().map(str::to_owned).collect(),
+            certificate: None,
+        }
+    }
+}
+
+fn codes(coded: OneOrMany<Coded>) -> Vec<Code> {
+    coded.into_vec().into_iter().map(|Coded { system, code }| Code { system, code }).collect()
+}
+
+/// IUA gives identifiers as `system|value`, or as one bare value such as an OID.
+fn identifier(text: &str) -> BusinessIdentifier {
+    match text.split_once('|') {
+        Some((system, value)) => BusinessIdentifier::new(system, value),
+        None => BusinessIdentifier::new("", text),
+    }
+}
+
+/// The `x5t#S256` of a certificate from its SHA-256.
+pub(super) fn thumbprint(digest: &[u8; 32]) -> String {
+    URL_SAFE_NO_PAD.encode(digest)
+}

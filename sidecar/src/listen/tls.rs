@@ -1,0 +1,85 @@
+//! TLS for the listener and towards the hospital's server: certificates and keys from PEM files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use crate::config::Tls;
+
+/// A certificate or key that can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {cause}", path.display())]
+pub struct TlsError {
+    /// The file at fault.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub cause: String,
+}
+
+fn fault(path: &Path, cause: impl ToString) -> TlsError {
+    TlsError { path: path.to_owned(), cause: cause.to_string() }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The listener's side: TLS 1.2 and 1.3, HTTP/2 preferred; with `client_ca`, a client certificate is demanded.
+pub fn server_config(tls: &Tls) -> Result<ServerConfig, TlsError> {
+    let chain = certificates(&tls.certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&tls.key)
+        .map_err(|error| fault(&tls.key, format!("no private key can be read from it ({error})")))?;
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| fault(&tls.certificate, error))?;
+    let builder = match &tls.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), provider())
+                .build()
+                .map_err(|error| fault(path, error))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|error| fault(&tls.key, format!("certificate and key don't belong together ({error})")))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// The client's side, which trusts only the authorities in `ca`.
+pub fn client_config(ca: &Path) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| fault(ca, error))?;
+    Ok(builder.with_root_certificates(roots(ca)?).with_no_client_auth())
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        store.add(certificate).map_err(|error| fault(path, format!("an authority in it can't be used ({error})")))?;
+    }
+    Ok(store)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(chain) if chain.is_empty() => Err(fault(path, "it holds no certificate in PEM form")),
+        Ok(chain) => Ok(chain),
+        Err(error) => Err(fault(path, format!("no certificate can be read from it ({error})"))),
+    }
+}
+
+/// The client's side where no https server is configured: every certificate is refused.
+pub fn trusting_nobody() -> Result<ClientConfig, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}

@@ -1,0 +1,74 @@
+//! What one request came to: gathered along its way, for the audit record, the log line and the metrics.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use http::request::Parts;
+use jiff::Timestamp;
+use uuid::Uuid;
+use varco_core::interaction::Interaction;
+use varco_core::requester::Requester;
+
+use super::trace::Trace;
+use crate::listen::Peer;
+
+/// The account of one request.
+#[derive(Debug)]
+pub(super) struct Account {
+    pub request_id: String,
+    pub trace: Trace,
+    pub received: Timestamp,
+    pub client: SocketAddr,
+    /// Set once the caller is known.
+    pub requester: Option<Requester>,
+    /// Set once the request is understood.
+    pub interaction: Option<Interaction>,
+    /// The resource that a write made or changed.
+    pub written: Option<String>,
+    /// References of the resources that were released.
+    pub released: Vec<String>,
+    /// How many resources were judged and not released.
+    pub withheld: usize,
+    /// Patients whose data was released, written or withheld.
+    pub patients: BTreeSet<String>,
+    /// Which provision of which consent decided, as `Consent/7 provision.provision[2]`.
+    pub decisions: BTreeSet<String>,
+    /// How many identifiers were written in another system.
+    pub mapped: usize,
+    /// Plugins that changed a body.
+    pub plugins: Vec<String>,
+    /// True where an audit record is owed: the caller is known and within its rate.
+    pub owed: bool,
+}
+
+impl Account {
+    /// A new account.
+    pub fn open(head: &Parts, peer: Peer) -> Account {
+        Account {
+            request_id: Uuid::now_v7().to_string(),
+            trace: Trace::continue_from(&head.headers),
+            received: Timestamp::now(),
+            client: peer.address,
+            requester: None,
+            interaction: None,
+            written: None,
+            released: Vec::new(),
+            withheld: 0,
+            patients: BTreeSet::new(),
+            decisions: BTreeSet::new(),
+            mapped: 0,
+            plugins: Vec::new(),
+            owed: false,
+        }
+    }
+
+    /// The interaction's code, or `unknown`.
+    pub fn interaction_name(&self) -> &'static str {
+        self.interaction.as_ref().map_or("unknown", Interaction::name)
+    }
+
+    /// The type that is asked for, or nothing.
+    pub fn resource_type(&self) -> &str {
+        self.interaction.as_ref().and_then(Interaction::resource_type).map_or("", |name| name.as_str())
+    }
+}

@@ -1,0 +1,73 @@
+//! What goes back to the caller. Every header is built here; none of the hospital's server is passed on.
+
+use bytes::Bytes;
+use fhir_models::document::{Value, name};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+
+use super::refusal::{Refusal, Row};
+
+/// The answer to one request.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub status: StatusCode,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// A status with a FHIR body.
+    pub fn fhir(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+        Answer { status, headers: Vec::new(), body: body.into() }
+    }
+
+    /// A resource, with the version and date that it states itself (FHIR R4 §3.1.0.1.3).
+    pub fn resource(status: StatusCode, resource: Value<'_>, body: impl Into<Bytes>) -> Answer {
+        let mut answer = Answer::fhir(status, body);
+        let Some(meta) = resource.get(name::META) else { return answer };
+        if let Some(version) = meta.str_of(name::VERSION_ID) {
+            answer.set(header::ETAG, &format!("W/\"{version}\""));
+        }
+        let updated = meta.str_of(name::LAST_UPDATED).and_then(|text| text.parse::<Timestamp>().ok());
+        if let Some(date) = updated.and_then(|updated| DateTimePrinter::new().timestamp_to_rfc9110_string(&updated).ok()) {
+            answer.set(header::LAST_MODIFIED, &date);
+        }
+        answer
+    }
+
+    /// The answer to a refused request.
+    pub fn refused(row: Row) -> Answer {
+        let body = Refusal::outcome(&row);
+        Answer { status: row.status, headers: row.header.into_iter().collect(), body: body.into() }
+    }
+
+    /// Adds a header; one whose value can't stand in a header is left out.
+    pub fn set(&mut self, name: HeaderName, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+    }
+
+    /// The response, with the request's id.
+    pub fn into_response(self, request_id: &str, close: bool) -> Response<Full<Bytes>> {
+        let empty = self.body.is_empty();
+        let mut response = Response::new(Full::new(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.extend(self.headers);
+        if !empty {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/fhir+json; charset=utf-8"));
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Ok(id) = HeaderValue::from_str(request_id) {
+            headers.insert(HeaderName::from_static("x-request-id"), id);
+        }
+        if close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}

@@ -1,0 +1,122 @@
+//! One request and all that its stages share.
+
+use std::borrow::Cow;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use fhir_models::document::{Limits, OwnedDocument, SyntaxError, Value, name};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use metrics::histogram;
+use varco_core::interaction::headers::RequestHeaders;
+use varco_core::interaction::{Instance, Interaction, UpstreamRequest};
+use varco_core::requester::Requester;
+use varco_plugin_host::Hook;
+
+use super::account::Account;
+use super::{Gateway, Refusal, plugin};
+use crate::upstream::{UpstreamAnswer, UpstreamError};
+
+/// One request on its way.
+pub(super) struct Exchange<'g> {
+    pub gateway: &'g Gateway,
+    pub requester: Requester,
+    pub headers: RequestHeaders,
+    pub account: &'g mut Account,
+}
+
+impl Exchange<'_> {
+    /// Asks the hospital's server, with headers built anew.
+    pub async fn ask(&mut self, interaction: &Interaction, request: &UpstreamRequest, body: Bytes) -> Result<UpstreamAnswer, Refusal> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in self.headers.to_upstream(interaction, request) {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        self.trace_into(&mut headers);
+        let method = match request.method.as_str() {
+            "POST" => Method::POST,
+            "PUT" => Method::PUT,
+            "DELETE" => Method::DELETE,
+            _ => Method::GET,
+        };
+        let body = request.form.clone().map_or(body, Bytes::from);
+        let started = Instant::now();
+        let answer = self.gateway.upstream.ask(method, &request.path_and_query, headers, body).await;
+        self.seen(started, answer)
+    }
+
+    /// Asks for the next page of a search.
+    pub async fn follow(&mut self, link: &str) -> Result<UpstreamAnswer, Refusal> {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::ACCEPT, HeaderValue::from_static("application/fhir+json"));
+        self.trace_into(&mut headers);
+        let started = Instant::now();
+        let answer = self.gateway.upstream.follow(link, headers).await;
+        self.seen(started, answer)
+    }
+
+    fn trace_into(&self, headers: &mut HeaderMap) {
+        let trace = [("traceparent", self.account.trace.traceparent()), ("x-request-id", self.account.request_id.clone())];
+        for (name, value) in trace {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+
+    fn seen(&self, started: Instant, answer: Result<UpstreamAnswer, UpstreamError>) -> Result<UpstreamAnswer, Refusal> {
+        let status = answer.as_ref().map_or("none".to_owned(), |answer| answer.status.as_str().to_owned());
+        histogram!("varco_upstream_seconds", "status" => status).record(started.elapsed().as_secs_f64());
+        let failing = answer.as_ref().map_or(true, |answer| answer.status.is_server_error());
+        self.gateway.upstream_failing.store(failing, Ordering::Relaxed);
+        answer.map_err(Refusal::Upstream)
+    }
+
+    /// The answer's resource after the response plugins, parsed. Anything but FHIR JSON is the server's fault.
+    pub fn resource_of(&mut self, answer: &UpstreamAnswer, resource_type: &str) -> Result<OwnedDocument, Refusal> {
+        let body = plugin::run(self, Hook::Response, Cow::Borrowed(&answer.body))?;
+        let not_fhir = |what: String| Refusal::Upstream(UpstreamError::NotFhir(what));
+        let document = OwnedDocument::parse_json(body.into_owned(), &self.answer_limits())
+            .map_err(|error: SyntaxError| not_fhir(error.to_string()))?;
+        if document.root().resource_type().as_deref() == Some(resource_type) {
+            Ok(document)
+        } else {
+            Err(not_fhir(format!("it is not a {resource_type}")))
+        }
+    }
+
+    fn answer_limits(&self) -> Limits {
+        Limits { bytes: self.gateway.config.limits.answer_bytes, ..Limits::default() }
+    }
+
+    /// The current version of a resource as the server has it, or nothing where it is absent or deleted.
+    pub async fn fetch(&mut self, interaction: &Interaction, instance: &Instance) -> Result<Option<OwnedDocument>, Refusal> {
+        let answer = self.ask(interaction, &interaction.to_request(), Bytes::new()).await?;
+        match answer.status {
+            StatusCode::OK => {
+                let document = self.resource_of(&answer, instance.resource_type.as_str())?;
+                if document.root().get(name::ID).is_some_and(|id| id.is_str(instance.id.as_str())) {
+                    Ok(Some(document))
+                } else {
+                    Err(Refusal::Upstream(UpstreamError::NotFhir("it is another resource than was asked for".to_owned())))
+                }
+            }
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+            other => Err(Refusal::Upstream(UpstreamError::Status(other.as_u16()))),
+        }
+    }
+
+    /// A released resource in the federation's identifier systems.
+    pub fn to_network(&mut self, resource: Value<'_>) -> Vec<u8> {
+        let mapped = self.gateway.aliases.map_value(resource, varco_core::identity::Direction::ToNetwork);
+        match mapped {
+            Some(mapped) => {
+                self.account.mapped += mapped.changed.len();
+                mapped.json
+            }
+            None => resource.raw().as_bytes().to_vec(),
+        }
+    }
+}

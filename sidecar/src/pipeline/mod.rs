@@ -1,0 +1,248 @@
+//! A request's way through the gateway, one stage a file.
+//!
+//! ```text
+//! receive → identify → limit → parse interaction → scopes → (map, plugin) → forward
+//!                                                                              ↓
+//!            respond ← audit ← map ← redact ← decide per resource ← plugin ← answer
+//! ```
+//!
+//! Invariants:
+//! 1. What goes to the hospital's server is built from the parsed [`Interaction`]; nothing else of the caller is.
+//! 2. No byte of an answer leaves before its decision is made and its audit record is on disk.
+//! 3. A hidden resource and an absent one take the same way out: [`Refusal::Absent`].
+
+mod account;
+mod answer;
+mod exchange;
+mod judge;
+mod limit;
+mod own;
+mod page;
+mod plugin;
+mod read;
+mod receive;
+mod record;
+mod refusal;
+mod search;
+mod setup;
+mod trace;
+mod write;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use metrics::{counter, gauge, histogram};
+use varco_core::access::{PatientCompartment, Scopes};
+use varco_core::identity::IdentifierAliases;
+use varco_core::interaction::headers::{RequestHeaders, check_form};
+use varco_core::interaction::{Interaction, InteractionError, SearchSchema};
+use varco_plugin_host::{PluginEngine, PluginSet};
+
+use crate::config::Config;
+use crate::identify::TokenGate;
+use crate::listen::{Handler, Peer};
+use crate::store::Store;
+use crate::upstream::Upstream;
+use account::Account;
+use answer::Answer;
+use exchange::Exchange;
+use limit::ClientLimit;
+use page::PageSeal;
+pub use refusal::Refusal;
+pub use setup::SetupError;
+
+/// Everything that decides about requests. Immutable but for the store, the caches and the counters.
+pub struct Gateway {
+    config: Config,
+    store: Store,
+    tokens: TokenGate,
+    limit: ClientLimit,
+    upstream: Upstream,
+    schema: SearchSchema,
+    compartment: PatientCompartment,
+    aliases: IdentifierAliases,
+    plugins: PluginSet,
+    _engine: PluginEngine,
+    seal: PageSeal,
+    started: Instant,
+    draining: AtomicBool,
+    upstream_failing: AtomicBool,
+}
+
+impl Handler for Gateway {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+        let started = Instant::now();
+        let (head, body) = request.into_parts();
+        let mut account = Account::open(&head, peer);
+        let outcome = match self.answer(&head, body, peer, &mut account).await {
+            Ok(answer) => self.record(&account, answer.status, None).await.map(|()| answer),
+            Err(refusal) => {
+                let status = refusal.row().status;
+                self.record(&account, status, Some(&refusal)).await.and(Err(refusal))
+            }
+        };
+        let close = matches!(&outcome, Err(Refusal::Framing(_) | Refusal::BodyTimeout | Refusal::BodyBroken));
+        self.tell(&account, &outcome, started.elapsed());
+        let answer = outcome.unwrap_or_else(|refusal| Answer::refused(refusal.row()));
+        answer.into_response(&account.request_id, close)
+    }
+}
+
+impl Gateway {
+    async fn answer(
+        &self,
+        head: &Parts,
+        body: Incoming,
+        peer: Peer,
+        account: &mut Account,
+    ) -> Result<Answer, Refusal> {
+        receive::check_framing(head)?;
+        let path = self.below_base(head.uri.path())?;
+        let method = head.method.as_str();
+        if let Ok(Interaction::Capabilities) = Interaction::parse(method, path, head.uri.query(), None, &self.schema) {
+            account.interaction = Some(Interaction::Capabilities);
+            return Ok(own::capabilities(self));
+        }
+        let now = u64::try_from(account.received.as_second()).unwrap_or_default();
+        let requester = self
+            .tokens
+            .identify(&head.headers, peer.certificate.as_ref(), now)
+            .map_err(Refusal::Unauthorized)?;
+        self.limit.admit(&requester.client_id)?;
+        account.requester = Some(requester.clone());
+        account.owed = true;
+
+        let raw_headers = || head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let within = Duration::from_secs(self.config.listen.body_seconds);
+        let body = receive::body(body, self.config.limits.body_bytes, within).await?;
+        let form = Interaction::expects_form(method, path).then_some(&*body);
+        if form.is_some() {
+            check_form(raw_headers()).map_err(Refusal::Interaction)?;
+        }
+        let page = match page::token_of(head.uri.query()) {
+            Some(token) if method == "GET" => Some(self.seal.open(token, path, &requester, now)?),
+            _ => None,
+        };
+        let query = page.as_ref().map_or(head.uri.query(), |page| Some(page.query.as_str()));
+        let interaction =
+            Interaction::parse(method, path, query, form, &self.schema).map_err(Refusal::Interaction)?;
+        account.interaction = Some(interaction.clone());
+        let format_given = Interaction::asks_format(query, form);
+        let headers =
+            RequestHeaders::parse(raw_headers(), &interaction, format_given).map_err(Refusal::Interaction)?;
+        if !Scopes::parse(requester.scopes.iter().map(String::as_str)).allows(&interaction, None) {
+            return Err(Refusal::Scope);
+        }
+        let mut exchange = Exchange { gateway: self, requester, headers, account };
+        let offset = page.map_or(0, |page| page.offset);
+        match (interaction.resource_type().map(|name| name.as_str()), interaction) {
+            (Some("Consent"), interaction) => own::consent(&mut exchange, interaction, &body).await,
+            (Some("AuditEvent"), interaction) => own::audit(&mut exchange, interaction).await,
+            (_, Interaction::Read(instance)) => read::read(&mut exchange, instance).await,
+            (_, Interaction::Vread(instance, version)) => read::vread(&mut exchange, instance, version).await,
+            (_, Interaction::SearchType(search)) => search::search(&mut exchange, search, offset).await,
+            (_, Interaction::Create(resource_type)) => write::create(&mut exchange, resource_type, body).await,
+            (_, Interaction::Update(instance)) => write::update(&mut exchange, instance, body).await,
+            (_, Interaction::Delete(instance)) => write::delete(&mut exchange, instance).await,
+            (_, Interaction::HistoryInstance(_)) => Err(Refusal::NotServed("The history of a resource is not served.")),
+            (_, Interaction::Capabilities) => Ok(own::capabilities(self)),
+        }
+    }
+
+    /// The path below the FHIR base, compared by segment: `/fhir-admin` is not below `/fhir`.
+    fn below_base<'p>(&self, path: &'p str) -> Result<&'p str, Refusal> {
+        path.strip_prefix(self.config.site.base_path())
+            .filter(|rest| rest.starts_with('/') || rest.is_empty())
+            .ok_or(Refusal::Interaction(InteractionError::UnknownInteraction))
+    }
+
+    /// The line in the log, and the counts.
+    fn tell(&self, account: &Account, outcome: &Result<Answer, Refusal>, took: Duration) {
+        let status = outcome.as_ref().map_or_else(|refusal| refusal.row().status, |answer| answer.status);
+        let client = account.requester.as_ref().map_or("", |requester| requester.client_id.as_str());
+        let interaction = account.interaction_name();
+        let (request_id, trace_id) = (account.request_id.as_str(), account.trace.trace_id.as_str());
+        let (resource_type, micros) = (account.resource_type(), took.as_micros() as u64);
+        let (released, withheld) = (account.released.len(), account.withheld);
+        let status_code = status.as_u16();
+        let result = match outcome {
+            Ok(_) => {
+                tracing::info!(
+                    request_id, trace_id, client, interaction, resource_type, status = status_code, released, withheld,
+                    mapped = account.mapped, micros, mode = "enforce", "answered"
+                );
+                "answered"
+            }
+            Err(refusal) if refusal.is_operational() => {
+                tracing::error!(
+                    request_id, trace_id, client, interaction, resource_type, status = status_code, cause = %refusal,
+                    micros, mode = "enforce", "failed"
+                );
+                "failed"
+            }
+            Err(refusal) => {
+                tracing::info!(
+                    request_id, trace_id, client, interaction, resource_type, status = status_code, cause = %refusal,
+                    released, withheld, micros, mode = "enforce", "refused"
+                );
+                "refused"
+            }
+        };
+        let status = status.as_str().to_owned();
+        counter!("varco_requests_total", "interaction" => interaction, "status" => status, "outcome" => result)
+            .increment(1);
+        histogram!("varco_request_seconds", "interaction" => interaction).record(took.as_secs_f64());
+        counter!("varco_resources_total", "verdict" => "released").increment(released as u64);
+        counter!("varco_resources_total", "verdict" => "withheld").increment(withheld as u64);
+    }
+
+    /// Sets the gauges, before metrics are rendered.
+    pub fn observe(&self) {
+        gauge!("varco_store_queue").set(self.store.writer().waiting() as f64);
+        for plugin in self.plugins.iter() {
+            let counters = plugin.counters();
+            let name = plugin.name().to_owned();
+            let count = |result: &'static str, value: u64| {
+                counter!("varco_plugin_calls_total", "plugin" => name.clone(), "result" => result).absolute(value);
+            };
+            count("passed", counters.passed);
+            count("replaced", counters.replaced);
+            count("refused", counters.refused);
+            count("trapped", counters.traps);
+            count("too-slow", counters.deadlines);
+            count("quarantined", counters.quarantined);
+            gauge!("varco_plugin_quarantine", "plugin" => name.clone()).set(f64::from(u8::from(counters.in_quarantine)));
+        }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The configuration it was made from.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// From now on not ready: no new request should be sent here.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// True once [`Gateway::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// How the hospital's server did when it was last asked, in words.
+    pub fn upstream_state(&self) -> &'static str {
+        if self.upstream_failing.load(Ordering::Relaxed) { "failed when it was last asked" } else { "no failure seen" }
+    }
+}

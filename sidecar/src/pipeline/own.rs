@@ -1,0 +1,244 @@
+//! Resources that the gateway keeps itself: Consent and AuditEvent. They never reach the hospital's server.
+//!
+//! Who may read and write them is decided by scope alone: `system/Consent.cru` is for the hospital's own consent
+//! desk, `system/AuditEvent.rs` for those who review accesses.
+
+use bytes::Bytes;
+use fhir_models::document::{Edits, JsonWriter, Limits, OwnedDocument, Value, name};
+use http::{StatusCode, header};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use uuid::Uuid;
+use varco_core::consent::CompiledConsent;
+use varco_core::interaction::{Interaction, Prefix, Search, SearchReference, SearchValue};
+
+use super::Refusal;
+use super::answer::Answer;
+use super::exchange::Exchange;
+use crate::store::{AuditQuery, StoredConsent};
+
+/// The date of the served interface, for `CapabilityStatement.date`; changes with what is served.
+const RELEASE_DATE: &str = "2026-11-21";
+/// Most audit records on a page.
+const AUDIT_PAGE: usize = 1_000;
+
+/// Create, read, update and search of Consent.
+pub(super) async fn consent(exchange: &mut Exchange<'_>, interaction: Interaction, body: &[u8]) -> Result<Answer, Refusal> {
+    match interaction {
+        Interaction::Create(_) => put(exchange, Uuid::new_v4().to_string(), 1, body, StatusCode::CREATED).await,
+        Interaction::Update(instance) => {
+            let id = instance.id.as_str().to_owned();
+            let before = exchange.gateway.store.consent(&id).map_err(Refusal::Store)?;
+            let version = before.as_ref().map_or(0, |consent| consent.version);
+            if exchange.headers.if_match.as_ref().is_some_and(|expected| expected.as_str() != version.to_string()) {
+                return Err(Refusal::Version);
+            }
+            let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+            put(exchange, id, version + 1, body, status).await
+        }
+        Interaction::Read(instance) => {
+            let stored = exchange.gateway.store.consent(instance.id.as_str()).map_err(Refusal::Store)?;
+            let stored = stored.ok_or(Refusal::Absent)?;
+            let document = OwnedDocument::parse_json(stored.body.clone(), &Limits::default())
+                .map_err(|_| Refusal::Store(crate::store::StoreError::Consent(stored.id.clone())))?;
+            exchange.account.released.push(format!("Consent/{}", stored.id));
+            Ok(Answer::resource(StatusCode::OK, document.root(), stored.body))
+        }
+        Interaction::SearchType(search) => {
+            let patient = only_patient(&search)?;
+            let found = exchange.gateway.store.consents(&patient).map_err(Refusal::Store)?;
+            exchange.account.patients.insert(patient);
+            let entries: Vec<(String, Vec<u8>)> =
+                found.into_iter().map(|consent| (format!("Consent/{}", consent.id), consent.body)).collect();
+            Ok(searchset(exchange, &entries))
+        }
+        _ => Err(Refusal::NotServed("Consents are created, read, updated and searched; to revoke one, set its status.")),
+    }
+}
+
+async fn put(exchange: &mut Exchange<'_>, id: String, version: i64, body: &[u8], status: StatusCode) -> Result<Answer, Refusal> {
+    let limits = Limits { bytes: exchange.gateway.config.limits.body_bytes, ..Limits::default() };
+    let document = OwnedDocument::parse_json(body, &limits)
+        .map_err(|error| Refusal::Body { text: format!("{error}."), too_large: error.is_limit() })?;
+    let root = document.root();
+    if root.resource_type().as_deref() != Some("Consent") {
+        let text = "The body must be a Consent: its `resourceType` must say so.".to_owned();
+        return Err(Refusal::Body { text, too_large: false });
+    }
+    if status == StatusCode::OK && !root.get(name::ID).is_some_and(|own| own.is_str(&id)) {
+        let text = "The resource's `id` must be the id in the URL.".to_owned();
+        return Err(Refusal::Body { text, too_large: false });
+    }
+    let compiled = CompiledConsent::compile(root).map_err(|error| Refusal::ConsentResource(error.to_string()))?;
+    let patient = compiled.patient().reference.as_ref().map(ToString::to_string);
+    let patient = patient.filter(|reference| reference.starts_with("Patient/")).ok_or_else(|| {
+        Refusal::ConsentResource("`patient.reference` must name a Patient of this server, as in Patient/123".to_owned())
+    })?;
+    let updated = exchange.account.received.to_string();
+    let stamped = stamp(root, &id, version, &updated);
+    let stored = StoredConsent { id: id.clone(), version, body: stamped.clone() };
+    exchange.gateway.store.put_consent(stored, patient.clone(), updated).await.map_err(Refusal::Store)?;
+    exchange.account.patients.insert(patient);
+    exchange.account.written = Some(format!("Consent/{id}"));
+    let mut answer = Answer::fhir(status, stamped);
+    answer.set(header::ETAG, &format!("W/\"{version}\""));
+    if status == StatusCode::CREATED {
+        let base = exchange.gateway.config.site.base();
+        answer.set(header::LOCATION, &format!("{base}/Consent/{id}/_history/{version}"));
+    }
+    Ok(answer)
+}
+
+/// The resource with the id, version and date that the gateway gives it.
+fn stamp(root: Value<'_>, id: &str, version: i64, updated: &str) -> Vec<u8> {
+    let text = |text: &str| {
+        let mut json = JsonWriter::new();
+        json.string(text);
+        json.into_bytes()
+    };
+    let mut edits = Edits::new(root.document());
+    let mut set = |container: Value<'_>, key: fhir_models::document::Name, value: Vec<u8>| match container.get(key) {
+        Some(member) => edits.replace(member, value),
+        None => edits.append(container, &[format!("\"{key}\":").as_bytes(), &value].concat()),
+    };
+    set(root, name::ID, text(id));
+    match root.get(name::META).filter(|meta| meta.is_object()) {
+        Some(meta) => {
+            set(meta, name::VERSION_ID, text(&version.to_string()));
+            set(meta, name::LAST_UPDATED, text(updated));
+        }
+        None => {
+            let mut meta = JsonWriter::new();
+            meta.begin_object().member("versionId", &version.to_string()).member("lastUpdated", updated).end_object();
+            set(root, name::META, meta.into_bytes());
+        }
+    }
+    edits.apply()
+}
+
+/// Read and search of AuditEvent.
+pub(super) async fn audit(exchange: &mut Exchange<'_>, interaction: Interaction) -> Result<Answer, Refusal> {
+    let query = match &interaction {
+        Interaction::Read(instance) => {
+            AuditQuery { id: Some(instance.id.as_str().to_owned()), most: 1, ..AuditQuery::default() }
+        }
+        Interaction::SearchType(search) => audit_query(search)?,
+        _ => return Err(Refusal::NotServed("Audit records are read and searched; nobody writes them from outside.")),
+    };
+    let found = exchange.gateway.store.audit(&query).map_err(Refusal::Store)?;
+    if matches!(interaction, Interaction::Read(_)) {
+        let body = found.into_iter().next().ok_or(Refusal::Absent)?;
+        return Ok(Answer::fhir(StatusCode::OK, body));
+    }
+    exchange.account.patients.extend(query.patient);
+    let entries: Vec<(String, Vec<u8>)> = found
+        .into_iter()
+        .filter_map(|body| {
+            let document = OwnedDocument::parse_json(body, &Limits::default()).ok()?;
+            let id = document.root().str_of(name::ID)?.into_owned();
+            Some((format!("AuditEvent/{id}"), document.text().as_bytes().to_vec()))
+        })
+        .collect();
+    Ok(searchset(exchange, &entries))
+}
+
+fn audit_query(search: &Search) -> Result<AuditQuery, Refusal> {
+    let mut query = AuditQuery { most: AUDIT_PAGE, ..AuditQuery::default() };
+    let unserved = || Refusal::NotServed("Audit records are searched by `_id`, `patient`, `date`, `entity:identifier` and `_count`.");
+    match search.ids.as_slice() {
+        [] => {}
+        [id] => query.id = Some(id.as_str().to_owned()),
+        _ => return Err(unserved()),
+    }
+    query.most = search.count.map_or(AUDIT_PAGE, |count| (count as usize).min(AUDIT_PAGE));
+    for criterion in &search.criteria {
+        let [value] = criterion.values() else { return Err(unserved()) };
+        let modifier = criterion.modifier().map(|modifier| modifier.code().to_owned());
+        match (criterion.name(), modifier.as_deref(), value) {
+            ("patient", None, SearchValue::Reference(reference)) => query.patient = Some(patient_key(reference).ok_or_else(unserved)?),
+            ("entity", Some("identifier"), SearchValue::Token(token)) => query.request = token.code.clone(),
+            ("date", None, SearchValue::Date(prefix, text)) => {
+                let (from, until) = day_range(text).ok_or_else(unserved)?;
+                match prefix {
+                    None | Some(Prefix::Equal) => (query.from, query.until) = (Some(from), Some(until)),
+                    Some(Prefix::GreaterOrEqual) => query.from = Some(from),
+                    Some(Prefix::GreaterThan) => query.from = Some(until),
+                    Some(Prefix::LessThan) => query.until = Some(from),
+                    Some(Prefix::LessOrEqual) => query.until = Some(until),
+                    _ => return Err(unserved()),
+                }
+            }
+            _ => return Err(unserved()),
+        }
+    }
+    Ok(query)
+}
+
+/// The instants from which and until which a date without time lasts, in UTC; an instant lasts for itself.
+fn day_range(text: &str) -> Option<(String, String)> {
+    if let Ok(date) = text.parse::<jiff::civil::Date>() {
+        let start = date.to_zoned(TimeZone::UTC).ok()?;
+        let end = date.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?;
+        return Some((start.timestamp().to_string(), end.timestamp().to_string()));
+    }
+    let instant: Timestamp = text.parse().ok()?;
+    let after = instant.checked_add(jiff::Span::new().nanoseconds(1)).ok()?;
+    Some((instant.to_string(), after.to_string()))
+}
+
+fn only_patient(search: &Search) -> Result<String, Refusal> {
+    let unserved = || Refusal::NotServed("Consents are searched by `patient` alone.");
+    match (search.ids.as_slice(), search.criteria.as_slice()) {
+        ([], [only]) if only.name() == "patient" && only.modifier().is_none() => match only.values() {
+            [SearchValue::Reference(reference)] => patient_key(reference).ok_or_else(unserved),
+            _ => Err(unserved()),
+        },
+        _ => Err(unserved()),
+    }
+}
+
+fn patient_key(reference: &SearchReference) -> Option<String> {
+    match reference {
+        SearchReference::Id(id) => Some(format!("Patient/{}", id.as_str())),
+        SearchReference::Instance(resource_type, id) if resource_type.as_str() == "Patient" => {
+            Some(format!("Patient/{}", id.as_str()))
+        }
+        _ => None,
+    }
+}
+
+fn searchset(exchange: &mut Exchange<'_>, entries: &[(String, Vec<u8>)]) -> Answer {
+    let base = exchange.gateway.config.site.base();
+    exchange.account.released.extend(entries.iter().map(|(reference, _)| reference.clone()));
+    Answer::fhir(StatusCode::OK, super::search::bundle(&[], entries.len(), entries, base))
+}
+
+/// What this gateway serves, as a CapabilityStatement (FHIR R4 §5.2).
+pub(super) fn capabilities(gateway: &super::Gateway) -> Answer {
+    let base = gateway.config.site.base();
+    let mut json = JsonWriter::new();
+    json.begin_object().member("resourceType", "CapabilityStatement").member("status", "active");
+    json.member("date", RELEASE_DATE).member("kind", "instance");
+    json.key("software").begin_object().member("name", "Varco").member("version", env!("CARGO_PKG_VERSION")).end_object();
+    json.key("implementation").begin_object();
+    json.member("description", gateway.config.site.name.as_deref().unwrap_or(&gateway.config.site.id));
+    json.member("url", base).end_object();
+    json.member("fhirVersion", "4.0.1").key("format").begin_array().string("json").end_array();
+    json.key("rest").begin_array().begin_object().member("mode", "server").key("security").begin_object();
+    json.member("description", "Bearer tokens (JWT) of the network's issuer; what is answered depends on the patient's consent.");
+    json.end_object().key("resource").begin_array();
+    for resource_type in gateway.schema.type_names() {
+        let interactions: &[&str] = match resource_type {
+            "Consent" => &["create", "read", "update", "search-type"],
+            "AuditEvent" => &["read", "search-type"],
+            _ => &["create", "read", "vread", "update", "delete", "search-type"],
+        };
+        json.begin_object().member("type", resource_type).key("interaction").begin_array();
+        for code in interactions {
+            json.begin_object().member("code", code).end_object();
+        }
+        json.end_array().end_object();
+    }
+    json.end_array().end_object().end_array().end_object();
+    Answer::fhir(StatusCode::OK, Bytes::from(json.into_bytes()))
+}

@@ -1,0 +1,52 @@
+//! The plugin stage: bodies pass the configured WebAssembly plugins.
+//!
+//! On the way in plugins see a body before it is judged; on the way out they see the server's answer before it
+//! is judged. What a plugin writes is therefore judged like anything else: it can hide, never reveal.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use varco_plugin_host::{Context, Decision, Hook};
+
+use super::Refusal;
+use super::exchange::Exchange;
+
+/// The route that every request takes until routes can be configured.
+const ROUTE: &str = "exchange";
+
+/// Runs the plugins of a hook over a body.
+pub(super) fn run<'b>(exchange: &mut Exchange<'_>, hook: Hook, body: Cow<'b, [u8]>) -> Result<Cow<'b, [u8]>, Refusal> {
+    let gateway = exchange.gateway;
+    if body.is_empty() || !gateway.plugins.handles(hook) {
+        return Ok(body);
+    }
+    let codes = |codes: &[varco_core::requester::Code]| -> Vec<String> {
+        codes.iter().map(|code| code.code.clone()).collect()
+    };
+    let (roles, purposes) = (codes(&exchange.requester.roles), codes(&exchange.requester.purposes));
+    let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
+    let purposes: Vec<&str> = purposes.iter().map(String::as_str).collect();
+    let resource_type = exchange.account.resource_type().to_owned();
+    let context = Context {
+        interaction: exchange.account.interaction_name(),
+        resource_type: Some(resource_type.as_str()).filter(|name| !name.is_empty()),
+        route: ROUTE,
+        roles: &roles,
+        purposes: &purposes,
+        content_type: "application/fhir+json",
+    };
+    let now = gateway.started.elapsed();
+    let outcome = match hook {
+        Hook::Request => gateway.plugins.run_request(&context, body, now),
+        Hook::Response => gateway.plugins.run_response(&context, body, now),
+    };
+    let outcome = outcome.map_err(|error| Refusal::PluginFailed(error.to_string()))?;
+    exchange.account.plugins.extend(outcome.replaced_by.iter().map(ToString::to_string));
+    match outcome.decision {
+        Decision::Continue(body) => Ok(body),
+        Decision::Refused { refusal, .. } => Err(Refusal::Plugin {
+            status: StatusCode::from_u16(refusal.status_hint.status()).unwrap_or(StatusCode::FORBIDDEN),
+            text: refusal.diagnostics,
+        }),
+    }
+}

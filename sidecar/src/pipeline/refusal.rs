@@ -1,0 +1,198 @@
+//! Refusals: one table from what went wrong to what the caller learns and what the operator learns.
+//!
+//! Invariant: the caller's text never depends on data the caller may not see. In particular a hidden resource
+//! and an absent one are the same variant, [`Refusal::Absent`].
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use varco_core::interaction::InteractionError;
+use varco_core::outcome::{Issue, IssueType, Outcome};
+
+use crate::identify::TokenError;
+use crate::store::StoreError;
+use crate::upstream::UpstreamError;
+
+/// Why a request is not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The token.
+    #[error("{0}")]
+    Unauthorized(TokenError),
+    /// The scopes.
+    #[error("the token's scopes don't cover this interaction")]
+    Scope,
+    /// Not there, or hidden: the caller can't tell.
+    #[error("the resource is absent or hidden from this caller")]
+    Absent,
+    /// A write about a patient whose data the caller may not touch.
+    #[error("consent doesn't permit this write")]
+    Consent,
+    /// Not an interaction that is served.
+    #[error("{0}")]
+    Interaction(InteractionError),
+    /// An interaction that is understood and not served; the text is safe to show.
+    #[error("{0}")]
+    NotServed(&'static str),
+    /// Two framings, or none that holds.
+    #[error("the request's framing is not clear: {0}")]
+    Framing(&'static str),
+    /// The body isn't FHIR JSON; the text is safe to show.
+    #[error("the body is refused: {text}")]
+    Body {
+        /// For the caller: what is wrong, without any of the body's content.
+        text: String,
+        /// 413 rather than 400.
+        too_large: bool,
+    },
+    /// The body came too slowly.
+    #[error("the body didn't arrive in time")]
+    BodyTimeout,
+    /// The connection ended inside the body.
+    #[error("the connection ended inside the body")]
+    BodyBroken,
+    /// Too many requests.
+    #[error("the client is above its rate")]
+    Rate {
+        /// Seconds until the next request may pass.
+        retry_after: u64,
+    },
+    /// A search too broad to be answered exactly.
+    #[error("the search has more than {0} matches")]
+    TooBroad(usize),
+    /// A page link that isn't ours, is another caller's or has expired.
+    #[error("the page link is not valid for this caller any more")]
+    PageLink,
+    /// A plugin said no.
+    #[error("a plugin refused: {text}")]
+    Plugin {
+        /// The status the plugin hints at.
+        status: StatusCode,
+        /// Its text for the caller.
+        text: String,
+    },
+    /// A plugin failed and its policy is to close.
+    #[error("a plugin failed: {0}")]
+    PluginFailed(String),
+    /// The hospital's server refused the request for its own reasons.
+    #[error("the hospital's server refused the request with {status}")]
+    UpstreamRefused {
+        /// Its status, one of 400, 409, 412 and 422.
+        status: StatusCode,
+    },
+    /// The hospital's server.
+    #[error("{0}")]
+    Upstream(UpstreamError),
+    /// The store.
+    #[error("{0}")]
+    Store(StoreError),
+    /// A consent that is posted but can't be used.
+    #[error("the Consent can't be used: {0}")]
+    ConsentResource(String),
+    /// `If-Match` names another version.
+    #[error("the resource has another version")]
+    Version,
+}
+
+/// A row of the table.
+pub struct Row {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// R4 IssueType.
+    pub code: IssueType,
+    /// What the caller is told.
+    pub text: String,
+    /// A header that goes with it.
+    pub header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Refusal {
+    /// The refusal's row.
+    pub fn row(&self) -> Row {
+        let row = |status: StatusCode, code: IssueType, text: &str| Row { status, code, text: text.to_owned(), header: None };
+        match self {
+            Refusal::Unauthorized(_) => Row {
+                header: Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"fhir\""))),
+                ..row(StatusCode::UNAUTHORIZED, IssueType::Login, "A valid access token is needed.")
+            },
+            Refusal::Scope => row(
+                StatusCode::FORBIDDEN,
+                IssueType::Forbidden,
+                "The access token's scopes don't cover this interaction.",
+            ),
+            Refusal::Absent => row(StatusCode::NOT_FOUND, IssueType::NotFound, "There is no such resource."),
+            Refusal::Consent => row(StatusCode::FORBIDDEN, IssueType::Forbidden, "This write is not permitted."),
+            Refusal::Interaction(error) => {
+                let allow = error.allow().and_then(|methods| HeaderValue::from_str(&methods.join(", ")).ok());
+                let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+                let code = IssueType::ALL.iter().copied().find(|known| known.code() == error.issue_code()).unwrap_or(IssueType::NotSupported);
+                Row { header: allow.map(|allow| (header::ALLOW, allow)), ..row(status, code, &sentence(error)) }
+            }
+            Refusal::NotServed(text) => row(StatusCode::METHOD_NOT_ALLOWED, IssueType::NotSupported, text),
+            Refusal::Framing(what) => row(StatusCode::BAD_REQUEST, IssueType::Structure, &sentence(what)),
+            Refusal::Body { text, too_large } => {
+                let (status, code) = if *too_large {
+                    (StatusCode::PAYLOAD_TOO_LARGE, IssueType::TooLong)
+                } else {
+                    (StatusCode::BAD_REQUEST, IssueType::Structure)
+                };
+                row(status, code, text)
+            }
+            Refusal::BodyTimeout => {
+                row(StatusCode::REQUEST_TIMEOUT, IssueType::Timeout, "The request's body did not arrive in time.")
+            }
+            Refusal::BodyBroken => {
+                row(StatusCode::BAD_REQUEST, IssueType::Incomplete, "The request's body ended too early.")
+            }
+            Refusal::Rate { retry_after } => Row {
+                header: Some((header::RETRY_AFTER, HeaderValue::from(*retry_after))),
+                ..row(StatusCode::TOO_MANY_REQUESTS, IssueType::Throttled, "Too many requests; try again later.")
+            },
+            Refusal::TooBroad(most) => row(
+                StatusCode::BAD_REQUEST,
+                IssueType::TooCostly,
+                &format!("The search has more than {most} matches; narrow it."),
+            ),
+            Refusal::PageLink => row(
+                StatusCode::BAD_REQUEST,
+                IssueType::Processing,
+                "This page link is not valid any more; start the search again.",
+            ),
+            Refusal::Plugin { status, text } => row(*status, IssueType::BusinessRule, text),
+            Refusal::PluginFailed(_) => {
+                row(StatusCode::SERVICE_UNAVAILABLE, IssueType::Transient, "A needed part is out of order; try again.")
+            }
+            Refusal::UpstreamRefused { status } => {
+                row(*status, IssueType::Processing, "The hospital's server did not accept the request.")
+            }
+            Refusal::Upstream(error) => row(error.status(), IssueType::Transient, error.for_caller()),
+            Refusal::Store(_) => {
+                row(StatusCode::SERVICE_UNAVAILABLE, IssueType::NoStore, "A needed store is out of order; try again.")
+            }
+            Refusal::ConsentResource(text) => {
+                row(StatusCode::UNPROCESSABLE_ENTITY, IssueType::BusinessRule, &sentence(text))
+            }
+            Refusal::Version => row(
+                StatusCode::PRECONDITION_FAILED,
+                IssueType::Conflict,
+                "The resource has another version by now; read it again.",
+            ),
+        }
+    }
+
+    /// The OperationOutcome for the caller.
+    pub fn outcome(row: &Row) -> Vec<u8> {
+        Outcome::from(Issue::error(row.code, row.text.clone())).to_json()
+    }
+
+    /// True where the cause lies with this installation: the operator's log line is an error, not a note.
+    pub fn is_operational(&self) -> bool {
+        matches!(self, Refusal::Upstream(_) | Refusal::Store(_) | Refusal::PluginFailed(_))
+    }
+}
+
+/// `unknown type` → `Unknown type.`
+fn sentence(text: impl ToString) -> String {
+    let text = text.to_string();
+    let mut chars = text.chars();
+    let upper: String = chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect();
+    if upper.ends_with('.') { upper } else { upper + "." }
+}

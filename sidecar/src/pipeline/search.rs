@@ -1,0 +1,155 @@
+//! Search in one type (FHIR R4 §3.1.1): every page of the server's matches is gathered and judged, and the
+//! caller's pages are cut from what is left.
+//!
+//! Invariant: total, page fill and links are those of a world in which the hidden resources don't exist. That
+//! is why `_count` isn't passed on, and why the server's links aren't either.
+
+use bytes::Bytes;
+use fhir_models::document::{JsonWriter, OwnedDocument, Value, name};
+use http::StatusCode;
+use varco_core::interaction::{Interaction, Search};
+
+use super::answer::Answer;
+use super::exchange::Exchange;
+use super::judge::Judgement;
+use super::page::Page;
+use super::Refusal;
+use crate::upstream::{UpstreamAnswer, UpstreamError};
+
+/// How many matches are asked of the server at a time.
+const UPSTREAM_PAGE: u32 = 200;
+/// How many times the permitted matches may be hidden ones before the search is given up.
+const HIDDEN_FACTOR: usize = 10;
+/// The largest page that a caller gets.
+const LARGEST_PAGE: usize = 1_000;
+
+/// A match that the caller may see, and the judgement that says so.
+struct Match {
+    reference: String,
+    json: Vec<u8>,
+    judgement: Judgement,
+}
+
+/// Answers a search; `offset` visible matches stood on the pages before.
+pub(super) async fn search(exchange: &mut Exchange<'_>, mut search: Search, offset: usize) -> Result<Answer, Refusal> {
+    let asked = search.self_query();
+    exchange.account.mapped += exchange.gateway.aliases.map_search(&mut search);
+    let (resource_type, count) = (search.resource_type.clone(), search.count);
+    let interaction = Interaction::SearchType(search);
+    let matches = gather(exchange, &interaction).await?;
+
+    let default = exchange.gateway.config.limits.page_size;
+    let size = count.map_or(default, |count| usize::try_from(count).unwrap_or(LARGEST_PAGE)).min(LARGEST_PAGE);
+    let base = exchange.gateway.config.site.base();
+    let query = if asked.is_empty() { String::new() } else { format!("?{asked}") };
+    let mut links = vec![("self", format!("{base}/{resource_type}{query}"))];
+    let end = offset.saturating_add(size);
+    if end < matches.len() {
+        let next = Page { query: asked, offset: end };
+        let now = u64::try_from(exchange.account.received.as_second()).unwrap_or_default();
+        let sealed = exchange.gateway.seal.seal(&next, resource_type.as_str(), &exchange.requester, now);
+        links.push(("next", format!("{base}/{resource_type}?_page={}", sealed.ok_or(Refusal::PageLink)?)));
+    }
+    let total = matches.len();
+    let page: Vec<Match> = matches.into_iter().skip(offset).take(size).collect();
+    let entries: Vec<(String, Vec<u8>)> = page
+        .into_iter()
+        .map(|found| {
+            exchange.release(found.reference.clone(), &found.judgement);
+            (found.reference, found.json)
+        })
+        .collect();
+    Ok(Answer::fhir(StatusCode::OK, bundle(&links, total, &entries, base)))
+}
+
+/// Every match that the caller may see, in the server's order.
+async fn gather(exchange: &mut Exchange<'_>, interaction: &Interaction) -> Result<Vec<Match>, Refusal> {
+    let most = exchange.gateway.config.limits.search_matches;
+    let most_judged = most.saturating_mul(HIDDEN_FACTOR);
+    let mut room = exchange.gateway.config.limits.answer_bytes;
+    let mut matches = Vec::new();
+    let mut judged = 0_usize;
+    let mut answer = exchange.ask(interaction, &interaction.to_request_with_count(UPSTREAM_PAGE), Bytes::new()).await?;
+    loop {
+        let bundle = bundle_of(exchange, &answer)?;
+        room = room.checked_sub(answer.body.len()).ok_or(Refusal::TooBroad(most))?;
+        for entry in entries(bundle.root()) {
+            let Some(resource) = entry.get(name::RESOURCE) else { continue };
+            if !is_match(entry, interaction, resource) {
+                continue;
+            }
+            judged += 1;
+            let judgement = exchange.judge(resource)?;
+            if judgement.permitted {
+                matches.push(found(exchange, resource, judgement)?);
+            } else {
+                exchange.withhold(&judgement);
+            }
+            if matches.len() > most || judged > most_judged {
+                return Err(Refusal::TooBroad(most));
+            }
+        }
+        match next_link(bundle.root()) {
+            Some(link) => answer = exchange.follow(&link).await?,
+            None => return Ok(matches),
+        }
+    }
+}
+
+fn bundle_of(exchange: &mut Exchange<'_>, answer: &UpstreamAnswer) -> Result<OwnedDocument, Refusal> {
+    match answer.status {
+        StatusCode::OK => exchange.resource_of(answer, "Bundle"),
+        StatusCode::BAD_REQUEST => Err(Refusal::UpstreamRefused { status: StatusCode::BAD_REQUEST }),
+        other => Err(Refusal::Upstream(UpstreamError::Status(other.as_u16()))),
+    }
+}
+
+fn entries(bundle: Value<'_>) -> impl Iterator<Item = Value<'_>> {
+    bundle.get(name::ENTRY).into_iter().flat_map(Value::items)
+}
+
+/// Only matches of the asked type: what a server includes unasked is not passed on.
+fn is_match(entry: Value<'_>, interaction: &Interaction, resource: Value<'_>) -> bool {
+    let mode = entry.get(name::SEARCH).and_then(|search| search.str_of(name::MODE));
+    let asked = interaction.resource_type().map(|name| name.as_str());
+    mode.is_none_or(|mode| mode == "match") && resource.resource_type().as_deref() == asked
+}
+
+fn next_link(bundle: Value<'_>) -> Option<String> {
+    let mut links = bundle.get(name::LINK).into_iter().flat_map(Value::items);
+    let next = links.find(|link| link.get(name::RELATION).is_some_and(|relation| relation.is_str("next")))?;
+    Some(next.str_of(name::URL)?.into_owned())
+}
+
+fn found(exchange: &mut Exchange<'_>, resource: Value<'_>, judgement: Judgement) -> Result<Match, Refusal> {
+    let (Some(resource_type), Some(id)) = (resource.resource_type(), resource.str_of(name::ID)) else {
+        return Err(Refusal::Upstream(UpstreamError::NotFhir("a match without an id".to_owned())));
+    };
+    let reference = format!("{resource_type}/{id}");
+    Ok(Match { reference, json: exchange.to_network(resource), judgement })
+}
+
+/// A searchset; `page` holds references and resources.
+pub(super) fn bundle(links: &[(&str, String)], total: usize, page: &[(String, Vec<u8>)], base: &str) -> Vec<u8> {
+    let mut json = JsonWriter::new();
+    json.begin_object().member("resourceType", "Bundle").member("type", "searchset");
+    json.key("total").integer(i64::try_from(total).unwrap_or(i64::MAX));
+    if !links.is_empty() {
+        json.key("link").begin_array();
+        for (relation, url) in links {
+            json.begin_object().member("relation", relation).member("url", url).end_object();
+        }
+        json.end_array();
+    }
+    if !page.is_empty() {
+        json.key("entry").begin_array();
+        for (reference, resource) in page {
+            json.begin_object().member("fullUrl", &format!("{base}/{reference}"));
+            json.key("resource").raw(resource);
+            json.key("search").begin_object().member("mode", "match").end_object().end_object();
+        }
+        json.end_array();
+    }
+    json.end_object();
+    json.into_bytes()
+}

@@ -1,0 +1,77 @@
+//! Making a gateway from a configuration: whatever can fail fails here, before a port is open.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use fhir_models::definition::Definitions;
+use varco_core::access::PatientCompartment;
+use varco_core::identity::AliasError;
+use varco_core::interaction::SearchSchema;
+use varco_plugin_host::{EngineError, EngineSettings, LoadError, PluginEngine, PluginSet};
+
+use super::limit::ClientLimit;
+use super::page::PageSeal;
+use super::Gateway;
+use crate::config::{self, Config};
+use crate::identify::TokenGate;
+use crate::identify::keys::KeysError;
+use crate::store::{Store, StoreError};
+use crate::upstream::{Upstream, UpstreamSetupError};
+
+/// A gateway that can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The token issuer's keys.
+    #[error("the key set can't be used: {0}")]
+    Keys(#[from] KeysError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The way to the hospital's server.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamSetupError),
+    /// Identifier systems.
+    #[error("the identifier aliases can't be used: {0}")]
+    Aliases(#[from] AliasError),
+    /// The WebAssembly engine.
+    #[error("plugins can't be run: {0}")]
+    Engine(#[from] EngineError),
+    /// A plugin.
+    #[error("a plugin can't be loaded: {0}")]
+    Plugin(#[from] LoadError),
+    /// Random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+impl Gateway {
+    /// Makes a gateway: opens the store, reads the keys, compiles the plugins.
+    pub fn new(config: Config) -> Result<Gateway, SetupError> {
+        let definitions = Definitions::r4();
+        let audience = config.tokens.audience.clone().unwrap_or_else(|| config.site.base().to_owned());
+        let tokens = TokenGate::new(
+            &config.tokens.jwks,
+            &config.tokens.issuer,
+            &audience,
+            config.tokens.leeway_seconds,
+        )?;
+        let engine = PluginEngine::start(&EngineSettings::default())?;
+        let plugins = PluginSet::load_files(&engine, config.plugin.iter().map(|plugin| &plugin.manifest))?;
+        Ok(Gateway {
+            store: Store::open(&config.store.path)?,
+            tokens,
+            limit: ClientLimit::new(config.limits.requests_per_second, config.limits.burst),
+            upstream: Upstream::new(&config.upstream, config.limits.answer_bytes)?,
+            schema: SearchSchema::from_definitions(definitions),
+            compartment: PatientCompartment::from_definitions(definitions),
+            aliases: config::aliases(&config)?,
+            plugins,
+            _engine: engine,
+            seal: PageSeal::new().map_err(|_| SetupError::Random)?,
+            started: Instant::now(),
+            draining: AtomicBool::new(false),
+            upstream_failing: AtomicBool::new(false),
+            config,
+        })
+    }
+}

@@ -1,0 +1,175 @@
+//! Create, update and delete (FHIR R4 §3.1.0.4, §3.1.0.7, §3.1.0.8).
+//!
+//! A body is parsed, mapped to this hospital's identifier systems and judged before anything is forwarded. An
+//! update or delete is judged by what stands there now as well: what the caller may not see it can't change, and
+//! it is told what it would be told if nothing stood there. For the same reason an update never creates.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use fhir_models::document::{Limits, OwnedDocument, Value, name};
+use http::{StatusCode, header};
+use varco_core::identity::Direction;
+use varco_core::interaction::headers::ReturnPreference;
+use varco_core::interaction::{Id, Instance, Interaction, ResourceType};
+use varco_plugin_host::Hook;
+
+use super::answer::Answer;
+use super::exchange::Exchange;
+use super::{Refusal, plugin};
+use crate::upstream::{UpstreamAnswer, UpstreamError};
+
+/// Creates a resource.
+pub(super) async fn create(
+    exchange: &mut Exchange<'_>,
+    resource_type: ResourceType,
+    body: Bytes,
+) -> Result<Answer, Refusal> {
+    let document = incoming(exchange, &resource_type, body)?;
+    exchange.permit_write(document.root())?;
+    let interaction = Interaction::Create(resource_type.clone());
+    let body = Bytes::from(document.text().to_owned());
+    let answer = exchange.ask(&interaction, &interaction.to_request(), body).await?;
+    if answer.status != StatusCode::CREATED && answer.status != StatusCode::OK {
+        return Err(refused(&answer));
+    }
+    written(exchange, &answer, &resource_type, StatusCode::CREATED, None)
+}
+
+/// Changes a resource that stands there and is visible to the caller.
+pub(super) async fn update(exchange: &mut Exchange<'_>, instance: Instance, body: Bytes) -> Result<Answer, Refusal> {
+    let document = incoming(exchange, &instance.resource_type, body)?;
+    if !document.root().get(name::ID).is_some_and(|id| id.is_str(instance.id.as_str())) {
+        let text = "The resource's `id` must be the id in the URL.".to_owned();
+        return Err(Refusal::Body { text, too_large: false });
+    }
+    guard(exchange, &instance).await?;
+    exchange.permit_write(document.root())?;
+    let interaction = Interaction::Update(instance.clone());
+    let body = Bytes::from(document.text().to_owned());
+    let answer = exchange.ask(&interaction, &interaction.to_request(), body).await?;
+    if answer.status != StatusCode::OK && answer.status != StatusCode::CREATED {
+        return Err(refused(&answer));
+    }
+    written(exchange, &answer, &instance.resource_type, StatusCode::OK, Some(&instance.id))
+}
+
+/// Deletes a resource that stands there and is visible to the caller.
+pub(super) async fn delete(exchange: &mut Exchange<'_>, instance: Instance) -> Result<Answer, Refusal> {
+    guard(exchange, &instance).await?;
+    let interaction = Interaction::Delete(instance.clone());
+    let answer = exchange.ask(&interaction, &interaction.to_request(), Bytes::new()).await?;
+    match answer.status {
+        StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::ACCEPTED => {
+            exchange.account.written = Some(format!("{}/{}", instance.resource_type, instance.id.as_str()));
+            Ok(Answer::fhir(StatusCode::NO_CONTENT, Bytes::new()))
+        }
+        _ => Err(refused(&answer)),
+    }
+}
+
+/// What stands there now must be visible, and of the version that the caller expects.
+async fn guard(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<(), Refusal> {
+    let read = Interaction::Read(instance.clone());
+    let expected = exchange.headers.if_match.take();
+    let fetched = exchange.fetch(&read, instance).await;
+    let Some(current) = fetched? else { return Err(Refusal::Absent) };
+    let judgement = exchange.judge(current.root())?;
+    if !judgement.permitted {
+        exchange.withhold(&judgement);
+        return Err(Refusal::Absent);
+    }
+    if let Some(expected) = expected {
+        let version = current.root().get(name::META).and_then(|meta| meta.str_of(name::VERSION_ID));
+        if version.is_some_and(|version| version != expected.as_str()) {
+            return Err(Refusal::Version);
+        }
+        exchange.headers.if_match = Some(expected);
+    }
+    Ok(())
+}
+
+/// The caller's body: strict JSON of the right type, in this hospital's identifier systems, after the plugins.
+fn incoming(exchange: &mut Exchange<'_>, resource_type: &ResourceType, body: Bytes) -> Result<OwnedDocument, Refusal> {
+    parse(exchange, resource_type, &body)?;
+    let body = plugin::run(exchange, Hook::Request, Cow::Borrowed(&body))?.into_owned();
+    let document = parse(exchange, resource_type, &body)?;
+    let mapped = exchange.gateway.aliases.map_value(document.root(), Direction::ToLocal);
+    match mapped {
+        None => Ok(document),
+        Some(mapped) => {
+            exchange.account.mapped += mapped.changed.len();
+            parse(exchange, resource_type, &mapped.json)
+        }
+    }
+}
+
+fn parse(exchange: &Exchange<'_>, resource_type: &ResourceType, body: &[u8]) -> Result<OwnedDocument, Refusal> {
+    let limits = Limits { bytes: exchange.gateway.config.limits.body_bytes, ..Limits::default() };
+    let document = OwnedDocument::parse_json(body, &limits)
+        .map_err(|error| Refusal::Body { text: format!("{error}."), too_large: error.is_limit() })?;
+    if document.root().resource_type().as_deref() == Some(resource_type.as_str()) {
+        Ok(document)
+    } else {
+        let text = format!("The body must be a {resource_type}: its `resourceType` must say so.");
+        Err(Refusal::Body { text, too_large: false })
+    }
+}
+
+/// The answer to a write that the server took.
+fn written(
+    exchange: &mut Exchange<'_>,
+    answer: &UpstreamAnswer,
+    resource_type: &ResourceType,
+    status: StatusCode,
+    id: Option<&Id>,
+) -> Result<Answer, Refusal> {
+    let returned = if answer.body.is_empty() { None } else { exchange.resource_of(answer, resource_type.as_str()).ok() };
+    let id = match (id, returned.as_ref().and_then(|document| document.root().str_of(name::ID))) {
+        (Some(id), _) => id.as_str().to_owned(),
+        (None, Some(id)) => id.into_owned(),
+        (None, None) => located(answer, resource_type).ok_or_else(|| {
+            Refusal::Upstream(UpstreamError::NotFhir("a create that names no new resource".to_owned()))
+        })?,
+    };
+    let reference = format!("{resource_type}/{id}");
+    exchange.account.written = Some(reference.clone());
+    let wanted = exchange.headers.prefer != Some(ReturnPreference::Minimal);
+    let mut reply = match returned.as_ref().map(OwnedDocument::root) {
+        Some(resource) if wanted => {
+            let body = exchange.to_network(resource);
+            Answer::resource(status, resource, body)
+        }
+        Some(resource) => Answer::resource(status, resource, Bytes::new()),
+        None => Answer::fhir(status, Bytes::new()),
+    };
+    if status == StatusCode::CREATED {
+        let version = returned.as_ref().and_then(|document| version_of(document.root()));
+        let history = version.map_or(String::new(), |version| format!("/_history/{version}"));
+        reply.set(header::LOCATION, &format!("{}/{reference}{history}", exchange.gateway.config.site.base()));
+    }
+    Ok(reply)
+}
+
+fn version_of(resource: Value<'_>) -> Option<String> {
+    Some(resource.get(name::META)?.str_of(name::VERSION_ID)?.into_owned())
+}
+
+/// The new resource's id from the server's `Location`: the segment after the type.
+fn located(answer: &UpstreamAnswer, resource_type: &ResourceType) -> Option<String> {
+    let location = answer.headers.get(header::LOCATION)?.to_str().ok()?;
+    let mut segments = location.split('/').skip_while(|segment| *segment != resource_type.as_str()).skip(1);
+    segments.next().and_then(Id::parse).map(|id| id.as_str().to_owned())
+}
+
+/// A write that the server didn't take: its status where that is about the resource, else its fault.
+fn refused(answer: &UpstreamAnswer) -> Refusal {
+    match answer.status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Refusal::Absent,
+        StatusCode::BAD_REQUEST
+        | StatusCode::CONFLICT
+        | StatusCode::PRECONDITION_FAILED
+        | StatusCode::UNPROCESSABLE_ENTITY => Refusal::UpstreamRefused { status: answer.status },
+        other => Refusal::Upstream(UpstreamError::Status(other.as_u16())),
+    }
+}

@@ -1,0 +1,92 @@
+//! A whole sidecar: both ports, started together and stopped together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::admin::Admin;
+use crate::config::{Config, Listen};
+use crate::listen::{self, tls};
+use crate::pipeline::{Gateway, SetupError};
+
+/// A sidecar that can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port is taken or not ours to take.
+    #[error("{address} can't be listened on: {cause}. Stop the program that holds it, or choose another address.")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's words.
+        cause: io::Error,
+    },
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// Store, keys, plugins, upstream.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+}
+
+/// A running sidecar.
+pub struct Running {
+    /// Where the federation's requests arrive.
+    pub address: SocketAddr,
+    /// Where the operator's requests arrive.
+    pub admin: SocketAddr,
+    /// What decides.
+    pub gateway: Arc<Gateway>,
+    stop: watch::Sender<bool>,
+    federation: JoinHandle<()>,
+    operator: JoinHandle<()>,
+}
+
+/// Starts a sidecar. When this returns, both ports take connections.
+pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running, StartError> {
+    let tls = config.listen.tls.as_ref().map(tls::server_config).transpose()?.map(Arc::new);
+    let bounds = config.listen.clone();
+    let (federation, address) = bind(config.listen.address).await?;
+    let (operator, admin_address) = bind(config.admin.address).await?;
+    let gateway = Arc::new(Gateway::new(config)?);
+    let (stop, stopping) = watch::channel(false);
+    let admin = Arc::new(Admin { gateway: gateway.clone(), metrics });
+    let admin_bounds = Listen { connections: 64, drain_seconds: 1, ..bounds.clone() };
+    tracing::info!(
+        %address, admin = %admin_address, tls = tls.is_some(), client_certificates = bounds.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
+        upstream = gateway.config().upstream.url, plugins = gateway.config().plugin.len(), mode = "enforce", "ready"
+    );
+    Ok(Running {
+        address,
+        admin: admin_address,
+        federation: tokio::spawn(listen::serve(federation, tls, bounds, gateway.clone(), stopping.clone())),
+        operator: tokio::spawn(listen::serve(operator, None, admin_bounds, admin, stopping)),
+        gateway,
+        stop,
+    })
+}
+
+impl Running {
+    /// Takes no new request, lets the open ones finish, and returns when they have or the drain time is over.
+    pub async fn stop(self) {
+        self.gateway.drain();
+        self.stop.send_replace(true);
+        for task in [self.federation, self.operator] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a listener ended badly");
+            }
+        }
+        tracing::info!("stopped");
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |cause| StartError::Bind { address, cause };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}

@@ -1,0 +1,193 @@
+//! What the sidecar keeps: consents and audit records.
+//!
+//! Invariants: a write is answered only after its transaction is on disk; the audit table is only ever
+//! appended to; a consent that was written is what the next decision reads.
+
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fhir_models::document::{Limits, OwnedDocument};
+use moka::sync::Cache;
+use rusqlite::{Connection, OptionalExtension, params};
+use varco_core::consent::CompiledConsent;
+
+pub use writer::{AuditRow, Writer};
+
+/// How many patients' consents are kept compiled.
+const PATIENTS_REMEMBERED: u64 = 50_000;
+/// Most consents of one patient that a decision reads; beyond it the decision is refused.
+pub const MOST_CONSENTS: usize = 1_000;
+
+/// The store can't answer. A request that needs it is refused with 503.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The database file can't be opened or made.
+    #[error("the store {} can't be opened: {cause}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// A query failed.
+    #[error("the store can't be read or written: {0}")]
+    Database(String),
+    /// More writes wait than the queue holds.
+    #[error("the store's write queue is full")]
+    Busy,
+    /// The writer has stopped after a failure.
+    #[error("the store's writer has stopped")]
+    Stopped,
+    /// A stored consent is not readable any more.
+    #[error("the stored consent {0} can't be read")]
+    Consent(String),
+    /// A patient has more consents than a decision reads.
+    #[error("a patient has more than {MOST_CONSENTS} consents")]
+    TooManyConsents,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        StoreError::Database(error.to_string())
+    }
+}
+
+/// A consent as it is kept.
+#[derive(Debug, Clone)]
+pub struct StoredConsent {
+    /// Its id here.
+    pub id: String,
+    /// Its version, from 1.
+    pub version: i64,
+    /// The FHIR resource, `id` and `meta` included.
+    pub body: Vec<u8>,
+}
+
+type Compiled = Arc<Vec<Arc<CompiledConsent>>>;
+
+/// The embedded store: one SQLite file.
+pub struct Store {
+    reader: Mutex<Connection>,
+    writer: Writer,
+    /// Compiled consents by patient and revision: a write makes every older entry unreachable.
+    compiled: Cache<(String, u64), Compiled>,
+    revision: AtomicU64,
+}
+
+impl Store {
+    /// Opens the database, makes its tables if it is new, and starts the writer.
+    pub fn open(path: &Path) -> Result<Store, StoreError> {
+        let open = |path: &Path| {
+            schema::open(path)
+                .map_err(|error| StoreError::Open { path: path.to_owned(), cause: error.to_string() })
+        };
+        let writer = Writer::start(open(path)?)?;
+        let reader = Mutex::new(open(path)?);
+        let compiled = Cache::builder().max_capacity(PATIENTS_REMEMBERED).build();
+        Ok(Store { reader, writer, compiled, revision: AtomicU64::new(0) })
+    }
+
+    /// The one that writes.
+    pub fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// The consents about a patient, compiled; `patient` is a key as [`StoredConsent`]s were written with.
+    pub fn consents_of(&self, patient: &str) -> Result<Compiled, StoreError> {
+        let key = (patient.to_owned(), self.revision.load(Ordering::Acquire));
+        if let Some(compiled) = self.compiled.get(&key) {
+            return Ok(compiled);
+        }
+        let compiled: Compiled = Arc::new(
+            self.consents(patient)?.into_iter().map(|stored| compile(&stored)).collect::<Result<_, _>>()?,
+        );
+        self.compiled.insert(key, compiled.clone());
+        Ok(compiled)
+    }
+
+    /// The consents about a patient, as they were written, newest first.
+    pub fn consents(&self, patient: &str) -> Result<Vec<StoredConsent>, StoreError> {
+        let connection = self.reader();
+        let mut query = connection.prepare_cached(
+            "SELECT id, version, body FROM consent WHERE patient = ?1 ORDER BY updated DESC LIMIT ?2",
+        )?;
+        let rows = query.query_map(params![patient, MOST_CONSENTS as i64 + 1], stored)?;
+        let consents: Vec<StoredConsent> = rows.collect::<Result<_, _>>()?;
+        if consents.len() > MOST_CONSENTS { Err(StoreError::TooManyConsents) } else { Ok(consents) }
+    }
+
+    /// One consent by its id.
+    pub fn consent(&self, id: &str) -> Result<Option<StoredConsent>, StoreError> {
+        let connection = self.reader();
+        let mut query = connection.prepare_cached("SELECT id, version, body FROM consent WHERE id = ?1")?;
+        Ok(query.query_row([id], stored).optional()?)
+    }
+
+    /// Writes a consent (a new one, or over the version before) and makes it the law of the next decision.
+    pub async fn put_consent(&self, consent: StoredConsent, patient: String, updated: String) -> Result<(), StoreError> {
+        compile(&consent)?;
+        self.writer.put_consent(consent, patient, updated).await?;
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Audit records as FHIR JSON, newest first. Conditions that are `None` don't restrict.
+    pub fn audit(&self, wanted: &AuditQuery) -> Result<Vec<Vec<u8>>, StoreError> {
+        let connection = self.reader();
+        let mut query = connection.prepare_cached(
+            "SELECT body FROM audit WHERE (?1 IS NULL OR id = ?1) AND (?2 IS NULL OR request = ?2)
+               AND (?3 IS NULL OR seq IN (SELECT seq FROM audit_patient WHERE patient = ?3))
+               AND (?4 IS NULL OR recorded >= ?4) AND (?5 IS NULL OR recorded < ?5)
+             ORDER BY seq DESC LIMIT ?6",
+        )?;
+        let AuditQuery { id, request, patient, from, until, most } = wanted;
+        let rows = query.query_map(params![id, request, patient, from, until, *most as i64], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Walks the whole audit trail and checks its hash chain. Gives the number of records.
+    pub fn verify_audit(&self) -> Result<Result<u64, i64>, StoreError> {
+        schema::verify_chain(&self.reader())
+    }
+
+    /// True where the database answers.
+    pub fn is_alive(&self) -> bool {
+        self.writer.is_alive() && self.reader().query_row("SELECT 1", [], |_| Ok(())).is_ok()
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which audit records are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct AuditQuery {
+    /// The record's id.
+    pub id: Option<String>,
+    /// The request's id (`X-Request-Id`).
+    pub request: Option<String>,
+    /// The patient's key.
+    pub patient: Option<String>,
+    /// Recorded at this instant or later, as an RFC 3339 instant in UTC.
+    pub from: Option<String>,
+    /// Recorded before this instant.
+    pub until: Option<String>,
+    /// Most records to give.
+    pub most: usize,
+}
+
+fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredConsent> {
+    Ok(StoredConsent { id: row.get(0)?, version: row.get(1)?, body: row.get(2)? })
+}
+
+fn compile(stored: &StoredConsent) -> Result<Arc<CompiledConsent>, StoreError> {
+    let unreadable = || StoreError::Consent(stored.id.clone());
+    let document =
+        OwnedDocument::parse_json(stored.body.clone(), &Limits::default()).map_err(|_| unreadable())?;
+    CompiledConsent::compile(document.root()).map(Arc::new).map_err(|_| unreadable())
+}

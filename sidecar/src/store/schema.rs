@@ -1,0 +1,70 @@
+//! The tables, and how a database is opened.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use varco_core::audit::chain;
+
+use super::StoreError;
+
+/// The version of the tables below, kept in `PRAGMA user_version`.
+const VERSION: i64 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE consent (
+        id TEXT PRIMARY KEY, version INTEGER NOT NULL, patient TEXT NOT NULL,
+        updated TEXT NOT NULL, body BLOB NOT NULL) STRICT;
+    CREATE INDEX consent_patient ON consent (patient);
+    CREATE TABLE audit (
+        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, request TEXT NOT NULL, recorded TEXT NOT NULL,
+        hash BLOB NOT NULL, body BLOB NOT NULL) STRICT;
+    CREATE INDEX audit_request ON audit (request);
+    CREATE INDEX audit_recorded ON audit (recorded);
+    CREATE TABLE audit_patient (
+        patient TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (patient, seq)) STRICT, WITHOUT ROWID;
+";
+
+/// Opens the file, with settings under which a committed transaction survives a crash and a power cut.
+pub(super) fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version == 0 {
+        connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+    } else if version != VERSION {
+        let message = format!("its tables are of version {version}; this program knows version {VERSION}");
+        return Err(rusqlite::Error::UserFunctionError(message.into()));
+    }
+    Ok(connection)
+}
+
+/// The hash of the last audit record, or the chain's beginning.
+pub(super) fn last_hash(connection: &Connection) -> Result<chain::Hash, rusqlite::Error> {
+    let mut query = connection.prepare("SELECT hash FROM audit ORDER BY seq DESC LIMIT 1")?;
+    let mut rows = query.query([])?;
+    match rows.next()? {
+        Some(row) => row.get::<_, chain::Hash>(0),
+        None => Ok(chain::GENESIS),
+    }
+}
+
+/// Checks every link: the number of records, or the sequence number of the first record that is broken.
+pub(super) fn verify_chain(connection: &Connection) -> Result<Result<u64, i64>, StoreError> {
+    let mut query = connection.prepare("SELECT seq, hash, body FROM audit ORDER BY seq")?;
+    let mut rows = query.query([])?;
+    let mut previous = chain::GENESIS;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let (seq, hash, body): (i64, Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let expected = chain::link(&previous, &body);
+        if hash != expected {
+            return Ok(Err(seq));
+        }
+        previous = expected;
+        count += 1;
+    }
+    Ok(Ok(count))
+}

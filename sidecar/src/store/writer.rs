@@ -1,0 +1,181 @@
+//! The one writer: a thread that gathers what waits and commits it together.
+//!
+//! Under load many audit records share one transaction, and so one flush to disk; alone, a record is
+//! committed at once. The queue is bounded ([`QUEUE`]; gauge `varco_store_queue`), and whoever finds it
+//! full is refused rather than kept waiting.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, Transaction, params};
+use tokio::sync::oneshot;
+use varco_core::audit::chain;
+
+use super::{StoreError, StoredConsent, schema};
+
+/// Most jobs that wait.
+const QUEUE: usize = 4_096;
+/// Most jobs in one transaction.
+const BATCH: usize = 256;
+
+/// One audit record to be appended.
+#[derive(Debug, Clone)]
+pub struct AuditRow {
+    /// The AuditEvent's id.
+    pub id: String,
+    /// The request's id.
+    pub request: String,
+    /// When, as an RFC 3339 instant in UTC.
+    pub recorded: String,
+    /// Keys of the patients it is about.
+    pub patients: Vec<String>,
+    /// The AuditEvent as FHIR JSON.
+    pub body: Vec<u8>,
+}
+
+enum Work {
+    Audit(Vec<AuditRow>),
+    Consent { consent: StoredConsent, patient: String, updated: String },
+}
+
+struct Job {
+    work: Work,
+    reply: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// Hands work to the writing thread and waits until it is durable.
+pub struct Writer {
+    queue: Mutex<Option<SyncSender<Job>>>,
+    waiting: Arc<AtomicUsize>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection) -> Result<Writer, StoreError> {
+        let last = schema::last_hash(&connection)?;
+        let (queue, jobs) = sync_channel(QUEUE);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let counter = waiting.clone();
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || run(connection, last, &jobs, &counter))
+            .map_err(|error| StoreError::Database(error.to_string()))?;
+        Ok(Writer { queue: Mutex::new(Some(queue)), waiting, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Appends audit records: all of them or none. Returns when they are on disk.
+    pub async fn append(&self, rows: Vec<AuditRow>) -> Result<(), StoreError> {
+        self.submit(Work::Audit(rows)).await
+    }
+
+    pub(super) async fn put_consent(
+        &self,
+        consent: StoredConsent,
+        patient: String,
+        updated: String,
+    ) -> Result<(), StoreError> {
+        self.submit(Work::Consent { consent, patient, updated }).await
+    }
+
+    /// How many jobs wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// True while the thread takes work.
+    pub fn is_alive(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    async fn submit(&self, work: Work) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            let queue = queue.as_ref().ok_or(StoreError::Stopped)?;
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            if let Err(error) = queue.try_send(Job { work, reply }) {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                return Err(match error {
+                    TrySendError::Full(_) => StoreError::Busy,
+                    TrySendError::Disconnected(_) => StoreError::Stopped,
+                });
+            }
+        }
+        answer.await.unwrap_or(Err(StoreError::Stopped))
+    }
+}
+
+impl Drop for Writer {
+    /// Waits for what was submitted: nothing that was taken is lost.
+    fn drop(&mut self) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(mut connection: Connection, mut last: chain::Hash, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
+    while let Ok(first) = jobs.recv() {
+        let mut batch = vec![first];
+        while let (true, Ok(job)) = (batch.len() < BATCH, jobs.try_recv()) {
+            batch.push(job);
+        }
+        let outcome = commit(&mut connection, &batch, last);
+        waiting.fetch_sub(batch.len(), Ordering::Relaxed);
+        let answer = match outcome {
+            Ok(hash) => {
+                last = hash;
+                Ok(())
+            }
+            Err(error) => Err(StoreError::from(error)),
+        };
+        for job in batch {
+            // A caller that went away no longer needs its answer.
+            let _ = job.reply.send(answer.clone());
+        }
+    }
+}
+
+fn commit(connection: &mut Connection, batch: &[Job], mut last: chain::Hash) -> Result<chain::Hash, rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    for job in batch {
+        match &job.work {
+            Work::Audit(rows) => {
+                for row in rows {
+                    last = append(&transaction, row, &last)?;
+                }
+            }
+            Work::Consent { consent, patient, updated } => put(&transaction, consent, patient, updated)?,
+        }
+    }
+    transaction.commit()?;
+    Ok(last)
+}
+
+fn append(transaction: &Transaction<'_>, row: &AuditRow, last: &chain::Hash) -> Result<chain::Hash, rusqlite::Error> {
+    let hash = chain::link(last, &row.body);
+    transaction
+        .prepare_cached("INSERT INTO audit (id, request, recorded, hash, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![row.id, row.request, row.recorded, hash, row.body])?;
+    let seq = transaction.last_insert_rowid();
+    let mut index = transaction.prepare_cached("INSERT OR IGNORE INTO audit_patient (patient, seq) VALUES (?1, ?2)")?;
+    for patient in &row.patients {
+        index.execute(params![patient, seq])?;
+    }
+    Ok(hash)
+}
+
+fn put(transaction: &Transaction<'_>, consent: &StoredConsent, patient: &str, updated: &str) -> Result<(), rusqlite::Error> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO consent (id, version, patient, updated, body) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (id) DO UPDATE SET version = excluded.version, patient = excluded.patient,
+               updated = excluded.updated, body = excluded.body",
+        )?
+        .execute(params![consent.id, consent.version, patient, updated, consent.body])?;
+    Ok(())
+}
