@@ -4,3 +4,5 @@
 
 mod form;
 pub mod hospital;
+pub mod patients;
+pub mod suite;

@@ -4,6 +4,9 @@
 //! answers and random numbers are arguments, so that every decision can be tested without a network.
 
 pub mod access;
+pub mod audit;
+pub mod consent;
+pub mod identity;
 pub mod interaction;
 pub mod outcome;
 pub mod requester;

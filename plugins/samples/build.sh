@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds every sample into components/NAME.wasm with its stamped manifest components/NAME.plugin.json.
+# Builds every folder that has a plugin.json into components/NAME.wasm with its stamped manifest
+# components/NAME.plugin.json. The folder's name is the crate's name.
 #
 # WASM_CARGO and WASM_RUSTC name the toolchain for WebAssembly (default: cargo and rustc). Where that toolchain has no
 # ready standard library for wasm32-unknown-unknown, the library is built from source, which needs rust-src and a
@@ -28,9 +29,10 @@ if [ -n "${WASM_LINKER:-}" ]; then
     export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="$WASM_LINKER"
 fi
 
-for sample in narrative-stripper hostile; do
+for manifest in */plugin.json; do
+    sample="${manifest%/plugin.json}"
     RUSTC="$wasm_rustc" CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="$flags" \
         "$wasm_cargo" build --quiet --release --locked --target $target "${from_source[@]}" -p "$sample"
     cargo run --quiet --locked -p componentize -- \
-        "$CARGO_TARGET_DIR/$target/release/${sample//-/_}.wasm" "$sample/plugin.json" components
+        "$CARGO_TARGET_DIR/$target/release/${sample//-/_}.wasm" "$manifest" components
 done

@@ -1,10 +1,22 @@
 //! Who may see what: scopes, compartments, labels, and taking out what may not be seen.
+//!
+//! Everything here answers a question about one resource or request; what follows from the answers is decided
+//! by consent and policy.
 
+mod compartment;
+mod element_path;
+mod labels;
 mod nested;
+mod patient_link;
+mod patient_scene;
 mod redact;
 mod scopes;
 
+pub use compartment::PatientsOf;
+pub use element_path::{ElementPath, ElementPaths, element_paths};
+pub use labels::Labels;
 pub use nested::{NestedResource, resources};
+pub use patient_link::{PatientLink, PatientReference, PatientRole, Patients};
 pub use redact::{
     BundleRules, Candidate, RedactError, RedactedBundle, Total, Verdict, redact_bundle, redact_resource,
 };

@@ -86,7 +86,8 @@ pub enum RedactError {
 }
 
 /// Members of a searchset or history that may stay.
-const KEPT: &[Name] = &[name::RESOURCE_TYPE, name::ID, name::META, name::TYPE, name::ENTRY, name::LINK, name::TOTAL];
+const KEPT: &[Name] =
+    &[name::RESOURCE_TYPE, name::ID, name::META, name::TYPE, name::ENTRY, name::LINK, name::TOTAL];
 const KEPT_TEXT: &[&str] = &["implicitRules", "language", "timestamp"];
 
 /// Cuts hidden entries out of a searchset or history, and hidden resources out of the entries that stay.

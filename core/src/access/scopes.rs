@@ -32,8 +32,7 @@ const READ: u8 = 2;
 const UPDATE: u8 = 4;
 const DELETE: u8 = 8;
 const SEARCH: u8 = 16;
-const LETTERS: [(char, u8); 5] =
-    [('c', CREATE), ('r', READ), ('u', UPDATE), ('d', DELETE), ('s', SEARCH)];
+const LETTERS: [(char, u8); 5] = [('c', CREATE), ('r', READ), ('u', UPDATE), ('d', DELETE), ('s', SEARCH)];
 
 impl Scope {
     /// Reads a scope of version 1 or 2; `None` for anything else, scopes with search parameters included.

@@ -3,15 +3,12 @@
 //! Nothing in a document makes this fail but its size and its type: what can't be understood is kept as a
 //! doubt and restricts. See the module page of [`super`] for what each doubt does.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use fhir_models::document::{Value, name};
 
-use super::compiled::{Doubt, PeriodTest, Provision, Standing, Validity};
+use super::compiled::{Doubt, Provision, Standing, Validity};
 use super::facts::party;
 use super::provision::{Conditions, Inherited};
-use super::reading::{codings, identifier};
+use super::reading::codings;
 use super::subsumption::ACT_CODE;
 use super::{CompiledConsent, ConsentError, ConsentPatient, Effect, Interval, Reading};
 
@@ -37,7 +34,7 @@ impl CompiledConsent {
         match root {
             Some(root) => {
                 if let Some(period) = root.get(name::PERIOD) {
-                    validity = match Interval::of_period(period, reading) {
+                    validity = match Interval::of_period(period, &reading.zone) {
                         Some(period) => Validity::Within(period),
                         None => Validity::Unreadable,
                     };

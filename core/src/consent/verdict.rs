@@ -53,7 +53,8 @@ impl CompiledConsent {
         if root.effect == Effect::Permit && !self.addresses(question) {
             return Verdict::Unaddressed;
         }
-        let by_exception = self.decided(self.exceptions(0), question, facts);
+        let doubtful = self.force(question.at) == Force::Doubtful;
+        let by_exception = self.decided(self.exceptions(0), question, facts, doubtful && root.effect == Effect::Deny);
         let verdict = match (by_exception, root.effect) {
             (Some((Effect::Deny, by)), _) => Verdict::Deny(by),
             (Some((Effect::Permit, by)), _) => Verdict::Permit(by),
@@ -65,25 +66,29 @@ impl CompiledConsent {
             (None, Effect::Deny) => Verdict::Silent,
         };
         match verdict {
-            Verdict::Permit(_) if self.force(question.at) == Force::Doubtful => Verdict::Withheld,
+            Verdict::Permit(_) if doubtful => Verdict::Withheld,
             verdict => verdict,
         }
     }
 
-    /// The effect of provisions side by side: a deny wins over a permit.
+    /// The effect of provisions side by side: a deny wins over a permit. `denies_only`: a consent that denies
+    /// and may not be in force reopens nothing.
     fn decided(
         &self,
         side_by_side: impl Iterator<Item = usize>,
         question: &Question<'_>,
         facts: &ResourceFacts,
+        denies_only: bool,
     ) -> Option<(Effect, usize)> {
         let mut permitted = None;
         for index in side_by_side {
             let Some(provision) = self.provisions.get(index) else { break };
-            if !provision.applies(question, facts) {
+            let ignored = denies_only && provision.effect == Effect::Permit;
+            if ignored || !provision.applies(question, facts) {
                 continue;
             }
-            match self.decided(self.exceptions(index), question, facts).unwrap_or((provision.effect, index)) {
+            let by_exception = self.decided(self.exceptions(index), question, facts, denies_only);
+            match by_exception.unwrap_or((provision.effect, index)) {
                 (Effect::Deny, by) => return Some((Effect::Deny, by)),
                 permit => permitted = permitted.or(Some(permit)),
             }

@@ -54,7 +54,7 @@ pub struct Criterion {
     kind: ParameterKind,
     on_identifiers: bool,
     modifier: Option<Modifier>,
-    pub(super) values: Vec<SearchValue>,
+    values: Vec<SearchValue>,
 }
 
 impl Criterion {
@@ -146,6 +146,23 @@ impl Criterion {
             None | Some(Modifier::Not) => self.on_identifiers && self.kind == ParameterKind::Token,
             Some(modifier) => *modifier == Modifier::Identifier,
         }
+    }
+
+    /// Gives other names to the systems of identifiers in the values; gives how many were renamed. Code
+    /// systems are left alone.
+    pub fn rename_systems(&mut self, rename: impl Fn(&str) -> Option<String>) -> usize {
+        if !self.compares_identifiers() {
+            return 0;
+        }
+        let mut renamed = 0;
+        for value in &mut self.values {
+            let SearchValue::Token(token) = value else { continue };
+            if let Some(other) = token.system.as_deref().and_then(&rename) {
+                token.system = Some(other);
+                renamed += 1;
+            }
+        }
+        renamed
     }
 
     /// Appends the name with its modifier, as in `name:exact`.

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::outcome::{Issue, IssueType, Outcome};
+
 /// A name that the caller wrote, shown only where it is shaped like one of FHIR's: letters, hyphens and
 /// underscores, at most 40 of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,19 +169,24 @@ impl InteractionError {
         }
     }
 
-    /// The code of the refusal in an OperationOutcome (R4 value set `issue-type`).
-    pub fn issue_code(&self) -> &'static str {
+    /// What kind of issue the refusal is in an OperationOutcome.
+    pub fn issue_type(&self) -> IssueType {
         match self {
-            InteractionError::TooMuch { .. } => "too-costly",
-            InteractionError::UnknownInteraction | InteractionError::UnknownType(_) => "not-found",
+            InteractionError::TooMuch { .. } => IssueType::TooCostly,
+            InteractionError::UnknownInteraction | InteractionError::UnknownType(_) => IssueType::NotFound,
             InteractionError::Encoding(_)
             | InteractionError::Repeated(_)
-            | InteractionError::RepeatedHeader(_) => "invalid",
+            | InteractionError::RepeatedHeader(_) => IssueType::Invalid,
             InteractionError::BadId
             | InteractionError::BadValue { .. }
-            | InteractionError::BadHeader { .. } => "value",
-            _ => "not-supported",
+            | InteractionError::BadHeader { .. } => IssueType::Value,
+            _ => IssueType::NotSupported,
         }
+    }
+
+    /// The OperationOutcome that the caller gets.
+    pub fn outcome(&self) -> Outcome {
+        Outcome::of(Issue::error(self.issue_type(), self.to_string()))
     }
 
     /// The methods for the `Allow` header; `None` where the status asks for none.

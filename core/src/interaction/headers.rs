@@ -111,9 +111,10 @@ impl RequestHeaders {
 /// Checks that the body of a `POST _search` is a form, before it is read.
 pub fn check_form<'h>(headers: impl IntoIterator<Item = Header<'h>>) -> Result<(), InteractionError> {
     let found = Found::collect(headers)?;
-    let form = found.content_type.as_deref().and_then(media_type).is_some_and(|(name, parameters)| {
-        name.eq_ignore_ascii_case(FORM) && parameters.iter().all(|parameter| is_utf8(parameter))
-    });
+    let form =
+        found.content_type.as_deref().and_then(media_type).is_some_and(|(name, parameters)| {
+            name.eq_ignore_ascii_case(FORM) && parameters.iter().all(is_utf8)
+        });
     if form { Ok(()) } else { Err(InteractionError::UnsupportedMediaType(FORM)) }
 }
 
@@ -136,10 +137,8 @@ impl Found {
                 "prefer" => join(&mut found.prefer, text("Prefer", value)?),
                 "content-type" => once(&mut found.content_type, "Content-Type", value)?,
                 "if-match" => once(&mut found.if_match, "If-Match", value)?,
-                "content-encoding" => {
-                    if !text("Content-Encoding", value)?.eq_ignore_ascii_case("identity") {
-                        return Err(InteractionError::ContentEncoding);
-                    }
+                "content-encoding" if !value.eq_ignore_ascii_case(b"identity") => {
+                    return Err(InteractionError::ContentEncoding);
                 }
                 "if-none-exist" => found.precondition = Some("If-None-Exist"),
                 "if-none-match" => found.precondition = Some("If-None-Match"),
@@ -229,8 +228,7 @@ fn accepts_json(accept: &str) -> bool {
             _ => None,
         };
         let matching = ranges.iter().filter_map(|(name, parameters)| {
-            let other_version =
-                |p: &(&str, &str)| p.0.eq_ignore_ascii_case("fhirVersion") && !is_r4(p);
+            let other_version = |p: &(&str, &str)| p.0.eq_ignore_ascii_case("fhirVersion") && !is_r4(p);
             if parameters.iter().any(other_version) {
                 return None;
             }
@@ -263,135 +261,5 @@ fn version_of(tag: &str) -> Result<Id, InteractionError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::interaction::SearchSchema;
-    use proptest::prelude::*;
-
-    fn interaction(method: &str, path: &str) -> Interaction {
-        let schema = SearchSchema::new(["Patient"], |_| Vec::new());
-        Interaction::parse(method, path, None, None, &schema).unwrap()
-    }
-
-    fn read(
-        method: &str,
-        path: &str,
-        headers: &[(&'static str, &str)],
-    ) -> Result<RequestHeaders, InteractionError> {
-        let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
-        RequestHeaders::parse(headers, &interaction(method, path), false)
-    }
-
-    fn status(method: &str, path: &str, headers: &[(&'static str, &str)]) -> u16 {
-        read(method, path, headers).map_or_else(|error| error.status(), |_| 200)
-    }
-
-    #[test]
-    fn only_json_is_answered() {
-        let get = |accept: &str| status("GET", "Patient/1", &[("Accept", accept)]);
-        for good in [
-            "application/fhir+json",
-            "application/json",
-            "text/html, */*;q=0.1",
-            "application/fhir+xml;q=0.9, application/fhir+json;fhirVersion=4.0",
-            "application/*",
-        ] {
-            assert_eq!(get(good), 200, "{good}");
-        }
-        for bad in [
-            "application/fhir+xml",
-            "text/html",
-            "application/fhir+json;q=0",
-            "application/fhir+json;fhirVersion=5.0",
-            "application/fhir+json;q=0, application/json;q=0.0, */*",
-        ] {
-            assert_eq!(get(bad), 406, "{bad}");
-        }
-        assert_eq!(status("GET", "Patient/1", &[]), 200);
-        let overridden = RequestHeaders::parse(
-            [("accept", &b"application/fhir+xml"[..])],
-            &interaction("GET", "Patient/1"),
-            true,
-        );
-        assert!(overridden.is_ok());
-    }
-
-    #[test]
-    fn bodies_are_plain_json_in_utf8() {
-        let post = |kind: &str| status("POST", "Patient", &[("content-type", kind)]);
-        assert_eq!(post("application/fhir+json; charset=UTF-8; fhirVersion=4.0"), 200);
-        assert_eq!(post("application/json;charset=\"utf-8\""), 200);
-        for bad in [
-            "application/fhir+xml",
-            "application/fhir+json; charset=utf-16",
-            "application/fhir+json; fhirVersion=5.0",
-            "application/json-patch+json",
-            "json",
-            "application/json; boundary",
-        ] {
-            assert_eq!(post(bad), 415, "{bad}");
-        }
-        assert_eq!(status("POST", "Patient", &[]), 415);
-        let json = ("content-type", "application/fhir+json");
-        assert_eq!(status("POST", "Patient", &[json, ("content-encoding", "gzip")]), 415);
-        assert_eq!(status("POST", "Patient", &[json, ("content-encoding", "identity")]), 200);
-        assert_eq!(status("POST", "Patient", &[json, json]), 400);
-    }
-
-    #[test]
-    fn a_form_is_checked_before_it_is_read() {
-        let check = |kind: &str| check_form([("Content-Type", kind.as_bytes())]).map_err(|e| e.status());
-        assert_eq!(check("application/x-www-form-urlencoded; charset=utf-8"), Ok(()));
-        assert_eq!(check("application/fhir+json"), Err(415));
-        assert_eq!(check_form([]).map_err(|error| error.status()), Err(415));
-    }
-
-    #[test]
-    fn preconditions_are_kept_refused_or_dropped_but_never_forgotten_on_a_write() {
-        let json = ("content-type", "application/fhir+json");
-        let update = read("PUT", "Patient/1", &[json, ("If-Match", "W/\"3\"")]).unwrap();
-        assert_eq!(update.if_match, Id::parse("3"));
-        assert_eq!(status("PUT", "Patient/1", &[json, ("if-match", "*")]), 400);
-        assert_eq!(status("PUT", "Patient/1", &[json, ("if-none-match", "*")]), 400);
-        assert_eq!(status("POST", "Patient", &[json, ("if-none-exist", "identifier=x")]), 400);
-        assert_eq!(status("POST", "Patient", &[json, ("if-match", "W/\"3\"")]), 400);
-        let plain = read("GET", "Patient/1", &[("if-none-match", "W/\"3\""), ("if-match", "W/\"3\"")]);
-        assert_eq!(plain, Ok(RequestHeaders::default()));
-    }
-
-    #[test]
-    fn headers_to_the_server_are_written_anew() {
-        let json = ("content-type", "application/json");
-        let forged = ("x-forwarded-for", "10.0.0.1");
-        let prefer = ("prefer", "respond-async, return=minimal; x=1");
-        let create = interaction("POST", "Patient");
-        let headers = read("POST", "Patient", &[json, forged, prefer]).unwrap();
-        assert_eq!(
-            headers.to_upstream(&create, &create.to_request()),
-            [
-                ("accept", "application/fhir+json".to_owned()),
-                ("content-type", "application/fhir+json".to_owned()),
-                ("prefer", "return=minimal".to_owned()),
-            ]
-        );
-        let search = interaction("GET", "Patient");
-        let headers = read("GET", "Patient", &[forged, prefer]).unwrap();
-        assert_eq!(
-            headers.to_upstream(&search, &search.to_request()),
-            [("accept", "application/fhir+json".to_owned()), ("prefer", "handling=strict".to_owned())]
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn any_header_is_read_or_refused(value in prop::collection::vec(any::<u8>(), 0..60)) {
-            for name in ["accept", "content-type", "prefer", "if-match", "content-encoding"] {
-                for path in ["Patient", "Patient/1"] {
-                    let method = if path == "Patient" { "POST" } else { "PUT" };
-                    let _ = RequestHeaders::parse([(name, value.as_slice())], &interaction(method, path), false);
-                }
-            }
-        }
-    }
-}
+#[path = "headers_tests.rs"]
+mod tests;

@@ -102,10 +102,8 @@ impl Interaction {
         let place = Place::parse(path_after_base, schema)?;
         let mut pairs = Vec::new();
         pairs::read(query.unwrap_or_default().as_bytes(), &mut pairs)?;
-        let refused = InteractionError::NotServed {
-            interaction: place.unserved(method),
-            allow: place.allow(),
-        };
+        let refused =
+            InteractionError::NotServed { interaction: place.unserved(method), allow: place.allow() };
         let interaction = match (place, method) {
             (Place::Metadata, "GET") => Interaction::Capabilities,
             (Place::Type(resource_type), "GET") if form_body.is_none() => {

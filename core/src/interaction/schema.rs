@@ -6,8 +6,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use fhir_models::definition::{self, Definitions, SearchKind};
+use fhir_models::document::Name;
+
 use super::id::ResourceType;
 use super::search_value::ParameterKind;
+use crate::access::element_paths;
+use crate::identity::is_identifier_element;
 
 /// A search parameter of one resource type (FHIR R4 §3.1.1.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +61,31 @@ impl SearchSchema {
         SearchSchema { types, load: Box::new(load) }
     }
 
+    /// The types and parameters of the definitions. Parameters without an expression, and those of type
+    /// `special`, are decided by each server in its own way: they are left out.
+    pub fn from_definitions(definitions: Arc<Definitions>) -> SearchSchema {
+        let types: Vec<Arc<str>> =
+            definitions.type_names().filter(|name| definitions.is_resource(name)).map(Into::into).collect();
+        SearchSchema::new(types, move |resource_type| {
+            let mut parameters: Vec<SearchParameter> = Vec::new();
+            for found in definitions.search_parameters(resource_type) {
+                if let Some(own) = of_definition(resource_type, &found)
+                    && !parameters.iter().any(|known| known.name == own.name)
+                {
+                    parameters.push(own);
+                }
+            }
+            parameters
+        })
+    }
+
+    /// The names of all types, in alphabetical order.
+    pub fn type_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.types.keys().map(AsRef::as_ref).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The type with exactly this name.
     pub fn resource_type(&self, name: &str) -> Option<ResourceType> {
         self.types.get_key_value(name).map(|(name, _)| ResourceType(Arc::clone(name)))
@@ -74,8 +104,82 @@ impl SearchSchema {
     }
 }
 
+/// Underscored parameters mean the same for every type and are not taken from definitions.
+fn of_definition(resource_type: &str, found: &definition::SearchParameter) -> Option<SearchParameter> {
+    let kind = match found.kind {
+        SearchKind::Number => ParameterKind::Number,
+        SearchKind::Date => ParameterKind::Date,
+        SearchKind::String => ParameterKind::Text,
+        SearchKind::Token => ParameterKind::Token,
+        SearchKind::Reference => ParameterKind::Reference,
+        SearchKind::Composite => ParameterKind::Composite,
+        SearchKind::Quantity => ParameterKind::Quantity,
+        SearchKind::Uri => ParameterKind::Uri,
+        SearchKind::Special => return None,
+    };
+    let expression = found.expression.as_deref()?;
+    if found.code.starts_with('_') {
+        return None;
+    }
+    let last = |path: &[Name]| path.last().copied();
+    let paths = element_paths(resource_type, expression).paths;
+    let on_identifiers = kind == ParameterKind::Token
+        && paths.iter().filter_map(|path| last(path.steps())).any(is_identifier_element);
+    Some(SearchParameter { name: found.code.as_str().into(), kind, on_identifiers })
+}
+
 impl std::fmt::Debug for SearchSchema {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SearchSchema").field("types", &self.types.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn parameter(resource_type: &str, name: &str) -> Option<SearchParameter> {
+        let schema = SearchSchema::from_definitions(Definitions::r4());
+        let resource_type = schema.resource_type(resource_type)?;
+        schema.parameter(&resource_type, name).cloned()
+    }
+
+    #[test]
+    fn parameters_come_from_the_definitions() {
+        let kind = |resource_type, name| parameter(resource_type, name).map(|own| own.kind);
+        assert_eq!(kind("Patient", "birthdate"), Some(ParameterKind::Date));
+        assert_eq!(kind("Observation", "code-value-quantity"), Some(ParameterKind::Composite));
+        assert_eq!(kind("Observation", "patient"), Some(ParameterKind::Reference));
+        assert_eq!(kind("Task", "patient"), Some(ParameterKind::Reference));
+        assert_eq!(kind("Patient", "nothing"), None);
+        assert_eq!(kind("Resource", "_id"), None);
+        assert_eq!(kind("HumanName", "family"), None);
+    }
+
+    #[test]
+    fn underscored_and_special_parameters_are_left_out() {
+        for name in ["_id", "_text", "_content", "_query", "_filter"] {
+            assert_eq!(parameter("Patient", name), None, "{name}");
+        }
+        assert_eq!(parameter("Location", "near"), None);
+    }
+
+    #[test]
+    fn parameters_on_identifiers_are_known_by_their_elements() {
+        let on_identifiers = |resource_type, name| parameter(resource_type, name).unwrap().on_identifiers;
+        for (resource_type, name) in [
+            ("Patient", "identifier"),
+            ("ServiceRequest", "requisition"),
+            ("Specimen", "accession"),
+            ("DocumentReference", "identifier"),
+            ("Composition", "related-id"),
+        ] {
+            assert!(on_identifiers(resource_type, name), "{resource_type} {name}");
+        }
+        for (resource_type, name) in [("Observation", "code"), ("Patient", "telecom"), ("Patient", "gender")]
+        {
+            assert!(!on_identifiers(resource_type, name), "{resource_type} {name}");
+        }
     }
 }

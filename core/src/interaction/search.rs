@@ -106,7 +106,8 @@ impl Search {
                 None => (part, false),
             };
             let known = matches!(parameter, "_id" | "_lastUpdated")
-                || (!parameter.starts_with('_') && schema.parameter(&self.resource_type, parameter).is_some());
+                || (!parameter.starts_with('_')
+                    && schema.parameter(&self.resource_type, parameter).is_some());
             known.then(|| SortKey { parameter: parameter.into(), descending }).ok_or(())
         };
         let keys: Result<Vec<SortKey>, ()> = text.split(',').map(key).collect();

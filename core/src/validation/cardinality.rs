@@ -67,7 +67,10 @@ pub(super) fn not_an_array(shape: &Shape, element: &ElementRule) -> Fault {
     Fault::error(
         Rule::JsonForm,
         IssueType::Structure,
-        format!("`{}.{}` may repeat: write it as a JSON array, [ ], even for one value", shape.path, element.name),
+        format!(
+            "`{}.{}` may repeat: write it as a JSON array, [ ], even for one value",
+            shape.path, element.name
+        ),
     )
 }
 
@@ -76,6 +79,9 @@ pub(super) fn an_array(shape: &Shape, element: &ElementRule) -> Fault {
     Fault::error(
         Rule::JsonForm,
         IssueType::Structure,
-        format!("`{}.{}` does not repeat: write the value alone, without a JSON array", shape.path, element.name),
+        format!(
+            "`{}.{}` does not repeat: write the value alone, without a JSON array",
+            shape.path, element.name
+        ),
     )
 }

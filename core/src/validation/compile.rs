@@ -90,7 +90,12 @@ impl<'d, F: Fn(&str) -> Option<StructureKind>> Compiler<'d, F> {
             let content = Content::ResourceType;
             entries.push(Entry { name: name::RESOURCE_TYPE, element: number, flags: BARE, content });
             let cardinality = Cardinality::ONE;
-            elements.push(ElementRule { name: "resourceType".into(), choice: false, cardinality, binding: None });
+            elements.push(ElementRule {
+                name: "resourceType".into(),
+                choice: false,
+                cardinality,
+                binding: None,
+            });
         }
         if elements.len() > MOST_ELEMENTS {
             return Err(CompileError::TooManyElements(parent.path.clone()));
@@ -118,7 +123,12 @@ impl<'d, F: Fn(&str) -> Option<StructureKind>> Compiler<'d, F> {
             let path = self.definition.element(id).map_or(id, |target| &*target.path);
             let shape = self.numbers.get(path).copied();
             let shape = shape.ok_or_else(|| CompileError::BadContentReference(id.to_owned()))?;
-            entries.push(Entry { name: known(tail)?, element: number, flags, content: Content::Shape(shape) });
+            entries.push(Entry {
+                name: known(tail)?,
+                element: number,
+                flags,
+                content: Content::Shape(shape),
+            });
             return Ok(());
         }
         for type_ in &element.types {

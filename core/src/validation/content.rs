@@ -32,7 +32,10 @@ pub(super) fn not_an_object(value: Value<'_>, type_name: &str) -> Fault {
     if value.kind() == Kind::Null {
         return null();
     }
-    Rule::JsonForm.error(IssueType::Structure, format!("a {type_name} is written as a JSON object, {{ }}"))
+    Rule::JsonForm.error(
+        IssueType::Structure,
+        format!("the type here is {type_name}, which is written as a JSON object, {{ }}"),
+    )
 }
 
 pub(super) fn too_deep(depth: usize) -> Fault {

@@ -45,9 +45,10 @@ impl<'v, 'd> Locator<'v, 'd> {
         Locator { types, root: document.root(), levels: Vec::new(), last: NodeId::ROOT }
     }
 
-    /// The expression of a node; `None` where the document has no resource type to begin with.
+    /// The expression of a node; `None` where the document has no resource type to
+    /// begin with, or one that is no name at all.
     pub fn expression(&mut self, target: NodeId) -> Option<String> {
-        let start = self.root.resource_type()?;
+        let start = self.root.resource_type().filter(|text| is_plain(text))?;
         if self.levels.is_empty() || target < self.last {
             self.levels.clear();
             let meaning = self.resource(self.root);
@@ -141,9 +142,18 @@ fn step(shape: &Shape, entry: Entry) -> String {
     }
 }
 
-/// The step to a child that no definition describes.
+/// The step to a child that no definition describes: only a plain name is repeated.
 fn plain_step(child: Value<'_>, index: usize) -> String {
-    child.key().map_or_else(|| format!("[{index}]"), |key| format!(".{key}"))
+    match child.key() {
+        None => format!("[{index}]"),
+        Some(key) if is_plain(&key) => format!(".{key}"),
+        Some(_) => String::new(),
+    }
+}
+
+/// True for text that looks like a FHIR name: nothing else from the input stands in an expression.
+fn is_plain(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Lines and columns of byte offsets that rise, in one pass. The same answers as [`Position::of`].

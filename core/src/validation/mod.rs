@@ -39,8 +39,8 @@ use fhir_models::document::Document;
 
 use crate::outcome::{Issue, Outcome};
 
-pub use finding::Rule;
 use finding::Finding;
+pub use finding::Rule;
 use locate::{Lines, Locator};
 use types::Types;
 use walk::Walk;

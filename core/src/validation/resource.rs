@@ -37,10 +37,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, contained: bo
             ),
         }
     } else {
-        Rule::ResourceType.error(
-            IssueType::Structure,
-            "a resource is a JSON object with a `resourceType`",
-        )
+        Rule::ResourceType.error(IssueType::Structure, "a resource is a JSON object with a `resourceType`")
     };
     walk.report(value, value, fault);
 }

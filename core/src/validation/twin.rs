@@ -9,13 +9,13 @@ use crate::outcome::IssueType;
 
 use super::content;
 use super::finding::Rule;
-use super::shape::ShapeKind;
 use super::walk::{Place, Walk};
 
 /// Checks the twin of a primitive, and that it is in step with the primitive.
 pub(super) fn check<'v, 'd>(walk: &mut Walk<'v, 'd>, object: Value<'d>, twin: Value<'d>, place: Place<'v>) {
     if !place.entry.is_array() {
-        return element(walk, twin);
+        let value = object.get(twin.name());
+        return element(walk, twin, value.is_some_and(|value| value.kind() != Kind::Null));
     }
     if !twin.is_array() {
         return walk.report(
@@ -27,13 +27,14 @@ pub(super) fn check<'v, 'd>(walk: &mut Walk<'v, 'd>, object: Value<'d>, twin: Va
             ),
         );
     }
-    let mut values = object.get(twin.name()).filter(|value| value.is_array()).into_iter().flat_map(Value::children);
+    let mut values =
+        object.get(twin.name()).filter(|value| value.is_array()).into_iter().flat_map(Value::children);
     let mut count = 0;
     for item in twin.children() {
         count += 1;
         let filled = values.next().is_some_and(|value| value.kind() != Kind::Null);
         if item.kind() != Kind::Null {
-            element(walk, item);
+            element(walk, item, filled);
         } else if !filled {
             walk.report(item, item, content::null());
         }
@@ -60,8 +61,8 @@ pub(super) fn nulls<'d>(walk: &mut Walk<'_, 'd>, object: Value<'d>, array: Value
     }
 }
 
-/// The twin's own content: that of `Element`.
-fn element<'v, 'd>(walk: &mut Walk<'v, 'd>, twin: Value<'d>) {
+/// The twin's own content: that of `Element`. `filled`: it stands beside a value.
+fn element<'v, 'd>(walk: &mut Walk<'v, 'd>, twin: Value<'d>, filled: bool) {
     if !twin.is_object() {
         return walk.report(
             twin,
@@ -74,5 +75,5 @@ fn element<'v, 'd>(walk: &mut Walk<'v, 'd>, twin: Value<'d>) {
     }
     let Some(structure) = walk.structure(twin, Name::of("Element")) else { return };
     let Some(shape) = structure.root() else { return };
-    walk.object(twin, structure, shape, ShapeKind::Element);
+    walk.members(twin, structure, shape, filled);
 }

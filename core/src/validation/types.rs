@@ -13,11 +13,13 @@ use super::compile::{CompileError, compile};
 use super::finding::{Fault, Rule};
 use super::shape::{ShapeKind, Structure};
 
+type Compiled = Result<Box<Structure>, TypeError>;
+
 /// All types of the definitions, compiled when first asked for.
 #[derive(Debug)]
 pub(super) struct Types {
     definitions: Arc<Definitions>,
-    compiled: Box<[OnceLock<Result<Box<Structure>, TypeError>>]>,
+    compiled: Box<[OnceLock<Compiled>]>,
     /// By name: a resource type that instances may have.
     resources: OnceLock<Box<[bool]>>,
 }
@@ -97,7 +99,7 @@ impl Types {
     }
 
     #[cold]
-    fn compile(&self, name: Name) -> Result<Box<Structure>, TypeError> {
+    fn compile(&self, name: Name) -> Compiled {
         let broken = |cause: String| TypeError::Broken { type_name: name.text(), cause };
         let found = self.definitions.try_structure(name.text()).map_err(|error| broken(error.to_string()))?;
         let definition = found.filter(|it| it.is_type()).ok_or(TypeError::Unknown)?;

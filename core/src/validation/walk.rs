@@ -73,26 +73,31 @@ impl<'v, 'd> Walk<'v, 'd> {
         shape: &'v Shape,
         around: ShapeKind,
     ) {
-        if self.depth >= self.settings.depth {
-            return self.report(value, value, content::too_deep(self.settings.depth));
-        }
-        self.depth += 1;
-        self.members(value, structure, shape);
+        self.members(value, structure, shape, false);
         match shape.kind {
             ShapeKind::Extension => extension::check(self, value, around == ShapeKind::Extension),
             ShapeKind::Reference => reference::check(self, value),
             _ => {}
         }
-        self.depth -= 1;
     }
 
-    fn members(&mut self, value: Value<'d>, structure: &'v Structure, shape: &'v Shape) {
+    /// The members of an object. `substance`: the element has a value beside them.
+    pub fn members(
+        &mut self,
+        value: Value<'d>,
+        structure: &'v Structure,
+        shape: &'v Shape,
+        mut substance: bool,
+    ) {
+        if self.depth >= self.settings.depth {
+            return self.report(value, value, content::too_deep(self.settings.depth));
+        }
+        self.depth += 1;
         let (mut plain, mut twins) = (0u128, 0u128);
-        let mut substance = false;
         let mut empty = true;
         for child in value.children() {
             if self.full {
-                return;
+                break;
             }
             empty = false;
             let Some(entry) = shape.find(child.name()) else {
@@ -121,14 +126,13 @@ impl<'v, 'd> Walk<'v, 'd> {
                 self.member(value, child, place);
             }
         }
-        if empty {
-            return self.report(value, value, content::empty_object());
-        }
-        if !substance {
-            self.report(value, value, content::only_an_id());
-        }
+        self.depth -= 1;
         let missing = shape.required & !(plain | twins);
-        if missing != 0 {
+        if empty {
+            self.report(value, value, content::empty_object());
+        } else if !substance && !self.full {
+            self.report(value, value, content::only_an_id());
+        } else if missing != 0 && !self.full {
             self.missing(value, shape, missing);
         }
     }

@@ -137,7 +137,9 @@ impl CodeSystem {
         system.add(resource.get(name::CONCEPT), None)?;
         system.by_code = (0..system.concepts.len()).collect();
         let concepts = &system.concepts;
-        system.by_code.sort_by(|&a, &b| concepts.get(a).map(|it| &it.code).cmp(&concepts.get(b).map(|it| &it.code)));
+        system
+            .by_code
+            .sort_by(|&a, &b| concepts.get(a).map(|it| &it.code).cmp(&concepts.get(b).map(|it| &it.code)));
         system.link(resource);
         Ok(system)
     }
@@ -235,10 +237,10 @@ impl CodeSystem {
             }
         }
         for (child, parent) in edges {
-            if let Some(concept) = self.concepts.get_mut(child) {
-                if let Err(at) = concept.parents.binary_search(&parent) {
-                    concept.parents.insert(at, parent);
-                }
+            if let Some(concept) = self.concepts.get_mut(child)
+                && let Err(at) = concept.parents.binary_search(&parent)
+            {
+                concept.parents.insert(at, parent);
             }
         }
     }

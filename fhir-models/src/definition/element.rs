@@ -342,7 +342,8 @@ fn max(value: Value<'_>) -> Result<Max, DefinitionError> {
 
 /// The value of a simple extension of `value`, whatever its type, as text.
 fn extension(value: Value<'_>, url: &str) -> Option<String> {
-    let found = items(value.get(name::EXTENSION)).find(|it| it.get(name::URL).is_some_and(|u| u.is_str(url)))?;
+    let found =
+        items(value.get(name::EXTENSION)).find(|it| it.get(name::URL).is_some_and(|u| u.is_str(url)))?;
     let held = found.children().find(|member| member.key().is_some_and(|key| key.starts_with("value")))?;
     text_of(Some(held))
 }

@@ -6,12 +6,17 @@
 mod code_system;
 mod compartment;
 mod definitions;
+mod definitions_builder;
 mod element;
 mod error;
+mod layer;
 mod names;
 mod pack;
 mod pack_builder;
+mod pack_definition;
 mod pack_format;
+mod pack_layout;
+mod pack_order;
 pub mod package;
 mod search_parameter;
 mod slim;
@@ -19,15 +24,18 @@ pub mod structure;
 mod type_table;
 mod value_set;
 mod value_set_filter;
+mod value_set_sources;
 
 pub use code_system::{CaseRule, CodeSystem, Concept, ConceptProperty, Content, Designation};
 pub use compartment::Compartment;
-pub use definitions::{Definitions, DefinitionsBuilder, STRUCTURE_BASE, built_in_packs};
+pub use definitions::{Definitions, STRUCTURE_BASE};
+pub use definitions_builder::DefinitionsBuilder;
 pub use element::{
     Aggregation, Binding, BindingStrength, Constraint, Discriminator, DiscriminatorKind, ElementDefinition,
     ElementType, Max, RawValue, Severity, Slicing, SlicingRules,
 };
 pub use error::DefinitionError;
+pub use layer::built_in_packs;
 pub use names::{choice_name, names_of};
 pub use pack::{Entry, EntryId, Pack, PackError};
 pub use pack_builder::{BuildError, Keeping, PackBuilder};

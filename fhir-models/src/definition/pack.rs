@@ -14,8 +14,8 @@ use flate2::read::DeflateDecoder;
 use sha2::{Digest, Sha256};
 
 use super::pack_format::{
-    BLOCK, CRC_AT, DIGEST_AT, ENTRY, FACET, FLAG_ABSTRACT, FLAG_CASE_INSENSITIVE, FLAG_CASE_SENSITIVE, FLAG_KIND_SHIFT, FLAG_TYPE, FORMAT, HEADER, MAGIC,
-    MAX_BLOCK, SECTIONS, SECTIONS_AT, Section, split_url,
+    BLOCK, CRC_AT, DIGEST_AT, ENTRY, FACET, FLAG_ABSTRACT, FLAG_CASE_INSENSITIVE, FLAG_CASE_SENSITIVE,
+    FLAG_KIND_SHIFT, FLAG_TYPE, FORMAT, HEADER, MAGIC, MAX_BLOCK, SECTIONS, SECTIONS_AT, Section, split_url,
 };
 use super::package::{Manifest, PackageError};
 use super::{CaseRule, StructureKind};
@@ -31,7 +31,9 @@ pub enum PackError {
     #[error("this is not a definition pack; build one with `varco packages build`")]
     NotAPack,
     /// Another format version.
-    #[error("the pack has format {found}, this program reads format {FORMAT}; build it again with `varco packages build`")]
+    #[error(
+        "the pack has format {found}, this program reads format {FORMAT}; build it again with `varco packages build`"
+    )]
     WrongFormat {
         /// The format it states.
         found: u32,
@@ -82,7 +84,7 @@ pub struct Pack {
     data: Cow<'static, [u8]>,
     sections: [(usize, usize); SECTIONS],
     manifest: Manifest,
-    blocks: Mutex<Vec<(u32, Arc<[u8]>)>>,
+    blocks: Mutex<Vec<(u32, Arc<Vec<u8>>)>>,
 }
 
 impl Pack {
@@ -122,8 +124,8 @@ impl Pack {
             return Err(PackError::Damaged("the checksum of its index does not fit"));
         }
         let (at, length) = sections[Section::Manifest as usize];
-        let manifest = Manifest::read(data.get(at..at + length).unwrap_or_default())
-            .map_err(PackError::BadManifest)?;
+        let manifest =
+            Manifest::read(data.get(at..at + length).unwrap_or_default()).map_err(PackError::BadManifest)?;
         Ok(Pack { data, sections, manifest, blocks: Mutex::new(Vec::new()) })
     }
 
@@ -205,9 +207,8 @@ impl Pack {
             let record = self.record(number)?;
             Some((usize::from(record.prefix), self.string(record.rest), usize::from(record.resource_type)))
         };
-        let first = lower_bound(self.len(), |number| {
-            key_of(number).map_or(Ordering::Greater, |own| own.cmp(&key))
-        });
+        let first =
+            lower_bound(self.len(), |number| key_of(number).map_or(Ordering::Greater, |own| own.cmp(&key)));
         (first..self.len()).take_while(|&number| key_of(number) == Some(key)).find_map(|number| {
             let own = self.string(self.record(number)?.version);
             version.is_none_or(|asked| version_fits(own, asked)).then(|| entry_id(number)).flatten()
@@ -286,7 +287,13 @@ impl Pack {
         Ok(text.to_vec())
     }
 
-    fn block(&self, number: u32) -> Result<Arc<[u8]>, PackError> {
+    /// How many inflated blocks are kept at the moment.
+    #[cfg(test)]
+    pub(super) fn blocks_at_hand(&self) -> usize {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn block(&self, number: u32) -> Result<Arc<Vec<u8>>, PackError> {
         let mut cached = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = cached.iter().position(|(own, _)| *own == number) {
             let hit = cached.remove(at);
@@ -294,7 +301,7 @@ impl Pack {
             cached.push(hit);
             return Ok(block);
         }
-        let block: Arc<[u8]> = self.inflate(number)?.into();
+        let block = Arc::new(self.inflate(number)?);
         if cached.len() >= CACHED_BLOCKS {
             cached.remove(0);
         }

@@ -56,8 +56,8 @@ pub(super) const ENTRY: usize = 32;
 pub(super) const FACET: usize = 12;
 /// Bytes of a block's record.
 pub(super) const BLOCK: usize = 16;
-/// Largest block, inflated: a bound for the reader.
-pub(super) const MAX_BLOCK: usize = 64 << 20;
+/// Largest block, inflated: a bound for the reader. A definition has at most half of it.
+pub(super) const MAX_BLOCK: usize = 128 << 20;
 
 /// The structure is abstract.
 pub(super) const FLAG_ABSTRACT: u8 = 1;

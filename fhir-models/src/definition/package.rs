@@ -37,7 +37,9 @@ impl Default for PackageLimits {
 #[non_exhaustive]
 pub enum PackageError {
     /// A file, folder or archive can't be read.
-    #[error("{place} can't be read: {cause}; check that it is a FHIR package (.tgz) or its folder, whole and readable")]
+    #[error(
+        "{place} can't be read: {cause}; check that it is a FHIR package (.tgz) or its folder, whole and readable"
+    )]
     Unreadable {
         /// The file, folder or archive.
         place: String,
@@ -74,7 +76,9 @@ pub enum PackageError {
     #[error("`{0}` names a package of the cache, but no package cache folder is known; give the .tgz file")]
     NoCache(String),
     /// The cache does not hold it.
-    #[error("the package cache {cache} does not hold {name}; give the .tgz file or add it to the cache first")]
+    #[error(
+        "the package cache {cache} does not hold {name}; give the .tgz file or add it to the cache first"
+    )]
     NotInCache {
         /// The package asked for.
         name: String,
@@ -110,8 +114,7 @@ impl Manifest {
     pub fn read(json: &[u8]) -> Result<Manifest, PackageError> {
         let mut tape = Tape::new();
         let json = json.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(json);
-        let root =
-            tape.parse_json(json, &Limits::default()).map_err(PackageError::BadManifest)?.root();
+        let root = tape.parse_json(json, &Limits::default()).map_err(PackageError::BadManifest)?.root();
         let text = |value: Option<Value<'_>>| value.and_then(Value::as_str).map(|it| it.into_owned());
         let versions = root.get_key("fhirVersions").or_else(|| root.get_key("fhir-version-list"));
         let dependencies = root.get_key("dependencies");
@@ -188,7 +191,9 @@ impl Package {
         let plain = |text: &str| {
             !text.is_empty()
                 && !text.starts_with('.')
-                && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'@' | b'+'))
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'@' | b'+'))
         };
         match spec.split_once('#') {
             Some((id, version)) if plain(id) && plain(version) => {}
@@ -212,8 +217,7 @@ impl Package {
         let inner = folder.join("package");
         let folder = if inner.join("package.json").is_file() { inner } else { folder.to_owned() };
         let mut reading = Reading::new(limits);
-        let unreadable =
-            |cause| PackageError::Unreadable { place: folder.display().to_string(), cause };
+        let unreadable = |cause| PackageError::Unreadable { place: folder.display().to_string(), cause };
         for entry in fs::read_dir(&folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             reading.entry()?;

@@ -83,10 +83,7 @@ fn a_link_is_passed_over() {
     builder.append_link(&mut header, "package/StructureDefinition-x.json", "/etc/passwd").unwrap();
     let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
     gz.write_all(&builder.into_inner().unwrap()).unwrap();
-    assert!(matches!(
-        read(&gz.finish().unwrap(), &PackageLimits::default()),
-        Err(PackageError::NoManifest)
-    ));
+    assert!(matches!(read(&gz.finish().unwrap(), &PackageLimits::default()), Err(PackageError::NoManifest)));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! A published definition is mostly prose for people: narrative, definitions, mappings to other models,
 //! contact data. A pack keeps the elements that validation, search, access and mapping read, and the few
-//! words (`title`, `short`, `human`, `display`) that reports show. What is kept is copied byte for byte.
+//! words (`title`, `short`, `human`, `display`) that reports show. What is kept is copied token for token,
+//! without the space between.
 //!
 //! Invariant: the result is JSON, holds no element that the source lacks but `changed`, and never changes
 //! what [`StructureDefinition::read`](super::StructureDefinition::read) gives for a snapshot.
@@ -101,11 +102,13 @@ enum Place {
     Designations,
     /// The properties of a concept, of which notes to editors go.
     Properties,
+    /// Extensions, of which those that record process go.
+    Extensions,
     /// A property, filter or parameter declaration, a statement about a resource: prose goes.
     Declaration,
     /// Copied whole, but for extensions that record process.
     Whole,
-    /// A value of any type: copied byte for byte.
+    /// A value of any type: copied token for token.
     Verbatim,
 }
 
@@ -120,7 +123,8 @@ enum Resource {
 /// The slimmed text of a definition. A resource of another type comes back whole.
 pub fn slim(document: Document<'_>) -> Vec<u8> {
     let root = document.root();
-    let mut slimmer = Slimmer { out: JsonWriter::new(), url: root.str_of(name::URL).unwrap_or_default().into() };
+    let mut slimmer =
+        Slimmer { out: JsonWriter::new(), url: root.str_of(name::URL).unwrap_or_default().into() };
     let kind = match root.resource_type().as_deref() {
         Some("StructureDefinition") => {
             Resource::Structure { keep_differential: root.get(name::SNAPSHOT).is_none() }
@@ -140,15 +144,14 @@ struct Slimmer {
 
 impl Slimmer {
     fn value(&mut self, value: Value<'_>, place: Place) {
-        if place == Place::Verbatim {
-            self.out.raw(value.raw().as_bytes());
-        } else if value.is_object() {
+        if value.is_object() {
             self.object(value, place);
         } else if value.is_array() {
             self.out.begin_array();
             let (kept, inner): (fn(Value<'_>) -> bool, _) = match place {
                 Place::Designations => (designation_kept, Place::Declaration),
                 Place::Properties => (property_kept, Place::Verbatim),
+                Place::Extensions => (extension_kept, Place::Verbatim),
                 other => (|_| true, other),
             };
             for item in value.children().filter(|item| kept(*item)) {
@@ -164,8 +167,11 @@ impl Slimmer {
         self.out.begin_object();
         for member in object.children() {
             let Some(key) = member.key() else { continue };
-            if key == "extension" || key == "modifierExtension" {
-                self.extensions(&key, member);
+            let extension = key == "extension" || key == "modifierExtension";
+            if extension && place != Place::Verbatim {
+                if member.items().any(extension_kept) {
+                    self.member(&key, member, Place::Extensions);
+                }
                 continue;
             }
             if let Some(inner) = self.kept(place, &key, member) {
@@ -201,9 +207,7 @@ impl Slimmer {
             },
             Place::Concept => match bare {
                 "definition" | "id" => None,
-                "designation" => {
-                    member.items().any(designation_kept).then_some(Place::Designations)
-                }
+                "designation" => member.items().any(designation_kept).then_some(Place::Designations),
                 "property" => member.items().any(property_kept).then_some(Place::Properties),
                 "concept" => Some(Place::Concept),
                 _ => Some(Place::Whole),
@@ -217,7 +221,7 @@ impl Slimmer {
                 _ => Some(Place::Declaration),
             },
             Place::Whole => Some(Place::Whole),
-            Place::Verbatim => Some(Place::Verbatim),
+            Place::Extensions | Place::Verbatim => Some(Place::Verbatim),
         }
     }
 
@@ -249,17 +253,6 @@ impl Slimmer {
             "binding" => Some(Place::Declaration),
             _ => Some(Place::Verbatim),
         }
-    }
-
-    fn extensions(&mut self, key: &str, list: Value<'_>) {
-        if !list.items().any(extension_kept) {
-            return;
-        }
-        self.out.key(key).begin_array();
-        for extension in list.items().filter(|it| extension_kept(*it)) {
-            self.out.raw(extension.raw().as_bytes());
-        }
-        self.out.end_array();
     }
 
     /// For a profile, the ids of the elements that its differential names.
@@ -298,5 +291,10 @@ fn designation_kept(designation: Value<'_>) -> bool {
 /// False for concept properties that keep notes and numbers of the terminology's editors.
 fn property_kept(property: Value<'_>) -> bool {
     let Some(code) = property.str_of(name::CODE) else { return true };
-    !(code.starts_with("v2-") || matches!(code.as_ref(), "internalId" | "HL7usageNotes" | "openIssue" | "comment"))
+    !(code.starts_with("v2-")
+        || matches!(code.as_ref(), "internalId" | "HL7usageNotes" | "openIssue" | "comment"))
 }
+
+#[cfg(test)]
+#[path = "slim_tests.rs"]
+mod tests;

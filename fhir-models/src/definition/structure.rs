@@ -112,6 +112,12 @@ impl StructureDefinition {
             differential: elements(resource.get(name::DIFFERENTIAL))?,
             changed,
         };
+        let own = structure.url.as_str();
+        for element in structure.elements.iter_mut().chain(&mut structure.differential) {
+            for constraint in &mut element.constraints {
+                constraint.source = constraint.source.take().filter(|source| source != own);
+            }
+        }
         if structure.changed.is_empty() {
             structure.changed =
                 structure.differential.iter().filter(|e| !e.id.is_empty()).map(|e| e.id.clone()).collect();
@@ -147,3 +153,7 @@ fn elements(container: Option<Value<'_>>) -> Result<Vec<ElementDefinition>, Defi
 pub(super) fn items(value: Option<Value<'_>>) -> impl Iterator<Item = Value<'_>> {
     value.into_iter().flat_map(Value::items)
 }
+
+#[cfg(test)]
+#[path = "structure_tests.rs"]
+pub(super) mod tests;

@@ -381,14 +381,18 @@ fn expanded(expansion: Value<'_>, sources: &mut dyn Sources) -> Option<Vec<Claus
     let mut found: Vec<(String, String, Option<String>)> = Vec::new();
     for value in expansion.descendants().filter(|it| it.name() == name::CONTAINS) {
         for item in value.items().filter(|it| it.get_key("abstract").and_then(Value::as_bool) != Some(true)) {
-            if let (Some(system), Some(code)) = (text_of(item.get(name::SYSTEM)), text_of(item.get(name::CODE))) {
+            if let (Some(system), Some(code)) =
+                (text_of(item.get(name::SYSTEM)), text_of(item.get(name::CODE)))
+            {
                 found.push((system, code, text_of(item.get(name::DISPLAY))));
             }
         }
     }
     let offset = expansion.get_key("offset").and_then(Value::as_number).is_some_and(|it| it != "0");
-    let unclosed = items(expansion.get(name::EXTENSION))
-        .any(|it| it.str_of(name::URL).is_some_and(|url| url.ends_with("/valueset-unclosed") || url.ends_with("/valueset-toocostly")));
+    let unclosed = items(expansion.get(name::EXTENSION)).any(|it| {
+        it.str_of(name::URL)
+            .is_some_and(|url| url.ends_with("/valueset-unclosed") || url.ends_with("/valueset-toocostly"))
+    });
     if found.is_empty() || offset || unclosed || total.is_some_and(|total| total > found.len()) {
         return None;
     }

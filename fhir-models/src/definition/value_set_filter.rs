@@ -38,7 +38,9 @@ fn by_concept(system: &CodeSystem, op: &str, value: &str) -> Option<BTreeSet<usi
     match op {
         "is-a" => below(value, true),
         "descendent-of" => below(value, false),
-        "is-not-a" => below(value, true).map(|found| all().filter(|number| !found.contains(number)).collect()),
+        "is-not-a" => {
+            below(value, true).map(|found| all().filter(|number| !found.contains(number)).collect())
+        }
         "=" => system.number(value).map(|number| BTreeSet::from([number])),
         "in" => listed(),
         "not-in" => listed().map(|found| all().filter(|number| !found.contains(number)).collect()),

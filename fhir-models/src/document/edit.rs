@@ -57,22 +57,33 @@ impl<'a> Edits<'a> {
     }
 
     /// The document's text with all changes made.
-    pub fn apply(mut self) -> Vec<u8> {
+    pub fn apply(self) -> Vec<u8> {
+        let end = self.document.text().len();
+        self.splice(0, end)
+    }
+
+    /// The text of one value with all changes made inside it; changes elsewhere have no effect.
+    pub fn apply_within(self, value: Value<'_>) -> Vec<u8> {
+        let span = value.span();
+        self.splice(span.start, span.end)
+    }
+
+    fn splice(mut self, start: usize, end: usize) -> Vec<u8> {
         self.remove_emptied();
         let source = self.document.text().as_bytes();
         let mut cuts = self.cuts();
         cuts.sort_by_key(|cut| (cut.0.start, cut.0.end));
-        let mut out = Vec::with_capacity(source.len());
-        let mut at = 0;
+        let mut out = Vec::with_capacity(end.saturating_sub(start));
+        let mut at = start;
         for (range, bytes) in cuts {
-            if range.start < at {
+            if range.start < at || range.end > end {
                 continue;
             }
             out.extend_from_slice(source.get(at..range.start).unwrap_or_default());
             out.extend_from_slice(&bytes);
             at = range.end;
         }
-        out.extend_from_slice(source.get(at..).unwrap_or_default());
+        out.extend_from_slice(source.get(at..end).unwrap_or_default());
         out
     }
 
@@ -221,6 +232,18 @@ mod tests {
             String::from_utf8(edits.apply()).unwrap(),
             r#"{"total": 2,"entry":[2],"none":[7,8],"z":null}"#
         );
+    }
+
+    #[test]
+    fn one_value_is_cut_out_with_its_changes() {
+        let text = r#"[ {"a":1,"b":2}, {"a":3,"b":4} ]"#;
+        let mut tape = Tape::new();
+        let doc = tape.parse_json(text.as_bytes(), &Limits::default()).unwrap();
+        let items: Vec<Value<'_>> = doc.root().children().collect();
+        let mut edits = Edits::new(doc);
+        edits.replace(items[0].get_key("a").unwrap(), "null");
+        edits.remove(items[1].get_key("a").unwrap());
+        assert_eq!(edits.apply_within(items[1]), br#"{"b":4}"#);
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {

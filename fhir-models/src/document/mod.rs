@@ -10,7 +10,9 @@
 
 mod edit;
 mod json;
+mod members;
 pub mod name;
+mod scan;
 mod syntax;
 mod tape;
 mod text;

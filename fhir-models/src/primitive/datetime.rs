@@ -242,6 +242,5 @@ fn after(bytes: &[u8], expected: u8) -> Option<&[u8]> {
 /// Two digits as a number, and what follows them.
 fn two(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let (&[tens, units], rest) = bytes.split_first_chunk::<2>()?;
-    (tens.is_ascii_digit() && units.is_ascii_digit())
-        .then(|| ((tens - b'0') * 10 + (units - b'0'), rest))
+    (tens.is_ascii_digit() && units.is_ascii_digit()).then(|| ((tens - b'0') * 10 + (units - b'0'), rest))
 }

@@ -108,8 +108,8 @@ pub enum PrimitiveError {
 
 /// The type with its article: `a date`, `an instant`, `an unsignedInt`, but `a uri`.
 fn article(primitive: Primitive) -> String {
-    use Primitive::{Id, Instant, Integer, Oid, UnsignedInt};
-    let an = matches!(primitive, Id | Instant | Integer | Oid | UnsignedInt);
+    use Primitive::{Id, Instant, Integer, Oid, UnsignedInt, Xhtml};
+    let an = matches!(primitive, Id | Instant | Integer | Oid | UnsignedInt | Xhtml);
     format!("{} {primitive}", if an { "an" } else { "a" })
 }
 

@@ -40,38 +40,36 @@ fn whole_numbers_keep_to_32_bits() {
 
 #[test]
 fn decimals_keep_their_digits() {
-    judge(Primitive::Decimal, &["0", "-0.10", "1.50", "1e3", "6.02E+23", "0.000"], &[
-        "", ".5", "5.", "01", "+1", "1e", "1e+", "NaN", "1,5",
-    ]);
+    judge(
+        Primitive::Decimal,
+        &["0", "-0.10", "1.50", "1e3", "6.02E+23", "0.000"],
+        &["", ".5", "5.", "01", "+1", "1e", "1e+", "NaN", "1,5"],
+    );
     let parts = decimal_parts("-12.340e-5").unwrap();
     assert_eq!((parts.negative, parts.whole, parts.fraction, parts.exponent), (true, "12", "340", "-5"));
 }
 
 #[test]
 fn strings_hold_text_but_no_controls() {
-    judge(Primitive::String, &["Niccolò", " padded ", "two\nlines\tand a tab\r\n"], &["", "a\u{0}b", "\u{8}"]);
+    judge(
+        Primitive::String,
+        &["Niccolò", " padded ", "two\nlines\tand a tab\r\n"],
+        &["", "a\u{0}b", "\u{8}"],
+    );
     assert_eq!(Primitive::String.check(Kind::String, "bell \u{7}"), Err(PrimitiveError::ControlCharacter));
     let long = "x".repeat(LONGEST_STRING);
     assert!(Primitive::Markdown.is_valid(&long));
-    assert_eq!(
-        Primitive::Markdown.check(Kind::String, &(long.clone() + "x")),
-        Err(PrimitiveError::TooLong)
-    );
+    assert_eq!(Primitive::Markdown.check(Kind::String, &(long.clone() + "x")), Err(PrimitiveError::TooLong));
     assert!(Primitive::Xhtml.is_valid(&(long + "x")), "narrative has no such limit");
 }
 
 #[test]
 fn codes_have_single_spaces_only() {
-    judge(Primitive::Code, &["final", "two words", "città", "<="], &[
-        "",
-        " lead",
-        "trail ",
-        "two  spaces",
-        "a\tb",
-        "a\u{a0}b",
-        "a\u{1}b",
-        " ",
-    ]);
+    judge(
+        Primitive::Code,
+        &["final", "two words", "città", "<="],
+        &["", " lead", "trail ", "two  spaces", "a\tb", "a\u{a0}b", "a\u{1}b", " "],
+    );
 }
 
 #[test]
@@ -83,57 +81,53 @@ fn ids_and_uris() {
         &["http://hl7.it/sid/codiceFiscale", "urn:oid:2.16.840", "#p1", "Patient/è"],
         &["", "http://a b", "a\n", "a\u{2003}b", "a\u{7}"],
     );
-    judge(Primitive::Oid, &["urn:oid:2.16.840.1.113883.2.9.4.3.2", "urn:oid:1.0"], &[
-        "",
-        "2.16.840",
-        "urn:oid:3.1",
-        "urn:oid:2",
-        "urn:oid:2.",
-        "urn:oid:2.01",
-        "urn:oid:2..1",
-    ]);
-    judge(Primitive::Uuid, &["urn:uuid:c757873d-ec9a-4326-a141-556f43239520"], &[
-        "",
-        "c757873d-ec9a-4326-a141-556f43239520",
-        "urn:uuid:C757873D-ec9a-4326-a141-556f43239520",
-        "urn:uuid:c757873dec9a-4326-a141-556f43239520-",
-    ]);
+    judge(
+        Primitive::Oid,
+        &["urn:oid:2.16.840.1.113883.2.9.4.3.2", "urn:oid:1.0"],
+        &["", "2.16.840", "urn:oid:3.1", "urn:oid:2", "urn:oid:2.", "urn:oid:2.01", "urn:oid:2..1"],
+    );
+    judge(
+        Primitive::Uuid,
+        &["urn:uuid:c757873d-ec9a-4326-a141-556f43239520"],
+        &[
+            "",
+            "c757873d-ec9a-4326-a141-556f43239520",
+            "urn:uuid:C757873D-ec9a-4326-a141-556f43239520",
+            "urn:uuid:c757873dec9a-4326-a141-556f43239520-",
+        ],
+    );
 }
 
 #[test]
 fn base64_comes_in_padded_groups() {
-    judge(Primitive::Base64Binary, &["AQID", "AQI=", "AQ==", "AQID\r\nAQ==\n", " AQID AQID ", "+/+/"], &[
-        "",
-        "  ",
-        "A",
-        "AQI",
-        "AQ=",
-        "A===",
-        "====",
-        "AQ==AQID",
-        "AQI-",
-        "AQ ID",
-        "AQ=D",
-    ]);
+    judge(
+        Primitive::Base64Binary,
+        &["AQID", "AQI=", "AQ==", "AQID\r\nAQ==\n", " AQID AQID ", "+/+/"],
+        &["", "  ", "A", "AQI", "AQ=", "A===", "====", "AQ==AQID", "AQI-", "AQ ID", "AQ=D"],
+    );
 }
 
 #[test]
 fn dates_follow_the_calendar() {
-    judge(Primitive::Date, &["2026", "1900-02-28", "2000-02-29", "2024-02-29", "0001-01"], &[
-        "",
-        "26",
-        "0000",
-        "1900-02-29",
-        "2023-02-29",
-        "2026-13",
-        "2026-00",
-        "2026-04-31",
-        "2026-1-1",
-        "2026-01-01T00:00:00Z",
-        "2026-01-",
-        "2026/01/01",
-        "20260101",
-    ]);
+    judge(
+        Primitive::Date,
+        &["2026", "1900-02-28", "2000-02-29", "2024-02-29", "0001-01"],
+        &[
+            "",
+            "26",
+            "0000",
+            "1900-02-29",
+            "2023-02-29",
+            "2026-13",
+            "2026-00",
+            "2026-04-31",
+            "2026-1-1",
+            "2026-01-01T00:00:00Z",
+            "2026-01-",
+            "2026/01/01",
+            "20260101",
+        ],
+    );
     assert_eq!(Primitive::Date.check(Kind::String, "2026-02-30"), Err(PrimitiveError::NoSuchDay));
 }
 

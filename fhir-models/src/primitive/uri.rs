@@ -30,9 +30,10 @@ pub(super) fn oid(text: &str) -> Result<(), PrimitiveError> {
     let arc = |arc: &str| {
         !arc.is_empty() && arc.bytes().all(|b| b.is_ascii_digit()) && (arc == "0" || !arc.starts_with('0'))
     };
-    let grammar = text.strip_prefix("urn:oid:").and_then(|oid| oid.split_once('.')).is_some_and(
-        |(first, rest)| matches!(first, "0" | "1" | "2") && rest.split('.').all(arc),
-    );
+    let grammar = text
+        .strip_prefix("urn:oid:")
+        .and_then(|oid| oid.split_once('.'))
+        .is_some_and(|(first, rest)| matches!(first, "0" | "1" | "2") && rest.split('.').all(arc));
     if grammar { Ok(()) } else { Err(PrimitiveError::Grammar(Primitive::Oid)) }
 }
 

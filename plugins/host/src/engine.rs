@@ -29,7 +29,7 @@ pub struct EngineSettings {
     pub concurrent_calls: u32,
     /// Idle slots that keep up to 1 MiB of memory each for the next call.
     pub warm_slots: u32,
-    /// How often the epoch moves on: a call is stopped between its deadline and one or two ticks later.
+    /// How often the epoch moves on: a call is stopped between its deadline and less than two ticks later.
     pub epoch_tick: Duration,
 }
 
@@ -90,7 +90,7 @@ impl PluginEngine {
         &self.engine
     }
 
-    /// Ticks after which a call with this deadline is stopped: never before the deadline, at most one tick after it.
+    /// Ticks after which a call with this deadline is stopped: never before the deadline, less than two ticks after it.
     pub(crate) fn ticks(&self, deadline: Duration) -> u64 {
         let whole = deadline.as_nanos().div_ceil(self.epoch_tick.as_nanos().max(1));
         // The current tick has begun already.
@@ -125,10 +125,6 @@ fn config(settings: &EngineSettings) -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(STACK)
         .concurrency_support(false)
-        .memory_reservation(64 << 20)
-        .memory_reservation_for_growth(0)
-        .memory_guard_size(0)
-        .guard_before_linear_memory(false)
         .generate_address_map(false)
         .wasm_memory64(false)
         .wasm_multi_memory(false)

@@ -1,7 +1,11 @@
 //! The command line: one command a file.
 
-#[allow(dead_code)]
+mod check;
+mod demo;
+mod packages;
 mod say;
+mod serve;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -16,9 +20,21 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Demo(demo::DemoCommand),
+    Serve(serve::Serve),
+    Check(check::Check),
+    Packages(packages::Packages),
+    Validate(validate::Validate),
+}
 
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
-    match Cli::parse().command {}
+    match Cli::parse().command {
+        Command::Demo(command) => command.run(),
+        Command::Serve(command) => command.run(),
+        Command::Check(command) => command.run(),
+        Command::Packages(command) => command.run(),
+        Command::Validate(command) => command.run(),
+    }
 }

@@ -72,21 +72,19 @@ impl Validate {
     /// Runs the command.
     pub fn run(self) -> ExitCode {
         let json = self.output == Output::Json;
-        let started = self.refusal().and_then(|()| {
-            let inputs = input::gather(&self.inputs).map_err(|error| format!("{error:#}"))?;
-            let definitions = Definitions::r4().map_err(|error| error.to_string())?;
-            Ok((inputs, definitions))
-        });
-        match started {
-            Ok((inputs, definitions)) => Run::new(json, &inputs, definitions).all(&inputs),
-            Err(refusal) => {
-                if json {
-                    let issue = Issue::new(IssueSeverity::Fatal, IssueType::NotSupported, refusal.as_str());
-                    print(&Outcome::of(issue));
-                }
-                say::note(format!("varco validate: {refusal}"));
-                ExitCode::from(2)
+        let refused = |code, message: String| {
+            if json {
+                print(&Outcome::of(Issue::new(IssueSeverity::Fatal, code, message.as_str())));
             }
+            say::note(format!("varco validate: {message}"));
+            ExitCode::from(2)
+        };
+        if let Err(message) = self.refusal() {
+            return refused(IssueType::NotSupported, message);
+        }
+        match input::gather(&self.inputs) {
+            Ok(inputs) => Run::new(json, &inputs, Definitions::r4()).all(&inputs),
+            Err(error) => refused(IssueType::NotFound, format!("{error:#}")),
         }
     }
 
@@ -152,7 +150,7 @@ impl Run {
                 self.unreadable = true;
                 let message = format!("{}: {error:#}", input.name());
                 self.bar.suspend(|| say::note(format!("varco validate: {message}")));
-                let fatal = Issue::new(IssueSeverity::Fatal, IssueType::NotSupported, message);
+                let fatal = Issue::new(IssueSeverity::Fatal, IssueType::Processing, message);
                 self.keep(fatal);
             }
         }
@@ -164,12 +162,16 @@ impl Run {
         let left = self.tally.issues.saturating_sub(MOST_ISSUES);
         if left > 0 {
             let message = format!("{left} more issues were found and only counted");
+            if !self.json {
+                say::line(&message);
+            }
             let note = Issue::new(IssueSeverity::Information, IssueType::TooCostly, message);
             self.outcome.issues.push(note);
         }
         let summary = self.tally.summary();
         if self.json {
-            let information = Issue::new(IssueSeverity::Information, IssueType::Informational, self.tally.line());
+            let information =
+                Issue::new(IssueSeverity::Information, IssueType::Informational, self.tally.line());
             self.outcome.issues.push(information);
             print(&self.outcome);
             if self.tally.resources > 1 {
@@ -219,7 +221,9 @@ impl Run {
             if several {
                 issue.source = Some(input.name().to_owned());
             }
-            if self.tally.issues < MOST_ISSUES && let Some(text) = shown {
+            if self.tally.issues < MOST_ISSUES
+                && let Some(text) = shown
+            {
                 self.bar.suspend(|| say::line(text));
             }
             self.keep(issue);

@@ -1,6 +1,8 @@
 //! A configuration against the world: files that must exist, keys that must match, addresses that fit.
 
-use varco_core::identity::{AliasGroup, IdentifierAliases};
+use jiff::tz::TimeZone;
+use varco_core::identity::{AliasError, AliasGroup, IdentifierAliases};
+use varco_plugin_host::Manifest;
 
 use super::source::Source;
 use super::{Config, Fault};
@@ -21,12 +23,18 @@ pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
         let cause = format!("The folder {} doesn't exist.", folder.display());
         faults.push(source.fault("/store/path", cause, "Make the folder, or name another."));
     }
+    if TimeZone::get(&config.consent.time_zone).is_err() {
+        let cause = format!("There is no time zone {}.", config.consent.time_zone);
+        faults.push(source.fault("/consent/time_zone", cause, "Use a name such as Europe/Rome."));
+    }
     if let Err(error) = aliases(config) {
         let cure = "Let every system stand in one alias only.";
         faults.push(source.fault("/identity/alias", format!("{error}."), cure));
     }
     for (at, plugin) in config.plugin.iter().enumerate() {
-        if let Err(error) = varco_plugin_host::Manifest::read(&plugin.manifest) {
+        let read = std::fs::read_to_string(&plugin.manifest).map_err(|error| error.to_string());
+        let parsed = read.and_then(|json| Manifest::parse(&json).map_err(|error| error.to_string()));
+        if let Err(error) = parsed {
             let cause = format!("The plugin manifest {} can't be used: {error}.", plugin.manifest.display());
             faults.push(source.fault(&format!("/plugin/{at}/manifest"), cause, "Correct the manifest, or remove the plugin."));
         }
@@ -36,12 +44,12 @@ pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
 }
 
 /// The alias table that a configuration describes.
-pub(crate) fn aliases(config: &Config) -> Result<IdentifierAliases, varco_core::identity::AliasError> {
+pub(crate) fn aliases(config: &Config) -> Result<IdentifierAliases, AliasError> {
     let groups = config.identity.alias.iter().map(|alias| {
         let aliases = std::iter::once(&alias.network).chain(&alias.also).cloned().collect();
         AliasGroup { canonical: alias.local.clone(), aliases }
     });
-    IdentifierAliases::new(groups.collect())
+    IdentifierAliases::new(groups)
 }
 
 fn listener(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {

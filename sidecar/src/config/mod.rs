@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub(crate) use check::aliases;
 pub use fault::{ConfigError, Fault};
 pub use schema::SCHEMA;
 
@@ -56,6 +57,8 @@ pub struct Config {
 #[allow(missing_docs)]
 pub struct Site {
     pub id: String,
+    #[serde(default = "default::id_system")]
+    pub id_system: String,
     #[serde(default)]
     pub name: Option<String>,
     pub base_url: String,
@@ -176,12 +179,20 @@ impl Default for Limits {
 }
 
 /// `[consent]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs)]
 pub struct Consent {
     pub combining: Combining,
     pub without_consent: WithoutConsent,
+    pub time_zone: String,
+}
+
+impl Default for Consent {
+    fn default() -> Self {
+        let (combining, without_consent) = (Combining::default(), WithoutConsent::default());
+        Consent { combining, without_consent, time_zone: "Europe/Rome".to_owned() }
+    }
 }
 
 /// `consent.combining`
@@ -253,6 +264,9 @@ pub enum Level {
 mod default {
     use std::net::{Ipv4Addr, SocketAddr};
 
+    pub(super) fn id_system() -> String {
+        "urn:oid:2.16.840.1.113883.2.9.4.1.2".to_owned()
+    }
     pub(super) fn connections() -> usize {
         4096
     }

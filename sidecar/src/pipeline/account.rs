@@ -6,11 +6,16 @@ use std::net::SocketAddr;
 use http::request::Parts;
 use jiff::Timestamp;
 use uuid::Uuid;
+use varco_core::audit::AuditConsent;
 use varco_core::interaction::Interaction;
 use varco_core::requester::Requester;
 
+use super::judge::Judgement;
 use super::trace::Trace;
 use crate::listen::Peer;
+
+/// Most provisions that one record names.
+const MOST_CONSENTS: usize = 100;
 
 /// The account of one request.
 #[derive(Debug)]
@@ -31,8 +36,10 @@ pub(super) struct Account {
     pub withheld: usize,
     /// Patients whose data was released, written or withheld.
     pub patients: BTreeSet<String>,
-    /// Which provision of which consent decided, as `Consent/7 provision.provision[2]`.
-    pub decisions: BTreeSet<String>,
+    /// The provisions that decided.
+    pub consents: Vec<AuditConsent>,
+    /// What decided where no provision did, in words.
+    pub decided_by: Option<&'static str>,
     /// How many identifiers were written in another system.
     pub mapped: usize,
     /// Plugins that changed a body.
@@ -55,11 +62,23 @@ impl Account {
             released: Vec::new(),
             withheld: 0,
             patients: BTreeSet::new(),
-            decisions: BTreeSet::new(),
+            consents: Vec::new(),
+            decided_by: None,
             mapped: 0,
             plugins: Vec::new(),
             owed: false,
         }
+    }
+
+    /// Takes up what one judgement was about, and what decided it.
+    pub fn note(&mut self, judgement: &Judgement) {
+        self.patients.extend(judgement.patients.iter().cloned());
+        for consent in &judgement.consents {
+            if self.consents.len() < MOST_CONSENTS && !self.consents.contains(consent) {
+                self.consents.push(consent.clone());
+            }
+        }
+        self.decided_by = self.decided_by.or(judgement.note);
     }
 
     /// The interaction's code, or `unknown`.

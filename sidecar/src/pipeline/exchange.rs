@@ -110,10 +110,9 @@ impl Exchange<'_> {
 
     /// A released resource in the federation's identifier systems.
     pub fn to_network(&mut self, resource: Value<'_>) -> Vec<u8> {
-        let mapped = self.gateway.aliases.map_value(resource, varco_core::identity::Direction::ToNetwork);
-        match mapped {
+        match self.gateway.to_network.map_value(resource) {
             Some(mapped) => {
-                self.account.mapped += mapped.changed.len();
+                self.account.mapped += mapped.changes.len();
                 mapped.json
             }
             None => resource.raw().as_bytes().to_vec(),

@@ -38,8 +38,9 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use metrics::{counter, gauge, histogram};
-use varco_core::access::{PatientCompartment, Scopes};
-use varco_core::identity::IdentifierAliases;
+use varco_core::access::{PatientsOf, ScopeDecision, Scopes};
+use varco_core::consent::{Combining, Reading, WithoutConsent};
+use varco_core::identity::AliasMap;
 use varco_core::interaction::headers::{RequestHeaders, check_form};
 use varco_core::interaction::{Interaction, InteractionError, SearchSchema};
 use varco_plugin_host::{PluginEngine, PluginSet};
@@ -65,8 +66,14 @@ pub struct Gateway {
     limit: ClientLimit,
     upstream: Upstream,
     schema: SearchSchema,
-    compartment: PatientCompartment,
-    aliases: IdentifierAliases,
+    compartment: PatientsOf,
+    /// Identifier systems as this hospital writes them.
+    to_local: AliasMap,
+    /// Identifier systems as the federation writes them.
+    to_network: AliasMap,
+    reading: Reading,
+    combining: Combining,
+    without_consent: WithoutConsent,
     plugins: PluginSet,
     _engine: PluginEngine,
     seal: PageSeal,
@@ -136,12 +143,14 @@ impl Gateway {
         let format_given = Interaction::asks_format(query, form);
         let headers =
             RequestHeaders::parse(raw_headers(), &interaction, format_given).map_err(Refusal::Interaction)?;
-        if !Scopes::parse(requester.scopes.iter().map(String::as_str)).allows(&interaction, None) {
+        let scopes = Scopes::of(requester.scopes.iter().map(String::as_str));
+        if scopes.allows(&interaction, None) != ScopeDecision::Allowed {
             return Err(Refusal::Scope);
         }
         let mut exchange = Exchange { gateway: self, requester, headers, account };
         let offset = page.map_or(0, |page| page.offset);
-        match (interaction.resource_type().map(|name| name.as_str()), interaction) {
+        let resource_type = interaction.resource_type().cloned();
+        match (resource_type.as_ref().map(|name| name.as_str()), interaction) {
             (Some("Consent"), interaction) => own::consent(&mut exchange, interaction, &body).await,
             (Some("AuditEvent"), interaction) => own::audit(&mut exchange, interaction).await,
             (_, Interaction::Read(instance)) => read::read(&mut exchange, instance).await,

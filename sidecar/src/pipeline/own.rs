@@ -69,8 +69,8 @@ async fn put(exchange: &mut Exchange<'_>, id: String, version: i64, body: &[u8],
         let text = "The resource's `id` must be the id in the URL.".to_owned();
         return Err(Refusal::Body { text, too_large: false });
     }
-    let compiled = CompiledConsent::compile(root).map_err(|error| Refusal::ConsentResource(error.to_string()))?;
-    let patient = compiled.patient().reference.as_ref().map(ToString::to_string);
+    let compiled = CompiledConsent::compile(root, &exchange.gateway.reading).map_err(|error| Refusal::ConsentResource(error.to_string()))?;
+    let patient = compiled.patient().reference.as_ref().map(|reference| reference.as_str().to_owned());
     let patient = patient.filter(|reference| reference.starts_with("Patient/")).ok_or_else(|| {
         Refusal::ConsentResource("`patient.reference` must name a Patient of this server, as in Patient/123".to_owned())
     })?;

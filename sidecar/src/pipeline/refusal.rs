@@ -123,7 +123,7 @@ impl Refusal {
             Refusal::Interaction(error) => {
                 let allow = error.allow().and_then(|methods| HeaderValue::from_str(&methods.join(", ")).ok());
                 let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
-                let code = IssueType::ALL.iter().copied().find(|known| known.code() == error.issue_code()).unwrap_or(IssueType::NotSupported);
+                let code = error.issue_type();
                 Row { header: allow.map(|allow| (header::ALLOW, allow)), ..row(status, code, &sentence(error)) }
             }
             Refusal::NotServed(text) => row(StatusCode::METHOD_NOT_ALLOWED, IssueType::NotSupported, text),

@@ -31,11 +31,11 @@ struct Match {
 }
 
 /// Answers a search; `offset` visible matches stood on the pages before.
-pub(super) async fn search(exchange: &mut Exchange<'_>, mut search: Search, offset: usize) -> Result<Answer, Refusal> {
+pub(super) async fn search(exchange: &mut Exchange<'_>, search: Search, offset: usize) -> Result<Answer, Refusal> {
     let asked = search.self_query();
-    exchange.account.mapped += exchange.gateway.aliases.map_search(&mut search);
     let (resource_type, count) = (search.resource_type.clone(), search.count);
-    let interaction = Interaction::SearchType(search);
+    let mut interaction = Interaction::SearchType(search);
+    exchange.account.mapped += exchange.gateway.to_local.map_search(&mut interaction);
     let matches = gather(exchange, &interaction).await?;
 
     let default = exchange.gateway.config.limits.page_size;

@@ -4,7 +4,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use fhir_models::definition::Definitions;
-use varco_core::access::PatientCompartment;
+use jiff::tz::TimeZone;
+use varco_core::access::PatientsOf;
+use varco_core::consent::{Combining, Reading, WithoutConsent};
 use varco_core::identity::AliasError;
 use varco_core::interaction::SearchSchema;
 use varco_plugin_host::{EngineError, EngineSettings, LoadError, PluginEngine, PluginSet};
@@ -33,6 +35,9 @@ pub enum SetupError {
     /// Identifier systems.
     #[error("the identifier aliases can't be used: {0}")]
     Aliases(#[from] AliasError),
+    /// The time zone.
+    #[error("there is no time zone {0}; use a name such as Europe/Rome")]
+    TimeZone(String),
     /// The WebAssembly engine.
     #[error("plugins can't be run: {0}")]
     Engine(#[from] EngineError),
@@ -55,16 +60,34 @@ impl Gateway {
             &audience,
             config.tokens.leeway_seconds,
         )?;
+        let zone = &config.consent.time_zone;
+        let reading = Reading {
+            zone: TimeZone::get(zone).map_err(|_| SetupError::TimeZone(zone.clone()))?,
+            bases: vec![config.site.base().to_owned(), config.upstream.url.trim_end_matches('/').to_owned()],
+        };
+        let aliases = config::aliases(&config)?;
+        let systems = |pick: fn(&config::Alias) -> &String| -> Vec<&String> { config.identity.alias.iter().map(pick).collect() };
         let engine = PluginEngine::start(&EngineSettings::default())?;
         let plugins = PluginSet::load_files(&engine, config.plugin.iter().map(|plugin| &plugin.manifest))?;
         Ok(Gateway {
-            store: Store::open(&config.store.path)?,
+            store: Store::open(&config.store.path, reading.clone())?,
             tokens,
             limit: ClientLimit::new(config.limits.requests_per_second, config.limits.burst),
             upstream: Upstream::new(&config.upstream, config.limits.answer_bytes)?,
-            schema: SearchSchema::from_definitions(definitions),
-            compartment: PatientCompartment::from_definitions(definitions),
-            aliases: config::aliases(&config)?,
+            schema: SearchSchema::from_definitions(definitions.clone()),
+            compartment: PatientsOf::from_definitions(definitions),
+            to_local: aliases.to_systems(&systems(|alias| &alias.local))?,
+            to_network: aliases.to_systems(&systems(|alias| &alias.network))?,
+            combining: match config.consent.combining {
+                config::Combining::DenyOverrides => Combining::DenyOverrides,
+                config::Combining::MostRecent => Combining::MostRecent,
+                config::Combining::RefuseAmbiguous => Combining::RefuseAmbiguous,
+            },
+            without_consent: match config.consent.without_consent {
+                config::WithoutConsent::Deny => WithoutConsent::Deny,
+                config::WithoutConsent::Permit => WithoutConsent::Permit,
+            },
+            reading,
             plugins,
             _engine: engine,
             seal: PageSeal::new().map_err(|_| SetupError::Random)?,

@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use fhir_models::document::{Limits, OwnedDocument, Value, name};
 use http::{StatusCode, header};
-use varco_core::identity::Direction;
 use varco_core::interaction::headers::ReturnPreference;
 use varco_core::interaction::{Id, Instance, Interaction, ResourceType};
 use varco_plugin_host::Hook;
@@ -94,11 +93,10 @@ fn incoming(exchange: &mut Exchange<'_>, resource_type: &ResourceType, body: Byt
     parse(exchange, resource_type, &body)?;
     let body = plugin::run(exchange, Hook::Request, Cow::Borrowed(&body))?.into_owned();
     let document = parse(exchange, resource_type, &body)?;
-    let mapped = exchange.gateway.aliases.map_value(document.root(), Direction::ToLocal);
-    match mapped {
+    match exchange.gateway.to_local.map_document(document.document()) {
         None => Ok(document),
         Some(mapped) => {
-            exchange.account.mapped += mapped.changed.len();
+            exchange.account.mapped += mapped.changes.len();
             parse(exchange, resource_type, &mapped.json)
         }
     }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use fhir_models::document::{Limits, OwnedDocument};
 use moka::sync::Cache;
 use rusqlite::{Connection, OptionalExtension, params};
-use varco_core::consent::CompiledConsent;
+use varco_core::consent::{CompiledConsent, Reading};
 
 pub use writer::{AuditRow, Writer};
 
@@ -76,19 +76,17 @@ pub struct Store {
     /// Compiled consents by patient and revision: a write makes every older entry unreachable.
     compiled: Cache<(String, u64), Compiled>,
     revision: AtomicU64,
+    reading: Reading,
 }
 
 impl Store {
-    /// Opens the database, makes its tables if it is new, and starts the writer.
-    pub fn open(path: &Path) -> Result<Store, StoreError> {
-        let open = |path: &Path| {
-            schema::open(path)
-                .map_err(|error| StoreError::Open { path: path.to_owned(), cause: error.to_string() })
-        };
-        let writer = Writer::start(open(path)?)?;
-        let reader = Mutex::new(open(path)?);
+    /// Opens the database, makes its tables if it is new, and starts the writer. `reading` says how the dates
+    /// and references of consents are read.
+    pub fn open(path: &Path, reading: Reading) -> Result<Store, StoreError> {
+        let writer = Writer::start(schema::open(path)?)?;
+        let reader = Mutex::new(schema::open(path)?);
         let compiled = Cache::builder().max_capacity(PATIENTS_REMEMBERED).build();
-        Ok(Store { reader, writer, compiled, revision: AtomicU64::new(0) })
+        Ok(Store { reader, writer, compiled, revision: AtomicU64::new(0), reading })
     }
 
     /// The one that writes.
@@ -103,7 +101,7 @@ impl Store {
             return Ok(compiled);
         }
         let compiled: Compiled = Arc::new(
-            self.consents(patient)?.into_iter().map(|stored| compile(&stored)).collect::<Result<_, _>>()?,
+            self.consents(patient)?.into_iter().map(|stored| compile(&stored, &self.reading)).collect::<Result<_, _>>()?,
         );
         self.compiled.insert(key, compiled.clone());
         Ok(compiled)
@@ -129,7 +127,7 @@ impl Store {
 
     /// Writes a consent (a new one, or over the version before) and makes it the law of the next decision.
     pub async fn put_consent(&self, consent: StoredConsent, patient: String, updated: String) -> Result<(), StoreError> {
-        compile(&consent)?;
+        compile(&consent, &self.reading)?;
         self.writer.put_consent(consent, patient, updated).await?;
         self.revision.fetch_add(1, Ordering::AcqRel);
         Ok(())
@@ -185,9 +183,9 @@ fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredConsent> {
     Ok(StoredConsent { id: row.get(0)?, version: row.get(1)?, body: row.get(2)? })
 }
 
-fn compile(stored: &StoredConsent) -> Result<Arc<CompiledConsent>, StoreError> {
+fn compile(stored: &StoredConsent, reading: &Reading) -> Result<Arc<CompiledConsent>, StoreError> {
     let unreadable = || StoreError::Consent(stored.id.clone());
     let document =
         OwnedDocument::parse_json(stored.body.clone(), &Limits::default()).map_err(|_| unreadable())?;
-    CompiledConsent::compile(document.root()).map(Arc::new).map_err(|_| unreadable())
+    CompiledConsent::compile(document.root(), reading).map(Arc::new).map_err(|_| unreadable())
 }

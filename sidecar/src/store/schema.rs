@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use varco_core::audit::chain;
+use varco_core::audit::chain::RecordHash;
 
 use super::StoreError;
 
@@ -26,7 +26,18 @@ const TABLES: &str = "
 ";
 
 /// Opens the file, with settings under which a committed transaction survives a crash and a power cut.
-pub(super) fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    let refuse = |cause: String| StoreError::Open { path: path.to_owned(), cause };
+    let (connection, version) = prepare(path).map_err(|error| refuse(error.to_string()))?;
+    if version == VERSION {
+        Ok(connection)
+    } else {
+        Err(refuse(format!("its tables are of version {version}; this program knows version {VERSION}")))
+    }
+}
+
+/// The connection, and the version of its tables: made now if the file is new.
+fn prepare(path: &Path) -> Result<(Connection, i64), rusqlite::Error> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -34,20 +45,18 @@ pub(super) fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == 0 {
         connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?;
-    } else if version != VERSION {
-        let message = format!("its tables are of version {version}; this program knows version {VERSION}");
-        return Err(rusqlite::Error::UserFunctionError(message.into()));
+        return Ok((connection, VERSION));
     }
-    Ok(connection)
+    Ok((connection, version))
 }
 
 /// The hash of the last audit record, or the chain's beginning.
-pub(super) fn last_hash(connection: &Connection) -> Result<chain::Hash, rusqlite::Error> {
+pub(super) fn last_hash(connection: &Connection) -> Result<RecordHash, rusqlite::Error> {
     let mut query = connection.prepare("SELECT hash FROM audit ORDER BY seq DESC LIMIT 1")?;
     let mut rows = query.query([])?;
     match rows.next()? {
-        Some(row) => row.get::<_, chain::Hash>(0),
-        None => Ok(chain::GENESIS),
+        Some(row) => Ok(RecordHash(row.get(0)?)),
+        None => Ok(RecordHash::GENESIS),
     }
 }
 
@@ -55,12 +64,12 @@ pub(super) fn last_hash(connection: &Connection) -> Result<chain::Hash, rusqlite
 pub(super) fn verify_chain(connection: &Connection) -> Result<Result<u64, i64>, StoreError> {
     let mut query = connection.prepare("SELECT seq, hash, body FROM audit ORDER BY seq")?;
     let mut rows = query.query([])?;
-    let mut previous = chain::GENESIS;
+    let mut previous = RecordHash::GENESIS;
     let mut count = 0;
     while let Some(row) = rows.next()? {
-        let (seq, hash, body): (i64, Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let expected = chain::link(&previous, &body);
-        if hash != expected {
+        let (seq, hash, body): (i64, [u8; 32], Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let expected = previous.of_next(&body);
+        if hash != expected.0 {
             return Ok(Err(seq));
         }
         previous = expected;

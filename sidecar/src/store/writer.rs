@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::{Connection, Transaction, params};
 use tokio::sync::oneshot;
-use varco_core::audit::chain;
+use varco_core::audit::chain::RecordHash;
 
 use super::{StoreError, StoredConsent, schema};
 
@@ -118,7 +118,7 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut connection: Connection, mut last: chain::Hash, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
+fn run(mut connection: Connection, mut last: RecordHash, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
     while let Ok(first) = jobs.recv() {
         let mut batch = vec![first];
         while let (true, Ok(job)) = (batch.len() < BATCH, jobs.try_recv()) {
@@ -140,7 +140,7 @@ fn run(mut connection: Connection, mut last: chain::Hash, jobs: &Receiver<Job>, 
     }
 }
 
-fn commit(connection: &mut Connection, batch: &[Job], mut last: chain::Hash) -> Result<chain::Hash, rusqlite::Error> {
+fn commit(connection: &mut Connection, batch: &[Job], mut last: RecordHash) -> Result<RecordHash, rusqlite::Error> {
     let transaction = connection.transaction()?;
     for job in batch {
         match &job.work {
@@ -156,11 +156,11 @@ fn commit(connection: &mut Connection, batch: &[Job], mut last: chain::Hash) -> 
     Ok(last)
 }
 
-fn append(transaction: &Transaction<'_>, row: &AuditRow, last: &chain::Hash) -> Result<chain::Hash, rusqlite::Error> {
-    let hash = chain::link(last, &row.body);
+fn append(transaction: &Transaction<'_>, row: &AuditRow, last: &RecordHash) -> Result<RecordHash, rusqlite::Error> {
+    let hash = last.of_next(&row.body);
     transaction
         .prepare_cached("INSERT INTO audit (id, request, recorded, hash, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![row.id, row.request, row.recorded, hash, row.body])?;
+        .execute(params![row.id, row.request, row.recorded, hash.0, row.body])?;
     let seq = transaction.last_insert_rowid();
     let mut index = transaction.prepare_cached("INSERT OR IGNORE INTO audit_patient (patient, seq) VALUES (?1, ?2)")?;
     for patient in &row.patients {

@@ -111,7 +111,10 @@ impl Search {
                 "false" => {}
                 "true" | "text" | "data" => return Ok(false),
                 _ => {
-                    return Err(Refusal::bad_request("value", "_summary is true, false, text, data or count"));
+                    return Err(Refusal::bad_request(
+                        "value",
+                        "_summary is true, false, text, data or count",
+                    ));
                 }
             },
             "_sort" => return self.sort_by(resource_type, value),

@@ -72,7 +72,7 @@ fn search(folder: &Path, depth: usize, inputs: &mut Vec<Input>) -> Result<()> {
         let entry = entry.with_context(unreadable)?;
         paths.push((entry.path(), entry.file_type().with_context(unreadable)?));
     }
-    paths.sort();
+    paths.sort_by(|a, b| a.0.cmp(&b.0));
     for (path, kind) in paths {
         if kind.is_dir() {
             search(&path, depth + 1, inputs)?;
@@ -142,13 +142,13 @@ fn read(
     if !lines {
         let room = limits.bytes.saturating_sub(text.len()).saturating_add(1);
         read += reader.take(room as u64).read_to_end(&mut text).context("reading failed")?;
-        each(Record { text: &text, line: 0, of_many: false, byte_order_mark, read });
+        each(Record { text: without_line_end(&text), line: 0, of_many: false, byte_order_mark, read });
         return Ok(());
     }
     let (mut line, mut byte_order_mark) = (0, byte_order_mark);
     while read > 0 {
         if !text.trim_ascii().is_empty() {
-            each(Record { text: &text, line, of_many: true, byte_order_mark, read });
+            each(Record { text: without_line_end(&text), line, of_many: true, byte_order_mark, read });
             byte_order_mark = false;
         }
         line += 1 + std::mem::take(&mut skipped);
@@ -156,6 +156,14 @@ fn read(
         read = next_line(&mut reader, limits.bytes, &mut text)?;
     }
     Ok(())
+}
+
+/// What ends too early ends on its own last line, not on an empty one after it.
+fn without_line_end(mut text: &[u8]) -> &[u8] {
+    while let [rest @ .., b'\n' | b'\r'] = text {
+        text = rest;
+    }
+    text
 }
 
 /// True where a text is a JSON document of its own.
@@ -233,11 +241,10 @@ mod tests {
 
     #[test]
     fn lines_of_documents_are_told_by_their_content() {
-        assert_eq!(records("{}\n\n \n{\"a\":1}\r\n\n{}", false), [
-            record("{}", 0),
-            record("{\"a\":1}", 3),
-            record("{}", 5)
-        ]);
+        assert_eq!(
+            records("{}\n\n \n{\"a\":1}\r\n\n{}", false),
+            [record("{}", 0), record("{\"a\":1}", 3), record("{}", 5)]
+        );
         assert_eq!(records("{broken\n{}", true), [record("{broken", 0), record("{}", 1)]);
     }
 
@@ -259,6 +266,6 @@ mod tests {
         let text = "[1,2,3,4,5,6,7,8,9,10]\n[1]\n";
         read(text.as_bytes(), true, &limits, &mut |record| lengths.push((record.text.len(), record.read)))
             .unwrap();
-        assert_eq!(lengths, [(9, 23), (4, 4)]);
+        assert_eq!(lengths, [(9, 23), (3, 4)]);
     }
 }

@@ -85,7 +85,10 @@ impl Tally {
         }
         let seconds = self.started.elapsed().as_secs_f64();
         let megabytes = self.bytes as f64 / 1e6;
-        text += &format!("\n{megabytes:.1} MB in {seconds:.2} s: {:.0} MB/s", megabytes / seconds.max(1e-9));
+        if megabytes >= 1.0 {
+            let speed = megabytes / seconds.max(1e-9);
+            text += &format!("\n{megabytes:.1} MB in {seconds:.2} s: {speed:.0} MB/s");
+        }
         text += "\n\n  resources  faulty  type";
         for (name, (all, faulty)) in &self.types {
             text += &format!("\n  {all:>9}  {faulty:>6}  {name}");

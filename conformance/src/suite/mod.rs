@@ -1,0 +1,38 @@
+//! Conformance suites as data: what they say, how they are checked, how they are run.
+//!
+//! A suite is a YAML file that anyone who knows HTTP and FHIR can write: requirements with ids, and tests that say which
+//! ids they verify. The file is checked against a published schema ([`SUITE_SCHEMA`]); a fault names its line. The
+//! [`Runner`] sends the requests, checks the answers and keeps both as evidence. A test that a server's
+//! CapabilityStatement makes pointless is skipped with the reason, and never counted as missing or failed.
+
+mod builtin;
+mod capability;
+mod check;
+mod client;
+mod compare;
+mod evidence;
+mod load;
+mod located;
+mod model;
+mod path;
+mod pattern;
+mod requirement;
+mod run;
+mod variables;
+
+#[cfg(test)]
+mod load_tests;
+#[cfg(test)]
+mod run_tests;
+
+pub use client::Token;
+pub use evidence::{
+    CheckResult, Phase, RequestEvidence, ResponseEvidence, RunReport, StepEvidence, TestResult, Verdict,
+};
+pub use load::{SUITE_SCHEMA, SuiteError, SuiteFault};
+pub use model::{
+    AppliesWhen, BodyCheck, Expect, FiscalCodeChoice, Generate, GeneratedPatient, HeaderCheck, NOBODY,
+    OneOrMany, RequestPlan, SameAs, Save, SavePlace, Step, Suite, Test,
+};
+pub use requirement::{Level, Requirement};
+pub use run::{DEFAULT_ACTOR, RunError, RunOptions, Runner};

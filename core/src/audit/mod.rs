@@ -1,0 +1,21 @@
+//! Audit: what happened to whose data (FHIR R4 §6.5 AuditEvent; IHE ITI Basic Audit Log Patterns, BALP 1.1.3).
+//!
+//! An [`AuditRecord`] is plain data that the sidecar fills in; [`AuditRecord::to_fhir_json`] writes it as an R4
+//! AuditEvent that follows the BALP pattern of its interaction, and says so in `meta.profile` where it has all
+//! that the pattern asks for. The same record holds what Regulation (EU) 2025/327 (EHDS), Annex II §3.2 wants
+//! logged: provider or person, whose data, categories, date and time, origin.
+//!
+//! [`chain`] links stored records so that tampering shows.
+
+mod balp;
+pub mod chain;
+mod event;
+mod record;
+
+#[cfg(test)]
+mod audit_tests;
+
+pub use record::{
+    AuditConsent, AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditResource, AuditSystem,
+    AuditedEvent, NetworkAddress,
+};

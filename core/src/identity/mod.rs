@@ -1,0 +1,16 @@
+//! Identifiers of people and organisations: one thing under several names.
+//!
+//! A patient is known by a codice fiscale in one system's spelling here and in another's there. Nothing in
+//! this module decides whether two people are one; it makes spellings comparable.
+
+mod alias;
+mod alias_defaults;
+mod codice_fiscale;
+mod identifier_element;
+mod region;
+
+pub use alias::{AliasChange, AliasError, AliasGroup, AliasMap, IdentifierAliases, MappedDocument};
+pub use alias_defaults::{italian_groups, regional_groups};
+pub use codice_fiscale::{CodiceFiscale, CodiceFiscaleFault, ProvisionalCode, Sex, TaxCode};
+pub(crate) use identifier_element::is_identifier_element;
+pub use region::RegionCode;

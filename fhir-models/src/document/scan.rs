@@ -1,0 +1,154 @@
+//! Scanning bytes many at a time, without unsafe code.
+//!
+//! The comparisons over arrays are written so that the compiler turns them into vector instructions on
+//! every machine that has them; the answer is the same where it does not.
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u128 = 0x8080_8080_8080_8080_8080_8080_8080_8080;
+
+/// True for the bytes that end a plain run of a JSON string: `"`, `\` and control characters.
+#[inline(always)]
+fn is_stop(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+}
+
+/// How many bytes of the chunk stand before the first stop: 16 where there is none.
+#[inline(always)]
+fn plain_run(chunk: &[u8; 16]) -> usize {
+    let mut marks = [0u8; 16];
+    let mut at = 0;
+    while at < 16 {
+        marks[at] = if is_stop(chunk[at]) { 0xFF } else { 0 };
+        at += 1;
+    }
+    ((u128::from_le_bytes(marks) & HIGHS).trailing_zeros() / 8) as usize
+}
+
+/// The offset of the next quote, backslash or control character from `at` on, or the text's end.
+#[inline(always)]
+pub(super) fn next_stop(bytes: &[u8], at: usize) -> usize {
+    let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) else {
+        return next_stop_far(bytes, at);
+    };
+    let run = plain_run(chunk);
+    if run < 16 { at + run } else { next_stop_far(bytes, at + 16) }
+}
+
+/// [`next_stop`] for long strings and near the text's end.
+#[inline(never)]
+fn next_stop_far(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
+        if chunk.iter().fold(false, |any, &byte| any | is_stop(byte)) {
+            break;
+        }
+        at += 32;
+    }
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+        let run = plain_run(chunk);
+        at += run;
+        if run < 16 {
+            return at;
+        }
+    }
+    while let Some(&byte) = bytes.get(at) {
+        if is_stop(byte) {
+            return at;
+        }
+        at += 1;
+    }
+    at
+}
+
+/// The offset of the next byte that is not JSON's white space (RFC 8259 §2), or the text's end.
+#[inline(always)]
+pub(super) fn skip_space(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(&byte) if byte <= b' ' => skip_blank(bytes, at),
+        _ => at,
+    }
+}
+
+/// [`skip_space`] where one space is likely: after a colon.
+#[inline(always)]
+pub(super) fn skip_one_space(bytes: &[u8], at: usize) -> usize {
+    match (bytes.get(at), bytes.get(at + 1)) {
+        (Some(b' '), Some(&byte)) if byte > b' ' => at + 1,
+        _ => skip_space(bytes, at),
+    }
+}
+
+#[inline(never)]
+fn skip_blank(bytes: &[u8], mut at: usize) -> usize {
+    loop {
+        match bytes.get(at) {
+            Some(b' ' | b'\n' | b'\r' | b'\t') => at += 1,
+            _ => return at,
+        }
+        // Indentation: a run of spaces.
+        while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+            let other = u64::from_le_bytes(*chunk) ^ (ONES * b' ' as u64);
+            at += other.trailing_zeros() as usize / 8;
+            if other != 0 {
+                break;
+            }
+        }
+    }
+}
+
+/// The text from `at` to the next quote, where that is less than sixteen bytes: as two little-endian words
+/// with zeros after its end, and its length. Escapes and control characters are not looked for.
+#[inline(always)]
+pub(super) fn short_name(bytes: &[u8], at: usize) -> Option<([u64; 2], usize)> {
+    let word = u128::from_le_bytes(*bytes.get(at..)?.first_chunk::<16>()?);
+    let (low, high) = (word as u64, (word >> 64) as u64);
+    let quote = first_quote(low);
+    if quote != 0 {
+        return Some(([low & below(quote), 0], quote.trailing_zeros() as usize / 8));
+    }
+    let quote = first_quote(high);
+    (quote != 0).then(|| ([low, high & below(quote)], 8 + quote.trailing_zeros() as usize / 8))
+}
+
+/// The high bit of the first quote in a word is the lowest bit of the answer; no quote gives 0.
+#[inline(always)]
+fn first_quote(word: u64) -> u64 {
+    let zeros = word ^ (ONES * b'"' as u64);
+    zeros.wrapping_sub(ONES) & !zeros & HIGHS as u64
+}
+
+/// The bits of the bytes below the one whose high bit is the lowest of `mark`.
+#[inline(always)]
+fn below(mark: u64) -> u64 {
+    (mark ^ mark.wrapping_sub(1)) >> 8
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn plain(bytes: &[u8], at: usize, is: impl Fn(u8) -> bool) -> usize {
+        bytes[at..].iter().position(|&byte| is(byte)).map_or(bytes.len(), |found| at + found)
+    }
+
+    proptest! {
+        #[test]
+        fn wide_scans_agree_with_byte_by_byte(text in r#"[a\\"\x01\n\t\r \x7Fè]{0,90}|[a è]{60,90}["\\]?"#, pick: prop::sample::Index) {
+            let bytes = text.as_bytes();
+            let at = pick.index(bytes.len() + 1);
+            prop_assert_eq!(next_stop(bytes, at), plain(bytes, at, is_stop));
+            let after_space = plain(bytes, at, |byte| !b" \n\r\t".contains(&byte));
+            prop_assert_eq!(skip_space(bytes, at), after_space);
+            prop_assert_eq!(skip_one_space(bytes, at), after_space);
+            let quote = plain(bytes, at, |byte| byte == b'"');
+            let expected = (at + 16 <= bytes.len() && quote < at + 16).then_some(quote - at);
+            prop_assert_eq!(short_name(bytes, at).map(|(_, len)| len), expected);
+            if let Some(([low, high], len)) = short_name(bytes, at) {
+                let words = [low.to_le_bytes(), high.to_le_bytes()].concat();
+                prop_assert_eq!(&words[..len], &bytes[at..at + len]);
+                prop_assert!(words[len..].iter().all(|&byte| byte == 0));
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{CertificateParams, KeyPair};
+
+use super::*;
+
+/// A folder with the files that a good configuration names.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Folder {
+        let folder = tempfile::tempdir().unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("server.pem", &certificate.pem());
+        write("server.key", &key.serialize_pem());
+        write("other.key", &KeyPair::generate().unwrap().serialize_pem());
+        write("hub.jwks.json", r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#);
+        write("shared.jwks.json", r#"{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"s"}]}"#);
+        Folder(folder)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("varco.toml")
+    }
+
+    fn faults(&self, text: &str) -> Vec<(usize, String)> {
+        match from_text(text, &self.file()) {
+            Ok(_) => Vec::new(),
+            Err(ConfigError::Faulty { faults, .. }) => {
+                faults.into_iter().map(|fault| (fault.line, format!("{}: {} {}", fault.setting, fault.cause, fault.cure))).collect()
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The one fault of a configuration: its line, and whether its words hold all of these.
+    fn fault(&self, text: &str, words: &[&str]) -> usize {
+        let faults = self.faults(text);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        for word in words {
+            assert!(faults[0].1.contains(word), "{:?} lacks {word}", faults[0].1);
+        }
+        faults[0].0
+    }
+}
+
+const GOOD: &str = r#"[site]
+id = "030913"
+base_url = "https://fhir.niguarda.example/fhir"
+[listen]
+address = "0.0.0.0:8443"
+tls = { certificate = "server.pem", key = "server.key" }
+[upstream]
+url = "http://127.0.0.1:8080/fhir"
+[tokens]
+issuer = "https://hub.example"
+jwks = "hub.jwks.json"
+[store]
+path = "varco.sqlite"
+"#;
+
+#[test]
+fn ten_lines_are_enough() {
+    let folder = Folder::new();
+    let config = from_text(GOOD, &folder.file()).unwrap();
+    assert_eq!(config.site.base_path(), "/fhir");
+    assert_eq!(config.limits.page_size, 50);
+    assert_eq!(config.consent.without_consent, WithoutConsent::Deny);
+    assert_eq!(config.store.path, folder.0.path().join("varco.sqlite"));
+}
+
+#[test]
+fn windows_line_ends_change_nothing() {
+    let folder = Folder::new();
+    let windows = GOOD.replace('\n', "\r\n");
+    assert!(from_text(&windows, &folder.file()).is_ok());
+    assert_eq!(folder.fault(&windows.replace("8080/fhir\"", "8080/fhir"), &["not TOML"]), 8);
+}
+
+#[test]
+fn a_slip_of_the_hand_is_named_with_its_line_and_the_right_name() {
+    let folder = Folder::new();
+    let faults = folder.faults(&GOOD.replace("issuer =", "isuer ="));
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].0 == 9 && faults[0].1.contains("`issuer` is missing"), "{faults:?}");
+    assert!(faults[1].0 == 10 && faults[1].1.contains("Did you mean `issuer`?"), "{faults:?}");
+}
+
+#[test]
+fn shape_faults_name_line_cause_and_cure() {
+    let folder = Folder::new();
+    let with = |line: &str| format!("{GOOD}{line}\n");
+    assert_eq!(folder.fault(&with("[limits]\npage_sise = 3"), &["limits.page_sise", "Did you mean `page_size`?"]), 15);
+    assert_eq!(folder.fault(&with("[limits]\nburst = 0"), &["limits.burst", "too small", "The least is 1"]), 15);
+    assert_eq!(folder.fault(&with("[log]\nlevel = \"loud\""), &["log.level", "\"info\""]), 15);
+    assert_eq!(folder.fault(&GOOD.replace("id = \"030913\"", "id = 30913"), &["site.id", "wrong type", "a string"]), 2);
+    assert_eq!(folder.fault(&GOOD.replace("[store]\npath = \"varco.sqlite\"\n", ""), &["`store` is missing"]), 1);
+    assert_eq!(folder.fault(&with("[site]"), &["not TOML"]), 14);
+}
+
+#[test]
+fn several_faults_are_all_told() {
+    let folder = Folder::new();
+    let faults = folder.faults(&GOOD.replace("id = ", "ident = ").replace("jwks =", "keys ="));
+    assert_eq!(faults.len(), 4, "{faults:?}");
+}
+
+#[test]
+fn the_world_must_fit() {
+    let folder = Folder::new();
+    let change = |from: &str, to: &str| GOOD.replace(from, to);
+    assert_eq!(folder.fault(&change("server.key", "other.key"), &["listen.tls.key", "don't belong together"]), 6);
+    assert_eq!(folder.fault(&change("server.pem", "missing.pem"), &["listen.tls.certificate", "missing.pem"]), 6);
+    assert_eq!(folder.fault(&change("hub.jwks", "shared.jwks"), &["tokens.jwks", "symmetric"]), 11);
+    assert_eq!(folder.fault(&change("http://127", "https://127"), &["upstream.url", "Add `ca`"]), 8);
+    assert_eq!(folder.fault(&change("\"varco.sqlite", "\"missing/varco.sqlite"), &["store.path", "doesn't exist"]), 13);
+    let clear = GOOD.replace("tls = { certificate = \"server.pem\", key = \"server.key\" }\n", "");
+    assert_eq!(folder.fault(&clear, &["listen.address", "without TLS", "behind_tls_terminator"]), 5);
+    assert!(folder.faults(&clear.replace("0.0.0.0", "127.0.0.1")).is_empty());
+    let twice = format!("{GOOD}[[identity.alias]]\nlocal = \"a\"\nnetwork = \"b\"\n[[identity.alias]]\nlocal = \"b\"\nnetwork = \"c\"\n");
+    folder.fault(&twice, &["identity.alias", "stands in two groups"]);
+    let zone = format!("{GOOD}[consent]\ntime_zone = \"Europe/Roma\"\n");
+    assert_eq!(folder.fault(&zone, &["consent.time_zone", "Europe/Rome"]), 15);
+}
+
+#[test]
+fn the_schema_allows_what_the_types_read_and_nothing_else() {
+    let folder = Folder::new();
+    let all = format!(
+        "{GOOD}[admin]\naddress = \"127.0.0.1:9000\"\n[consent]\ncombining = \"most-recent\"\nwithout_consent = \"permit\"\n\
+         [[identity.alias]]\nlocal = \"a\"\nnetwork = \"b\"\nalso = [\"c\"]\n[log]\nlevel = \"debug\"\n"
+    );
+    let config = from_text(&all, &folder.file()).unwrap();
+    assert_eq!(config.consent.combining, Combining::MostRecent);
+    assert_eq!(config.identity.alias.len(), 1);
+    assert_eq!(config.log.level, Level::Debug);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = load(Path::new("no/such/varco.toml")).err().unwrap();
+    assert!(error.to_string().starts_with("no/such/varco.toml: can't be read"));
+}

@@ -1,0 +1,137 @@
+//! The audit record of a request (IHE BALP): made from its account, and on disk before the answer leaves.
+//!
+//! Owed by every request whose caller is known and within its rate, answered or refused. Requests without a good
+//! token are logged and counted but not recorded: an unknown caller must not be able to fill the trail.
+
+use http::StatusCode;
+use metrics::counter;
+use varco_core::audit::{
+    AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditResource, AuditSystem, AuditedEvent, NetworkAddress,
+};
+use varco_core::interaction::Interaction;
+use varco_core::requester::BusinessIdentifier;
+
+use super::account::Account;
+use super::{Gateway, Refusal};
+use crate::store::AuditRow;
+
+impl Gateway {
+    /// Makes what happened durable; `refusal` is set where the request was refused.
+    pub(super) async fn record(
+        &self,
+        account: &Account,
+        status: StatusCode,
+        refusal: Option<&Refusal>,
+    ) -> Result<(), Refusal> {
+        let (true, Some(requester)) = (account.owed, &account.requester) else { return Ok(()) };
+        let record = AuditRecord {
+            id: account.request_id.clone(),
+            recorded: account.received,
+            event: event(account.interaction.as_ref()),
+            outcome: outcome(account, status, refusal),
+            outcome_description: refusal.map(|refusal| describe(account, refusal)),
+            requester: requester.clone(),
+            token_id: None,
+            client_address: NetworkAddress::Ip(account.client.ip().to_string()),
+            server: self.server(),
+            observer: self.server().identifier,
+            site: Some(self.config.site.id.clone()),
+            patients: account
+                .patients
+                .iter()
+                .map(|reference| AuditPatient { reference: Some(reference.clone()), identifier: None })
+                .collect(),
+            resources: self.resources(account),
+            query: self.query(account),
+            request_id: Some(account.request_id.clone()),
+            consents: account.consents.clone(),
+            processing: AuditProcessing {
+                trace: Some(account.trace.trace_id.clone()),
+                mapped: mapped(account),
+                returned: Some(account.released.len() as u64),
+                withheld: Some(account.withheld as u64),
+            },
+        };
+        let rows: Vec<AuditRow> = record
+            .per_patient()
+            .into_iter()
+            .map(|record| AuditRow {
+                id: record.id.clone(),
+                request: account.request_id.clone(),
+                recorded: account.received.to_string(),
+                patients: record.patients.iter().filter_map(|patient| patient.reference.clone()).collect(),
+                body: record.to_fhir_json(),
+            })
+            .collect();
+        let count = rows.len() as u64;
+        self.store.writer().append(rows).await.map_err(Refusal::Store)?;
+        counter!("varco_audit_records_total").increment(count);
+        Ok(())
+    }
+
+    fn server(&self) -> AuditSystem {
+        let site = &self.config.site;
+        AuditSystem {
+            identifier: BusinessIdentifier::new(site.id_system.clone(), site.id.clone()),
+            display: site.name.clone(),
+            address: NetworkAddress::Uri(site.base().to_owned()),
+        }
+    }
+
+    /// The resource that was asked for or written. A search has none: BALP records what was asked, not what was found.
+    fn resources(&self, account: &Account) -> Vec<AuditResource> {
+        let asked = account.interaction.as_ref().and_then(Interaction::instance);
+        let asked = asked.map(|instance| format!("{}/{}", instance.resource_type, instance.id.as_str()));
+        let reference = account.written.clone().or(asked);
+        reference.into_iter().map(|reference| AuditResource { reference, labels: Vec::new() }).collect()
+    }
+
+    fn query(&self, account: &Account) -> Option<String> {
+        let search = account.interaction.as_ref()?.search()?;
+        let query = search.self_query();
+        let mark = if query.is_empty() { "" } else { "?" };
+        Some(format!("GET {}/{}{mark}{query}", self.config.site.base(), search.resource_type))
+    }
+}
+
+fn mapped(account: &Account) -> Vec<String> {
+    let identifiers = (account.mapped > 0).then(|| format!("identifier systems: {}", account.mapped));
+    let plugins = account.plugins.iter().map(|plugin| format!("plugin: {plugin}"));
+    identifiers.into_iter().chain(plugins).collect()
+}
+
+/// A request that was not understood is recorded as an operation: BALP has no word for it.
+fn event(interaction: Option<&Interaction>) -> AuditedEvent {
+    match interaction {
+        Some(Interaction::Capabilities) => AuditedEvent::Capabilities,
+        Some(Interaction::Read(_)) => AuditedEvent::Read,
+        Some(Interaction::Vread(..)) => AuditedEvent::Vread,
+        Some(Interaction::HistoryInstance(_)) => AuditedEvent::HistoryInstance,
+        Some(Interaction::SearchType(_)) => AuditedEvent::SearchType,
+        Some(Interaction::Create(_)) => AuditedEvent::Create,
+        Some(Interaction::Update(_)) => AuditedEvent::Update,
+        Some(Interaction::Delete(_)) => AuditedEvent::Delete,
+        None => AuditedEvent::Operation,
+    }
+}
+
+fn outcome(account: &Account, status: StatusCode, refusal: Option<&Refusal>) -> AuditOutcome {
+    match refusal {
+        None if status.is_success() => AuditOutcome::Success,
+        Some(refusal) if refusal.is_operational() => AuditOutcome::SeriousFailure,
+        Some(Refusal::Scope | Refusal::Consent) => AuditOutcome::SeriousFailure,
+        Some(Refusal::Absent) if account.withheld > 0 => AuditOutcome::SeriousFailure,
+        _ => AuditOutcome::MinorFailure,
+    }
+}
+
+/// Why, for those who review accesses: they may know what the caller may not.
+fn describe(account: &Account, refusal: &Refusal) -> String {
+    match (refusal, account.decided_by) {
+        (Refusal::Absent, Some(why)) => format!("hidden from the caller: {why}"),
+        (Refusal::Absent, None) if account.withheld > 0 => "hidden from the caller by consent".to_owned(),
+        (Refusal::Absent, None) => "there is no such resource".to_owned(),
+        (Refusal::Consent, Some(why)) => format!("the write is not permitted: {why}"),
+        (refusal, _) => refusal.to_string(),
+    }
+}

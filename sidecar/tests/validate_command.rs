@@ -1,0 +1,123 @@
+//! `varco validate` as a program: exit codes, output, refusals.
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+fn testdata() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../testdata/validation")
+}
+
+/// Exit code, standard output and standard error of `varco validate`.
+fn run(arguments: &[&str], input: &[u8]) -> (i32, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_varco"))
+        .arg("validate")
+        .args(arguments)
+        .current_dir(testdata())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that refuses its options does not read its input.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn issues(stdout: &str) -> Vec<serde_json::Value> {
+    let outcome: serde_json::Value = serde_json::from_str(stdout).unwrap();
+    assert_eq!(outcome["resourceType"], "OperationOutcome");
+    outcome["issue"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_valid_resource_exits_0_with_an_outcome_that_says_so() {
+    let (code, out, _) = run(&["--output", "json", "11-paziente-corretto.json"], b"");
+    let issues = issues(&out);
+    assert_eq!((code, issues.len()), (0, 1));
+    assert_eq!(issues[0]["severity"], "information");
+    let (code, out, _) = run(&["11-paziente-corretto.json"], b"");
+    assert_eq!((code, out.trim_end()), (0, "1 resource checked: no error"));
+}
+
+#[test]
+fn faults_exit_1_and_name_element_and_position() {
+    let (code, out, _) = run(&["--output", "json", "01-paziente-genere-e-nascita.json"], b"");
+    let issues = issues(&out);
+    assert_eq!(code, 1);
+    let gender = issues.iter().find(|issue| issue["expression"][0] == "Patient.gender").unwrap();
+    assert_eq!((&gender["severity"], &gender["code"]), (&"error".into(), &"code-invalid".into()));
+    assert_eq!(gender["diagnostics"], "line 9, column 3");
+}
+
+#[test]
+fn people_see_the_line_and_a_caret() {
+    let (code, out, _) = run(&["-"], b"{\"resourceType\":\"Patient\",\r\n \"gender\": \"donna\"}\r\n");
+    assert_eq!(code, 1);
+    assert!(out.contains(" --> standard input:2:2 at Patient.gender\n"), "{out}");
+    assert!(out.contains("2 |  \"gender\": \"donna\"}\n  |  ^^^^^^^^\n"), "{out}");
+    assert!(!out.contains('\u{1b}'), "no colours without a terminal");
+}
+
+#[test]
+fn ndjson_is_told_by_its_content_and_counted() {
+    let text = "{\"resourceType\":\"Patient\"}\n\n{\"resourceType\":\"Patient\",\"birthDate\":\"2026-02-30\"}\n{\"a\"\n";
+    let (code, out, err) = run(&["--output", "json", "-"], text.as_bytes());
+    assert_eq!(code, 1);
+    let issues = issues(&out);
+    let places: Vec<_> = issues.iter().filter_map(|issue| issue["diagnostics"].as_str()).collect();
+    assert_eq!(places, ["standard input: line 3, column 27", "standard input: line 4, column 5"]);
+    assert!(err.contains("3 resources checked: 2 with 2 errors"), "{err}");
+    assert!(err.contains("          2       1  Patient"), "{err}");
+    assert!(err.contains("          1  syntax"), "{err}");
+}
+
+#[test]
+fn a_folder_is_searched() {
+    let (code, out, _) = run(&["."], b"");
+    assert_eq!(code, 1);
+    assert!(out.contains("12 resources checked: 11 with"), "{out}");
+}
+
+#[test]
+fn a_byte_order_mark_is_a_warning() {
+    let (code, out, _) = run(&["--output", "json", "-"], b"\xEF\xBB\xBF{\"resourceType\":\"Patient\"}");
+    assert_eq!(code, 0);
+    assert_eq!(issues(&out)[0]["severity"], "warning");
+}
+
+#[test]
+fn what_is_not_built_is_refused_and_not_ignored() {
+    let file = "11-paziente-corretto.json";
+    for options in [
+        ["--profile", "http://example.org/p"],
+        ["--definition", "p.json"],
+        ["--package", "p.tgz"],
+        ["--terminology", "https://tx.example.org"],
+        ["--output", "html"],
+        ["--fhir-version", "5.0.0"],
+    ] {
+        let (code, out, err) = run(&[options[0], options[1], file], b"");
+        assert_eq!(code, 2, "{options:?}");
+        assert!(out.is_empty() && err.starts_with("varco validate: "), "{options:?}: {err}");
+    }
+    for version in ["4.0.1", "4.0", "R4", "r4"] {
+        let (code, ..) = run(&["--fhir-version", version, "--terminology", "none", file], b"");
+        assert_eq!(code, 0, "{version}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_exits_2() {
+    let (code, _, err) = run(&["no-such-file.json"], b"");
+    assert_eq!(code, 2);
+    assert!(err.contains("no-such-file.json"), "{err}");
+    let (code, out, _) = run(&["--output", "json", "-"], b"<Patient xmlns=\"http://hl7.org/fhir\"/>");
+    assert_eq!((code, issues(&out)[0]["severity"].as_str()), (2, Some("fatal")));
+    let (code, out, _) = run(&["-"], b"{\"resourceType\":\"Patient\",\"id\":\"a\",\"id\":\"b\"}");
+    assert_eq!(code, 1, "a broken document is a fault of the resource");
+    assert!(out.contains("stands twice"), "{out}");
+}
