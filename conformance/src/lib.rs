@@ -5,4 +5,5 @@
 mod form;
 pub mod hospital;
 pub mod patients;
+pub mod report;
 pub mod suite;

@@ -53,7 +53,12 @@ fn record(event: AuditedEvent) -> AuditRecord {
             provision: "provision.provision[0]".to_owned(),
             effect: "permit".to_owned(),
         }],
-        processing: AuditProcessing { mapped: vec!["codice-fiscale".to_owned()], returned: Some(3), withheld: Some(1) },
+        processing: AuditProcessing {
+            trace: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
+            mapped: vec!["codice-fiscale".to_owned()],
+            returned: Some(3),
+            withheld: Some(1),
+        },
     }
 }
 
@@ -185,6 +190,7 @@ fn what_the_gateway_did_is_told_without_content() {
     assert_eq!(
         done[0]["detail"],
         json!([
+            {"type": "trace", "valueString": "4bf92f3577b34da6a3ce929d0e0e4736"},
             {"type": "mapped", "valueString": "codice-fiscale"},
             {"type": "entries-returned", "valueString": "3"},
             {"type": "entries-withheld", "valueString": "1"},

@@ -133,9 +133,8 @@ fn doubtful() -> String {
 fn applied(provision: &Provision, question: &Question<'_>, facts: Option<&ResourceFacts>) -> String {
     let verb = if provision.effect == Effect::Permit { "permits" } else { "denies" };
     let mut states = provision.states(question);
-    match facts {
-        Some(facts) => provision.data.states(provision.effect, facts, &mut states),
-        None => {}
+    if let Some(facts) = facts {
+        provision.data.states(provision.effect, facts, &mut states);
     }
     let of = |wanted| states.iter().filter(move |(_, state)| *state == wanted).map(|(element, _)| *element);
     let matching: Vec<_> = of(Match::Yes).collect();

@@ -459,10 +459,9 @@ fn verdict(consent: &Value, world: &World<'_>) -> (&'static str, bool) {
         return ("silent", false);
     }
     let undecidable = strange || status != "active";
-    if !undecidable && !scopes.contains(&"patient-privacy") {
-        if let Some("adr" | "research" | "treatment") = scopes.first().copied() {
-            return ("silent", false);
-        }
+    let elsewhere = matches!(scopes.first(), Some(&("adr" | "research" | "treatment")));
+    if !undecidable && !scopes.contains(&"patient-privacy") && elsewhere {
+        return ("silent", false);
     }
     let undecidable = undecidable || !scopes.contains(&"patient-privacy");
 

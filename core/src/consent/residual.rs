@@ -98,7 +98,8 @@ impl CompiledConsent {
     fn flatten(&self, index: usize, question: &Question<'_>, denies_only: bool, above: &All, into: &mut Rules) {
         let Some(provision) = self.provisions.get(index) else { return };
         let ignored = denies_only && provision.effect == Effect::Permit;
-        if ignored || !provision.meets_request(question) {
+        let unmeetable = provision.effect == Effect::Permit && provision.data.is_unmeetable();
+        if ignored || unmeetable || !provision.meets_request(question) {
             return;
         }
         let mut own = above.clone();
@@ -119,6 +120,9 @@ impl CompiledConsent {
             conditions.push((provision.effect, Arc::clone(&provision.data)));
         }
         let lifted = into.permits.get(lifting..).unwrap_or_default();
+        if provision.effect == Effect::Deny && lifted.iter().any(Residual::covers_everything) {
+            return;
+        }
         let mut rule = Residual {
             effect: provision.effect,
             consent: self.id.clone(),

@@ -1,5 +1,6 @@
 //! The command line: one command a file.
 
+mod certify;
 mod check;
 mod demo;
 mod packages;
@@ -24,6 +25,7 @@ enum Command {
     Demo(demo::DemoCommand),
     Serve(serve::Serve),
     Check(check::Check),
+    Certify(certify::Certify),
     Packages(packages::Packages),
     Validate(validate::Validate),
 }
@@ -34,6 +36,7 @@ pub fn run() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Certify(command) => command.run(),
         Command::Packages(command) => command.run(),
         Command::Validate(command) => command.run(),
     }

@@ -118,8 +118,8 @@ impl<'n> Story<'n> {
         let found = self.network.caller(cast::REVIEWER)?.send(Method::GET, &url, Some(&token), None, None).await?.json();
         let event = found["entry"][0]["resource"].clone();
         self.must("the privacy office finds exactly one audit record of it", found["total"] == 1)?;
-        for detail in details(&event) {
-            self.say(&format!("audited  {detail}"))?;
+        for (about, detail) in details(&event) {
+            self.say(&format!("{about:<8} {detail}"))?;
         }
         Ok(event)
     }
@@ -132,17 +132,26 @@ impl<'n> Story<'n> {
     }
 }
 
-/// What an audit record says in words: its kind, and the details of its entities.
-fn details(event: &Value) -> Vec<String> {
+/// What an audit record says in words, each with what it is about: `decided`, `mapped` or `audited`.
+fn details(event: &Value) -> Vec<(&'static str, String)> {
     let kind = event["subtype"][0]["code"].as_str().unwrap_or("?");
     let outcome = event["outcome"].as_str().unwrap_or("?");
-    let mut words = vec![format!("{kind}, outcome {outcome}")];
+    let mut told = Vec::new();
+    let mut facts = vec![format!("{kind}, outcome {outcome}")];
+    if let Some(why) = event["outcomeDesc"].as_str() {
+        told.push(("decided", why.to_owned()));
+    }
     for entity in event["entity"].as_array().into_iter().flatten() {
+        let consent = entity["what"]["reference"].as_str().filter(|reference| reference.starts_with("Consent/"));
         for detail in entity["detail"].as_array().into_iter().flatten() {
-            if let (Some(name), Some(value)) = (detail["type"].as_str(), detail["valueString"].as_str()) {
-                words.push(format!("{name}: {value}"));
+            let (Some(name), Some(value)) = (detail["type"].as_str(), detail["valueString"].as_str()) else { continue };
+            match (consent, name) {
+                (Some(consent), provision) => told.push(("decided", format!("{value} by {provision} of {consent}"))),
+                (None, "mapped") => told.push(("mapped", value.to_owned())),
+                (None, name) => facts.push(format!("{name} {value}")),
             }
         }
     }
-    words
+    told.push(("audited", facts.join(", ")));
+    told
 }

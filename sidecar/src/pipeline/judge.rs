@@ -88,6 +88,10 @@ impl Exchange<'_> {
             judgement.note = Some("the resource does not say whose data it is");
         }
         for link in &patients.links {
+            // A Patient that is to be created is nobody's data yet: scope alone decides.
+            if action == Action::Correct && link.patient == PatientReference::Itself {
+                continue;
+            }
             let Some(patient) = local(&link.patient) else {
                 judgement.permitted = false;
                 judgement.note = Some("the resource is about a patient that is not one of this server's");

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use fhir_models::document::{Limits, OwnedDocument, Value, name};
+use fhir_models::document::{Edits, Limits, OwnedDocument, Value, name};
 use http::{StatusCode, header};
 use varco_core::interaction::headers::ReturnPreference;
 use varco_core::interaction::{Id, Instance, Interaction, ResourceType};
@@ -24,7 +24,8 @@ pub(super) async fn create(
     resource_type: ResourceType,
     body: Bytes,
 ) -> Result<Answer, Refusal> {
-    let document = incoming(exchange, &resource_type, body)?;
+    let document = without_id(&incoming(exchange, &resource_type, body)?);
+    let document = parse(exchange, &resource_type, &document)?;
     exchange.permit_write(document.root())?;
     let interaction = Interaction::Create(resource_type.clone());
     let body = Bytes::from(document.text().to_owned());
@@ -86,6 +87,15 @@ async fn guard(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<(), R
         exchange.headers.if_match = Some(expected);
     }
     Ok(())
+}
+
+/// A new resource has no id yet: one that the caller gave would only lend it another resource's rights.
+fn without_id(document: &OwnedDocument) -> Vec<u8> {
+    let mut edits = Edits::new(document.document());
+    if let Some(id) = document.root().get(name::ID) {
+        edits.remove(id);
+    }
+    edits.apply()
 }
 
 /// The caller's body: strict JSON of the right type, in this hospital's identifier systems, after the plugins.

@@ -77,12 +77,17 @@ pub struct Setup {
 impl Setup {
     /// A configuration before the FHIR server at `upstream`; `more` is appended to it.
     pub fn new(upstream: &str, more: &str) -> Setup {
+        Setup::listening(upstream, "", more)
+    }
+
+    /// The same, with more settings of the listener.
+    pub fn listening(upstream: &str, listen: &str, more: &str) -> Setup {
         let (folder, issuer) = (tempfile::tempdir().unwrap(), Issuer::new());
         let (port, admin) = (free_port(), free_port());
         std::fs::write(folder.path().join("hub.jwks.json"), issuer.jwks()).unwrap();
         let text = format!(
             "[site]\nid = \"030913\"\nname = \"Ospedale Niguarda\"\nbase_url = \"http://127.0.0.1:{port}/fhir\"\n\
-             [listen]\naddress = \"127.0.0.1:{port}\"\ndrain_seconds = 5\n[upstream]\nurl = \"{upstream}\"\nanswer_seconds = 5\n\
+             [listen]\naddress = \"127.0.0.1:{port}\"\ndrain_seconds = 5\n{listen}[upstream]\nurl = \"{upstream}\"\nanswer_seconds = 5\n\
              [tokens]\nissuer = \"{ISSUER}\"\njwks = \"hub.jwks.json\"\n[store]\npath = \"varco.sqlite\"\n\
              [admin]\naddress = \"127.0.0.1:{admin}\"\n{more}\n"
         );
@@ -156,11 +161,7 @@ pub struct Region {
 impl Region {
     /// A hospital with two patients who consented to treatment at Humanitas, one who did not, and their data.
     pub async fn start(more: &str) -> Region {
-        let hospital = Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
-        let setup = Setup::new(hospital.base_url(), more);
-        let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let running = run::start(config::load(&setup.config_file()).unwrap(), metrics).await.unwrap();
-        let region = Region { setup, hospital, running };
+        let region = Region::start_bare(more).await;
         let asking = region.asking();
         for (id, family) in [("anna", "Forlì"), ("bruno", "D'Amico"), ("carla", "Nascosti")] {
             region.seed(&json!({ "resourceType": "Patient", "id": id, "name": [{ "family": family }],
@@ -172,6 +173,24 @@ impl Region {
             }
         }
         region
+    }
+
+    /// A hospital without any data; `more` is appended to the configuration.
+    pub async fn start_bare(more: &str) -> Region {
+        Region::configured("", more).await
+    }
+
+    /// The same, with more settings of the listener.
+    pub async fn start_bare_listening(listen: &str) -> Region {
+        Region::configured(listen, "").await
+    }
+
+    async fn configured(listen: &str, more: &str) -> Region {
+        let hospital = Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
+        let setup = Setup::listening(hospital.base_url(), listen, more);
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let running = run::start(config::load(&setup.config_file()).unwrap(), metrics).await.unwrap();
+        Region { setup, hospital, running }
     }
 
     pub fn asking(&self) -> Asking {

@@ -1,0 +1,152 @@
+//! The listener on real sockets: TLS with client certificates, framing that could smuggle, slow clients.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness::Region;
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A certificate authority of a test.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new() -> Authority {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// Certificate and key, in PEM.
+    fn issue(&self) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// A client that trusts this authority, with or without a certificate of its own.
+    fn client(&self, own: Option<&(String, String)>) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        match own {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => builder
+                .with_client_auth_cert(
+                    vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
+                    PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+                )
+                .unwrap(),
+        }
+    }
+}
+
+async fn status(tls: ClientConfig, url: &str, token: &str) -> Result<(u16, http::Version), String> {
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_all_versions().build();
+    let client = Client::builder(TokioExecutor::new()).build::<_, http_body_util::Empty<bytes::Bytes>>(connector);
+    let request = http::Request::get(url).header("authorization", format!("Bearer {token}"));
+    let answer = client.request(request.body(http_body_util::Empty::new()).unwrap()).await;
+    answer.map(|answer| (answer.status().as_u16(), answer.version())).map_err(|error| format!("{error:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_client_authority_only_its_members_get_through() {
+    let (network, strangers) = (Authority::new(), Authority::new());
+    let (server, member, stranger) = (network.issue(), network.issue(), strangers.issue());
+    let keys = tempfile::tempdir().unwrap();
+    for (name, text) in [("ca.pem", &network.pem), ("server.pem", &server.0), ("server.key", &server.1)] {
+        std::fs::write(keys.path().join(name), text).unwrap();
+    }
+    let file = |name: &str| keys.path().join(name).display().to_string();
+    let tls = format!(
+        "[listen.tls]\ncertificate = \"{}\"\nkey = \"{}\"\nclient_ca = \"{}\"\n",
+        file("server.pem"), file("server.key"), file("ca.pem")
+    );
+    let region = Region::start_bare(&tls).await;
+    let url = format!("https://127.0.0.1:{}/fhir/Organization/none", region.setup.port);
+    let token = region.setup.token(json!({}));
+    let (code, version) = status(network.client(Some(&member)), &url, &token).await.unwrap();
+    assert_eq!((code, version), (404, http::Version::HTTP_2));
+    assert!(status(network.client(None), &url, &token).await.is_err(), "no certificate");
+    assert!(status(network.client(Some(&stranger)), &url, &token).await.is_err(), "another authority's certificate");
+
+    let digest = |pem: &str| -> [u8; 32] { Sha256::digest(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).into() };
+    let bound = |pem: &str| {
+        use base64::Engine as _;
+        let thumbprint = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest(pem));
+        region.setup.token(json!({ "cnf": { "x5t#S256": thumbprint } }))
+    };
+    assert_eq!(status(network.client(Some(&member)), &url, &bound(&member.0)).await.unwrap().0, 404);
+    assert_eq!(status(network.client(Some(&member)), &url, &bound(&server.0)).await.unwrap().0, 401, "a stolen token");
+    region.stop().await;
+}
+
+/// Sends raw bytes and reads until the connection ends.
+async fn raw(port: u16, text: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await;
+    assert!(read.is_ok(), "the connection must end: {}", String::from_utf8_lossy(&answer));
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn framing_with_two_meanings_is_refused_and_the_connection_closed() {
+    let region = Region::start_bare("").await;
+    let (port, token) = (region.setup.port, region.setup.token(json!({})));
+    let before = region.hospital.request_count();
+    let head = format!("POST /fhir/Observation HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/fhir+json\r\n");
+    let smuggled = "0\r\n\r\nGET /fhir/Patient/anna HTTP/1.1\r\nHost: x\r\n\r\n";
+    for framing in [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+        "Content-Length: 4\r\nContent-Length: 40\r\n",
+        "Content-Length: 4, 40\r\n",
+        "Content-Length: +4\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+    ] {
+        let answer = raw(port, &format!("{head}{framing}\r\n{smuggled}")).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{framing}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{framing}: {answer}");
+    }
+    let upgrade = raw(port, "GET /fhir/metadata HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+    assert!(upgrade.starts_with("HTTP/1.1 400"), "{upgrade}");
+    assert_eq!(region.hospital.request_count(), before);
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_drips_its_header_or_body_is_cut_off() {
+    let region = Region::start_bare_listening("header_seconds = 1\nbody_seconds = 1\n").await;
+    let (port, token) = (region.setup.port, region.setup.token(json!({})));
+    let half = raw(port, "GET /fhir/metadata HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;
+    assert!(half.is_empty() || half.starts_with("HTTP/1.1 408"), "{half}");
+    let body = format!(
+        "POST /fhir/Observation HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/fhir+json\r\nContent-Length: 100\r\n\r\n{{"
+    );
+    let answer = raw(port, &body).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    region.stop().await;
+}
