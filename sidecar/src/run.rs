@@ -18,7 +18,9 @@ use crate::pipeline::{Gateway, SetupError};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A port is taken or not ours to take.
-    #[error("{address} can't be listened on: {cause}. Stop the program that holds it, or choose another address.")]
+    #[error(
+        "{address} can't be listened on: {cause}. Stop the program that holds it, or choose another address."
+    )]
     Bind {
         /// The address.
         address: SocketAddr,

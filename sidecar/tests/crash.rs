@@ -47,9 +47,15 @@ impl Drop for Serving {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answered_request_has_its_audit_record_after_a_kill() {
-    let hospital = Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
-    hospital.seed([r#"{"resourceType":"Patient","id":"anna"}"#, r#"{"resourceType":"Patient","id":"carla"}"#]).unwrap();
-    let setup = Setup::new(hospital.base_url(), "[limits]\nrequests_per_second = 100000\nburst = 100000\n[log]\nlevel = \"error\"\n");
+    let hospital =
+        Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
+    hospital
+        .seed([r#"{"resourceType":"Patient","id":"anna"}"#, r#"{"resourceType":"Patient","id":"carla"}"#])
+        .unwrap();
+    let setup = Setup::new(
+        hospital.base_url(),
+        "[limits]\nrequests_per_second = 100000\nburst = 100000\n[log]\nlevel = \"error\"\n",
+    );
     let serving = Serving::start(&setup).await;
     let asking = setup.client();
     let recorded = asking.post("Consent", &consent("Patient/anna", json!({ "type": "permit" }))).await;
@@ -62,7 +68,8 @@ async fn every_answered_request_has_its_audit_record_after_a_kill() {
         let (asking, answered) = (asking.clone(), answered.clone());
         let (consented, hidden) = (consented.clone(), hidden.clone());
         streams.push(tokio::spawn(async move {
-            let (path, count) = if stream % 2 == 0 { ("Patient/anna", consented) } else { ("Patient/carla", hidden) };
+            let (path, count) =
+                if stream % 2 == 0 { ("Patient/anna", consented) } else { ("Patient/carla", hidden) };
             while let Ok(reply) = asking.try_send(Method::GET, path, &[], Bytes::new()).await {
                 count.fetch_add(1, Ordering::Relaxed);
                 answered.lock().unwrap().push((reply.request_id().to_owned(), reply.status));
@@ -92,13 +99,16 @@ async fn every_answered_request_has_its_audit_record_after_a_kill() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn told_to_stop_it_answers_what_is_open_and_ends() {
-    let hospital = Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
+    let hospital =
+        Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
     hospital.seed([r#"{"resourceType":"Patient","id":"anna"}"#]).unwrap();
     let setup = Setup::new(hospital.base_url(), "[log]\nlevel = \"error\"\n");
     let mut serving = Serving::start(&setup).await;
     let asking = setup.client();
     asking.post("Consent", &consent("Patient/anna", json!({ "type": "permit" }))).await;
-    hospital.inject(varco_conformance::hospital::Fault::new(varco_conformance::hospital::Effect::Delay(Duration::from_millis(800))));
+    hospital.inject(varco_conformance::hospital::Fault::new(varco_conformance::hospital::Effect::Delay(
+        Duration::from_millis(800),
+    )));
     let open = tokio::spawn({
         let asking = asking.clone();
         async move { asking.get("Patient/anna").await }
@@ -116,7 +126,11 @@ async fn told_to_stop_it_answers_what_is_open_and_ends() {
 fn a_wrong_configuration_exits_1_and_names_line_cause_and_cure() {
     let setup = Setup::new("http://127.0.0.1:9/fhir", "[limits]\nburts = 3\n");
     for command in ["serve", "check"] {
-        let output = Command::new(env!("CARGO_BIN_EXE_varco")).args([command, "--config"]).arg(setup.config_file()).output().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_varco"))
+            .args([command, "--config"])
+            .arg(setup.config_file())
+            .output()
+            .unwrap();
         assert_eq!(output.status.code(), Some(1));
         let told = String::from_utf8(output.stderr).unwrap();
         for words in ["varco.toml:19", "limits.burts", "There is no such setting", "Did you mean `burst`?"] {

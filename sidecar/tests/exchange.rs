@@ -42,19 +42,31 @@ async fn a_hidden_resource_looks_absent_by_read_search_count_and_write() {
     let hidden = asking.get("Observation/o-carla").await;
     assert_eq!(hidden.status, StatusCode::NOT_FOUND);
     assert_eq!(hidden.appearance(), absent.appearance());
-    for path in ["Observation", "Observation?status=final", "Observation?_count=1", "Observation?patient=anna,carla"] {
+    for path in
+        ["Observation", "Observation?status=final", "Observation?_count=1", "Observation?patient=anna,carla"]
+    {
         let found = asking.get(path).await.json();
-        assert_eq!((found["total"].as_u64(), found["entry"].as_array().unwrap().len()), (Some(1), 1), "{path}");
+        assert_eq!(
+            (found["total"].as_u64(), found["entry"].as_array().unwrap().len()),
+            (Some(1), 1),
+            "{path}"
+        );
         assert!(!found["link"].as_array().unwrap().iter().any(|link| link["relation"] == "next"), "{path}");
     }
     let none = asking.get("Observation?patient=Patient/carla").await.json();
     assert_eq!((none["total"].as_u64(), none.get("entry")), (Some(0), None));
     let put = |id: &str| observation(id, "anna");
-    let (over_hidden, over_absent) = (asking.put("Observation/o-carla", &put("o-carla")).await, asking.put("Observation/nessuna", &put("nessuna")).await);
+    let (over_hidden, over_absent) = (
+        asking.put("Observation/o-carla", &put("o-carla")).await,
+        asking.put("Observation/nessuna", &put("nessuna")).await,
+    );
     assert_eq!(over_hidden.status, StatusCode::NOT_FOUND);
     assert_eq!(over_hidden.appearance(), over_absent.appearance());
     let delete = |path: &'static str| asking.send(Method::DELETE, path, &[], Bytes::new());
-    assert_eq!(delete("Observation/o-carla").await.appearance(), delete("Observation/nessuna").await.appearance());
+    assert_eq!(
+        delete("Observation/o-carla").await.appearance(),
+        delete("Observation/nessuna").await.appearance()
+    );
     assert!(region.hospital.resource("Observation", "o-carla").unwrap().contains("Patient/carla"));
     let event = region.audited(&hidden).await;
     assert_ne!(event["outcome"], "0");
@@ -129,7 +141,8 @@ async fn bad_bodies_are_refused_and_nothing_is_forwarded() {
     let region = Region::start("[limits]\nbody_bytes = 2048\n").await;
     let asking = region.asking();
     let before = region.hospital.request_count();
-    let post = |body: String| asking.send(Method::POST, "Observation", &[("content-type", FHIR)], Bytes::from(body));
+    let post =
+        |body: String| asking.send(Method::POST, "Observation", &[("content-type", FHIR)], Bytes::from(body));
     let good = observation("x", "anna").to_string();
     for (body, words) in [
         (good.replace("\"status\"", "\"status\":\"final\",\"status\""), "twice"),
@@ -143,11 +156,19 @@ async fn bad_bodies_are_refused_and_nothing_is_forwarded() {
         let (code, text) = refused.issue();
         assert!(code == "structure" && text.contains(words), "{body}: {text}");
     }
-    let deep = format!("{{\"resourceType\":\"Observation\",\"extension\":{}1{}}}", "[".repeat(500), "]".repeat(500));
+    let deep =
+        format!("{{\"resourceType\":\"Observation\",\"extension\":{}1{}}}", "[".repeat(500), "]".repeat(500));
     assert_eq!(post(deep).await.status, StatusCode::PAYLOAD_TOO_LARGE);
     let large = post(good.replace("final", &"x".repeat(3000))).await;
     assert_eq!((large.status, large.issue().0.as_str()), (StatusCode::PAYLOAD_TOO_LARGE, "too-long"));
-    let xml = asking.send(Method::POST, "Observation", &[("content-type", "application/fhir+xml")], Bytes::from_static(b"<x/>")).await;
+    let xml = asking
+        .send(
+            Method::POST,
+            "Observation",
+            &[("content-type", "application/fhir+xml")],
+            Bytes::from_static(b"<x/>"),
+        )
+        .await;
     assert_eq!(xml.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     assert_eq!(region.hospital.request_count(), before, "nothing may be forwarded");
     region.stop().await;
@@ -176,8 +197,17 @@ async fn unknown_interactions_are_refused_by_name() {
         assert_eq!(refused.status.as_u16(), status, "{method} {path}: {:?}", refused.body);
         assert_eq!(refused.json()["resourceType"], "OperationOutcome");
     }
-    assert_eq!(asking.send(Method::PATCH, "Patient/anna", &[], Bytes::new()).await.headers["allow"], "GET, PUT, DELETE");
-    assert_eq!(asking.send(Method::GET, "Patient/anna", &[("accept", "application/fhir+xml")], Bytes::new()).await.status, 406);
+    assert_eq!(
+        asking.send(Method::PATCH, "Patient/anna", &[], Bytes::new()).await.headers["allow"],
+        "GET, PUT, DELETE"
+    );
+    assert_eq!(
+        asking
+            .send(Method::GET, "Patient/anna", &[("accept", "application/fhir+xml")], Bytes::new())
+            .await
+            .status,
+        406
+    );
     let outside = asking.get(&asking.base.replace("/fhir", "/fhir-admin/Patient/anna")).await;
     assert_eq!(outside.status, StatusCode::NOT_FOUND);
     assert_eq!(region.hospital.request_count(), before, "nothing may be forwarded");
@@ -190,7 +220,8 @@ async fn tokens_are_checked() {
     let asking = region.asking();
     let with = |changed: Value| asking.with_token(Some(region.setup.token(changed)));
     let past = harness::now() - 3600;
-    let unsigned = format!("{}.{}.", "eyJhbGciOiJub25lIn0", region.setup.token(json!({})).split('.').nth(1).unwrap());
+    let unsigned =
+        format!("{}.{}.", "eyJhbGciOiJub25lIn0", region.setup.token(json!({})).split('.').nth(1).unwrap());
     let other_issuer = harness::Issuer::new().token(&asking.base, json!({}));
     for caller in [
         asking.with_token(None),
@@ -211,7 +242,10 @@ async fn tokens_are_checked() {
     }
     let narrow = with(json!({ "scope": "system/Observation.rs" }));
     assert_eq!(narrow.get("Patient/anna").await.status, StatusCode::FORBIDDEN);
-    assert_eq!(narrow.get("Patient/nessuno").await.appearance(), narrow.get("Patient/anna").await.appearance());
+    assert_eq!(
+        narrow.get("Patient/nessuno").await.appearance(),
+        narrow.get("Patient/anna").await.appearance()
+    );
     assert_eq!(asking.with_token(None).get("metadata").await.json()["resourceType"], "CapabilityStatement");
     region.stop().await;
 }
@@ -222,7 +256,10 @@ async fn a_write_without_consent_is_refused() {
     let asking = region.asking();
     let before = region.hospital.resource_count();
     assert_eq!(asking.post("Observation", &observation("x", "carla")).await.status, StatusCode::FORBIDDEN);
-    assert_eq!(asking.post("Observation", &observation("x", "nobody-here")).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        asking.post("Observation", &observation("x", "nobody-here")).await.status,
+        StatusCode::FORBIDDEN
+    );
     let two = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "x" },
         "subject": { "reference": "Patient/anna" }, "performer": [{ "reference": "Patient/carla" }] });
     assert_eq!(asking.post("Observation", &two).await.status, StatusCode::FORBIDDEN);
@@ -290,10 +327,12 @@ async fn http2_is_served_and_the_operators_port_tells_state_and_counts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_changes_what_passes_and_what_it_writes_is_judged() {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/samples/components/narrative-stripper.plugin.json");
+    let manifest =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/samples/components/narrative-stripper.plugin.json");
     let region = Region::start(&format!("[[plugin]]\nmanifest = \"{manifest}\"\n")).await;
     let mut told = observation("o1", "anna");
-    told["text"] = json!({ "status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">Forlì</div>" });
+    told["text"] =
+        json!({ "status": "generated", "div": "<div xmlns=\"http://www.w3.org/1999/xhtml\">Forlì</div>" });
     region.seed(&told);
     let asking = region.asking();
     let read = asking.get("Observation/o1").await;
@@ -315,7 +354,10 @@ async fn a_consent_that_cannot_be_kept_is_refused() {
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(refused.issue().1.contains("Patient/123"));
     let narrow = asking.with_token(Some(region.setup.token(json!({ "scope": "system/Patient.rs" }))));
-    assert_eq!(narrow.post("Consent", &consent("Patient/carla", json!({ "type": "permit" }))).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        narrow.post("Consent", &consent("Patient/carla", json!({ "type": "permit" }))).await.status,
+        StatusCode::FORBIDDEN
+    );
     assert_eq!(narrow.get("AuditEvent").await.status, StatusCode::FORBIDDEN);
     region.stop().await;
 }

@@ -63,8 +63,10 @@ impl Authority {
 }
 
 async fn status(tls: ClientConfig, url: &str, token: &str) -> Result<(u16, http::Version), String> {
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_all_versions().build();
-    let client = Client::builder(TokioExecutor::new()).build::<_, http_body_util::Empty<bytes::Bytes>>(connector);
+    let connector =
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_all_versions().build();
+    let client =
+        Client::builder(TokioExecutor::new()).build::<_, http_body_util::Empty<bytes::Bytes>>(connector);
     let request = http::Request::get(url).header("authorization", format!("Bearer {token}"));
     let answer = client.request(request.body(http_body_util::Empty::new()).unwrap()).await;
     answer.map(|answer| (answer.status().as_u16(), answer.version())).map_err(|error| format!("{error:?}"))
@@ -81,7 +83,9 @@ async fn with_a_client_authority_only_its_members_get_through() {
     let file = |name: &str| keys.path().join(name).display().to_string();
     let tls = format!(
         "[listen.tls]\ncertificate = \"{}\"\nkey = \"{}\"\nclient_ca = \"{}\"\n",
-        file("server.pem"), file("server.key"), file("ca.pem")
+        file("server.pem"),
+        file("server.key"),
+        file("ca.pem")
     );
     let region = Region::start_bare(&tls).await;
     let url = format!("https://127.0.0.1:{}/fhir/Organization/none", region.setup.port);
@@ -89,16 +93,25 @@ async fn with_a_client_authority_only_its_members_get_through() {
     let (code, version) = status(network.client(Some(&member)), &url, &token).await.unwrap();
     assert_eq!((code, version), (404, http::Version::HTTP_2));
     assert!(status(network.client(None), &url, &token).await.is_err(), "no certificate");
-    assert!(status(network.client(Some(&stranger)), &url, &token).await.is_err(), "another authority's certificate");
+    assert!(
+        status(network.client(Some(&stranger)), &url, &token).await.is_err(),
+        "another authority's certificate"
+    );
 
-    let digest = |pem: &str| -> [u8; 32] { Sha256::digest(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).into() };
+    let digest = |pem: &str| -> [u8; 32] {
+        Sha256::digest(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).into()
+    };
     let bound = |pem: &str| {
         use base64::Engine as _;
         let thumbprint = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest(pem));
         region.setup.token(json!({ "cnf": { "x5t#S256": thumbprint } }))
     };
     assert_eq!(status(network.client(Some(&member)), &url, &bound(&member.0)).await.unwrap().0, 404);
-    assert_eq!(status(network.client(Some(&member)), &url, &bound(&server.0)).await.unwrap().0, 401, "a stolen token");
+    assert_eq!(
+        status(network.client(Some(&member)), &url, &bound(&server.0)).await.unwrap().0,
+        401,
+        "a stolen token"
+    );
     region.stop().await;
 }
 
@@ -117,7 +130,9 @@ async fn framing_with_two_meanings_is_refused_and_the_connection_closed() {
     let region = Region::start_bare("").await;
     let (port, token) = (region.setup.port, region.setup.token(json!({})));
     let before = region.hospital.request_count();
-    let head = format!("POST /fhir/Observation HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/fhir+json\r\n");
+    let head = format!(
+        "POST /fhir/Observation HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/fhir+json\r\n"
+    );
     let smuggled = "0\r\n\r\nGET /fhir/Patient/anna HTTP/1.1\r\nHost: x\r\n\r\n";
     for framing in [
         "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
@@ -131,7 +146,11 @@ async fn framing_with_two_meanings_is_refused_and_the_connection_closed() {
         assert!(answer.starts_with("HTTP/1.1 400"), "{framing}: {answer}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{framing}: {answer}");
     }
-    let upgrade = raw(port, "GET /fhir/metadata HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+    let upgrade = raw(
+        port,
+        "GET /fhir/metadata HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    )
+    .await;
     assert!(upgrade.starts_with("HTTP/1.1 400"), "{upgrade}");
     assert_eq!(region.hospital.request_count(), before);
     region.stop().await;

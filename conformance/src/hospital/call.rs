@@ -141,3 +141,70 @@ fn search(
 pub(super) fn new_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::hospital::store::Capacity;
+    use proptest::prelude::*;
+
+    fn segment() -> impl Strategy<Value = String> {
+        prop_oneof![
+            Just("Patient".to_owned()),
+            Just("_history".to_owned()),
+            Just("_search".to_owned()),
+            Just("metadata".to_owned()),
+            Just("p1".to_owned()),
+            "\\PC{0,6}",
+        ]
+    }
+
+    fn pair() -> impl Strategy<Value = (String, String)> {
+        let name = prop_oneof![
+            Just("_id"),
+            Just("_count"),
+            Just("_offset"),
+            Just("_sort"),
+            Just("birthdate"),
+            Just("name:exact"),
+            Just("_lastUpdated"),
+            Just("identifier"),
+            Just("general-practitioner"),
+            Just("_since"),
+            Just("_summary"),
+        ];
+        (name.prop_map(str::to_owned), prop_oneof!["\\PC{0,12}", "[0-9]{1,22}", "(ge|ap)[0-9-]{4,10}"])
+    }
+
+    fn body() -> impl Strategy<Value = String> {
+        let entry = prop_oneof![
+            Just(r#"{"request":{"method":"GET","url":"Patient?_count=18446744073709551615&_offset=18446744073709551615"}}"#.to_owned()),
+            Just(r#"{"request":{"method":"POST","url":"Patient","ifNoneExist":"name=x"},"resource":{"resourceType":"Patient","meta":{}}}"#.to_owned()),
+            "[{\"a:\\[\\]}]{0,20}".prop_map(|text| format!("{{{text}}}")),
+        ];
+        prop_oneof![
+            Just(r#"{"resourceType":"Patient","id":"p1","birthDate":"9999-12-31","name":[{"given":[1,null]}]}"#.to_owned()),
+            entry.prop_map(|entry| format!(r#"{{"resourceType":"Bundle","type":"transaction","entry":[{entry}]}}"#)),
+            "\\PC{0,30}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_request_breaks_the_hospital(
+            requests in prop::collection::vec((0..5_usize, prop::collection::vec(segment(), 0..5), prop::collection::vec(pair(), 0..4), body()), 1..8)
+        ) {
+            let mut store = Store::new(Capacity { versions: 20, bytes: 10_000 });
+            let scene = Scene { base: "http://h.test/fhir", now: Timestamp::UNIX_EPOCH, page: 5, longest_page: 10, strict: false };
+            for (method, path, query, body) in requests {
+                let method = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH][method].clone();
+                let call = Call { method, path, query, conditions: Conditions::default(), body: body.as_bytes(), reserved: None };
+                match answer(&mut store, &call, scene) {
+                    Ok(reply) => prop_assert!(reply.status.is_success()),
+                    Err(refusal) => prop_assert!(refusal.status.is_client_error() || refusal.status == StatusCode::INSUFFICIENT_STORAGE),
+                }
+            }
+        }
+    }
+}

@@ -141,3 +141,17 @@ fn the_published_schema_is_a_schema() {
     let schema: serde_json::Value = serde_json::from_str(SUITE_SCHEMA).unwrap();
     assert!(jsonschema::meta::is_valid(&schema));
 }
+
+#[test]
+fn the_example_of_the_readme_is_sound() {
+    let readme = include_str!("../../README.md");
+    let (_, after) = readme.split_once("```yaml\n").unwrap();
+    let (yaml, _) = after.split_once("```").unwrap();
+    let csv = "id,level,text,source\nHIDE-READ,SHALL,Be invisible,§1\n";
+    let suite = Suite::parse("README.md", yaml, &|file| match file {
+        "requirements.csv" => Ok(csv.to_owned()),
+        "document.json" => Ok("{}".to_owned()),
+        _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+    });
+    assert_eq!(suite.unwrap().used_actors(), ["owner", "stranger"]);
+}

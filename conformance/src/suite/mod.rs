@@ -16,8 +16,11 @@ mod located;
 mod model;
 mod path;
 mod pattern;
+mod prepare;
 mod requirement;
 mod run;
+mod save;
+mod scope;
 mod variables;
 
 #[cfg(test)]

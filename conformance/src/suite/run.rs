@@ -13,11 +13,10 @@ use super::capability::does_not_apply;
 use super::check::{check, short};
 use super::client::{HttpClient, Outgoing, Token};
 use super::evidence::{Phase, ResponseEvidence, RunReport, StepEvidence, TestResult, Verdict};
-use super::model::{FiscalCodeChoice, NOBODY, RequestPlan, Save, Step, Suite, Test};
-use super::path::Place;
-use super::variables::{Part, TemplateFault, Variables, parts};
-use crate::form;
-use crate::patients::{FiscalCodeSystem, Person};
+use super::model::{NOBODY, Step, Suite, Test};
+use super::prepare::{Prepare, set_all};
+use super::save::saved;
+use super::variables::Variables;
 
 /// The actor whose token is sent where a step names none.
 pub const DEFAULT_ACTOR: &str = "default";
@@ -79,7 +78,7 @@ pub enum RunError {
 /// Carries out one suite against one server.
 pub struct Runner<'a> {
     suite: &'a Suite,
-    base: String,
+    prepare: Prepare<'a>,
     options: RunOptions,
     client: HttpClient,
 }
@@ -113,7 +112,8 @@ impl<'a> Runner<'a> {
         }
         let client = HttpClient::new(options.authorities.as_deref(), options.timeout, options.longest_body)
             .map_err(RunError::Client)?;
-        Ok(Runner { suite, base, options, client })
+        let prepare = Prepare { base, files: &suite.files };
+        Ok(Runner { suite, prepare, options, client })
     }
 
     /// Runs every test. `seen` is told of each test's result as soon as it is known.
@@ -122,7 +122,7 @@ impl<'a> Runner<'a> {
         let statement = self.capability_statement().await?;
         let root = statement.as_ref().map(OwnedDocument::root);
         let mut memory = Memory::default();
-        memory.variables.set("base", self.base.clone());
+        memory.variables.set("base", self.prepare.base.clone());
         let mut setup = Vec::new();
         let mut broken =
             set_all(&mut memory.variables, &self.suite.variables).err().map(|fault| fault.to_string());
@@ -152,7 +152,7 @@ impl<'a> Runner<'a> {
             suite: self.suite.id.clone(),
             title: self.suite.title.clone(),
             version: self.suite.version.clone(),
-            target: self.base.clone(),
+            target: self.prepare.base.clone(),
             software: root.and_then(software),
             started: started.to_string(),
             finished: Timestamp::now().to_string(),
@@ -166,13 +166,14 @@ impl<'a> Runner<'a> {
     async fn capability_statement(&self) -> Result<Option<OwnedDocument>, RunError> {
         let outgoing = Outgoing {
             method: "GET".to_owned(),
-            url: format!("{}/metadata", self.base),
+            url: format!("{}/metadata", self.prepare.base),
             headers: vec![("accept".to_owned(), FHIR_JSON.to_owned())],
             body: None,
             token: self.token(None),
         };
         let (_, answer) = self.client.send(outgoing).await;
-        let answer = answer.map_err(|cause| RunError::Unreachable { target: self.base.clone(), cause })?;
+        let answer =
+            answer.map_err(|cause| RunError::Unreachable { target: self.prepare.base.clone(), cause })?;
         let parsed = OwnedDocument::parse_json(answer.body, &Limits::default()).ok();
         let stated = |document: &OwnedDocument| {
             document.root().resource_type().as_deref() == Some("CapabilityStatement")
@@ -255,7 +256,8 @@ impl<'a> Runner<'a> {
             checks: Vec::new(),
             milliseconds: 0,
         };
-        let outgoing = match self.outgoing(&step.request, &memory.variables) {
+        let token = self.token(step.request.actor.as_deref());
+        let outgoing = match self.prepare.outgoing(&step.request, &memory.variables, token) {
             Ok(outgoing) => outgoing,
             Err(fault) => {
                 evidence.fault = Some(fault);
@@ -294,110 +296,10 @@ impl<'a> Runner<'a> {
         evidence.response = Some(response);
         evidence
     }
-
-    fn outgoing(&self, plan: &RequestPlan, variables: &Variables) -> Result<Outgoing, String> {
-        let told = |fault: TemplateFault| fault.to_string();
-        let mut url = self.url(&plan.path, variables)?;
-        let mut pairs = Vec::new();
-        for (name, values) in &plan.query {
-            for value in values.as_slice() {
-                pairs.push((name.as_str(), variables.expand(value).map_err(told)?));
-            }
-        }
-        if !pairs.is_empty() {
-            let mark = if url.contains('?') { '&' } else { '?' };
-            url = format!(
-                "{url}{mark}{}",
-                form::query(pairs.iter().map(|(name, value)| (*name, value.as_str())))
-            );
-        }
-        let body = self.body(plan, variables)?;
-        let mut headers = vec![("accept".to_owned(), FHIR_JSON.to_owned())];
-        if body.is_some() {
-            headers.push(("content-type".to_owned(), FHIR_JSON.to_owned()));
-        }
-        for (name, value) in &plan.headers {
-            let name = name.to_ascii_lowercase();
-            headers.retain(|(own, _)| *own != name);
-            headers.push((name, variables.expand(value).map_err(told)?));
-        }
-        Ok(Outgoing {
-            method: plan.method.clone(),
-            url,
-            headers,
-            body,
-            token: self.token(plan.actor.as_deref()),
-        })
-    }
-
-    /// The URL of a request. A variable can't lead out of the target, whatever a server put into it.
-    fn url(&self, path: &str, variables: &Variables) -> Result<String, String> {
-        let mut pieces = parts(path);
-        let whole = matches!((pieces.next(), pieces.next()), (Some(Ok(Part::Variable(_))), None));
-        if whole {
-            let url = variables.expand(path).map_err(|fault| fault.to_string())?;
-            let inside = url.strip_prefix(&self.base).is_some_and(|rest| rest.starts_with(['/', '?']));
-            if !inside || url.contains("/../") || url.contains("/./") {
-                let text = short(&url);
-                return Err(format!("the URL {text} does not lead to {}; no request was made", self.base));
-            }
-            return Ok(url);
-        }
-        let path =
-            variables.expand_with(path, |text| form::encode(text, "")).map_err(|fault| fault.to_string())?;
-        Ok(format!("{}{path}", self.base))
-    }
-
-    fn body(&self, plan: &RequestPlan, variables: &Variables) -> Result<Option<String>, String> {
-        let told = |fault: TemplateFault| fault.to_string();
-        if let Some(text) = &plan.body {
-            return variables.expand(text).map(Some).map_err(told);
-        }
-        if let Some(json) = &plan.json {
-            return expand_json(json, variables).map(|json| Some(json.to_string())).map_err(told);
-        }
-        if let Some(name) = &plan.body_file {
-            let text = self.suite.files.get(name).ok_or_else(|| format!("{name} was not read"))?;
-            return variables.expand(text).map(Some).map_err(told);
-        }
-        Ok(plan.generate.as_ref().map(|generate| {
-            let system = match generate.patient.codice_fiscale {
-                FiscalCodeChoice::Hl7Italy => FiscalCodeSystem::Hl7Italy,
-                FiscalCodeChoice::Oid => FiscalCodeSystem::Oid,
-            };
-            Person::synthetic(generate.patient.seed, generate.patient.number).patient(system)
-        }))
-    }
 }
 
 fn milliseconds(begun: Instant) -> u64 {
     u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-fn set_all(
-    variables: &mut Variables,
-    own: &serde_json::Map<String, serde_json::Value>,
-) -> Result<(), TemplateFault> {
-    for (name, value) in own {
-        let value = variables.expand(value.as_str().unwrap_or_default())?;
-        variables.set(name, value);
-    }
-    Ok(())
-}
-
-fn expand_json(value: &serde_json::Value, variables: &Variables) -> Result<serde_json::Value, TemplateFault> {
-    use serde_json::Value as Json;
-    Ok(match value {
-        Json::String(text) => Json::String(variables.expand(text)?),
-        Json::Array(items) => {
-            Json::Array(items.iter().map(|item| expand_json(item, variables)).collect::<Result<_, _>>()?)
-        }
-        Json::Object(members) => {
-            let each = members.iter().map(|(key, member)| Ok((key.clone(), expand_json(member, variables)?)));
-            Json::Object(each.collect::<Result<_, TemplateFault>>()?)
-        }
-        other => other.clone(),
-    })
 }
 
 fn unrun(test: &Test, verdict: Verdict, cause: String) -> TestResult {
@@ -412,33 +314,6 @@ fn unrun(test: &Test, verdict: Verdict, cause: String) -> TestResult {
         milliseconds: 0,
         steps: Vec::new(),
     }
-}
-
-fn saved(save: &Save, response: &ResponseEvidence) -> Option<String> {
-    let at = |place: Result<Place, String>| {
-        let document = OwnedDocument::parse_json(response.body.as_str(), &Limits::default()).ok()?;
-        let value = place.ok()?.values(document.root()).into_iter().next()?;
-        Some(value.as_str().map_or_else(|| value.raw().to_owned(), |text| text.into_owned()))
-    };
-    match save {
-        Save::Known(name) if name == "etag" => response.header("etag"),
-        Save::Known(_) => response
-            .header("location")
-            .and_then(|location| id_in(&location))
-            .or_else(|| at(Place::path("id"))),
-        Save::Place(place) => match (&place.header, &place.pointer, &place.path) {
-            (Some(name), _, _) => response.header(name),
-            (None, Some(pointer), _) => at(Place::pointer(pointer)),
-            (None, None, path) => at(Place::path(path.as_deref().unwrap_or_default())),
-        },
-    }
-}
-
-/// The logical id in a location: `[base]/[type]/[id]`, with or without a version (FHIR R4 §3.1.0.8).
-fn id_in(location: &str) -> Option<String> {
-    let plain = location.split_once("/_history/").map_or(location, |(before, _)| before);
-    let id = plain.trim_end_matches('/').rsplit('/').next()?;
-    (!id.is_empty()).then(|| id.to_owned())
 }
 
 fn software(statement: Value<'_>) -> Option<String> {

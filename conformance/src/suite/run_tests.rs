@@ -307,3 +307,45 @@ teardown:
             .starts_with("the suite's setup failed: POST /Patient: the status is 201, but it is 503")
     );
 }
+
+/// A TLS server in front of the hospital, and the PEM of the authority that signed for it.
+async fn behind_tls(hospital: &Hospital) -> (String, Vec<u8>) {
+    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![signed.cert.der().clone()], key.into())
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, behind) = (listener.local_addr().unwrap().port(), hospital.local_addr());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut inside) = acceptor.accept(stream).await else { return };
+                let mut outside = tokio::net::TcpStream::connect(behind).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut inside, &mut outside).await;
+            });
+        }
+    });
+    (format!("https://localhost:{port}/fhir"), signed.cert.pem().into_bytes())
+}
+
+#[tokio::test]
+async fn a_target_behind_tls_is_tested_and_a_stranger_is_not_trusted() {
+    let hospital = hospital().await;
+    let (target, authority) = behind_tls(&hospital).await;
+    let suite = Suite::builtin("base-r4").unwrap().unwrap();
+    let trusting = RunOptions { authorities: Some(authority), ..RunOptions::default() };
+    let report = Runner::new(&suite, &target, trusting).unwrap().run(&mut |_| {}).await.unwrap();
+    assert_eq!(report.summary(), "10 passed, 0 failed, 0 skipped");
+    hospital.forget_requests();
+    let error =
+        Runner::new(&suite, &target, RunOptions::default()).unwrap().run(&mut |_| {}).await.unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
+    assert_eq!(hospital.request_count(), 0);
+}

@@ -8,10 +8,22 @@ use super::*;
 use crate::requester::{BusinessIdentifier, Code, Requester};
 
 const ALL: &[AuditedEvent] = &[
-    AuditedEvent::Read, AuditedEvent::Vread, AuditedEvent::Create, AuditedEvent::Update, AuditedEvent::Patch,
-    AuditedEvent::Delete, AuditedEvent::SearchType, AuditedEvent::SearchSystem, AuditedEvent::HistoryInstance,
-    AuditedEvent::HistoryType, AuditedEvent::HistorySystem, AuditedEvent::Capabilities, AuditedEvent::Operation,
-    AuditedEvent::Batch, AuditedEvent::Transaction, AuditedEvent::ConsentDecision,
+    AuditedEvent::Read,
+    AuditedEvent::Vread,
+    AuditedEvent::Create,
+    AuditedEvent::Update,
+    AuditedEvent::Patch,
+    AuditedEvent::Delete,
+    AuditedEvent::SearchType,
+    AuditedEvent::SearchSystem,
+    AuditedEvent::HistoryInstance,
+    AuditedEvent::HistoryType,
+    AuditedEvent::HistorySystem,
+    AuditedEvent::Capabilities,
+    AuditedEvent::Operation,
+    AuditedEvent::Batch,
+    AuditedEvent::Transaction,
+    AuditedEvent::ConsentDecision,
 ];
 
 fn record(event: AuditedEvent) -> AuditRecord {
@@ -42,7 +54,10 @@ fn record(event: AuditedEvent) -> AuditRecord {
             display: None,
             address: NetworkAddress::Uri("https://h1.example/fhir".to_owned()),
         },
-        observer: BusinessIdentifier::new("urn:ietf:rfc:3986", "urn:uuid:9d0b3c1e-0000-4000-8000-000000000001"),
+        observer: BusinessIdentifier::new(
+            "urn:ietf:rfc:3986",
+            "urn:uuid:9d0b3c1e-0000-4000-8000-000000000001",
+        ),
         site: Some("030943".to_owned()),
         patients: vec![AuditPatient { reference: Some("Patient/p1".to_owned()), identifier: None }],
         resources: if search { Vec::new() } else { vec![resource] },
@@ -88,7 +103,8 @@ fn restful_events_follow_their_balp_profile() {
         (AuditedEvent::SearchType, "PatientQuery", "E", "search-type", "110153", "110152", "IRCP"),
     ] {
         let event = written(&record(event));
-        let canonical = format!("https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.{profile}");
+        let canonical =
+            format!("https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.{profile}");
         assert_eq!(event["meta"]["profile"], json!([canonical]));
         assert_eq!((&event["action"], &event["subtype"][0]["code"]), (&json!(action), &json!(subtype)));
         assert_eq!(event["type"]["code"], "rest");
@@ -117,7 +133,10 @@ fn restful_events_follow_their_balp_profile() {
         assert_eq!(object.len(), 1, "{profile}: one data or query entity");
         if profile == "PatientQuery" {
             assert_eq!(object[0]["role"]["code"], "24");
-            assert_eq!(object[0]["query"], "R0VUIC9maGlyL0RvY3VtZW50UmVmZXJlbmNlP3BhdGllbnQ9UGF0aWVudC9wMQ==");
+            assert_eq!(
+                object[0]["query"],
+                "R0VUIC9maGlyL0RvY3VtZW50UmVmZXJlbmNlP3BhdGllbnQ9UGF0aWVudC9wMQ=="
+            );
             assert!(object[0].get("what").is_none() && object[0].get("detail").is_none());
         } else {
             assert_eq!(object[0]["role"]["code"], "4");
@@ -147,14 +166,18 @@ fn a_consent_decision_is_an_authz_consent_event() {
     denied.outcome_description = Some("consent denies access".to_owned());
     let event = written(&denied);
     assert!(event["meta"]["profile"][0].as_str().unwrap().ends_with("IHE.BasicAudit.AuthZconsent"));
-    assert_eq!((&event["type"]["code"], &event["subtype"][0]["code"]), (&json!("110113"), &json!("AuthZ-Consent")));
+    assert_eq!(
+        (&event["type"]["code"], &event["subtype"][0]["code"]),
+        (&json!("110113"), &json!("AuthZ-Consent"))
+    );
     assert_eq!((&event["outcome"], &event["outcomeDesc"]), (&json!("8"), &json!("consent denies access")));
     for kind in ["110150", "IRCP", "PROV", "authserver"] {
         assert_eq!(slice(&event, "agent", kind).len(), 1, "{kind}");
     }
     assert_eq!(slice(&event, "agent", "authserver")[0]["who"], event["source"]["observer"]);
     assert!(slice(&event, "agent", "authserver")[0].get("network").is_none());
-    let kinds: Vec<_> = list(&event, "entity").iter().map(|entity| entity["type"]["code"].as_str().unwrap()).collect();
+    let kinds: Vec<_> =
+        list(&event, "entity").iter().map(|entity| entity["type"]["code"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["1", "Consent", "UserOauthAgent"], "the profile's slicing of entities is closed");
     let consent = slice(&event, "entity", "Consent")[0];
     assert_eq!(consent["what"]["reference"], "Consent/7");
@@ -174,7 +197,11 @@ fn one_record_for_each_patient() {
     let records = search.clone().per_patient();
     let ids: Vec<_> = records.iter().map(|record| record.id.as_str()).collect();
     assert_eq!(ids, [format!("{}-1", search.id), format!("{}-2", search.id)]);
-    assert!(records.iter().all(|record| record.profile().unwrap().ends_with("PatientQuery") && record.id.len() <= 64));
+    assert!(
+        records
+            .iter()
+            .all(|record| record.profile().unwrap().ends_with("PatientQuery") && record.id.len() <= 64)
+    );
     assert_eq!(
         slice(&written(&records[1]), "entity", "1")[0]["what"],
         json!({"type": "Patient", "identifier": {"system": "http://hl7.it/sid/codiceFiscale", "value": "GTWGWY82B42G920M"}})

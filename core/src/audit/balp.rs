@@ -7,7 +7,8 @@ use super::{AuditOutcome, AuditRecord, AuditedEvent};
 
 pub(super) const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";
 pub(super) const PARTICIPATION: &str = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType";
-pub(super) const BASIC_AUDIT_ENTITY: &str = "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType";
+pub(super) const BASIC_AUDIT_ENTITY: &str =
+    "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType";
 pub(super) const AUTHZ_SUBTYPE: &str = "https://profiles.ihe.net/ITI/BALP/CodeSystem/AuthZsubType";
 pub(super) const USER_AGENT: &str = "https://profiles.ihe.net/ITI/BALP/CodeSystem/UserAgentTypes";
 const CANONICAL: &str = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.";
@@ -76,11 +77,9 @@ pub(super) fn pattern(event: AuditedEvent) -> Pattern {
         AuditedEvent::Create => written("create", "C", "Create"),
         AuditedEvent::Update => written("update", "U", "Update"),
         AuditedEvent::Patch => written("patch", "U", "Update"),
-        AuditedEvent::Delete => Pattern {
-            client: APPLICATION,
-            server: CUSTODIAN,
-            ..written("delete", "D", "Delete")
-        },
+        AuditedEvent::Delete => {
+            Pattern { client: APPLICATION, server: CUSTODIAN, ..written("delete", "D", "Delete") }
+        }
         AuditedEvent::SearchType => asked("search-type", Some("Query")),
         AuditedEvent::SearchSystem => asked("search-system", Some("Query")),
         AuditedEvent::Operation => asked("operation", None),

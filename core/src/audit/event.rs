@@ -34,7 +34,10 @@ impl AuditRecord {
         if decision {
             coding((DCM, "110113", "Security Alert"), &mut json);
             json.key("subtype").begin_array();
-            coding((AUTHZ_SUBTYPE, pattern.subtype, "Authorization Decision using Roles and Consent"), &mut json);
+            coding(
+                (AUTHZ_SUBTYPE, pattern.subtype, "Authorization Decision using Roles and Consent"),
+                &mut json,
+            );
         } else {
             coding((REST, "rest", "RESTful Operation"), &mut json);
             json.key("subtype").begin_array();
@@ -156,11 +159,22 @@ impl AuditRecord {
         if let Some(id) = &self.request_id {
             json.begin_object().key("what").begin_object().key("identifier").begin_object();
             json.member("value", id).end_object().end_object().key("type");
-            coding((BASIC_AUDIT_ENTITY, "XrequestId", "transport specific unique identifier where http X-Request-Id is used"), json);
+            coding(
+                (
+                    BASIC_AUDIT_ENTITY,
+                    "XrequestId",
+                    "transport specific unique identifier where http X-Request-Id is used",
+                ),
+                json,
+            );
             json.end_object();
         }
         for resource in &self.resources {
-            json.begin_object().key("what").begin_object().member("reference", &resource.reference).end_object();
+            json.begin_object()
+                .key("what")
+                .begin_object()
+                .member("reference", &resource.reference)
+                .end_object();
             json.key("type");
             coding((ENTITY_TYPE, "2", "System Object"), json);
             json.key("role");
@@ -217,7 +231,9 @@ impl AuditRecord {
             detail("trace", trace, json);
         }
         processing.mapped.iter().for_each(|map| detail("mapped", map, json));
-        for (name, count) in [("entries-returned", processing.returned), ("entries-withheld", processing.withheld)] {
+        for (name, count) in
+            [("entries-returned", processing.returned), ("entries-withheld", processing.withheld)]
+        {
             if let Some(count) = count {
                 detail(name, &count.to_string(), json);
             }

@@ -55,7 +55,8 @@ pub fn outcome(consents: &[&CompiledConsent], question: &Question<'_>, combining
 /// data is asked for.
 pub fn decide(consents: &[&CompiledConsent], question: &Question<'_>, combining: Combining) -> Decision {
     let parts = |consent: &&CompiledConsent| {
-        let part = if has_part(consents, consent, question, combining) { Part::Counts } else { Part::Superseded };
+        let part =
+            if has_part(consents, consent, question, combining) { Part::Counts } else { Part::Superseded };
         explain::reasons(consent, question, part)
     };
     let mut because: Vec<_> = consents.iter().flat_map(parts).collect();

@@ -82,7 +82,8 @@ fn standing(consent: Value<'_>, undecidable: Option<&'static str>) -> Standing {
         _ => return Standing::Undecidable("the status is missing or unknown"),
     }
     let scopes = consent.get(name::SCOPE).map(codings).unwrap_or_default();
-    let mut known = scopes.iter().filter(|scope| scope.system == CONSENT_SCOPE).map(|scope| scope.code.as_str());
+    let mut known =
+        scopes.iter().filter(|scope| scope.system == CONSENT_SCOPE).map(|scope| scope.code.as_str());
     if known.clone().any(|scope| scope == "patient-privacy") {
         return undecidable.map_or(Standing::Counts, Standing::Undecidable);
     }
@@ -159,7 +160,10 @@ impl<'a> Compiler<'a, '_> {
         let mut doubts = Vec::new();
         let unreadable = !provision.is_object() || provision.get(name::MODIFIER_EXTENSION).is_some();
         if unreadable {
-            doubts.push(Doubt { element: "provision", cause: "it is malformed or carries a modifier extension" });
+            doubts.push(Doubt {
+                element: "provision",
+                cause: "it is malformed or carries a modifier extension",
+            });
         }
         let own = Conditions::read(provision, self.consent, self.reading, &mut doubts);
         self.conditions = self.conditions.saturating_add(own.len());
@@ -171,7 +175,8 @@ impl<'a> Compiler<'a, '_> {
         if unreadable {
             compiled.never = effect == Effect::Permit;
         } else {
-            let conditions = if effect == Effect::Permit { &stated } else { &Inherited::default().with(&own) };
+            let conditions =
+                if effect == Effect::Permit { &stated } else { &Inherited::default().with(&own) };
             conditions.settle(effect, &mut compiled);
         }
         // The root's period bounds the whole consent, and is kept there.

@@ -151,7 +151,8 @@ pub(super) fn actors(tests: &[ActorTest], question: &Question<'_>) -> Match {
 
 fn is_requester(party: &Party, kind: Option<&str>, question: &Question<'_>) -> Match {
     let literal = party.reference.as_ref().map(|reference| {
-        let mut alike = question.known_as.iter().filter(|known| known.resource_type() == reference.resource_type());
+        let mut alike =
+            question.known_as.iter().filter(|known| known.resource_type() == reference.resource_type());
         match alike.next() {
             None => Match::Undecided,
             Some(first) => any(std::iter::once(first).chain(alike).map(|known| reference.same(known))),
@@ -175,10 +176,12 @@ fn same_identifier<'a>(
     found: impl Iterator<Item = &'a BusinessIdentifier> + Clone,
 ) -> Match {
     let in_one_namespace = |identifier: &BusinessIdentifier| {
-        found.clone().filter(|own| !own.system.is_empty() && own.system == identifier.system).fold(
-            Match::Undecided,
-            |best, own| Match::evidence([best, Match::of(own.value == identifier.value)]),
-        )
+        found
+            .clone()
+            .filter(|own| !own.system.is_empty() && own.system == identifier.system)
+            .fold(Match::Undecided, |best, own| {
+                Match::evidence([best, Match::of(own.value == identifier.value)])
+            })
     };
     Match::evidence(wanted.iter().map(in_one_namespace))
 }
@@ -200,7 +203,9 @@ pub(super) fn labels(tests: &[LabelTest], labels: &[Code], effect: Effect) -> Ma
         LabelTest::Code(test) => any(labels.iter().map(|label| {
             if test.covers(label) {
                 Match::Yes
-            } else if is_broader(label, &test.code) || (label.system.is_empty() && label.code == test.code.code) {
+            } else if is_broader(label, &test.code)
+                || (label.system.is_empty() && label.code == test.code.code)
+            {
                 Match::Undecided
             } else {
                 Match::No
@@ -316,7 +321,9 @@ impl DataTest {
         match self.meaning {
             DataMeaning::Instance => self.is(facts),
             DataMeaning::Dependents => self.is(facts).max(self.is_among(&facts.references)),
-            DataMeaning::Related => self.is(facts).max(self.is_among(&facts.references)).max(self.refers_to(facts)),
+            DataMeaning::Related => {
+                self.is(facts).max(self.is_among(&facts.references)).max(self.refers_to(facts))
+            }
             DataMeaning::AuthoredBy => match &facts.authors {
                 None => Match::Undecided,
                 Some(authors) => any(authors.iter().map(|author| self.is_party(author))),
@@ -327,7 +334,8 @@ impl DataTest {
     /// A resource that has no id yet is none that a consent could name by reference.
     fn is(&self, facts: &ResourceFacts) -> Match {
         let literal = self.party.reference.as_ref();
-        let literal = literal.map(|wanted| facts.reference.as_ref().map_or(Match::No, |own| wanted.same(own)));
+        let literal =
+            literal.map(|wanted| facts.reference.as_ref().map_or(Match::No, |own| wanted.same(own)));
         let logical = (!self.party.identifiers.is_empty())
             .then(|| same_identifier(&self.party.identifiers, facts.identifiers.iter()));
         Match::evidence(literal.into_iter().chain(logical))

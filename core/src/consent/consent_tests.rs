@@ -142,8 +142,18 @@ fn a_period_ends_with_its_last_day_in_the_zone_of_the_deployment() {
 #[test]
 fn outside_its_conditions_a_permit_withholds_and_a_deny_is_silent() {
     let research = claiming(&["HRESCH"]);
-    answers(&[consent(json!({"type": "permit", "purpose": purpose("TREAT")}))], &research, &document(&[]), Deny);
-    answers(&[consent(json!({"type": "deny", "purpose": purpose("TREAT")}))], &research, &document(&[]), NoConsent);
+    answers(
+        &[consent(json!({"type": "permit", "purpose": purpose("TREAT")}))],
+        &research,
+        &document(&[]),
+        Deny,
+    );
+    answers(
+        &[consent(json!({"type": "deny", "purpose": purpose("TREAT")}))],
+        &research,
+        &document(&[]),
+        NoConsent,
+    );
     let other = consent(json!({"type": "permit", "purpose": purpose("HRESCH")}));
     let both = [consent(json!({"type": "permit", "purpose": purpose("TREAT")})), other];
     answers(&both, &research, &document(&[]), Permit);
@@ -157,7 +167,8 @@ fn every_purpose_claimed_must_be_permitted_and_one_denied_is_enough() {
     answers(std::slice::from_ref(&treat), &claiming(&["TREAT", "HRESCH"]), &document(&[]), Deny);
     answers(std::slice::from_ref(&treat), &claiming(&["TREAT", "BTG"]), &document(&[]), Permit);
     answers(std::slice::from_ref(&treat), &claiming(&[]), &document(&[]), Deny);
-    let not_research = consent(json!({"type": "permit", "provision": [{"type": "deny", "purpose": purpose("HRESCH")}]}));
+    let not_research =
+        consent(json!({"type": "permit", "provision": [{"type": "deny", "purpose": purpose("HRESCH")}]}));
     answers(std::slice::from_ref(&not_research), &claiming(&["TREAT", "CLINTRCH"]), &document(&[]), Deny);
     answers(&[not_research], &claiming(&["TREAT"]), &document(&[]), Permit);
 }
@@ -182,7 +193,8 @@ fn normal_data_for_all_and_restricted_data_for_one_doctor() {
 
 #[test]
 fn break_glass_opens_what_dissent_closes() {
-    let dissent = consent(json!({"type": "deny", "provision": [{"type": "permit", "purpose": purpose("BTG")}]}));
+    let dissent =
+        consent(json!({"type": "deny", "provision": [{"type": "permit", "purpose": purpose("BTG")}]}));
     answers(std::slice::from_ref(&dissent), &claiming(&["BTG"]), &document(&[]), Permit);
     answers(std::slice::from_ref(&dissent), &claiming(&["TREAT", "BTG"]), &document(&[]), Permit);
     answers(&[dissent], &claiming(&["TREAT"]), &document(&[]), Deny);
@@ -216,11 +228,19 @@ fn of_exceptions_side_by_side_a_deny_wins() {
 
 #[test]
 fn what_cannot_be_compared_restricts() {
-    let nurse = Requester { subject: Some(BusinessIdentifier::new("https://h1.example/matricole", "77")), ..rossi() };
-    let not_bianchi = consent(json!({"type": "permit", "provision": [{"type": "deny", "actor": doctor("GTWGWY82B42G920M")}]}));
+    let nurse =
+        Requester { subject: Some(BusinessIdentifier::new("https://h1.example/matricole", "77")), ..rossi() };
+    let not_bianchi = consent(
+        json!({"type": "permit", "provision": [{"type": "deny", "actor": doctor("GTWGWY82B42G920M")}]}),
+    );
     answers(std::slice::from_ref(&not_bianchi), &rossi(), &document(&[]), Permit);
     answers(std::slice::from_ref(&not_bianchi), &nurse, &document(&[]), Deny);
-    answers(&[consent(json!({"type": "permit", "actor": doctor("GTWGWY82B42G920M")}))], &nurse, &document(&[]), Deny);
+    answers(
+        &[consent(json!({"type": "permit", "actor": doctor("GTWGWY82B42G920M")}))],
+        &nurse,
+        &document(&[]),
+        Deny,
+    );
     for undecidable in [
         json!({"actor": recipient(json!({"display": "la mia dottoressa"}))}),
         json!({"actor": [{"reference": {"reference": "Organization/1"}}]}),
@@ -249,7 +269,9 @@ fn what_cannot_be_compared_restricts() {
 
 #[test]
 fn an_organization_is_not_a_person_with_the_same_number() {
-    let org = |value: &str| recipient(json!({"type": "Organization", "identifier": {"system": HSP, "value": value}}));
+    let org = |value: &str| {
+        recipient(json!({"type": "Organization", "identifier": {"system": HSP, "value": value}}))
+    };
     let for_hospital = consent(json!({"type": "permit", "actor": org("030913")}));
     answers(std::slice::from_ref(&for_hospital), &rossi(), &document(&[]), Permit);
     let impostor = Requester {
@@ -262,10 +284,14 @@ fn an_organization_is_not_a_person_with_the_same_number() {
 
 #[test]
 fn literal_actors_need_to_know_whom_the_requester_is_here() {
-    let org = compile(&consent(json!({"type": "permit", "actor": recipient(json!({"reference": "Organization/h1"}))})));
+    let org = compile(&consent(
+        json!({"type": "permit", "actor": recipient(json!({"reference": "Organization/h1"}))}),
+    ));
     let rossi = rossi();
     let question = Question::new(&rossi, Action::Access, at("2026-05-01T12:00:00Z"));
-    let says = |known_as: &[LiteralReference]| outcome(&[&org], &question.known_as(known_as), Combining::DenyOverrides);
+    let says = |known_as: &[LiteralReference]| {
+        outcome(&[&org], &question.known_as(known_as), Combining::DenyOverrides)
+    };
     let known = |text: &str| LiteralReference::parse(text).unwrap();
     assert_eq!(says(&[]), Deny);
     assert_eq!(says(&[known("Practitioner/7"), known("Organization/h1")]), Permit);
@@ -276,7 +302,8 @@ fn literal_actors_need_to_know_whom_the_requester_is_here() {
 fn a_functional_role_may_stand_without_a_name() {
     let role = json!([{"role": {"coding": [{"system": "https://example.org/ruoli", "code": "APR"}]}}]);
     let gps = consent(json!({"type": "permit", "actor": role}));
-    let with_role = |code: &str| Requester { roles: vec![Code::new("https://example.org/ruoli", code)], ..rossi() };
+    let with_role =
+        |code: &str| Requester { roles: vec![Code::new("https://example.org/ruoli", code)], ..rossi() };
     answers(std::slice::from_ref(&gps), &with_role("APR"), &document(&[]), Permit);
     answers(std::slice::from_ref(&gps), &with_role("OAM"), &document(&[]), Deny);
     answers(&[gps], &rossi(), &document(&[]), Deny);
@@ -299,7 +326,10 @@ fn three_documents_for_a_second_opinion_and_no_other() {
     let before = decide(&[&compiled], &question, Combining::DenyOverrides);
     assert_eq!((before.outcome, before.rest, before.residual.len()), (Permit, Deny, 1));
     // Without the server's own address, an absolute reference may be another server's document.
-    assert_eq!(outcome(&[&compile(&second_opinion)], &question.about(&document(&[])), Combining::DenyOverrides), Deny);
+    assert_eq!(
+        outcome(&[&compile(&second_opinion)], &question.about(&document(&[])), Combining::DenyOverrides),
+        Deny
+    );
 }
 
 #[test]
@@ -311,7 +341,8 @@ fn a_deny_wins_over_any_number_of_permits() {
 
 #[test]
 fn the_most_recent_consent_decides_where_that_is_the_setting() {
-    let dated = |kind: &str, date: &str| compile(&with(consent(json!({"type": kind})), "dateTime", date.into()));
+    let dated =
+        |kind: &str, date: &str| compile(&with(consent(json!({"type": kind})), "dateTime", date.into()));
     let rossi = rossi();
     let question = Question::new(&rossi, Action::Access, at("2026-05-01T12:00:00Z"));
     let says = |consents: &[CompiledConsent], combining| {
@@ -324,7 +355,10 @@ fn the_most_recent_consent_decides_where_that_is_the_setting() {
     assert_eq!(says(&[dated("deny", "2026-03-01"), dated("permit", "2025")], Combining::MostRecent), Deny);
     // 2026 may be before or after March 2026: nobody can tell, so both must agree.
     assert_eq!(says(&[dated("deny", "2026"), dated("permit", "2026-03-01")], Combining::MostRecent), Deny);
-    assert_eq!(says(&[dated("permit", "2026"), dated("permit", "2026-03-01")], Combining::RefuseAmbiguous), Permit);
+    assert_eq!(
+        says(&[dated("permit", "2026"), dated("permit", "2026-03-01")], Combining::RefuseAmbiguous),
+        Permit
+    );
 }
 
 #[test]
@@ -333,7 +367,8 @@ fn a_consent_from_the_future_restricts_but_does_not_permit() {
     answers(&[future("permit")], &rossi(), &document(&[]), Deny);
     answers(&[future("permit"), consent(json!({"type": "permit"}))], &rossi(), &document(&[]), Permit);
     answers(&[future("deny"), consent(json!({"type": "permit"}))], &rossi(), &document(&[]), Deny);
-    let reopening = json!({"type": "deny", "provision": [{"type": "permit", "actor": doctor("RSSMRA71E01F205E")}]});
+    let reopening =
+        json!({"type": "deny", "provision": [{"type": "permit", "actor": doctor("RSSMRA71E01F205E")}]});
     let reopening = with(consent(reopening), "dateTime", "2026-05-02".into());
     answers(&[reopening, consent(json!({"type": "permit"}))], &rossi(), &document(&[]), Deny);
 }
@@ -361,14 +396,25 @@ fn bounds_are_kept_and_what_does_not_compile_stays_closed() {
     let error = |consent: Value| compile_with(&consent, &reading).unwrap_err();
     assert_eq!(error(consent(deep)), ConsentError::TooDeep(MAX_DEPTH));
     let wide: Vec<Value> = (0..MAX_PROVISIONS).map(|_| json!({"type": "deny"})).collect();
-    assert_eq!(error(consent(json!({"type": "permit", "provision": wide}))), ConsentError::TooManyProvisions(MAX_PROVISIONS));
-    let codes: Vec<Value> = (0..=MAX_CONDITIONS).map(|n| json!({"system": "http://loinc.org", "code": n.to_string()})).collect();
-    assert_eq!(error(consent(json!({"type": "permit", "class": codes}))), ConsentError::TooManyConditions(MAX_CONDITIONS));
+    assert_eq!(
+        error(consent(json!({"type": "permit", "provision": wide}))),
+        ConsentError::TooManyProvisions(MAX_PROVISIONS)
+    );
+    let codes: Vec<Value> =
+        (0..=MAX_CONDITIONS).map(|n| json!({"system": "http://loinc.org", "code": n.to_string()})).collect();
+    assert_eq!(
+        error(consent(json!({"type": "permit", "class": codes}))),
+        ConsentError::TooManyConditions(MAX_CONDITIONS)
+    );
     assert_eq!(error(json!({"resourceType": "Patient"})), ConsentError::NotConsent);
     let closed = CompiledConsent::unreadable("Consent/9", ConsentPatient::default());
     let rossi = rossi();
     let question = Question::new(&rossi, Action::Access, at("2026-05-01T12:00:00Z"));
-    assert_eq!(decide(&[&closed, &compile(&consent(json!({"type": "permit"})))], &question, Combining::MostRecent).outcome, Deny);
+    assert_eq!(
+        decide(&[&closed, &compile(&consent(json!({"type": "permit"})))], &question, Combining::MostRecent)
+            .outcome,
+        Deny
+    );
 }
 
 #[test]
@@ -387,7 +433,9 @@ fn reasons_name_elements_and_no_data() {
         reason.text,
         "denies: its securityLabel matches; its actor can't be compared with this request, which restricts"
     );
-    assert!(!decision.because.iter().any(|reason| reason.text.contains("GTW") || reason.text.contains("HIV")));
+    assert!(
+        !decision.because.iter().any(|reason| reason.text.contains("GTW") || reason.text.contains("HIV"))
+    );
 }
 
 #[test]
@@ -410,7 +458,9 @@ fn residual_rules_are_written_as_ihe_pcf_has_them() {
              "dataPeriod": {"start": "2022", "end": "2022"}},
         ])
     );
-    let open = compile(&consent(json!({"type": "permit", "provision": [{"type": "deny", "securityLabel": label("R")}]})));
+    let open = compile(&consent(
+        json!({"type": "permit", "provision": [{"type": "deny", "securityLabel": label("R")}]}),
+    ));
     let decision = decide(&[&open], &question, Combining::DenyOverrides);
     let json: Value = serde_json::from_slice(&decision.to_json()).unwrap();
     assert_eq!(json["residual"].as_array().unwrap().len(), 1);

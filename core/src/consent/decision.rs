@@ -102,9 +102,8 @@ impl Decision {
         if self.outcome == Outcome::Deny {
             return Outcome::Deny;
         }
-        let applies = |effect| {
-            self.residual.iter().any(move |rule| rule.effect == effect && rule.applies_to(facts))
-        };
+        let applies =
+            |effect| self.residual.iter().any(move |rule| rule.effect == effect && rule.applies_to(facts));
         if applies(Effect::Deny) {
             Outcome::Deny
         } else if applies(Effect::Permit) {
@@ -130,7 +129,10 @@ impl Decision {
             json.begin_object().member("type", "forbid").end_object();
         }
         for effect in [Effect::Permit, Effect::Deny] {
-            self.residual.iter().filter(|rule| rule.effect == effect).for_each(|rule| rule.write_json(&mut json));
+            self.residual
+                .iter()
+                .filter(|rule| rule.effect == effect)
+                .for_each(|rule| rule.write_json(&mut json));
         }
         json.end_array();
         if !self.residual.is_empty() && self.rest == Outcome::NoConsent {

@@ -15,6 +15,8 @@ pub enum ConsentError {
     #[error("more than {0} provisions in one consent; split it")]
     TooManyProvisions(usize),
     /// Too many alternatives.
-    #[error("more than {0} conditions in one consent; name a class, a code or a label instead of each resource")]
+    #[error(
+        "more than {0} conditions in one consent; name a class, a code or a label instead of each resource"
+    )]
     TooManyConditions(usize),
 }

@@ -31,7 +31,9 @@ pub(super) fn reasons(consent: &CompiledConsent, question: &Question<'_>, part: 
         Standing::Status(status) => {
             return whole(ReasonEffect::None, format!("does not count: its status is {status}"));
         }
-        Standing::Scope => return whole(ReasonEffect::None, "does not count: its scope is not privacy".to_owned()),
+        Standing::Scope => {
+            return whole(ReasonEffect::None, "does not count: its scope is not privacy".to_owned());
+        }
         Standing::Counts | Standing::Undecidable(_) => {}
     }
     let force = consent.force(question.at);
@@ -75,7 +77,12 @@ fn unaddressed(consent: &CompiledConsent, question: &Question<'_>) -> Reason {
     }
 }
 
-fn on_resource(consent: &CompiledConsent, question: &Question<'_>, facts: &ResourceFacts, force: Force) -> Reason {
+fn on_resource(
+    consent: &CompiledConsent,
+    question: &Question<'_>,
+    facts: &ResourceFacts,
+    force: Force,
+) -> Reason {
     let verdict = consent.verdict(question, facts);
     let index = match verdict {
         Verdict::Permit(index) | Verdict::Deny(index) => index,
@@ -103,12 +110,16 @@ fn on_resource(consent: &CompiledConsent, question: &Question<'_>, facts: &Resou
 fn on_request(consent: &CompiledConsent, question: &Question<'_>, force: Force) -> Vec<Reason> {
     let rules = consent.rules(question);
     let mut found = Vec::new();
-    if force == Force::Doubtful && consent.provisions.first().is_some_and(|root| root.effect == Effect::Permit) {
+    if force == Force::Doubtful
+        && consent.provisions.first().is_some_and(|root| root.effect == Effect::Permit)
+    {
         let root = consent.provisions.iter().take(1);
         found.extend(root.map(|root| reason(consent, root, ReasonEffect::Withhold, doubtful())));
     }
     for rule in rules.forbids.iter().chain(&rules.permits) {
-        let Some(provision) = consent.provisions.iter().find(|own| own.path == rule.provision) else { continue };
+        let Some(provision) = consent.provisions.iter().find(|own| own.path == rule.provision) else {
+            continue;
+        };
         let effect = match rule.effect {
             Effect::Permit => ReasonEffect::Permit,
             Effect::Deny => ReasonEffect::Deny,
@@ -149,7 +160,10 @@ fn applied(provision: &Provision, question: &Question<'_>, facts: Option<&Resour
         text.push_str(", for the resources that meet its conditions");
     }
     if !undecided.is_empty() {
-        text.push_str(&format!("; its {} can't be compared with this request, which restricts", listed(&undecided)));
+        text.push_str(&format!(
+            "; its {} can't be compared with this request, which restricts",
+            listed(&undecided)
+        ));
     }
     for doubt in &provision.doubts {
         text.push_str(&format!("; {}: {}, which restricts", doubt.element, doubt.cause));

@@ -6,7 +6,7 @@
 use fhir_models::document::{Name, Value, name};
 use jiff::tz::TimeZone;
 
-use super::reading::{codings, coding, identifier};
+use super::reading::{coding, codings, identifier};
 use super::subsumption::CONFIDENTIALITY;
 use super::{Confidentiality, Interval, LiteralReference};
 use crate::requester::{BusinessIdentifier, Code};
@@ -65,26 +65,78 @@ pub struct ResourceFacts {
 
 /// Types that carry no author: what they say is not authored by anybody in the sense of `authoredby`.
 const UNAUTHORED: &[&str] = &[
-    "Patient", "Person", "RelatedPerson", "Practitioner", "PractitionerRole", "Organization",
-    "OrganizationAffiliation", "Location", "HealthcareService", "Endpoint", "Device", "Medication",
-    "Substance", "Group", "Schedule", "Slot",
+    "Patient",
+    "Person",
+    "RelatedPerson",
+    "Practitioner",
+    "PractitionerRole",
+    "Organization",
+    "OrganizationAffiliation",
+    "Location",
+    "HealthcareService",
+    "Endpoint",
+    "Device",
+    "Medication",
+    "Substance",
+    "Group",
+    "Schedule",
+    "Slot",
 ];
 
 /// Where authors stand, as one or two element names.
 const AUTHORS: &[&[&str]] = &[
-    &["author"], &["authenticator"], &["recorder"], &["asserter"], &["performer"], &["performer", "actor"],
-    &["requester"], &["resultsInterpreter"], &["informationSource"], &["source"], &["sender"], &["assessor"],
-    &["operator"], &["orderer"], &["enterer"], &["provider"], &["expressedBy"], &["contributor"],
-    &["participant", "individual"], &["collection", "collector"], &["agent", "who"],
+    &["author"],
+    &["authenticator"],
+    &["recorder"],
+    &["asserter"],
+    &["performer"],
+    &["performer", "actor"],
+    &["requester"],
+    &["resultsInterpreter"],
+    &["informationSource"],
+    &["source"],
+    &["sender"],
+    &["assessor"],
+    &["operator"],
+    &["orderer"],
+    &["enterer"],
+    &["provider"],
+    &["expressedBy"],
+    &["contributor"],
+    &["participant", "individual"],
+    &["collection", "collector"],
+    &["agent", "who"],
 ];
 
 /// Where clinical and authoring dates stand.
 const DATES: &[&[&str]] = &[
-    &["effectiveDateTime"], &["effectiveInstant"], &["effectivePeriod"], &["issued"], &["authoredOn"], &["date"],
-    &["created"], &["recordedDate"], &["recorded"], &["onsetDateTime"], &["onsetPeriod"], &["performedDateTime"],
-    &["performedPeriod"], &["occurrenceDateTime"], &["occurrencePeriod"], &["period"], &["context", "period"],
-    &["dateAsserted"], &["started"], &["sent"], &["received"], &["authored"], &["whenPrepared"],
-    &["whenHandedOver"], &["dateTime"], &["billablePeriod"], &["timestamp"],
+    &["effectiveDateTime"],
+    &["effectiveInstant"],
+    &["effectivePeriod"],
+    &["issued"],
+    &["authoredOn"],
+    &["date"],
+    &["created"],
+    &["recordedDate"],
+    &["recorded"],
+    &["onsetDateTime"],
+    &["onsetPeriod"],
+    &["performedDateTime"],
+    &["performedPeriod"],
+    &["occurrenceDateTime"],
+    &["occurrencePeriod"],
+    &["period"],
+    &["context", "period"],
+    &["dateAsserted"],
+    &["started"],
+    &["sent"],
+    &["received"],
+    &["authored"],
+    &["whenPrepared"],
+    &["whenHandedOver"],
+    &["dateTime"],
+    &["billablePeriod"],
+    &["timestamp"],
 ];
 
 /// Where the class of a document stands.
@@ -131,7 +183,8 @@ impl ResourceFacts {
             match member.name() {
                 name::META => self.labels_of(member, outermost),
                 name::REFERENCE => {
-                    let found = member.as_str().and_then(|text| LiteralReference::parse_at(&text, &reading.bases));
+                    let found =
+                        member.as_str().and_then(|text| LiteralReference::parse_at(&text, &reading.bases));
                     self.references.extend(found);
                 }
                 name::CONTAINED => self.walk(member, false, reading),
@@ -145,7 +198,8 @@ impl ResourceFacts {
     fn labels_of(&mut self, meta: Value<'_>, outermost: bool) {
         for label in meta.path(&[name::SECURITY]).into_iter().filter_map(coding) {
             let lower = label.system == CONFIDENTIALITY
-                && Confidentiality::of_code(&label.code).is_some_and(|level| level <= Confidentiality::Normal);
+                && Confidentiality::of_code(&label.code)
+                    .is_some_and(|level| level <= Confidentiality::Normal);
             if outermost || !lower {
                 push_new(&mut self.labels, label);
             }
@@ -170,7 +224,8 @@ fn at<'a>(resource: Value<'a>, path: &[&str]) -> Vec<Value<'a>> {
 
 fn classes(resource: Value<'_>, resource_type: &str) -> Vec<Code> {
     let mut found = Vec::new();
-    if matches!(resource_type, "DocumentReference" | "Composition" | "DiagnosticReport" | "DocumentManifest") {
+    if matches!(resource_type, "DocumentReference" | "Composition" | "DiagnosticReport" | "DocumentManifest")
+    {
         for path in CLASSES {
             for value in at(resource, path) {
                 coding(value).into_iter().chain(codings(value)).for_each(|code| push_new(&mut found, code));
@@ -283,7 +338,9 @@ mod tests {
 
     #[test]
     fn unknown_stays_unknown() {
-        let broken = facts(r#"{"resourceType":"Observation","effectiveDateTime":"ieri","issued":"2026-01-01T00:00:00Z"}"#);
+        let broken = facts(
+            r#"{"resourceType":"Observation","effectiveDateTime":"ieri","issued":"2026-01-01T00:00:00Z"}"#,
+        );
         assert_eq!(broken.period, None);
         assert_eq!(facts(r#"{"resourceType":"Patient","id":"p1"}"#).authors, Some(Vec::new()));
         assert_eq!(facts(r#"{"resourceType":"Patient","id":"p1"}"#).period, None);

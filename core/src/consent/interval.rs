@@ -150,7 +150,9 @@ mod tests {
 
     #[test]
     fn what_is_no_date_has_no_span() {
-        for text in ["", "2026-02-30", "2026-5-1", "domani", "2026-05-01T10:00:00", "2026-05-01T10:00Z", "0000"] {
+        for text in
+            ["", "2026-02-30", "2026-5-1", "domani", "2026-05-01T10:00:00", "2026-05-01T10:00Z", "0000"]
+        {
             assert_eq!(span(text, &TimeZone::UTC), None, "{text}");
         }
         assert!(Interval::of_date_time("9999", &TimeZone::UTC).is_some());

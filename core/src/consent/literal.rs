@@ -138,9 +138,22 @@ mod tests {
     #[test]
     fn unknown_forms_are_no_references() {
         for text in [
-            "", "#p", "Patient", "Patient/", "patient/1", "Patient?identifier=1", "Patient/a b", "/Patient/1",
-            "ftp://x/Patient/1", "https:///Patient/1", "https://u@h.example/Patient/1", "Patient/1/_history/",
-            "x/Patient/1", "urn:uuid:", "urn:isbn:1", "Patient/1/name",
+            "",
+            "#p",
+            "Patient",
+            "Patient/",
+            "patient/1",
+            "Patient?identifier=1",
+            "Patient/a b",
+            "/Patient/1",
+            "ftp://x/Patient/1",
+            "https:///Patient/1",
+            "https://u@h.example/Patient/1",
+            "Patient/1/_history/",
+            "x/Patient/1",
+            "urn:uuid:",
+            "urn:isbn:1",
+            "Patient/1/name",
         ] {
             assert_eq!(LiteralReference::parse(text), None, "{text}");
         }

@@ -243,8 +243,7 @@ fn data(value: Value<'_>, consent: Value<'_>, reading: &Reading) -> Result<DataT
 
 fn actor(value: Value<'_>, consent: Value<'_>, reading: &Reading) -> Result<Vec<ActorTest>, Cause> {
     let roles = value.get(name::ROLE).map(codings).unwrap_or_default();
-    let recipient =
-        |role: &Code| role.system == PARTICIPATION && RECIPIENTS.contains(&role.code.as_str());
+    let recipient = |role: &Code| role.system == PARTICIPATION && RECIPIENTS.contains(&role.code.as_str());
     let role = if roles.iter().any(recipient) {
         RoleTest::Recipient
     } else {

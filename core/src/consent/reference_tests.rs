@@ -235,9 +235,21 @@ fn label_says(label: &Value, effect: &str, world: &World<'_>) -> Says {
         return match (effect, highest) {
             (_, None) => Unclear,
             ("permit", Some(_)) if strange => Unclear,
-            ("permit", Some(highest)) => if highest <= mark { Yes } else { No },
+            ("permit", Some(highest)) => {
+                if highest <= mark {
+                    Yes
+                } else {
+                    No
+                }
+            }
             (_, Some(highest)) if highest >= mark => Yes,
-            _ => if strange { Unclear } else { No },
+            _ => {
+                if strange {
+                    Unclear
+                } else {
+                    No
+                }
+            }
         };
     }
     let each: Vec<_> = world
@@ -333,7 +345,13 @@ fn concept_says(value: &Value, each: impl Fn((&str, &str)) -> Says) -> Says {
 }
 
 /// What each alternative of an element says.
-fn element_says(consent: &Value, element: &str, stated: &Value, effect: &str, world: &World<'_>) -> Vec<Says> {
+fn element_says(
+    consent: &Value,
+    element: &str,
+    stated: &Value,
+    effect: &str,
+    world: &World<'_>,
+) -> Vec<Says> {
     let items = match stated {
         Value::Array(items) => items.iter().collect(),
         one => vec![one],
@@ -341,7 +359,13 @@ fn element_says(consent: &Value, element: &str, stated: &Value, effect: &str, wo
     let one = |item: &Value| match element {
         "actor" => actor_says(consent, item, world),
         "action" => concept_says(item, |(_, code)| match code {
-            "access" | "correct" => if code == world.action { Yes } else { No },
+            "access" | "correct" => {
+                if code == world.action {
+                    Yes
+                } else {
+                    No
+                }
+            }
             _ => Never,
         }),
         "purpose" => in_list((text(item, "system"), text(item, "code")), &world.requester.purposes, Unclear),
@@ -422,7 +446,8 @@ fn applies(
 }
 
 fn applies_wholly(consent: &Value, chain: &[&Value], effect: &str, world: &World<'_>) -> bool {
-    applies(consent, chain, effect, ON_REQUEST, true, world) && applies(consent, chain, effect, ON_DATA, false, world)
+    applies(consent, chain, effect, ON_REQUEST, true, world)
+        && applies(consent, chain, effect, ON_DATA, false, world)
 }
 
 /// The effect of the exceptions to the last provision of a chain.
@@ -452,8 +477,11 @@ fn exceptions<'a>(
 fn verdict(consent: &Value, world: &World<'_>) -> (&'static str, bool) {
     let status = text(consent, "status");
     let scopes = consent.get("scope").map(concept).unwrap_or_default();
-    let scopes: Vec<_> =
-        scopes.iter().filter(|(system, _)| system.ends_with("/consentscope")).map(|(_, code)| *code).collect();
+    let scopes: Vec<_> = scopes
+        .iter()
+        .filter(|(system, _)| system.ends_with("/consentscope"))
+        .map(|(_, code)| *code)
+        .collect();
     let strange = consent.get("modifierExtension").is_some();
     if !strange && ["draft", "proposed", "rejected", "inactive", "entered-in-error"].contains(&status) {
         return ("silent", false);
@@ -488,7 +516,13 @@ fn verdict(consent: &Value, world: &World<'_>) -> (&'static str, bool) {
         (Some("deny"), _) => "deny",
         (Some(_), _) | (None, []) => "none",
         (None, ["OPTINR"]) if root.as_object().unwrap().is_empty() => "none",
-        (None, [one]) => if one.starts_with("OPTIN") { "permit" } else { "deny" },
+        (None, [one]) => {
+            if one.starts_with("OPTIN") {
+                "permit"
+            } else {
+                "deny"
+            }
+        }
         (None, _) => "none",
     };
     if undecidable || base == "none" || root.get("modifierExtension").is_some() {
@@ -508,7 +542,13 @@ fn verdict(consent: &Value, world: &World<'_>) -> (&'static str, bool) {
     let says = match found {
         Some(effect) => effect,
         None if applies_wholly(consent, &chain, base, world) => base,
-        None => if base == "permit" { "withheld" } else { "silent" },
+        None => {
+            if base == "permit" {
+                "withheld"
+            } else {
+                "silent"
+            }
+        }
     };
     (if doubtful && says == "permit" { "withheld" } else { says }, addressed)
 }
@@ -524,8 +564,7 @@ fn reference(consents: &[Value], combining: Combining, world: &World<'_>) -> Out
             Combining::MostRecent => {
                 let dated = |consent: &Value| date(text(consent, "dateTime"));
                 let newer = |(other, (_, speaks)): &&(&Value, (&str, bool))| {
-                    *speaks
-                        && dated(other).zip(dated(consent)).is_some_and(|(theirs, own)| theirs.0 >= own.1)
+                    *speaks && dated(other).zip(dated(consent)).is_some_and(|(theirs, own)| theirs.0 >= own.1)
                 };
                 *addressed && !all.iter().any(|other| newer(&other))
             }
@@ -560,37 +599,85 @@ fn one_or_two(item: impl Strategy<Value = Value> + Clone) -> impl Strategy<Value
 
 /// Some stand more than once: the more often two sides meet, the more there is to compare.
 const PURPOSES: &[(&str, &str)] = &[
-    (REASON, "TREAT"), (REASON, "TREAT"), (REASON, "TREAT"), (REASON, "TREAT"), (REASON, "BTG"), (REASON, "ETREAT"), (REASON, "HRESCH"), ("https://example.org/fini", "FooBar"),
+    (REASON, "TREAT"),
+    (REASON, "TREAT"),
+    (REASON, "TREAT"),
+    (REASON, "TREAT"),
+    (REASON, "BTG"),
+    (REASON, "ETREAT"),
+    (REASON, "HRESCH"),
+    ("https://example.org/fini", "FooBar"),
     ("", "TREAT"),
 ];
 const LABELS: &[(&str, &str)] = &[
-    (CONF, "N"), (CONF, "N"), (CONF, "R"), (CONF, "R"), (CONF, "V"), (CONF, "L"), (CONF, "STRANO"), (ACT, "PSY"), (ACT, "SUD"), (ACT, "ETHUD"),
+    (CONF, "N"),
+    (CONF, "N"),
+    (CONF, "R"),
+    (CONF, "R"),
+    (CONF, "V"),
+    (CONF, "L"),
+    (CONF, "STRANO"),
+    (ACT, "PSY"),
+    (ACT, "SUD"),
+    (ACT, "ETHUD"),
     ("", "PSY"),
 ];
 const CODES: &[(&str, &str)] = &[(LOINC, "8867-4"), (LOINC, "7917-8"), (SNOMED, "86406008"), ("", "7917-8")];
 const CLASSES: &[(&str, &str)] = &[
-    (TYPES, "DocumentReference"), (TYPES, "Observation"), (TYPES, "DomainResource"), (TYPES, "Resource"),
-    ("urn:ietf:rfc:3986", "http://example.org/p"), ("urn:ietf:rfc:3986", "http://example.org/p|1"),
-    (LOINC, "11502-2"), (LOINC, "34105-7"), ("", "x"),
+    (TYPES, "DocumentReference"),
+    (TYPES, "Observation"),
+    (TYPES, "DomainResource"),
+    (TYPES, "Resource"),
+    ("urn:ietf:rfc:3986", "http://example.org/p"),
+    ("urn:ietf:rfc:3986", "http://example.org/p|1"),
+    (LOINC, "11502-2"),
+    (LOINC, "34105-7"),
+    ("", "x"),
 ];
 const REFERENCES: &[&str] = &[
-    "Practitioner/1", "Practitioner/2", "Organization/1", "https://h2.example/fhir/Practitioner/1", "Encounter/7",
-    "DocumentReference/5", "Observation/6", "Group/3",
+    "Practitioner/1",
+    "Practitioner/2",
+    "Organization/1",
+    "https://h2.example/fhir/Practitioner/1",
+    "Encounter/7",
+    "DocumentReference/5",
+    "Observation/6",
+    "Group/3",
 ];
 const DATES: &[&str] = &[
-    "2024", "2025", "2026", "2025-06", "2026-05", "2026-05-01", "2026-05-02", "2026-05-01T12:00:00Z", "ieri", "2027-01-01",
+    "2024",
+    "2025",
+    "2026",
+    "2025-06",
+    "2026-05",
+    "2026-05-01",
+    "2026-05-02",
+    "2026-05-01T12:00:00Z",
+    "ieri",
+    "2027-01-01",
 ];
 
 fn role() -> impl Strategy<Value = Value> + Clone {
-    const CHOICES: &[(&str, &str)] =
-        &[(PART, "IRCP"), (PART, "IRCP"), (PART, "PRCP"), (PART, "CST"), (ROLES, "APR"), (ROLES, "INF"), ("", "APR")];
+    const CHOICES: &[(&str, &str)] = &[
+        (PART, "IRCP"),
+        (PART, "IRCP"),
+        (PART, "PRCP"),
+        (PART, "CST"),
+        (ROLES, "APR"),
+        (ROLES, "INF"),
+        ("", "APR"),
+    ];
     coding(CHOICES).prop_map(|coding| json!({"coding": [coding]}))
 }
 
 fn a_reference() -> impl Strategy<Value = Value> + Clone {
     const IDENTIFIERS: &[(&str, &str, &str)] = &[
-        (CF, "RSSMRA71E01F205E", "Practitioner"), (CF, "GTWGWY82B42G920M", ""), (HSP, "030913", "Organization"),
-        (HSP, "030943", ""), ("", "030913", "Organization"), (CF, "RSSMRA71E01F205E", "PractitionerRole"),
+        (CF, "RSSMRA71E01F205E", "Practitioner"),
+        (CF, "GTWGWY82B42G920M", ""),
+        (HSP, "030913", "Organization"),
+        (HSP, "030943", ""),
+        ("", "030913", "Organization"),
+        (CF, "RSSMRA71E01F205E", "PractitionerRole"),
     ];
     prop_oneof![
         4 => prop::sample::select(REFERENCES).prop_map(|reference| json!({"reference": reference})),
@@ -611,16 +698,18 @@ fn a_reference() -> impl Strategy<Value = Value> + Clone {
 }
 
 fn actor() -> impl Strategy<Value = Value> + Clone {
-    (prop::option::weighted(0.95, role()), prop::option::weighted(0.9, a_reference())).prop_map(|(role, reference)| {
-        let mut actor = json!({});
-        if let Some(role) = role {
-            actor["role"] = role;
-        }
-        if let Some(reference) = reference {
-            actor["reference"] = reference;
-        }
-        actor
-    })
+    (prop::option::weighted(0.95, role()), prop::option::weighted(0.9, a_reference())).prop_map(
+        |(role, reference)| {
+            let mut actor = json!({});
+            if let Some(role) = role {
+                actor["role"] = role;
+            }
+            if let Some(reference) = reference {
+                actor["reference"] = reference;
+            }
+            actor
+        },
+    )
 }
 
 fn a_period() -> impl Strategy<Value = Value> {
@@ -639,7 +728,8 @@ fn a_period() -> impl Strategy<Value = Value> {
 
 fn data() -> impl Strategy<Value = Value> + Clone {
     let meaning = prop::sample::select(&["instance", "related", "dependents", "authoredby", "strano"][..]);
-    (meaning, a_reference()).prop_map(|(meaning, reference)| json!({"meaning": meaning, "reference": reference}))
+    (meaning, a_reference())
+        .prop_map(|(meaning, reference)| json!({"meaning": meaning, "reference": reference}))
 }
 
 fn action() -> impl Strategy<Value = Value> + Clone {
@@ -679,27 +769,43 @@ fn provision(depth: u32) -> BoxedStrategy<Value> {
     };
     let strange = prop::bool::weighted(0.015);
     (kind, request, content, exceptions, strange)
-        .prop_map(|(kind, (period, actor, action, purpose), (label, class, code, data_period, data), inner, strange)| {
-            let mut provision = json!({});
-            if !kind.is_empty() {
-                provision["type"] = kind.into();
-            }
-            for (element, value) in [
-                ("period", period), ("actor", actor), ("action", action), ("purpose", purpose),
-                ("securityLabel", label), ("class", class), ("code", code), ("dataPeriod", data_period), ("data", data),
-            ] {
-                if let Some(value) = value {
-                    provision[element] = value;
+        .prop_map(
+            |(
+                kind,
+                (period, actor, action, purpose),
+                (label, class, code, data_period, data),
+                inner,
+                strange,
+            )| {
+                let mut provision = json!({});
+                if !kind.is_empty() {
+                    provision["type"] = kind.into();
                 }
-            }
-            if !inner.is_empty() {
-                provision["provision"] = inner.into();
-            }
-            if strange {
-                provision["modifierExtension"] = json!([{"url": "http://example.org/x", "valueBoolean": true}]);
-            }
-            provision
-        })
+                for (element, value) in [
+                    ("period", period),
+                    ("actor", actor),
+                    ("action", action),
+                    ("purpose", purpose),
+                    ("securityLabel", label),
+                    ("class", class),
+                    ("code", code),
+                    ("dataPeriod", data_period),
+                    ("data", data),
+                ] {
+                    if let Some(value) = value {
+                        provision[element] = value;
+                    }
+                }
+                if !inner.is_empty() {
+                    provision["provision"] = inner.into();
+                }
+                if strange {
+                    provision["modifierExtension"] =
+                        json!([{"url": "http://example.org/x", "valueBoolean": true}]);
+                }
+                provision
+            },
+        )
         .boxed()
 }
 
@@ -712,7 +818,8 @@ fn a_consent() -> impl Strategy<Value = Value> {
         8 => Just(vec![]), 3 => Just(vec!["OPTIN"]), 2 => Just(vec!["OPTOUT"]), 1 => Just(vec!["OPTINR"]),
         1 => Just(vec!["OPTIN", "OPTOUT"]), 1 => Just(vec!["altro"])
     ];
-    const GIVEN: &[&str] = &["2024", "2024-03-01", "2025-06", "2025-06-10", "2026-05-01", "2027-01-01", "ieri"];
+    const GIVEN: &[&str] =
+        &["2024", "2024-03-01", "2025-06", "2025-06-10", "2026-05-01", "2027-01-01", "ieri"];
     let dated = prop::option::weighted(0.9, prop::sample::select(GIVEN));
     let root = prop::option::weighted(0.95, provision(3));
     (status, scope, rule, dated, root, prop::bool::weighted(0.01)).prop_map(
@@ -742,7 +849,10 @@ fn a_consent() -> impl Strategy<Value = Value> {
 }
 
 fn codes(choices: &'static [(&'static str, &'static str)], most: usize) -> impl Strategy<Value = Vec<Code>> {
-    prop::collection::vec(prop::sample::select(choices).prop_map(|(system, code)| Code::new(system, code)), 0..=most)
+    prop::collection::vec(
+        prop::sample::select(choices).prop_map(|(system, code)| Code::new(system, code)),
+        0..=most,
+    )
 }
 
 fn claims() -> impl Strategy<Value = Vec<Code>> {
@@ -756,14 +866,21 @@ fn references(most: usize) -> impl Strategy<Value = Vec<LiteralReference>> {
 }
 
 fn identifiers(most: usize) -> impl Strategy<Value = Vec<BusinessIdentifier>> {
-    const CHOICES: &[(&str, &str)] =
-        &[(CF, "RSSMRA71E01F205E"), (CF, "GTWGWY82B42G920M"), (HSP, "030913"), (HSP, "030943"), ("", "030913")];
-    let one = prop::sample::select(CHOICES).prop_map(|(system, value)| BusinessIdentifier::new(system, value));
+    const CHOICES: &[(&str, &str)] = &[
+        (CF, "RSSMRA71E01F205E"),
+        (CF, "GTWGWY82B42G920M"),
+        (HSP, "030913"),
+        (HSP, "030943"),
+        ("", "030913"),
+    ];
+    let one =
+        prop::sample::select(CHOICES).prop_map(|(system, value)| BusinessIdentifier::new(system, value));
     prop::collection::vec(one, 0..=most)
 }
 
 fn a_requester() -> impl Strategy<Value = (Requester, Vec<LiteralReference>)> {
-    const ROLE_CHOICES: &[(&str, &str)] = &[(ROLES, "APR"), (ROLES, "INF"), ("https://example.org/altri", "APR")];
+    const ROLE_CHOICES: &[(&str, &str)] =
+        &[(ROLES, "APR"), (ROLES, "INF"), ("https://example.org/altri", "APR")];
     (identifiers(1), identifiers(1), codes(ROLE_CHOICES, 1), claims(), references(2)).prop_map(
         |(subject, organizations, roles, purposes, known_as)| {
             let subject = subject.into_iter().next();
@@ -773,14 +890,17 @@ fn a_requester() -> impl Strategy<Value = (Requester, Vec<LiteralReference>)> {
 }
 
 fn facts() -> impl Strategy<Value = ResourceFacts> {
-    let span = prop::option::of((prop::sample::select(DATES), prop::sample::select(DATES)).prop_map(|(a, b)| {
-        let utc = jiff::tz::TimeZone::UTC;
-        let all = [a, b].map(|text| Interval::of_date_time(text, &utc).unwrap_or(Interval::ALWAYS));
-        all[0].hull(&all[1])
-    }));
+    let span =
+        prop::option::of((prop::sample::select(DATES), prop::sample::select(DATES)).prop_map(|(a, b)| {
+            let utc = jiff::tz::TimeZone::UTC;
+            let all = [a, b].map(|text| Interval::of_date_time(text, &utc).unwrap_or(Interval::ALWAYS));
+            all[0].hull(&all[1])
+        }));
     let authors = prop::option::of(prop::collection::vec(
-        (references(1), identifiers(1))
-            .prop_map(|(reference, identifiers)| Party { reference: reference.into_iter().next(), identifiers }),
+        (references(1), identifiers(1)).prop_map(|(reference, identifiers)| Party {
+            reference: reference.into_iter().next(),
+            identifiers,
+        }),
         0..2,
     ));
     let own = prop::option::of(prop::sample::select(&["DocumentReference/5", "Observation/6"][..]));
@@ -795,7 +915,10 @@ fn facts() -> impl Strategy<Value = ResourceFacts> {
         (profile, span, references(2), prop::option::of(references(1)), authors),
     )
         .prop_map(
-            |((own, kind, identifiers, labels, codes, classes), (profiles, period, references, referred_by, authors))| {
+            |(
+                (own, kind, identifiers, labels, codes, classes),
+                (profiles, period, references, referred_by, authors),
+            )| {
                 ResourceFacts {
                     reference: own.map(|own| LiteralReference::parse(own).unwrap()),
                     resource_type: kind.to_owned(),

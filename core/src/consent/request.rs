@@ -63,11 +63,8 @@ impl ConsentRequest {
         if !request.is_object() {
             return Err(RequestError::NotAnObject);
         }
-        let mut read = ConsentRequest {
-            requester: Requester::default(),
-            known_as: Vec::new(),
-            action: Action::Access,
-        };
+        let mut read =
+            ConsentRequest { requester: Requester::default(), known_as: Vec::new(), action: Action::Access };
         for member in request.children() {
             let key = member.key().unwrap_or_default();
             match key.as_ref() {

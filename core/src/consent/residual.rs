@@ -95,7 +95,14 @@ impl CompiledConsent {
         rules
     }
 
-    fn flatten(&self, index: usize, question: &Question<'_>, denies_only: bool, above: &All, into: &mut Rules) {
+    fn flatten(
+        &self,
+        index: usize,
+        question: &Question<'_>,
+        denies_only: bool,
+        above: &All,
+        into: &mut Rules,
+    ) {
         let Some(provision) = self.provisions.get(index) else { return };
         let ignored = denies_only && provision.effect == Effect::Permit;
         let unmeetable = provision.effect == Effect::Permit && provision.data.is_unmeetable();
@@ -143,11 +150,25 @@ impl CompiledConsent {
 }
 
 impl Residual {
+    /// The conditions as compact JSON, for people.
+    pub fn conditions_text(&self) -> String {
+        let mut json = JsonWriter::new();
+        json.begin_object();
+        self.write_conditions(&mut json);
+        json.end_object();
+        String::from_utf8(json.into_bytes()).unwrap_or_default()
+    }
+
     /// Writes the rule as IHE PCF's `residual` has it, with its origin, and its exceptions where it has some.
     pub fn write_json(&self, json: &mut JsonWriter) {
         json.begin_object();
         json.member("type", if self.effect == Effect::Permit { "permit" } else { "forbid" });
         json.member("consent", &self.consent).member("provision", &self.provision);
+        self.write_conditions(json);
+        json.end_object();
+    }
+
+    fn write_conditions(&self, json: &mut JsonWriter) {
         write_all(&self.conditions, json);
         if !self.except.is_empty() {
             json.key("except").begin_array();
@@ -158,7 +179,6 @@ impl Residual {
             }
             json.end_array();
         }
-        json.end_object();
     }
 }
 

@@ -17,20 +17,51 @@ pub const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Conf
 const PURPOSES: &[(&str, &[&str])] = &[
     ("TREAT", &["CLINTRL", "COC", "ETREAT", "BTG", "ERTREAT", "POPHLTH", "TREATDS"]),
     ("ETREAT", &["BTG", "ERTREAT"]),
-    ("HPAYMT", &[
-        "CLMATTCH", "COVAUTH", "COVERAGE", "ELIGDTRM", "ELIGVER", "ENROLLM", "MILDCRG", "PMTDS", "REMITADV",
-    ]),
+    (
+        "HPAYMT",
+        &[
+            "CLMATTCH", "COVAUTH", "COVERAGE", "ELIGDTRM", "ELIGVER", "ENROLLM", "MILDCRG", "PMTDS",
+            "REMITADV",
+        ],
+    ),
     ("COVERAGE", &["ELIGDTRM", "ELIGVER", "ENROLLM", "MILDCRG"]),
-    ("HOPERAT", &[
-        "CAREMGT", "DONAT", "FRAUD", "GOV", "HACCRED", "HCOMPL", "HDECD", "HDIRECT", "HDM", "HLEGAL",
-        "HOUTCOMS", "HPRGRP", "HQUALIMP", "HSYSADMIN", "LABELING", "METAMGT", "MEMADMIN", "MILCDM",
-        "MLTRAINING", "PATADMIN", "PATSFTY", "PERFMSR", "RECORDMGT", "SYSDEV", "HTEST", "TRAIN",
-    ]),
+    (
+        "HOPERAT",
+        &[
+            "CAREMGT",
+            "DONAT",
+            "FRAUD",
+            "GOV",
+            "HACCRED",
+            "HCOMPL",
+            "HDECD",
+            "HDIRECT",
+            "HDM",
+            "HLEGAL",
+            "HOUTCOMS",
+            "HPRGRP",
+            "HQUALIMP",
+            "HSYSADMIN",
+            "LABELING",
+            "METAMGT",
+            "MEMADMIN",
+            "MILCDM",
+            "MLTRAINING",
+            "PATADMIN",
+            "PATSFTY",
+            "PERFMSR",
+            "RECORDMGT",
+            "SYSDEV",
+            "HTEST",
+            "TRAIN",
+        ],
+    ),
     ("HSYSADMIN", &["LABELING", "METAMGT"]),
     ("SYSDEV", &["HTEST"]),
-    ("HRESCH", &[
-        "BIORCH", "CLINTRCH", "CLINTRCHNPC", "CLINTRCHPC", "PRECLINTRCH", "DSRCH", "POARCH", "TRANSRCH",
-    ]),
+    (
+        "HRESCH",
+        &["BIORCH", "CLINTRCH", "CLINTRCHNPC", "CLINTRCHPC", "PRECLINTRCH", "DSRCH", "POARCH", "TRANSRCH"],
+    ),
     ("CLINTRCH", &["CLINTRCHNPC", "CLINTRCHPC", "PRECLINTRCH"]),
     ("PATRQT", &["FAMRQT", "PWATRNY", "SUPNWK"]),
     ("PUBHLTH", &["DISASTER", "THREAT"]),
@@ -39,9 +70,7 @@ const PURPOSES: &[(&str, &[&str])] = &[
 /// Source: v3-ActCode, `ActInformationSensitivityPolicy`. IHE PCF §3:5.8.4 also puts the two use disorders
 /// under `ETH`.
 const SENSITIVITIES: &[(&str, &[&str])] = &[
-    ("SPI", &[
-        "BH", "COGN", "DVD", "EMOTDIS", "MH", "PSY", "PSYTHPN", "SUD", "ETHUD", "OPIOIDUD",
-    ]),
+    ("SPI", &["BH", "COGN", "DVD", "EMOTDIS", "MH", "PSY", "PSYTHPN", "SUD", "ETHUD", "OPIOIDUD"]),
     ("BH", &["COGN", "DVD", "EMOTDIS"]),
     ("SUD", &["ETHUD", "OPIOIDUD"]),
     ("ETH", &["ETHUD", "OPIOIDUD"]),
@@ -125,8 +154,12 @@ mod tests {
         for table in [PURPOSES, SENSITIVITIES] {
             for (broad, narrow) in table {
                 for code in *narrow {
-                    let below = table.iter().find(|(other, _)| other == code).map_or(&[][..], |(_, codes)| codes);
-                    assert!(below.iter().all(|deep| narrow.contains(deep)), "{broad} lacks codes below {code}");
+                    let below =
+                        table.iter().find(|(other, _)| other == code).map_or(&[][..], |(_, codes)| codes);
+                    assert!(
+                        below.iter().all(|deep| narrow.contains(deep)),
+                        "{broad} lacks codes below {code}"
+                    );
                 }
             }
         }

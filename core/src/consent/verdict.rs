@@ -54,7 +54,8 @@ impl CompiledConsent {
             return Verdict::Unaddressed;
         }
         let doubtful = self.force(question.at) == Force::Doubtful;
-        let by_exception = self.decided(self.exceptions(0), question, facts, doubtful && root.effect == Effect::Deny);
+        let by_exception =
+            self.decided(self.exceptions(0), question, facts, doubtful && root.effect == Effect::Deny);
         let verdict = match (by_exception, root.effect) {
             (Some((Effect::Deny, by)), _) => Verdict::Deny(by),
             (Some((Effect::Permit, by)), _) => Verdict::Permit(by),
@@ -113,9 +114,11 @@ impl Provision {
         if self.period.is_some_and(|period| !period.contains(question.at)) {
             return Some("period");
         }
-        if self.purposes.as_ref().is_some_and(|tests| {
-            !purposes(tests, &question.requester.purposes, effect).holds(effect)
-        }) {
+        if self
+            .purposes
+            .as_ref()
+            .is_some_and(|tests| !purposes(tests, &question.requester.purposes, effect).holds(effect))
+        {
             return Some("purpose");
         }
         if self.actions.as_ref().is_some_and(|listed| !actions(listed, question.action).holds(effect)) {

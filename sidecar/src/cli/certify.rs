@@ -153,9 +153,8 @@ impl Run {
             Output::Testreport => report::test_report(result) + "\n",
         };
         match &self.report {
-            Some(file) => {
-                std::fs::write(file, text).map_err(|error| format!("{} can't be written: {error}", file.display()))
-            }
+            Some(file) => std::fs::write(file, text)
+                .map_err(|error| format!("{} can't be written: {error}", file.display())),
             None if self.output == Output::Text => Ok(()),
             None => {
                 say::line(text.trim_end());
@@ -173,7 +172,10 @@ fn find_suite(named: &str) -> Result<Suite, String> {
     }
     if !looks_like_file && !file.exists() {
         let names: Vec<&str> = Suite::builtin_names().collect();
-        return Err(format!("there is no suite {named}; built in are: {}; or give a YAML file", names.join(", ")));
+        return Err(format!(
+            "there is no suite {named}; built in are: {}; or give a YAML file",
+            names.join(", ")
+        ));
     }
     Suite::load(file).map_err(|error| error.to_string())
 }

@@ -57,7 +57,10 @@ fn summary(config: &Config) {
         config::WithoutConsent::Deny => "hidden",
         config::WithoutConsent::Permit => "shown",
     };
-    say::line(format!("  a patient without consent is {without}; consents and audit are kept in {}", config.store.path.display()));
+    say::line(format!(
+        "  a patient without consent is {without}; consents and audit are kept in {}",
+        config.store.path.display()
+    ));
     for alias in &config.identity.alias {
         say::line(format!("  {} is written {} towards the federation", alias.local, alias.network));
     }
@@ -72,10 +75,17 @@ pub fn show(error: &ConfigError) -> ExitCode {
     let renderer = if std::io::stderr().is_terminal() { Renderer::styled() } else { Renderer::plain() };
     let name = path.display().to_string();
     for fault in faults {
-        let end = text[fault.span.start.min(text.len())..].find(['\r', '\n']).map_or(text.len(), |at| fault.span.start + at);
+        let end = text[fault.span.start.min(text.len())..]
+            .find(['\r', '\n'])
+            .map_or(text.len(), |at| fault.span.start + at);
         let span = fault.span.start..fault.span.end.min(end).max(fault.span.start);
-        let title = if fault.setting.is_empty() { fault.cause.clone() } else { format!("{}: {}", fault.setting, fault.cause) };
-        let snippet = Snippet::source(text.as_str()).path(name.as_str()).annotation(AnnotationKind::Primary.span(span));
+        let title = if fault.setting.is_empty() {
+            fault.cause.clone()
+        } else {
+            format!("{}: {}", fault.setting, fault.cause)
+        };
+        let snippet =
+            Snippet::source(text.as_str()).path(name.as_str()).annotation(AnnotationKind::Primary.span(span));
         let report = [Level::ERROR
             .primary_title(title.as_str())
             .element(snippet)
@@ -83,6 +93,9 @@ pub fn show(error: &ConfigError) -> ExitCode {
         say::note(renderer.render(&report));
     }
     let count = faults.len();
-    say::note(format!("{name}: {count} {}; nothing was started.", if count == 1 { "fault" } else { "faults" }));
+    say::note(format!(
+        "{name}: {count} {}; nothing was started.",
+        if count == 1 { "fault" } else { "faults" }
+    ));
     ExitCode::FAILURE
 }

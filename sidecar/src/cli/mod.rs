@@ -2,6 +2,7 @@
 
 mod certify;
 mod check;
+mod consent;
 mod demo;
 mod packages;
 mod say;
@@ -25,6 +26,7 @@ enum Command {
     Demo(demo::DemoCommand),
     Serve(serve::Serve),
     Check(check::Check),
+    Consent(consent::Consent),
     Certify(certify::Certify),
     Packages(packages::Packages),
     Validate(validate::Validate),
@@ -36,6 +38,7 @@ pub fn run() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Consent(command) => command.run(),
         Command::Certify(command) => command.run(),
         Command::Packages(command) => command.run(),
         Command::Validate(command) => command.run(),

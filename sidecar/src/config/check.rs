@@ -19,7 +19,9 @@ pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
         let cure = "Put the token issuer's public keys (JWKS) in this file.";
         faults.push(source.fault("/tokens/jwks", cause, cure));
     }
-    if let Some(folder) = config.store.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+    if let Some(folder) =
+        config.store.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+    {
         let cause = format!("The folder {} doesn't exist.", folder.display());
         faults.push(source.fault("/store/path", cause, "Make the folder, or name another."));
     }
@@ -36,7 +38,11 @@ pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
         let parsed = read.and_then(|json| Manifest::parse(&json).map_err(|error| error.to_string()));
         if let Err(error) = parsed {
             let cause = format!("The plugin manifest {} can't be used: {error}.", plugin.manifest.display());
-            faults.push(source.fault(&format!("/plugin/{at}/manifest"), cause, "Correct the manifest, or remove the plugin."));
+            faults.push(source.fault(
+                &format!("/plugin/{at}/manifest"),
+                cause,
+                "Correct the manifest, or remove the plugin.",
+            ));
         }
     }
     faults.sort_by_key(|fault| fault.line);
@@ -100,7 +106,11 @@ fn upstream(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {
         }
         (Some(ca), true) => {
             if let Err(error) = tls::client_config(ca) {
-                faults.push(source.fault("/upstream/ca", format!("{error}."), "Name a PEM file that holds it."));
+                faults.push(source.fault(
+                    "/upstream/ca",
+                    format!("{error}."),
+                    "Name a PEM file that holds it.",
+                ));
             }
         }
         (None, false) => {}

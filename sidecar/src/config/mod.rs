@@ -302,14 +302,16 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 
 /// Checks a configuration's text; `path` names it in faults, and its folder is where its paths begin.
 pub fn from_text(text: &str, path: &Path) -> Result<Config, ConfigError> {
-    let refuse = |faults: Vec<Fault>| ConfigError::Faulty { path: path.to_owned(), text: text.to_owned(), faults };
+    let refuse =
+        |faults: Vec<Fault>| ConfigError::Faulty { path: path.to_owned(), text: text.to_owned(), faults };
     let source = source::Source::parse(text).map_err(|fault| refuse(vec![fault]))?;
     let faults = schema::faults(&source);
     if !faults.is_empty() {
         return Err(refuse(faults));
     }
-    let mut config: Config = serde_json::from_value(source.value.clone())
-        .map_err(|error| refuse(vec![source.fault("", error.to_string(), "Correct the value named in the cause.")]))?;
+    let mut config: Config = serde_json::from_value(source.value.clone()).map_err(|error| {
+        refuse(vec![source.fault("", error.to_string(), "Correct the value named in the cause.")])
+    })?;
     config.resolve_paths(path.parent().unwrap_or(Path::new("")));
     let faults = check::faults(&config, &source);
     if faults.is_empty() { Ok(config) } else { Err(refuse(faults)) }

@@ -20,7 +20,11 @@ static VALIDATOR: LazyLock<Option<Validator>> = LazyLock::new(|| {
 /// Every fault of shape, by line.
 pub(super) fn faults(source: &Source<'_>) -> Vec<Fault> {
     let Some(validator) = VALIDATOR.as_ref() else {
-        return vec![source.fault("", "The built-in schema can't be read.", "Report this: the program is broken.")];
+        return vec![source.fault(
+            "",
+            "The built-in schema can't be read.",
+            "Report this: the program is broken.",
+        )];
     };
     let mut faults: Vec<Fault> =
         validator.iter_errors(&source.value).flat_map(|error| explain(&error, source)).collect();
@@ -50,8 +54,13 @@ fn explain(error: &ValidationError<'_>, source: &Source<'_>) -> Vec<Fault> {
         }
         Kind::Type { .. } => vec![source.fault(at, "The value is of the wrong type.", expected(at))],
         Kind::Enum { options } => {
-            let options: Vec<String> = options.as_array().into_iter().flatten().map(Value::to_string).collect();
-            vec![source.fault(at, "The value is not one of the choices.", format!("Choose {}.", options.join(" or ")))]
+            let options: Vec<String> =
+                options.as_array().into_iter().flatten().map(Value::to_string).collect();
+            vec![source.fault(
+                at,
+                "The value is not one of the choices.",
+                format!("Choose {}.", options.join(" or ")),
+            )]
         }
         Kind::Minimum { limit } => {
             vec![source.fault(at, "The number is too small.", format!("The least is {limit}."))]

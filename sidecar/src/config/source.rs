@@ -130,7 +130,13 @@ fn setting_name(pointer: &str) -> String {
     name
 }
 
-fn fault_at(text: &str, span: Range<usize>, setting: String, cause: impl Into<String>, cure: impl Into<String>) -> Fault {
+fn fault_at(
+    text: &str,
+    span: Range<usize>,
+    setting: String,
+    cause: impl Into<String>,
+    cure: impl Into<String>,
+) -> Fault {
     let line = Position::of(text.as_bytes(), span.start).line;
     Fault { span, line, setting, cause: cause.into(), cure: cure.into() }
 }

@@ -13,12 +13,16 @@ impl Folder {
     fn new() -> Folder {
         let folder = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let certificate =
+            CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         write("server.pem", &certificate.pem());
         write("server.key", &key.serialize_pem());
         write("other.key", &KeyPair::generate().unwrap().serialize_pem());
-        write("hub.jwks.json", r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#);
+        write(
+            "hub.jwks.json",
+            r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
+        );
         write("shared.jwks.json", r#"{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"s"}]}"#);
         Folder(folder)
     }
@@ -30,9 +34,10 @@ impl Folder {
     fn faults(&self, text: &str) -> Vec<(usize, String)> {
         match from_text(text, &self.file()) {
             Ok(_) => Vec::new(),
-            Err(ConfigError::Faulty { faults, .. }) => {
-                faults.into_iter().map(|fault| (fault.line, format!("{}: {} {}", fault.setting, fault.cause, fault.cure))).collect()
-            }
+            Err(ConfigError::Faulty { faults, .. }) => faults
+                .into_iter()
+                .map(|fault| (fault.line, format!("{}: {} {}", fault.setting, fault.cause, fault.cure)))
+                .collect(),
             Err(error) => panic!("{error}"),
         }
     }
@@ -94,11 +99,23 @@ fn a_slip_of_the_hand_is_named_with_its_line_and_the_right_name() {
 fn shape_faults_name_line_cause_and_cure() {
     let folder = Folder::new();
     let with = |line: &str| format!("{GOOD}{line}\n");
-    assert_eq!(folder.fault(&with("[limits]\npage_sise = 3"), &["limits.page_sise", "Did you mean `page_size`?"]), 15);
-    assert_eq!(folder.fault(&with("[limits]\nburst = 0"), &["limits.burst", "too small", "The least is 1"]), 15);
+    assert_eq!(
+        folder.fault(&with("[limits]\npage_sise = 3"), &["limits.page_sise", "Did you mean `page_size`?"]),
+        15
+    );
+    assert_eq!(
+        folder.fault(&with("[limits]\nburst = 0"), &["limits.burst", "too small", "The least is 1"]),
+        15
+    );
     assert_eq!(folder.fault(&with("[log]\nlevel = \"loud\""), &["log.level", "\"info\""]), 15);
-    assert_eq!(folder.fault(&GOOD.replace("id = \"030913\"", "id = 30913"), &["site.id", "wrong type", "a string"]), 2);
-    assert_eq!(folder.fault(&GOOD.replace("[store]\npath = \"varco.sqlite\"\n", ""), &["`store` is missing"]), 1);
+    assert_eq!(
+        folder.fault(&GOOD.replace("id = \"030913\"", "id = 30913"), &["site.id", "wrong type", "a string"]),
+        2
+    );
+    assert_eq!(
+        folder.fault(&GOOD.replace("[store]\npath = \"varco.sqlite\"\n", ""), &["`store` is missing"]),
+        1
+    );
     assert_eq!(folder.fault(&with("[site]"), &["not TOML"]), 14);
 }
 
@@ -113,15 +130,26 @@ fn several_faults_are_all_told() {
 fn the_world_must_fit() {
     let folder = Folder::new();
     let change = |from: &str, to: &str| GOOD.replace(from, to);
-    assert_eq!(folder.fault(&change("server.key", "other.key"), &["listen.tls.key", "don't belong together"]), 6);
-    assert_eq!(folder.fault(&change("server.pem", "missing.pem"), &["listen.tls.certificate", "missing.pem"]), 6);
+    assert_eq!(
+        folder.fault(&change("server.key", "other.key"), &["listen.tls.key", "don't belong together"]),
+        6
+    );
+    assert_eq!(
+        folder.fault(&change("server.pem", "missing.pem"), &["listen.tls.certificate", "missing.pem"]),
+        6
+    );
     assert_eq!(folder.fault(&change("hub.jwks", "shared.jwks"), &["tokens.jwks", "symmetric"]), 11);
     assert_eq!(folder.fault(&change("http://127", "https://127"), &["upstream.url", "Add `ca`"]), 8);
-    assert_eq!(folder.fault(&change("\"varco.sqlite", "\"missing/varco.sqlite"), &["store.path", "doesn't exist"]), 13);
+    assert_eq!(
+        folder.fault(&change("\"varco.sqlite", "\"missing/varco.sqlite"), &["store.path", "doesn't exist"]),
+        13
+    );
     let clear = GOOD.replace("tls = { certificate = \"server.pem\", key = \"server.key\" }\n", "");
     assert_eq!(folder.fault(&clear, &["listen.address", "without TLS", "behind_tls_terminator"]), 5);
     assert!(folder.faults(&clear.replace("0.0.0.0", "127.0.0.1")).is_empty());
-    let twice = format!("{GOOD}[[identity.alias]]\nlocal = \"a\"\nnetwork = \"b\"\n[[identity.alias]]\nlocal = \"b\"\nnetwork = \"c\"\n");
+    let twice = format!(
+        "{GOOD}[[identity.alias]]\nlocal = \"a\"\nnetwork = \"b\"\n[[identity.alias]]\nlocal = \"b\"\nnetwork = \"c\"\n"
+    );
     folder.fault(&twice, &["identity.alias", "stands in two groups"]);
     let zone = format!("{GOOD}[consent]\ntime_zone = \"Europe/Roma\"\n");
     assert_eq!(folder.fault(&zone, &["consent.time_zone", "Europe/Rome"]), 15);

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use varco_conformance::patients::{
-    CONFIDENTIALITY_SYSTEM, DocumentKind, DocumentPlan, FiscalCodeSystem, HOSPITALS, HospitalCode, Laboratory,
-    NIGUARDA, Person, Sex, document_reference, laboratory_report,
+    CONFIDENTIALITY_SYSTEM, DocumentKind, DocumentPlan, FiscalCodeSystem, HOSPITALS, HospitalCode,
+    Laboratory, NIGUARDA, Person, Sex, document_reference, laboratory_report,
 };
 
 use super::hub::Member;
@@ -60,11 +60,23 @@ pub fn members() -> Vec<(&'static str, Member)> {
         ),
         (
             DESK,
-            member("niguarda.consent", ("IT-030913-2", "Sportello consensi"), niguarda.clone(), "OAM", "system/Consent.crus"),
+            member(
+                "niguarda.consent",
+                ("IT-030913-2", "Sportello consensi"),
+                niguarda.clone(),
+                "OAM",
+                "system/Consent.crus",
+            ),
         ),
         (
             REVIEWER,
-            member("niguarda.privacy", ("IT-030913-9", "Ufficio privacy"), niguarda, "RSA", "system/AuditEvent.rs"),
+            member(
+                "niguarda.privacy",
+                ("IT-030913-9", "Ufficio privacy"),
+                niguarda,
+                "RSA",
+                "system/AuditEvent.rs",
+            ),
         ),
     ]
 }
@@ -74,8 +86,12 @@ pub fn hospitals() -> Vec<Plan> {
     let fiscal = FiscalCodeSystem::Hl7Italy;
     let (first, second) = (first_patient(), second_patient());
     let mut niguarda = vec![first.patient(fiscal), second.patient(fiscal)];
-    let laboratory =
-        Laboratory { hospital: NIGUARDA, number: 1, effective: "2026-10-02T08:15:00+02:00", prescription: None };
+    let laboratory = Laboratory {
+        hospital: NIGUARDA,
+        number: 1,
+        effective: "2026-10-02T08:15:00+02:00",
+        prescription: None,
+    };
     niguarda.extend(laboratory_report(&first, &laboratory));
     niguarda.extend((1..=5).map(|number| document(&second, number)));
     let others = (10..14).map(|number| Person::synthetic(SEED, number).patient(fiscal)).collect();
@@ -109,7 +125,10 @@ fn document(patient: &Person, number: u64) -> String {
     let level = if number == MASKED { "R" } else { "N" };
     let date = format!("2026-09-0{number}T10:00:00+02:00");
     let labels = [(CONFIDENTIALITY_SYSTEM, level)];
-    document_reference(patient, &DocumentPlan { kind, hospital: NIGUARDA, number, date: &date, labels: &labels, prescription: None })
+    document_reference(
+        patient,
+        &DocumentPlan { kind, hospital: NIGUARDA, number, date: &date, labels: &labels, prescription: None },
+    )
 }
 
 /// A Consent of `patient`: nothing but what `permit` says.

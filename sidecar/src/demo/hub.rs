@@ -52,13 +52,23 @@ pub struct Hub {
 impl Hub {
     /// A hub with a fresh key. `members` are known by the SHA-256 of their certificates; `directory` holds the
     /// Organization and Endpoint resources that every member may read.
-    pub fn new(issuer: &str, members: HashMap<[u8; 32], Member>, directory: Vec<Value>) -> Result<Hub, DemoError> {
+    pub fn new(
+        issuer: &str,
+        members: HashMap<[u8; 32], Member>,
+        directory: Vec<Value>,
+    ) -> Result<Hub, DemoError> {
         let pair = KeyPair::generate_for(&PKCS_ED25519)?;
         let public = URL_SAFE_NO_PAD.encode(pair.public_key_raw());
         let jwks = json!({ "keys": [
             { "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": KEY_ID, "x": public }
         ]});
-        Ok(Hub { issuer: issuer.to_owned(), key: EncodingKey::from_ed_der(&pair.serialize_der()), jwks, members, directory })
+        Ok(Hub {
+            issuer: issuer.to_owned(),
+            key: EncodingKey::from_ed_der(&pair.serialize_der()),
+            jwks,
+            members,
+            directory,
+        })
     }
 
     /// The public keys, as members keep them in a file.
@@ -72,12 +82,18 @@ impl Hub {
     }
 
     fn token(&self, peer: Peer, form: &[u8]) -> Response<Full<Bytes>> {
-        let member = peer.certificate.and_then(|digest| self.members.get(&digest).map(|member| (digest, member)));
+        let member =
+            peer.certificate.and_then(|digest| self.members.get(&digest).map(|member| (digest, member)));
         let Some((digest, member)) = member else {
             return answer(StatusCode::UNAUTHORIZED, &json!({ "error": "invalid_client" }));
         };
         let form = String::from_utf8_lossy(form);
-        let field = |name: &str| form.split('&').filter_map(|pair| pair.split_once('=')).find(|pair| pair.0 == name).map(|pair| pair.1);
+        let field = |name: &str| {
+            form.split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .find(|pair| pair.0 == name)
+                .map(|pair| pair.1)
+        };
         let (Some("client_credentials"), Some(audience)) = (field("grant_type"), field("resource")) else {
             return answer(StatusCode::BAD_REQUEST, &json!({ "error": "invalid_request" }));
         };
@@ -118,7 +134,10 @@ impl Hub {
             .filter(|resource| resource["resourceType"] == resource_type)
             .map(|resource| json!({ "resource": resource, "search": { "mode": "match" } }))
             .collect();
-        answer(StatusCode::OK, &json!({ "resourceType": "Bundle", "type": "searchset", "total": entries.len(), "entry": entries }))
+        answer(
+            StatusCode::OK,
+            &json!({ "resourceType": "Bundle", "type": "searchset", "total": entries.len(), "entry": entries }),
+        )
     }
 }
 
@@ -133,7 +152,10 @@ impl Handler for Hub {
             (Method::GET, "/jwks") => answer(StatusCode::OK, &self.jwks),
             (Method::GET, "/fhir/Organization") => self.directory("Organization"),
             (Method::GET, "/fhir/Endpoint") => self.directory("Endpoint"),
-            _ => answer(StatusCode::NOT_FOUND, &json!({ "error": "there are /token, /jwks, /fhir/Organization and /fhir/Endpoint" })),
+            _ => answer(
+                StatusCode::NOT_FOUND,
+                &json!({ "error": "there are /token, /jwks, /fhir/Organization and /fhir/Endpoint" }),
+            ),
         }
     }
 }

@@ -17,14 +17,18 @@ pub async fn play(story: &mut Story<'_>) -> Result<(), DemoError> {
     let site = story.niguarda()?;
     let traceparent = format!("00-{TRACE_ID}-00f067aa0ba902b7-01");
 
-    story.step("The consent desk records: Niccolò D'Amico lets Germany see his laboratory results, for treatment")?;
+    story.step(
+        "The consent desk records: Niccolò D'Amico lets Germany see his laboratory results, for treatment",
+    )?;
     let permit = json!({
         "type": "permit", "actor": cast::recipient(NCP, "DE"), "purpose": cast::treatment(),
     });
     let consent = cast::consent(&patient, "active", permit);
     let consent_id = record_consent(story, &consent).await?;
 
-    story.step("The contact point finds Niguarda's endpoint in the hub's directory, and gets a token for it")?;
+    story.step(
+        "The contact point finds Niguarda's endpoint in the hub's directory, and gets a token for it",
+    )?;
     let endpoints = story.network.directory(cast::GERMANY, "Endpoint").await?.json();
     let address = endpoints["entry"]
         .as_array()
@@ -35,7 +39,10 @@ pub async fn play(story: &mut Story<'_>) -> Result<(), DemoError> {
         .and_then(|endpoint| endpoint["address"].as_str());
     story.must("the directory names its FHIR base", address == Some(&site.base))?;
     let token = story.network.token(cast::GERMANY, &site.base, "TREAT").await?;
-    let ask = |path: String| Ask { traceparent: Some(&traceparent), ..Ask::get(cast::GERMANY, &token, format!("{}/{path}", site.base)) };
+    let ask = |path: String| Ask {
+        traceparent: Some(&traceparent),
+        ..Ask::get(cast::GERMANY, &token, format!("{}/{path}", site.base))
+    };
 
     story.step("It searches the patient by codice fiscale, in the federation's system")?;
     site.hospital.forget_requests();
@@ -43,14 +50,22 @@ pub async fn play(story: &mut Story<'_>) -> Result<(), DemoError> {
     let found = story.ask(ask(query)).await?;
     let bundle = found.json();
     let identifier = &bundle["entry"][0]["resource"]["identifier"][0];
-    let asked_locally = site.hospital.requests().iter().any(|request| {
-        request.target.contains("codiceFiscale") && !request.target.contains("2.16.840")
-    });
+    let asked_locally = site
+        .hospital
+        .requests()
+        .iter()
+        .any(|request| request.target.contains("codiceFiscale") && !request.target.contains("2.16.840"));
     story.must("the patient is found", found.status == StatusCode::OK && bundle["total"] == 1)?;
-    story.must("the answer names the codice fiscale as the federation does", identifier["system"] == CF_NETWORK)?;
+    story.must(
+        "the answer names the codice fiscale as the federation does",
+        identifier["system"] == CF_NETWORK,
+    )?;
     story.must(&format!("the hospital's server was asked with {CF_LOCAL}"), asked_locally)?;
     let event = story.audited(&found).await?;
-    story.must("the record is a query under the contact point's trace", is_query(&event) && names_trace(&event))?;
+    story.must(
+        "the record is a query under the contact point's trace",
+        is_query(&event) && names_trace(&event),
+    )?;
 
     story.step("It searches and reads the report")?;
     let reports = story.ask(ask(format!("DiagnosticReport?patient=Patient/{}", patient.id()))).await?;
@@ -59,14 +74,22 @@ pub async fn play(story: &mut Story<'_>) -> Result<(), DemoError> {
     let report = story.ask(ask(format!("DiagnosticReport/{report_id}"))).await?;
     story.must("the report is answered", report.status == StatusCode::OK)?;
     let event = story.audited(&report).await?;
-    story.must("the record is a read under the same trace, and names the consent", names_trace(&event) && mentions(&event, &consent_id))?;
+    story.must(
+        "the record is a read under the same trace, and names the consent",
+        names_trace(&event) && mentions(&event, &consent_id),
+    )?;
 
     story.step("It reads the first result")?;
     let result = report.json()["result"][0]["reference"].as_str().unwrap_or_default().to_owned();
     let observation = story.ask(ask(result)).await?;
     let codings = observation.json()["code"]["coding"].clone();
-    let has = |system: &str| codings.as_array().is_some_and(|list| list.iter().any(|coding| coding["system"] == system));
-    story.must("the regional laboratory code stands beside LOINC", has(REGIONAL_LABORATORY_SYSTEM) && has("http://loinc.org"))?;
+    let has = |system: &str| {
+        codings.as_array().is_some_and(|list| list.iter().any(|coding| coding["system"] == system))
+    };
+    story.must(
+        "the regional laboratory code stands beside LOINC",
+        has(REGIONAL_LABORATORY_SYSTEM) && has("http://loinc.org"),
+    )?;
     story.audited(&observation).await?;
 
     story.step("France has no consent: to its contact point the patient does not exist")?;
@@ -95,11 +118,17 @@ pub async fn play(story: &mut Story<'_>) -> Result<(), DemoError> {
     story.must("the revocation is recorded", revoking.status == StatusCode::OK)?;
     let refused = story.ask(ask(format!("DiagnosticReport/{report_id}"))).await?;
     let absent = story.ask(ask("DiagnosticReport/there-is-none".to_owned())).await?;
-    story.must("the read is refused at once, and says no more than that nothing is there", refused.appearance() == absent.appearance())?;
+    story.must(
+        "the read is refused at once, and says no more than that nothing is there",
+        refused.appearance() == absent.appearance(),
+    )?;
     let none_of_it = !String::from_utf8_lossy(&refused.body).contains(&report_id);
     story.must("nothing of the report leaves", refused.status == StatusCode::NOT_FOUND && none_of_it)?;
     let event = story.audited(&refused).await?;
-    story.must("the refusal stands in the audit under the contact point's trace", names_trace(&event) && event["outcome"] != "0")?;
+    story.must(
+        "the refusal stands in the audit under the contact point's trace",
+        names_trace(&event) && event["outcome"] != "0",
+    )?;
     Ok(())
 }
 

@@ -83,22 +83,55 @@ impl Demo {
     /// Writes requests to try by hand, with a token that works.
     pub async fn invite(&self, out: &mut dyn Write) -> Result<(), DemoError> {
         let folder = self.network.folder.display();
-        writeln!(out, "\nThe network stays up; Ctrl-C ends it. Certificates, keys and stores lie in {folder}.")?;
+        writeln!(
+            out,
+            "\nThe network stays up; Ctrl-C ends it. Certificates, keys and stores lie in {folder}."
+        )?;
         for site in &self.network.sites {
-            writeln!(out, "  {} {}  (operator's port http://{}/metrics)", site.name, site.base, site.admin())?;
+            writeln!(
+                out,
+                "  {} {}  (operator's port http://{}/metrics)",
+                site.name,
+                site.base,
+                site.admin()
+            )?;
         }
         let Some(site) = self.network.sites.first() else { return Ok(()) };
-        let curl = |member: &str| format!("curl -s --cacert {folder}/network-ca.pem --cert {folder}/{member}.pem --key {folder}/{member}.key");
+        let curl = |member: &str| {
+            format!(
+                "curl -s --cacert {folder}/network-ca.pem --cert {folder}/{member}.pem --key {folder}/{member}.key"
+            )
+        };
         for (member, purpose) in [(cast::SPECIALIST, "TREAT"), (cast::REVIEWER, "HOPERAT")] {
             let token = self.network.token(member, &site.base, purpose).await?;
             std::fs::write(self.network.folder.join(format!("{member}.token")), token)?;
         }
         let bearer = |member: &str| format!("-H \"Authorization: Bearer $(cat {folder}/{member}.token)\"");
         writeln!(out, "\nTry, for the next ten minutes:")?;
-        writeln!(out, "  {} {} '{}/DocumentReference?patient=Patient/{}'", curl(cast::SPECIALIST), bearer(cast::SPECIALIST), site.base, cast::second_patient().id())?;
-        writeln!(out, "  {} {} '{}/AuditEvent?patient=Patient/{}&_count=5'", curl(cast::REVIEWER), bearer(cast::REVIEWER), site.base, cast::second_patient().id())?;
+        writeln!(
+            out,
+            "  {} {} '{}/DocumentReference?patient=Patient/{}'",
+            curl(cast::SPECIALIST),
+            bearer(cast::SPECIALIST),
+            site.base,
+            cast::second_patient().id()
+        )?;
+        writeln!(
+            out,
+            "  {} {} '{}/AuditEvent?patient=Patient/{}&_count=5'",
+            curl(cast::REVIEWER),
+            bearer(cast::REVIEWER),
+            site.base,
+            cast::second_patient().id()
+        )?;
         writeln!(out, "  {} '{}/metadata'", curl(cast::SPECIALIST), site.base)?;
-        writeln!(out, "  {} -d 'grant_type=client_credentials&resource={}' '{}/token'", curl(cast::SPECIALIST), site.base, self.network.hub)?;
+        writeln!(
+            out,
+            "  {} -d 'grant_type=client_credentials&resource={}' '{}/token'",
+            curl(cast::SPECIALIST),
+            site.base,
+            self.network.hub
+        )?;
         Ok(())
     }
 

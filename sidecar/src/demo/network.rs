@@ -110,10 +110,15 @@ impl Network {
     pub async fn token(&self, member: &str, base: &str, purpose: &str) -> Result<String, DemoError> {
         let form = format!("grant_type=client_credentials&resource={base}&purpose_of_use={purpose}");
         let body = ("application/x-www-form-urlencoded", form.into_bytes());
-        let reply = self.caller(member)?.send(Method::POST, &format!("{}/token", self.hub), None, None, Some(body)).await?;
+        let reply = self
+            .caller(member)?
+            .send(Method::POST, &format!("{}/token", self.hub), None, None, Some(body))
+            .await?;
         let json = reply.json();
         let token = json["access_token"].as_str();
-        token.map(str::to_owned).ok_or_else(|| DemoError::Other(format!("the hub gave no token to {member}: {json}")))
+        token
+            .map(str::to_owned)
+            .ok_or_else(|| DemoError::Other(format!("the hub gave no token to {member}: {json}")))
     }
 
     /// A member's own HTTP client.
@@ -123,7 +128,9 @@ impl Network {
 
     /// What a member reads in the hub's directory.
     pub async fn directory(&self, member: &str, resource_type: &str) -> Result<Reply, DemoError> {
-        self.caller(member)?.send(Method::GET, &format!("{}/fhir/{resource_type}", self.hub), None, None, None).await
+        self.caller(member)?
+            .send(Method::GET, &format!("{}/fhir/{resource_type}", self.hub), None, None, None)
+            .await
     }
 
     /// Stops everything and removes the folder.
@@ -147,7 +154,12 @@ impl Site {
 
     /// The number of audit records, if their hash chain is whole.
     pub fn verified_audit(&self) -> Result<u64, DemoError> {
-        let verified = self.running.gateway.store().verify_audit().map_err(|error| DemoError::Other(error.to_string()))?;
+        let verified = self
+            .running
+            .gateway
+            .store()
+            .verify_audit()
+            .map_err(|error| DemoError::Other(error.to_string()))?;
         verified.map_err(|seq| DemoError::Other(format!("audit record {seq} does not fit the chain")))
     }
 }

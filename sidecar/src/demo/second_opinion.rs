@@ -16,7 +16,9 @@ pub async fn play(story: &mut Story<'_>) -> Result<(), DemoError> {
     let site = story.niguarda()?;
     let base = &site.base;
 
-    story.step("Maria Sofia Forlì lets Humanitas see three documents for 14 days; one more that she names is masked")?;
+    story.step(
+        "Maria Sofia Forlì lets Humanitas see three documents for 14 days; one more that she names is masked",
+    )?;
     let day = SignedDuration::from_hours(24);
     let now = Timestamp::now();
     let permit = permit(now - day, now + day * 13);
@@ -31,7 +33,10 @@ pub async fn play(story: &mut Story<'_>) -> Result<(), DemoError> {
     let mut ids = ids(&found.json());
     ids.sort();
     let three: Vec<String> = (1..=3).map(cast::document_id).collect();
-    story.must("exactly the three are found, and the total is three", ids == three && found.json()["total"] == 3)?;
+    story.must(
+        "exactly the three are found, and the total is three",
+        ids == three && found.json()["total"] == 3,
+    )?;
     story.audited(&found).await?;
 
     story.step("Page by page the count is the same, and a page link serves its caller alone")?;
@@ -40,7 +45,10 @@ pub async fn play(story: &mut Story<'_>) -> Result<(), DemoError> {
     let next = next.and_then(|link| link["url"].as_str()).unwrap_or_default().to_owned();
     let second = story.ask(Ask::get(cast::SPECIALIST, &token, next.clone())).await?.json();
     let sizes = (entries(&first).len(), entries(&second).len());
-    story.must("two on the first page, one on the second, total three on both", sizes == (2, 1) && first["total"] == 3 && second["total"] == 3)?;
+    story.must(
+        "two on the first page, one on the second, total three on both",
+        sizes == (2, 1) && first["total"] == 3 && second["total"] == 3,
+    )?;
     let other_purpose = story.network.token(cast::SPECIALIST, base, "HRESCH").await?;
     let replayed = story.ask(Ask::get(cast::SPECIALIST, &other_purpose, next)).await?;
     story.must("for another purpose the link is refused", replayed.status == StatusCode::BAD_REQUEST)?;
@@ -61,20 +69,32 @@ pub async fn play(story: &mut Story<'_>) -> Result<(), DemoError> {
     for number in [cast::MASKED, cast::UNLISTED] {
         let id = cast::document_id(number);
         let read = story.ask(ask(format!("DocumentReference/{id}"))).await?;
-        story.must("by read: status, headers and body are those of an absent one", read.appearance() == absent.appearance())?;
+        story.must(
+            "by read: status, headers and body are those of an absent one",
+            read.appearance() == absent.appearance(),
+        )?;
         let found = story.ask(ask(format!("DocumentReference?_id={id}"))).await?.json();
-        story.must("by search and count: the answer is that of an absent one", without_link(&found) == without_link(&no_match))?;
+        story.must(
+            "by search and count: the answer is that of an absent one",
+            without_link(&found) == without_link(&no_match),
+        )?;
     }
 
     story.step("For research, which she did not allow, nothing is there")?;
-    let research = story.ask(Ask::get(cast::SPECIALIST, &other_purpose, format!("{base}/{search}"))).await?.json();
+    let research =
+        story.ask(Ask::get(cast::SPECIALIST, &other_purpose, format!("{base}/{search}"))).await?.json();
     story.must("the same search finds nothing", research["total"] == 0)?;
 
     story.step("The 14 days are over")?;
-    let mut over = cast::consent(&patient, "active", self::permit(now - day * 14, now - SignedDuration::from_secs(1)));
+    let mut over =
+        cast::consent(&patient, "active", self::permit(now - day * 14, now - SignedDuration::from_secs(1)));
     over["id"] = consent_id.clone().into();
     let desk = story.network.token(cast::DESK, base, "HOPERAT").await?;
-    let put = Ask { method: Method::PUT, body: Some(&over), ..Ask::get(cast::DESK, &desk, format!("{base}/Consent/{consent_id}")) };
+    let put = Ask {
+        method: Method::PUT,
+        body: Some(&over),
+        ..Ask::get(cast::DESK, &desk, format!("{base}/Consent/{consent_id}"))
+    };
     story.ask(put).await?;
     let late = story.ask(ask(format!("DocumentReference/{}", cast::document_id(1)))).await?;
     story.must("the first document is as absent as the others", late.appearance() == absent.appearance())?;
@@ -93,7 +113,8 @@ fn permit(from: Timestamp, until: Timestamp) -> Value {
             json!({ "meaning": "instance", "reference": { "reference": reference } })
         })
         .collect();
-    let masked = json!([{ "system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R" }]);
+    let masked =
+        json!([{ "system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R" }]);
     json!({
         "type": "permit",
         "period": { "start": from.to_string(), "end": until.to_string() },

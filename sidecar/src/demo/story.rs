@@ -83,7 +83,8 @@ impl<'n> Story<'n> {
 
     /// States what must hold, and whether it does.
     pub fn must(&mut self, what: &str, holds: bool) -> io::Result<()> {
-        let (mark, count) = if holds { ("ok  ", &mut self.played.held) } else { ("FAIL", &mut self.played.failed) };
+        let (mark, count) =
+            if holds { ("ok  ", &mut self.played.held) } else { ("FAIL", &mut self.played.failed) };
         *count += 1;
         writeln!(self.out, "     {mark} {what}")
     }
@@ -96,7 +97,9 @@ impl<'n> Story<'n> {
         let reply = caller.send(ask.method.clone(), &ask.url, Some(ask.token), ask.traceparent, body).await?;
         let site = self.network.sites.iter().find(|site| ask.url.starts_with(&site.base));
         let shown = site.map_or(ask.url.as_str(), |site| &ask.url[site.base.len()..]);
-        let shown = shown.split_once("_page=").map_or(shown.to_owned(), |(before, _)| format!("{before}_page=(sealed)"));
+        let shown = shown
+            .split_once("_page=")
+            .map_or(shown.to_owned(), |(before, _)| format!("{before}_page=(sealed)"));
         let micros = started.elapsed().as_micros();
         self.say(&format!("asked    {} {}", ask.method, shown))?;
         let json = reply.json();
@@ -105,7 +108,11 @@ impl<'n> Story<'n> {
             (Some(kind), _) => kind.to_owned(),
             (None, _) => "no body".to_owned(),
         };
-        self.say(&format!("answered {} {what}, {} bytes, {micros} µs", reply.status.as_u16(), reply.body.len()))?;
+        self.say(&format!(
+            "answered {} {what}, {} bytes, {micros} µs",
+            reply.status.as_u16(),
+            reply.body.len()
+        ))?;
         Ok(reply)
     }
 
@@ -115,7 +122,12 @@ impl<'n> Story<'n> {
         let id = reply.headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
         let token = self.network.token(cast::REVIEWER, &site.base, "HOPERAT").await?;
         let url = format!("{}/AuditEvent?entity:identifier=%7C{id}", site.base);
-        let found = self.network.caller(cast::REVIEWER)?.send(Method::GET, &url, Some(&token), None, None).await?.json();
+        let found = self
+            .network
+            .caller(cast::REVIEWER)?
+            .send(Method::GET, &url, Some(&token), None, None)
+            .await?
+            .json();
         let event = found["entry"][0]["resource"].clone();
         self.must("the privacy office finds exactly one audit record of it", found["total"] == 1)?;
         for (about, detail) in details(&event) {
@@ -142,11 +154,16 @@ fn details(event: &Value) -> Vec<(&'static str, String)> {
         told.push(("decided", why.to_owned()));
     }
     for entity in event["entity"].as_array().into_iter().flatten() {
-        let consent = entity["what"]["reference"].as_str().filter(|reference| reference.starts_with("Consent/"));
+        let consent =
+            entity["what"]["reference"].as_str().filter(|reference| reference.starts_with("Consent/"));
         for detail in entity["detail"].as_array().into_iter().flatten() {
-            let (Some(name), Some(value)) = (detail["type"].as_str(), detail["valueString"].as_str()) else { continue };
+            let (Some(name), Some(value)) = (detail["type"].as_str(), detail["valueString"].as_str()) else {
+                continue;
+            };
             match (consent, name) {
-                (Some(consent), provision) => told.push(("decided", format!("{value} by {provision} of {consent}"))),
+                (Some(consent), provision) => {
+                    told.push(("decided", format!("{value} by {provision} of {consent}")))
+                }
                 (None, "mapped") => told.push(("mapped", value.to_owned())),
                 (None, name) => facts.push(format!("{name} {value}")),
             }

@@ -45,8 +45,9 @@ impl Keys {
     pub fn load(path: &Path) -> Result<Keys, KeysError> {
         let bytes = std::fs::read(path).map_err(KeysError::Unreadable)?;
         let set: JwkSet = serde_json::from_slice(&bytes).map_err(KeysError::NotJwks)?;
-        let signing =
-            |jwk: &&Jwk| !matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption | PublicKeyUse::Other(_)));
+        let signing = |jwk: &&Jwk| {
+            !matches!(jwk.common.public_key_use, Some(PublicKeyUse::Encryption | PublicKeyUse::Other(_)))
+        };
         let keys: Vec<Key> = set.keys.iter().filter(signing).map(key).collect::<Result<_, _>>()?;
         match keys.as_slice() {
             [] => Err(KeysError::Empty),
@@ -82,7 +83,9 @@ fn key(jwk: &Jwk) -> Result<Key, KeysError> {
             EllipticCurve::P384 => vec![Algorithm::ES384],
             _ => return Err(KeysError::Unsupported(name())),
         },
-        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => vec![Algorithm::EdDSA],
+        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+            vec![Algorithm::EdDSA]
+        }
         AlgorithmParameters::OctetKey(_) => return Err(KeysError::Symmetric(name())),
         _ => return Err(KeysError::Unsupported(name())),
     };

@@ -110,7 +110,8 @@ impl TokenGate {
             }
         }
         let mut requester = accepted.requester.clone();
-        requester.certificate = certificate.map(|digest| digest.iter().map(|byte| format!("{byte:02x}")).collect());
+        requester.certificate =
+            certificate.map(|digest| digest.iter().map(|byte| format!("{byte:02x}")).collect());
         Ok(requester)
     }
 

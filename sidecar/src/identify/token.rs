@@ -91,7 +91,12 @@ impl Claims {
             subject,
             subject_name: iua.subject_name,
             roles: codes(iua.subject_role),
-            organizations: iua.subject_organization_id.into_vec().iter().map(|text| identifier(text)).collect(),
+            organizations: iua
+                .subject_organization_id
+                .into_vec()
+                .iter()
+                .map(|text| identifier(text))
+                .collect(),
             purposes: codes(iua.purpose_of_use),
             scopes: self.scope.split_ascii_whitespace().map(str::to_owned).collect(),
             certificate: None,

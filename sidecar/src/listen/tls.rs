@@ -64,7 +64,9 @@ pub fn client_config(ca: &Path) -> Result<ClientConfig, TlsError> {
 fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(path)? {
-        store.add(certificate).map_err(|error| fault(path, format!("an authority in it can't be used ({error})")))?;
+        store
+            .add(certificate)
+            .map_err(|error| fault(path, format!("an authority in it can't be used ({error})")))?;
     }
     Ok(store)
 }

@@ -32,7 +32,9 @@ impl Answer {
             answer.set(header::ETAG, &format!("W/\"{version}\""));
         }
         let updated = meta.str_of(name::LAST_UPDATED).and_then(|text| text.parse::<Timestamp>().ok());
-        if let Some(date) = updated.and_then(|updated| DateTimePrinter::new().timestamp_to_rfc9110_string(&updated).ok()) {
+        if let Some(date) =
+            updated.and_then(|updated| DateTimePrinter::new().timestamp_to_rfc9110_string(&updated).ok())
+        {
             answer.set(header::LAST_MODIFIED, &date);
         }
         answer
@@ -59,7 +61,10 @@ impl Answer {
         let headers = response.headers_mut();
         headers.extend(self.headers);
         if !empty {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/fhir+json; charset=utf-8"));
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/fhir+json; charset=utf-8"),
+            );
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Ok(id) = HeaderValue::from_str(request_id) {

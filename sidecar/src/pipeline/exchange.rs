@@ -27,7 +27,12 @@ pub(super) struct Exchange<'g> {
 
 impl Exchange<'_> {
     /// Asks the hospital's server, with headers built anew.
-    pub async fn ask(&mut self, interaction: &Interaction, request: &UpstreamRequest, body: Bytes) -> Result<UpstreamAnswer, Refusal> {
+    pub async fn ask(
+        &mut self,
+        interaction: &Interaction,
+        request: &UpstreamRequest,
+        body: Bytes,
+    ) -> Result<UpstreamAnswer, Refusal> {
         let mut headers = HeaderMap::new();
         for (name, value) in self.headers.to_upstream(interaction, request) {
             if let Ok(value) = HeaderValue::from_str(&value) {
@@ -58,7 +63,10 @@ impl Exchange<'_> {
     }
 
     fn trace_into(&self, headers: &mut HeaderMap) {
-        let trace = [("traceparent", self.account.trace.traceparent()), ("x-request-id", self.account.request_id.clone())];
+        let trace = [
+            ("traceparent", self.account.trace.traceparent()),
+            ("x-request-id", self.account.request_id.clone()),
+        ];
         for (name, value) in trace {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 headers.insert(HeaderName::from_static(name), value);
@@ -66,7 +74,11 @@ impl Exchange<'_> {
         }
     }
 
-    fn seen(&self, started: Instant, answer: Result<UpstreamAnswer, UpstreamError>) -> Result<UpstreamAnswer, Refusal> {
+    fn seen(
+        &self,
+        started: Instant,
+        answer: Result<UpstreamAnswer, UpstreamError>,
+    ) -> Result<UpstreamAnswer, Refusal> {
         let status = answer.as_ref().map_or("none".to_owned(), |answer| answer.status.as_str().to_owned());
         histogram!("varco_upstream_seconds", "status" => status).record(started.elapsed().as_secs_f64());
         let failing = answer.as_ref().map_or(true, |answer| answer.status.is_server_error());
@@ -75,7 +87,11 @@ impl Exchange<'_> {
     }
 
     /// The answer's resource after the response plugins, parsed. Anything but FHIR JSON is the server's fault.
-    pub fn resource_of(&mut self, answer: &UpstreamAnswer, resource_type: &str) -> Result<OwnedDocument, Refusal> {
+    pub fn resource_of(
+        &mut self,
+        answer: &UpstreamAnswer,
+        resource_type: &str,
+    ) -> Result<OwnedDocument, Refusal> {
         let body = plugin::run(self, Hook::Response, Cow::Borrowed(&answer.body))?;
         let not_fhir = |what: String| Refusal::Upstream(UpstreamError::NotFhir(what));
         let document = OwnedDocument::parse_json(body.into_owned(), &self.answer_limits())
@@ -92,7 +108,11 @@ impl Exchange<'_> {
     }
 
     /// The current version of a resource as the server has it, or nothing where it is absent or deleted.
-    pub async fn fetch(&mut self, interaction: &Interaction, instance: &Instance) -> Result<Option<OwnedDocument>, Refusal> {
+    pub async fn fetch(
+        &mut self,
+        interaction: &Interaction,
+        instance: &Instance,
+    ) -> Result<Option<OwnedDocument>, Refusal> {
         let answer = self.ask(interaction, &interaction.to_request(), Bytes::new()).await?;
         match answer.status {
             StatusCode::OK => {
@@ -100,7 +120,9 @@ impl Exchange<'_> {
                 if document.root().get(name::ID).is_some_and(|id| id.is_str(instance.id.as_str())) {
                     Ok(Some(document))
                 } else {
-                    Err(Refusal::Upstream(UpstreamError::NotFhir("it is another resource than was asked for".to_owned())))
+                    Err(Refusal::Upstream(UpstreamError::NotFhir(
+                        "it is another resource than was asked for".to_owned(),
+                    )))
                 }
             }
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
@@ -109,7 +131,7 @@ impl Exchange<'_> {
     }
 
     /// A released resource in the federation's identifier systems.
-    pub fn to_network(&mut self, resource: Value<'_>) -> Vec<u8> {
+    pub fn in_network_terms(&mut self, resource: Value<'_>) -> Vec<u8> {
         match self.gateway.to_network.map_value(resource) {
             Some(mapped) => {
                 self.account.mapped += mapped.changes.len();

@@ -7,7 +7,9 @@
 use fhir_models::document::Value;
 use varco_core::access::{Labels, PatientReference};
 use varco_core::audit::AuditConsent;
-use varco_core::consent::{Action, CompiledConsent, Outcome, Question, ReasonEffect, ResourceFacts, decide, outcome};
+use varco_core::consent::{
+    Action, CompiledConsent, Outcome, Question, ReasonEffect, ResourceFacts, decide, outcome,
+};
 use varco_core::interaction::Instance;
 
 use super::Refusal;
@@ -116,7 +118,12 @@ impl Exchange<'_> {
     }
 
     /// Which provisions brought the outcome about.
-    fn because(&self, consents: &[&CompiledConsent], question: &Question<'_>, outcome: Outcome) -> Vec<AuditConsent> {
+    fn because(
+        &self,
+        consents: &[&CompiledConsent],
+        question: &Question<'_>,
+        outcome: Outcome,
+    ) -> Vec<AuditConsent> {
         let decided = |effect: ReasonEffect| match outcome {
             Outcome::Permit => effect == ReasonEffect::Permit,
             _ => matches!(effect, ReasonEffect::Deny | ReasonEffect::Withhold),

@@ -112,8 +112,9 @@ impl Gateway {
         receive::check_framing(head)?;
         let path = self.below_base(head.uri.path())?;
         let method = head.method.as_str();
-        if let Ok(Interaction::Capabilities) = Interaction::parse(method, path, head.uri.query(), None, &self.schema) {
-            account.interaction = Some(Interaction::Capabilities);
+        if path == "/metadata" && method == "GET" {
+            let parsed = Interaction::parse(method, path, head.uri.query(), None, &self.schema);
+            account.interaction = Some(parsed.map_err(Refusal::Interaction)?);
             return Ok(own::capabilities(self));
         }
         let now = u64::try_from(account.received.as_second()).unwrap_or_default();
@@ -156,10 +157,14 @@ impl Gateway {
             (_, Interaction::Read(instance)) => read::read(&mut exchange, instance).await,
             (_, Interaction::Vread(instance, version)) => read::vread(&mut exchange, instance, version).await,
             (_, Interaction::SearchType(search)) => search::search(&mut exchange, search, offset).await,
-            (_, Interaction::Create(resource_type)) => write::create(&mut exchange, resource_type, body).await,
+            (_, Interaction::Create(resource_type)) => {
+                write::create(&mut exchange, resource_type, body).await
+            }
             (_, Interaction::Update(instance)) => write::update(&mut exchange, instance, body).await,
             (_, Interaction::Delete(instance)) => write::delete(&mut exchange, instance).await,
-            (_, Interaction::HistoryInstance(_)) => Err(Refusal::NotServed("The history of a resource is not served.")),
+            (_, Interaction::HistoryInstance(_)) => {
+                Err(Refusal::NotServed("The history of a resource is not served."))
+            }
             (_, Interaction::Capabilities) => Ok(own::capabilities(self)),
         }
     }
@@ -183,8 +188,18 @@ impl Gateway {
         let result = match outcome {
             Ok(_) => {
                 tracing::info!(
-                    request_id, trace_id, client, interaction, resource_type, status = status_code, released, withheld,
-                    mapped = account.mapped, micros, mode = "enforce", "answered"
+                    request_id,
+                    trace_id,
+                    client,
+                    interaction,
+                    resource_type,
+                    status = status_code,
+                    released,
+                    withheld,
+                    mapped = account.mapped,
+                    micros,
+                    mode = "enforce",
+                    "answered"
                 );
                 "answered"
             }
@@ -218,7 +233,8 @@ impl Gateway {
             let counters = plugin.counters();
             let name = plugin.name().to_owned();
             let count = |result: &'static str, value: u64| {
-                counter!("varco_plugin_calls_total", "plugin" => name.clone(), "result" => result).absolute(value);
+                counter!("varco_plugin_calls_total", "plugin" => name.clone(), "result" => result)
+                    .absolute(value);
             };
             count("passed", counters.passed);
             count("replaced", counters.replaced);
@@ -226,7 +242,8 @@ impl Gateway {
             count("trapped", counters.traps);
             count("too-slow", counters.deadlines);
             count("quarantined", counters.quarantined);
-            gauge!("varco_plugin_quarantine", "plugin" => name.clone()).set(f64::from(u8::from(counters.in_quarantine)));
+            gauge!("varco_plugin_quarantine", "plugin" => name.clone())
+                .set(f64::from(u8::from(counters.in_quarantine)));
         }
     }
 
@@ -252,6 +269,10 @@ impl Gateway {
 
     /// How the hospital's server did when it was last asked, in words.
     pub fn upstream_state(&self) -> &'static str {
-        if self.upstream_failing.load(Ordering::Relaxed) { "failed when it was last asked" } else { "no failure seen" }
+        if self.upstream_failing.load(Ordering::Relaxed) {
+            "failed when it was last asked"
+        } else {
+            "no failure seen"
+        }
     }
 }

@@ -23,14 +23,25 @@ const RELEASE_DATE: &str = "2026-11-21";
 const AUDIT_PAGE: usize = 1_000;
 
 /// Create, read, update and search of Consent.
-pub(super) async fn consent(exchange: &mut Exchange<'_>, interaction: Interaction, body: &[u8]) -> Result<Answer, Refusal> {
+pub(super) async fn consent(
+    exchange: &mut Exchange<'_>,
+    interaction: Interaction,
+    body: &[u8],
+) -> Result<Answer, Refusal> {
     match interaction {
-        Interaction::Create(_) => put(exchange, Uuid::new_v4().to_string(), 1, body, StatusCode::CREATED).await,
+        Interaction::Create(_) => {
+            put(exchange, Uuid::new_v4().to_string(), 1, body, StatusCode::CREATED).await
+        }
         Interaction::Update(instance) => {
             let id = instance.id.as_str().to_owned();
             let before = exchange.gateway.store.consent(&id).map_err(Refusal::Store)?;
             let version = before.as_ref().map_or(0, |consent| consent.version);
-            if exchange.headers.if_match.as_ref().is_some_and(|expected| expected.as_str() != version.to_string()) {
+            if exchange
+                .headers
+                .if_match
+                .as_ref()
+                .is_some_and(|expected| expected.as_str() != version.to_string())
+            {
                 return Err(Refusal::Version);
             }
             let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
@@ -52,11 +63,19 @@ pub(super) async fn consent(exchange: &mut Exchange<'_>, interaction: Interactio
                 found.into_iter().map(|consent| (format!("Consent/{}", consent.id), consent.body)).collect();
             Ok(searchset(exchange, &entries))
         }
-        _ => Err(Refusal::NotServed("Consents are created, read, updated and searched; to revoke one, set its status.")),
+        _ => Err(Refusal::NotServed(
+            "Consents are created, read, updated and searched; to revoke one, set its status.",
+        )),
     }
 }
 
-async fn put(exchange: &mut Exchange<'_>, id: String, version: i64, body: &[u8], status: StatusCode) -> Result<Answer, Refusal> {
+async fn put(
+    exchange: &mut Exchange<'_>,
+    id: String,
+    version: i64,
+    body: &[u8],
+    status: StatusCode,
+) -> Result<Answer, Refusal> {
     let limits = Limits { bytes: exchange.gateway.config.limits.body_bytes, ..Limits::default() };
     let document = OwnedDocument::parse_json(body, &limits)
         .map_err(|error| Refusal::Body { text: format!("{error}."), too_large: error.is_limit() })?;
@@ -69,10 +88,13 @@ async fn put(exchange: &mut Exchange<'_>, id: String, version: i64, body: &[u8],
         let text = "The resource's `id` must be the id in the URL.".to_owned();
         return Err(Refusal::Body { text, too_large: false });
     }
-    let compiled = CompiledConsent::compile(root, &exchange.gateway.reading).map_err(|error| Refusal::ConsentResource(error.to_string()))?;
+    let compiled = CompiledConsent::compile(root, &exchange.gateway.reading)
+        .map_err(|error| Refusal::ConsentResource(error.to_string()))?;
     let patient = compiled.patient().reference.as_ref().map(|reference| reference.as_str().to_owned());
     let patient = patient.filter(|reference| reference.starts_with("Patient/")).ok_or_else(|| {
-        Refusal::ConsentResource("`patient.reference` must name a Patient of this server, as in Patient/123".to_owned())
+        Refusal::ConsentResource(
+            "`patient.reference` must name a Patient of this server, as in Patient/123".to_owned(),
+        )
     })?;
     let updated = exchange.account.received.to_string();
     let stamped = stamp(root, &id, version, &updated);
@@ -97,10 +119,11 @@ fn stamp(root: Value<'_>, id: &str, version: i64, updated: &str) -> Vec<u8> {
         json.into_bytes()
     };
     let mut edits = Edits::new(root.document());
-    let mut set = |container: Value<'_>, key: fhir_models::document::Name, value: Vec<u8>| match container.get(key) {
-        Some(member) => edits.replace(member, value),
-        None => edits.append(container, &[format!("\"{key}\":").as_bytes(), &value].concat()),
-    };
+    let mut set =
+        |container: Value<'_>, key: fhir_models::document::Name, value: Vec<u8>| match container.get(key) {
+            Some(member) => edits.replace(member, value),
+            None => edits.append(container, &[format!("\"{key}\":").as_bytes(), &value].concat()),
+        };
     set(root, name::ID, text(id));
     match root.get(name::META).filter(|meta| meta.is_object()) {
         Some(meta) => {
@@ -109,7 +132,10 @@ fn stamp(root: Value<'_>, id: &str, version: i64, updated: &str) -> Vec<u8> {
         }
         None => {
             let mut meta = JsonWriter::new();
-            meta.begin_object().member("versionId", &version.to_string()).member("lastUpdated", updated).end_object();
+            meta.begin_object()
+                .member("versionId", &version.to_string())
+                .member("lastUpdated", updated)
+                .end_object();
             set(root, name::META, meta.into_bytes());
         }
     }
@@ -123,7 +149,11 @@ pub(super) async fn audit(exchange: &mut Exchange<'_>, interaction: Interaction)
             AuditQuery { id: Some(instance.id.as_str().to_owned()), most: 1, ..AuditQuery::default() }
         }
         Interaction::SearchType(search) => audit_query(search)?,
-        _ => return Err(Refusal::NotServed("Audit records are read and searched; nobody writes them from outside.")),
+        _ => {
+            return Err(Refusal::NotServed(
+                "Audit records are read and searched; nobody writes them from outside.",
+            ));
+        }
     };
     let found = exchange.gateway.store.audit(&query).map_err(Refusal::Store)?;
     if matches!(interaction, Interaction::Read(_)) {
@@ -144,7 +174,11 @@ pub(super) async fn audit(exchange: &mut Exchange<'_>, interaction: Interaction)
 
 fn audit_query(search: &Search) -> Result<AuditQuery, Refusal> {
     let mut query = AuditQuery { most: AUDIT_PAGE, ..AuditQuery::default() };
-    let unserved = || Refusal::NotServed("Audit records are searched by `_id`, `patient`, `date`, `entity:identifier` and `_count`.");
+    let unserved = || {
+        Refusal::NotServed(
+            "Audit records are searched by `_id`, `patient`, `date`, `entity:identifier` and `_count`.",
+        )
+    };
     match search.ids.as_slice() {
         [] => {}
         [id] => query.id = Some(id.as_str().to_owned()),
@@ -155,7 +189,9 @@ fn audit_query(search: &Search) -> Result<AuditQuery, Refusal> {
         let [value] = criterion.values() else { return Err(unserved()) };
         let modifier = criterion.modifier().map(|modifier| modifier.code().to_owned());
         match (criterion.name(), modifier.as_deref(), value) {
-            ("patient", None, SearchValue::Reference(reference)) => query.patient = Some(patient_key(reference).ok_or_else(unserved)?),
+            ("patient", None, SearchValue::Reference(reference)) => {
+                query.patient = Some(patient_key(reference).ok_or_else(unserved)?)
+            }
             ("entity", Some("identifier"), SearchValue::Token(token)) => query.request = token.code.clone(),
             ("date", None, SearchValue::Date(prefix, text)) => {
                 let (from, until) = day_range(text).ok_or_else(unserved)?;
@@ -219,13 +255,20 @@ pub(super) fn capabilities(gateway: &super::Gateway) -> Answer {
     let mut json = JsonWriter::new();
     json.begin_object().member("resourceType", "CapabilityStatement").member("status", "active");
     json.member("date", RELEASE_DATE).member("kind", "instance");
-    json.key("software").begin_object().member("name", "Varco").member("version", env!("CARGO_PKG_VERSION")).end_object();
+    json.key("software")
+        .begin_object()
+        .member("name", "Varco")
+        .member("version", env!("CARGO_PKG_VERSION"))
+        .end_object();
     json.key("implementation").begin_object();
     json.member("description", gateway.config.site.name.as_deref().unwrap_or(&gateway.config.site.id));
     json.member("url", base).end_object();
     json.member("fhirVersion", "4.0.1").key("format").begin_array().string("json").end_array();
     json.key("rest").begin_array().begin_object().member("mode", "server").key("security").begin_object();
-    json.member("description", "Bearer tokens (JWT) of the network's issuer; what is answered depends on the patient's consent.");
+    json.member(
+        "description",
+        "Bearer tokens (JWT) of the network's issuer; what is answered depends on the patient's consent.",
+    );
     json.end_object().key("resource").begin_array();
     for resource_type in gateway.schema.type_names() {
         let interactions: &[&str] = match resource_type {

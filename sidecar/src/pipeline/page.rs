@@ -41,7 +41,8 @@ impl PageSeal {
     pub fn seal(&self, page: &Page, path: &str, requester: &Requester, now: u64) -> Option<String> {
         let expires = now.saturating_add(LIFETIME);
         let mut sealed = format!("{expires} {} {}", page.offset, page.query).into_bytes();
-        let nonce = self.0.seal_in_place_append_tag(Aad::from(bound_to(path, requester)), &mut sealed).ok()?;
+        let nonce =
+            self.0.seal_in_place_append_tag(Aad::from(bound_to(path, requester)), &mut sealed).ok()?;
         let mut token = nonce.as_ref().to_vec();
         token.append(&mut sealed);
         Some(URL_SAFE_NO_PAD.encode(token))

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use http::StatusCode;
-use varco_plugin_host::{Context, Decision, Hook};
+use varco_plugin_host::{Context, Decision, Hook, PluginError};
 
 use super::Refusal;
 use super::exchange::Exchange;
@@ -15,7 +15,11 @@ use super::exchange::Exchange;
 const ROUTE: &str = "exchange";
 
 /// Runs the plugins of a hook over a body.
-pub(super) fn run<'b>(exchange: &mut Exchange<'_>, hook: Hook, body: Cow<'b, [u8]>) -> Result<Cow<'b, [u8]>, Refusal> {
+pub(super) fn run<'b>(
+    exchange: &mut Exchange<'_>,
+    hook: Hook,
+    body: Cow<'b, [u8]>,
+) -> Result<Cow<'b, [u8]>, Refusal> {
     let gateway = exchange.gateway;
     if body.is_empty() || !gateway.plugins.handles(hook) {
         return Ok(body);
@@ -40,7 +44,12 @@ pub(super) fn run<'b>(exchange: &mut Exchange<'_>, hook: Hook, body: Cow<'b, [u8
         Hook::Request => gateway.plugins.run_request(&context, body, now),
         Hook::Response => gateway.plugins.run_response(&context, body, now),
     };
-    let outcome = outcome.map_err(|error| Refusal::PluginFailed(error.to_string()))?;
+    let outcome = outcome.map_err(|error| match error {
+        PluginError::InputTooLarge { .. } if hook == Hook::Request => {
+            Refusal::Body { text: "The body is larger than a plugin takes.".to_owned(), too_large: true }
+        }
+        error => Refusal::PluginFailed(error.to_string()),
+    })?;
     exchange.account.plugins.extend(outcome.replaced_by.iter().map(ToString::to_string));
     match outcome.decision {
         Decision::Continue(body) => Ok(body),

@@ -12,13 +12,17 @@ pub(super) async fn read(exchange: &mut Exchange<'_>, instance: Instance) -> Res
     let interaction = Interaction::Read(instance.clone());
     let Some(document) = exchange.fetch(&interaction, &instance).await? else { return Err(Refusal::Absent) };
     exchange.release_or_refuse(document.root(), &instance)?;
-    let body = exchange.to_network(document.root());
+    let body = exchange.in_network_terms(document.root());
     Ok(Answer::resource(StatusCode::OK, document.root(), body))
 }
 
 /// An older version: judged by itself and by what the resource is today, since a label that came later guards
 /// the past as well.
-pub(super) async fn vread(exchange: &mut Exchange<'_>, instance: Instance, version: Id) -> Result<Answer, Refusal> {
+pub(super) async fn vread(
+    exchange: &mut Exchange<'_>,
+    instance: Instance,
+    version: Id,
+) -> Result<Answer, Refusal> {
     let now = Interaction::Read(instance.clone());
     let Some(current) = exchange.fetch(&now, &instance).await? else { return Err(Refusal::Absent) };
     let then = Interaction::Vread(instance.clone(), version);
@@ -29,6 +33,6 @@ pub(super) async fn vread(exchange: &mut Exchange<'_>, instance: Instance, versi
         return Err(Refusal::Absent);
     }
     exchange.release_or_refuse(document.root(), &instance)?;
-    let body = exchange.to_network(document.root());
+    let body = exchange.in_network_terms(document.root());
     Ok(Answer::resource(StatusCode::OK, document.root(), body))
 }

@@ -34,7 +34,8 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let too_large = || Refusal::Body { text: format!("The body is larger than {most} bytes."), too_large: true };
+    let too_large =
+        || Refusal::Body { text: format!("The body is larger than {most} bytes."), too_large: true };
     if body.size_hint().lower() > most as u64 {
         return Err(too_large());
     }

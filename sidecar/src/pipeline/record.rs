@@ -6,7 +6,8 @@
 use http::StatusCode;
 use metrics::counter;
 use varco_core::audit::{
-    AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditResource, AuditSystem, AuditedEvent, NetworkAddress,
+    AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditResource, AuditSystem, AuditedEvent,
+    NetworkAddress,
 };
 use varco_core::interaction::Interaction;
 use varco_core::requester::BusinessIdentifier;

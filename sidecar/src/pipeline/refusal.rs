@@ -107,7 +107,12 @@ pub struct Row {
 impl Refusal {
     /// The refusal's row.
     pub fn row(&self) -> Row {
-        let row = |status: StatusCode, code: IssueType, text: &str| Row { status, code, text: text.to_owned(), header: None };
+        let row = |status: StatusCode, code: IssueType, text: &str| Row {
+            status,
+            code,
+            text: text.to_owned(),
+            header: None,
+        };
         match self {
             Refusal::Unauthorized(_) => Row {
                 header: Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"fhir\""))),
@@ -119,12 +124,17 @@ impl Refusal {
                 "The access token's scopes don't cover this interaction.",
             ),
             Refusal::Absent => row(StatusCode::NOT_FOUND, IssueType::NotFound, "There is no such resource."),
-            Refusal::Consent => row(StatusCode::FORBIDDEN, IssueType::Forbidden, "This write is not permitted."),
+            Refusal::Consent => {
+                row(StatusCode::FORBIDDEN, IssueType::Forbidden, "This write is not permitted.")
+            }
             Refusal::Interaction(error) => {
                 let allow = error.allow().and_then(|methods| HeaderValue::from_str(&methods.join(", ")).ok());
                 let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
                 let code = error.issue_type();
-                Row { header: allow.map(|allow| (header::ALLOW, allow)), ..row(status, code, &sentence(error)) }
+                Row {
+                    header: allow.map(|allow| (header::ALLOW, allow)),
+                    ..row(status, code, &sentence(error))
+                }
             }
             Refusal::NotServed(text) => row(StatusCode::METHOD_NOT_ALLOWED, IssueType::NotSupported, text),
             Refusal::Framing(what) => row(StatusCode::BAD_REQUEST, IssueType::Structure, &sentence(what)),
@@ -136,15 +146,21 @@ impl Refusal {
                 };
                 row(status, code, text)
             }
-            Refusal::BodyTimeout => {
-                row(StatusCode::REQUEST_TIMEOUT, IssueType::Timeout, "The request's body did not arrive in time.")
-            }
+            Refusal::BodyTimeout => row(
+                StatusCode::REQUEST_TIMEOUT,
+                IssueType::Timeout,
+                "The request's body did not arrive in time.",
+            ),
             Refusal::BodyBroken => {
                 row(StatusCode::BAD_REQUEST, IssueType::Incomplete, "The request's body ended too early.")
             }
             Refusal::Rate { retry_after } => Row {
                 header: Some((header::RETRY_AFTER, HeaderValue::from(*retry_after))),
-                ..row(StatusCode::TOO_MANY_REQUESTS, IssueType::Throttled, "Too many requests; try again later.")
+                ..row(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    IssueType::Throttled,
+                    "Too many requests; try again later.",
+                )
             },
             Refusal::TooBroad(most) => row(
                 StatusCode::BAD_REQUEST,
@@ -157,16 +173,20 @@ impl Refusal {
                 "This page link is not valid any more; start the search again.",
             ),
             Refusal::Plugin { status, text } => row(*status, IssueType::BusinessRule, text),
-            Refusal::PluginFailed(_) => {
-                row(StatusCode::SERVICE_UNAVAILABLE, IssueType::Transient, "A needed part is out of order; try again.")
-            }
+            Refusal::PluginFailed(_) => row(
+                StatusCode::SERVICE_UNAVAILABLE,
+                IssueType::Transient,
+                "A needed part is out of order; try again.",
+            ),
             Refusal::UpstreamRefused { status } => {
                 row(*status, IssueType::Processing, "The hospital's server did not accept the request.")
             }
             Refusal::Upstream(error) => row(error.status(), IssueType::Transient, error.for_caller()),
-            Refusal::Store(_) => {
-                row(StatusCode::SERVICE_UNAVAILABLE, IssueType::NoStore, "A needed store is out of order; try again.")
-            }
+            Refusal::Store(_) => row(
+                StatusCode::SERVICE_UNAVAILABLE,
+                IssueType::NoStore,
+                "A needed store is out of order; try again.",
+            ),
             Refusal::ConsentResource(text) => {
                 row(StatusCode::UNPROCESSABLE_ENTITY, IssueType::BusinessRule, &sentence(text))
             }

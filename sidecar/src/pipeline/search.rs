@@ -9,11 +9,11 @@ use fhir_models::document::{JsonWriter, OwnedDocument, Value, name};
 use http::StatusCode;
 use varco_core::interaction::{Interaction, Search};
 
+use super::Refusal;
 use super::answer::Answer;
 use super::exchange::Exchange;
 use super::judge::Judgement;
 use super::page::Page;
-use super::Refusal;
 use crate::upstream::{UpstreamAnswer, UpstreamError};
 
 /// How many matches are asked of the server at a time.
@@ -31,7 +31,11 @@ struct Match {
 }
 
 /// Answers a search; `offset` visible matches stood on the pages before.
-pub(super) async fn search(exchange: &mut Exchange<'_>, search: Search, offset: usize) -> Result<Answer, Refusal> {
+pub(super) async fn search(
+    exchange: &mut Exchange<'_>,
+    search: Search,
+    offset: usize,
+) -> Result<Answer, Refusal> {
     let asked = search.self_query();
     let (resource_type, count) = (search.resource_type.clone(), search.count);
     let mut interaction = Interaction::SearchType(search);
@@ -39,7 +43,8 @@ pub(super) async fn search(exchange: &mut Exchange<'_>, search: Search, offset: 
     let matches = gather(exchange, &interaction).await?;
 
     let default = exchange.gateway.config.limits.page_size;
-    let size = count.map_or(default, |count| usize::try_from(count).unwrap_or(LARGEST_PAGE)).min(LARGEST_PAGE);
+    let size =
+        count.map_or(default, |count| usize::try_from(count).unwrap_or(LARGEST_PAGE)).min(LARGEST_PAGE);
     let base = exchange.gateway.config.site.base();
     let query = if asked.is_empty() { String::new() } else { format!("?{asked}") };
     let mut links = vec![("self", format!("{base}/{resource_type}{query}"))];
@@ -69,7 +74,8 @@ async fn gather(exchange: &mut Exchange<'_>, interaction: &Interaction) -> Resul
     let mut room = exchange.gateway.config.limits.answer_bytes;
     let mut matches = Vec::new();
     let mut judged = 0_usize;
-    let mut answer = exchange.ask(interaction, &interaction.to_request_with_count(UPSTREAM_PAGE), Bytes::new()).await?;
+    let mut answer =
+        exchange.ask(interaction, &interaction.to_request_with_count(UPSTREAM_PAGE), Bytes::new()).await?;
     loop {
         let bundle = bundle_of(exchange, &answer)?;
         room = room.checked_sub(answer.body.len()).ok_or(Refusal::TooBroad(most))?;
@@ -126,11 +132,16 @@ fn found(exchange: &mut Exchange<'_>, resource: Value<'_>, judgement: Judgement)
         return Err(Refusal::Upstream(UpstreamError::NotFhir("a match without an id".to_owned())));
     };
     let reference = format!("{resource_type}/{id}");
-    Ok(Match { reference, json: exchange.to_network(resource), judgement })
+    Ok(Match { reference, json: exchange.in_network_terms(resource), judgement })
 }
 
 /// A searchset; `page` holds references and resources.
-pub(super) fn bundle(links: &[(&str, String)], total: usize, page: &[(String, Vec<u8>)], base: &str) -> Vec<u8> {
+pub(super) fn bundle(
+    links: &[(&str, String)],
+    total: usize,
+    page: &[(String, Vec<u8>)],
+    base: &str,
+) -> Vec<u8> {
     let mut json = JsonWriter::new();
     json.begin_object().member("resourceType", "Bundle").member("type", "searchset");
     json.key("total").integer(i64::try_from(total).unwrap_or(i64::MAX));

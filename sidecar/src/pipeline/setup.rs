@@ -11,9 +11,9 @@ use varco_core::identity::AliasError;
 use varco_core::interaction::SearchSchema;
 use varco_plugin_host::{EngineError, EngineSettings, LoadError, PluginEngine, PluginSet};
 
+use super::Gateway;
 use super::limit::ClientLimit;
 use super::page::PageSeal;
-use super::Gateway;
 use crate::config::{self, Config};
 use crate::identify::TokenGate;
 use crate::identify::keys::KeysError;
@@ -66,7 +66,9 @@ impl Gateway {
             bases: vec![config.site.base().to_owned(), config.upstream.url.trim_end_matches('/').to_owned()],
         };
         let aliases = config::aliases(&config)?;
-        let systems = |pick: fn(&config::Alias) -> &String| -> Vec<&String> { config.identity.alias.iter().map(pick).collect() };
+        let systems = |pick: fn(&config::Alias) -> &String| -> Vec<&String> {
+            config.identity.alias.iter().map(pick).collect()
+        };
         let engine = PluginEngine::start(&EngineSettings::default())?;
         let plugins = PluginSet::load_files(&engine, config.plugin.iter().map(|plugin| &plugin.manifest))?;
         Ok(Gateway {

@@ -33,7 +33,8 @@ fn trace_id(header: &str) -> Option<String> {
     };
     let mut parts = header.split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let well_formed = version == "00" && hex(trace, 32) && hex(span, 16) && flags.len() == 2 && parts.next().is_none();
+    let well_formed =
+        version == "00" && hex(trace, 32) && hex(span, 16) && flags.len() == 2 && parts.next().is_none();
     well_formed.then(|| trace.to_owned())
 }
 

@@ -37,7 +37,11 @@ pub(super) async fn create(
 }
 
 /// Changes a resource that stands there and is visible to the caller.
-pub(super) async fn update(exchange: &mut Exchange<'_>, instance: Instance, body: Bytes) -> Result<Answer, Refusal> {
+pub(super) async fn update(
+    exchange: &mut Exchange<'_>,
+    instance: Instance,
+    body: Bytes,
+) -> Result<Answer, Refusal> {
     let document = incoming(exchange, &instance.resource_type, body)?;
     if !document.root().get(name::ID).is_some_and(|id| id.is_str(instance.id.as_str())) {
         let text = "The resource's `id` must be the id in the URL.".to_owned();
@@ -99,7 +103,11 @@ fn without_id(document: &OwnedDocument) -> Vec<u8> {
 }
 
 /// The caller's body: strict JSON of the right type, in this hospital's identifier systems, after the plugins.
-fn incoming(exchange: &mut Exchange<'_>, resource_type: &ResourceType, body: Bytes) -> Result<OwnedDocument, Refusal> {
+fn incoming(
+    exchange: &mut Exchange<'_>,
+    resource_type: &ResourceType,
+    body: Bytes,
+) -> Result<OwnedDocument, Refusal> {
     parse(exchange, resource_type, &body)?;
     let body = plugin::run(exchange, Hook::Request, Cow::Borrowed(&body))?.into_owned();
     let document = parse(exchange, resource_type, &body)?;
@@ -112,7 +120,11 @@ fn incoming(exchange: &mut Exchange<'_>, resource_type: &ResourceType, body: Byt
     }
 }
 
-fn parse(exchange: &Exchange<'_>, resource_type: &ResourceType, body: &[u8]) -> Result<OwnedDocument, Refusal> {
+fn parse(
+    exchange: &Exchange<'_>,
+    resource_type: &ResourceType,
+    body: &[u8],
+) -> Result<OwnedDocument, Refusal> {
     let limits = Limits { bytes: exchange.gateway.config.limits.body_bytes, ..Limits::default() };
     let document = OwnedDocument::parse_json(body, &limits)
         .map_err(|error| Refusal::Body { text: format!("{error}."), too_large: error.is_limit() })?;
@@ -132,7 +144,8 @@ fn written(
     status: StatusCode,
     id: Option<&Id>,
 ) -> Result<Answer, Refusal> {
-    let returned = if answer.body.is_empty() { None } else { exchange.resource_of(answer, resource_type.as_str()).ok() };
+    let returned =
+        if answer.body.is_empty() { None } else { exchange.resource_of(answer, resource_type.as_str()).ok() };
     let id = match (id, returned.as_ref().and_then(|document| document.root().str_of(name::ID))) {
         (Some(id), _) => id.as_str().to_owned(),
         (None, Some(id)) => id.into_owned(),
@@ -145,7 +158,7 @@ fn written(
     let wanted = exchange.headers.prefer != Some(ReturnPreference::Minimal);
     let mut reply = match returned.as_ref().map(OwnedDocument::root) {
         Some(resource) if wanted => {
-            let body = exchange.to_network(resource);
+            let body = exchange.in_network_terms(resource);
             Answer::resource(status, resource, body)
         }
         Some(resource) => Answer::resource(status, resource, Bytes::new()),

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fhir_models::document::{Limits, OwnedDocument};
 use moka::sync::Cache;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use varco_core::consent::{CompiledConsent, Reading};
 
 pub use writer::{AuditRow, Writer};
@@ -101,7 +101,10 @@ impl Store {
             return Ok(compiled);
         }
         let compiled: Compiled = Arc::new(
-            self.consents(patient)?.into_iter().map(|stored| compile(&stored, &self.reading)).collect::<Result<_, _>>()?,
+            self.consents(patient)?
+                .into_iter()
+                .map(|stored| compile(&stored, &self.reading))
+                .collect::<Result<_, _>>()?,
         );
         self.compiled.insert(key, compiled.clone());
         Ok(compiled)
@@ -126,7 +129,12 @@ impl Store {
     }
 
     /// Writes a consent (a new one, or over the version before) and makes it the law of the next decision.
-    pub async fn put_consent(&self, consent: StoredConsent, patient: String, updated: String) -> Result<(), StoreError> {
+    pub async fn put_consent(
+        &self,
+        consent: StoredConsent,
+        patient: String,
+        updated: String,
+    ) -> Result<(), StoreError> {
         compile(&consent, &self.reading)?;
         self.writer.put_consent(consent, patient, updated).await?;
         self.revision.fetch_add(1, Ordering::AcqRel);
@@ -136,14 +144,26 @@ impl Store {
     /// Audit records as FHIR JSON, newest first. Conditions that are `None` don't restrict.
     pub fn audit(&self, wanted: &AuditQuery) -> Result<Vec<Vec<u8>>, StoreError> {
         let connection = self.reader();
-        let mut query = connection.prepare_cached(
-            "SELECT body FROM audit WHERE (?1 IS NULL OR id = ?1) AND (?2 IS NULL OR request = ?2)
-               AND (?3 IS NULL OR seq IN (SELECT seq FROM audit_patient WHERE patient = ?3))
-               AND (?4 IS NULL OR recorded >= ?4) AND (?5 IS NULL OR recorded < ?5)
-             ORDER BY seq DESC LIMIT ?6",
-        )?;
         let AuditQuery { id, request, patient, from, until, most } = wanted;
-        let rows = query.query_map(params![id, request, patient, from, until, *most as i64], |row| row.get(0))?;
+        // Only what is asked for stands in the query, so that an index serves it.
+        let conditions = [
+            ("id = ?", id),
+            ("request = ?", request),
+            ("seq IN (SELECT seq FROM audit_patient WHERE patient = ?)", patient),
+            ("recorded >= ?", from),
+            ("recorded < ?", until),
+        ];
+        let (mut sql, mut values) = ("SELECT body FROM audit WHERE 1".to_owned(), Vec::new());
+        for (condition, value) in conditions {
+            if let Some(value) = value {
+                sql.push_str(" AND ");
+                sql.push_str(condition);
+                values.push(value);
+            }
+        }
+        sql.push_str(&format!(" ORDER BY seq DESC LIMIT {most}"));
+        let mut query = connection.prepare_cached(&sql)?;
+        let rows = query.query_map(params_from_iter(values), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

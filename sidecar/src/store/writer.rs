@@ -140,7 +140,11 @@ fn run(mut connection: Connection, mut last: RecordHash, jobs: &Receiver<Job>, w
     }
 }
 
-fn commit(connection: &mut Connection, batch: &[Job], mut last: RecordHash) -> Result<RecordHash, rusqlite::Error> {
+fn commit(
+    connection: &mut Connection,
+    batch: &[Job],
+    mut last: RecordHash,
+) -> Result<RecordHash, rusqlite::Error> {
     let transaction = connection.transaction()?;
     for job in batch {
         match &job.work {
@@ -156,20 +160,30 @@ fn commit(connection: &mut Connection, batch: &[Job], mut last: RecordHash) -> R
     Ok(last)
 }
 
-fn append(transaction: &Transaction<'_>, row: &AuditRow, last: &RecordHash) -> Result<RecordHash, rusqlite::Error> {
+fn append(
+    transaction: &Transaction<'_>,
+    row: &AuditRow,
+    last: &RecordHash,
+) -> Result<RecordHash, rusqlite::Error> {
     let hash = last.of_next(&row.body);
     transaction
         .prepare_cached("INSERT INTO audit (id, request, recorded, hash, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![row.id, row.request, row.recorded, hash.0, row.body])?;
     let seq = transaction.last_insert_rowid();
-    let mut index = transaction.prepare_cached("INSERT OR IGNORE INTO audit_patient (patient, seq) VALUES (?1, ?2)")?;
+    let mut index =
+        transaction.prepare_cached("INSERT OR IGNORE INTO audit_patient (patient, seq) VALUES (?1, ?2)")?;
     for patient in &row.patients {
         index.execute(params![patient, seq])?;
     }
     Ok(hash)
 }
 
-fn put(transaction: &Transaction<'_>, consent: &StoredConsent, patient: &str, updated: &str) -> Result<(), rusqlite::Error> {
+fn put(
+    transaction: &Transaction<'_>,
+    consent: &StoredConsent,
+    patient: &str,
+    updated: &str,
+) -> Result<(), rusqlite::Error> {
     transaction
         .prepare_cached(
             "INSERT INTO consent (id, version, patient, updated, body) VALUES (?1, ?2, ?3, ?4, ?5)

@@ -8,7 +8,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::Level;
 
 /// Upper bounds of the latency buckets, in seconds.
-const BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Sends log lines as JSON, one a line, to standard output. A second call in one process has no effect.
 pub fn start_log(level: Level) {
@@ -18,7 +19,11 @@ pub fn start_log(level: Level) {
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
     };
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false);
     if tracing_subscriber::registry().with(level).with(lines).try_init().is_err() {
         tracing::debug!("a log is already open");
     }
@@ -37,7 +42,11 @@ fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_counter!("varco_requests_total", "Requests answered, by interaction, status and outcome");
     describe_histogram!("varco_request_seconds", Unit::Seconds, "Time from a request's header to its answer");
-    describe_histogram!("varco_upstream_seconds", Unit::Seconds, "Time the hospital's server took, by status");
+    describe_histogram!(
+        "varco_upstream_seconds",
+        Unit::Seconds,
+        "Time the hospital's server took, by status"
+    );
     describe_counter!("varco_resources_total", "Resources judged, by verdict");
     describe_counter!("varco_audit_records_total", "Audit records made durable");
     describe_gauge!("varco_store_queue", "Writes that wait for the store");

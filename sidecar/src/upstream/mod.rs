@@ -87,7 +87,8 @@ impl Upstream {
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
             return Err(UpstreamSetupError::Url(config.url.clone()));
         };
-        let base_path = parts.path_and_query.map_or(String::new(), |path| path.path().trim_end_matches('/').to_owned());
+        let base_path =
+            parts.path_and_query.map_or(String::new(), |path| path.path().trim_end_matches('/').to_owned());
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -96,7 +97,11 @@ impl Upstream {
             Some(ca) => tls::client_config(ca)?,
             None => tls::trusting_nobody()?,
         };
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions().wrap_connector(http);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(http);
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .pool_timer(TokioTimer::new())
@@ -120,7 +125,8 @@ impl Upstream {
         let not_fhir = || UpstreamError::NotFhir("a page link that is not below its own base".to_owned());
         let uri: Uri = link.parse().map_err(|_| not_fhir())?;
         let path = uri.path_and_query().map(PathAndQuery::as_str).ok_or_else(not_fhir)?;
-        let below = path.strip_prefix(&self.base_path).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+        let below =
+            path.strip_prefix(&self.base_path).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
         below.ok_or_else(not_fhir)?;
         self.send(Method::GET, path, headers, Bytes::new()).await
     }
@@ -150,7 +156,8 @@ impl Upstream {
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<UpstreamAnswer, UpstreamError> {
-        let answer = self.client.request(request).await.map_err(|error| UpstreamError::Unreachable(chain(&error)))?;
+        let answer =
+            self.client.request(request).await.map_err(|error| UpstreamError::Unreachable(chain(&error)))?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, self.most).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() {

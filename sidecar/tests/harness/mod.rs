@@ -12,13 +12,13 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use metrics_exporter_prometheus::PrometheusBuilder;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use rcgen::{KeyPair, PKCS_ED25519};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use varco::run::{self, Running};
 use varco::config;
+use varco::run::{self, Running};
 use varco_conformance::hospital::{Hospital, HospitalOptions};
 
 pub const ISSUER: &str = "https://hub.test";
@@ -108,7 +108,11 @@ impl Setup {
     }
 
     pub fn client(&self) -> Asking {
-        Asking { base: self.base(), token: Some(self.token(json!({}))), client: Client::builder(TokioExecutor::new()).build_http() }
+        Asking {
+            base: self.base(),
+            token: Some(self.token(json!({}))),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        }
     }
 }
 
@@ -186,7 +190,8 @@ impl Region {
     }
 
     async fn configured(listen: &str, more: &str) -> Region {
-        let hospital = Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
+        let hospital =
+            Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
         let setup = Setup::listening(hospital.base_url(), listen, more);
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let running = run::start(config::load(&setup.config_file()).unwrap(), metrics).await.unwrap();
@@ -203,7 +208,11 @@ impl Region {
 
     /// The audit record of an answered request.
     pub async fn audited(&self, reply: &Reply) -> Value {
-        let found = self.asking().get(&format!("AuditEvent?entity:identifier=%7C{}", reply.request_id())).await.json();
+        let found = self
+            .asking()
+            .get(&format!("AuditEvent?entity:identifier=%7C{}", reply.request_id()))
+            .await
+            .json();
         assert_eq!(found["total"], 1, "{found}");
         found["entry"][0]["resource"].clone()
     }

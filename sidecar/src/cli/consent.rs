@@ -1,0 +1,220 @@
+//! `varco consent explain`: which provision decided, and why.
+//!
+//! Exit codes are a contract: 0 decided (whatever the decision), 2 could not run.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use fhir_models::document::{Limits, OwnedDocument};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use varco_core::consent::{
+    Combining, CompiledConsent, Confidentiality, ConsentRequest, Decision, Effect, Interval, Outcome,
+    Reading, ResourceFacts, decide,
+};
+
+use super::say;
+
+/// Decides by consents, and explains the decision.
+#[derive(Debug, Args)]
+pub struct Consent {
+    #[command(subcommand)]
+    command: ConsentCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConsentCommand {
+    Explain(Explain),
+}
+
+/// Says what consents decide about a request, and which provision decided; exits 0 when decided, 2 if it could
+/// not run.
+///
+/// The consents are those of one patient. Without --resource the decision is that for the request: it may
+/// proceed within the residual rules (IHE PCF), of which the last that applies to a resource decides.
+#[derive(Debug, Args)]
+#[command(after_help = "The request is a JSON object; every member may be left out, be one value or a list:
+  {
+    \"actor\":        {\"reference\": \"Practitioner/7\",
+                     \"identifier\": {\"system\": \"http://hl7.it/sid/codiceFiscale\", \"value\": \"RSSMRA71E01F205E\"}},
+    \"role\":         [{\"system\": \"https://example.org/roles\", \"code\": \"APR\"}],
+    \"purpose\":      [\"TREAT\"],
+    \"organization\": \"http://hl7.it/sid/hsp|030913\",
+    \"action\":       \"access\"
+  }
+  actor, organization   a reference, a token system|value, an Identifier, or an object with both
+  role, purpose         a code, a token system|code, a Coding or a CodeableConcept; a purpose without a
+                        system is one of v3-ActReason
+  action                collect, access (the default), use, disclose or correct
+  client                the client's id
+
+Examples:
+  varco consent explain --consent consent.json --request request.json --at 2026-05-01T12:00:00Z
+  varco consent explain --consent a.json --consent b.json --request request.json --resource referto.json \\
+        --at 2026-05-01T12:00:00+02:00 --combining most-recent --output json")]
+struct Explain {
+    /// A Consent of the patient; may be given several times, `-` is standard input.
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    consent: Vec<PathBuf>,
+    /// Who asks for what.
+    #[arg(long, value_name = "FILE")]
+    request: PathBuf,
+    /// The resource that is asked for.
+    #[arg(long, value_name = "FILE")]
+    resource: Option<PathBuf>,
+    /// The instant that counts: 2026-05-01T12:00:00Z, or a date for its beginning.
+    #[arg(long, value_name = "TIME")]
+    at: String,
+    /// How several consents are combined.
+    #[arg(long, value_name = "RULE", default_value = "deny-overrides", value_parser = combining)]
+    combining: Combining,
+    /// The zone of dates without a time, as a POSIX time zone rule; the default is UTC.
+    #[arg(long, value_name = "TZ", value_parser = zone)]
+    zone: Option<TimeZone>,
+    /// A base URL of the server that holds the data: absolute references under it count as relative ones.
+    #[arg(long, value_name = "URL")]
+    base: Vec<String>,
+    /// The confidentiality of a resource that carries no such label: U, L, M, N, R or V. Without it, such a
+    /// resource is undecided, which restricts.
+    #[arg(long, value_name = "CODE", value_parser = level)]
+    assume: Option<Confidentiality>,
+    /// How to print the decision.
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// For programs: {"decision", "residual", "because"}.
+    Json,
+}
+
+fn combining(text: &str) -> Result<Combining, String> {
+    let known = || Combining::ALL.iter().map(|rule| rule.code()).collect::<Vec<_>>().join(", ");
+    Combining::of_code(text).ok_or_else(|| format!("known are {}", known()))
+}
+
+fn zone(text: &str) -> Result<TimeZone, String> {
+    let cure = "write a POSIX rule, such as CET-1CEST,M3.5.0,M10.5.0/3 for Rome";
+    TimeZone::posix(text).map_err(|_| cure.to_owned())
+}
+
+fn level(text: &str) -> Result<Confidentiality, String> {
+    Confidentiality::of_code(text).ok_or_else(|| "known are U, L, M, N, R and V".to_owned())
+}
+
+impl Consent {
+    /// Runs the command.
+    pub fn run(self) -> ExitCode {
+        let ConsentCommand::Explain(explain) = self.command;
+        match explain.decide() {
+            Ok(decision) => {
+                explain.print(&decision);
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                say::note(format!("varco consent explain: {error:#}"));
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+impl Explain {
+    fn decide(&self) -> Result<Decision> {
+        let zone = self.zone.clone().unwrap_or(TimeZone::UTC);
+        let reading = Reading { zone, bases: self.base.clone() };
+        let at = instant(&self.at, &reading.zone)?;
+        let compile = |path: &PathBuf| {
+            let document = document(path)?;
+            CompiledConsent::compile(document.root(), &reading).with_context(|| name(path))
+        };
+        let consents: Vec<CompiledConsent> = self.consent.iter().map(compile).collect::<Result<_>>()?;
+        let consents: Vec<&CompiledConsent> = consents.iter().collect();
+        let request = ConsentRequest::read(document(&self.request)?.root(), &reading);
+        let request = request.with_context(|| name(&self.request))?;
+        let facts = self.resource.as_ref().map(|path| self.facts(path, &reading)).transpose()?;
+        let mut question = request.question(at);
+        question.resource = facts.as_ref();
+        Ok(decide(&consents, &question, self.combining))
+    }
+
+    fn facts(&self, path: &Path, reading: &Reading) -> Result<ResourceFacts> {
+        let document = document(path)?;
+        if document.root().resource_type().is_none() {
+            bail!("{}: not a FHIR resource: `resourceType` is missing", name(path));
+        }
+        let mut facts = ResourceFacts::of_resource(document.root(), reading);
+        if let Some(level) = self.assume {
+            facts.assume_confidentiality(level);
+        }
+        Ok(facts)
+    }
+
+    fn print(&self, decision: &Decision) {
+        if self.output == Output::Json {
+            return say::line(String::from_utf8_lossy(&decision.to_json()));
+        }
+        say::line(match (decision.outcome, decision.residual.is_empty()) {
+            (Outcome::Permit, true) => "permit",
+            (Outcome::Permit, false) => "permit, within the residual rules",
+            (Outcome::Deny, _) => "deny",
+            (Outcome::NoConsent, true) => "no consent: what the site has set for patients without one holds",
+            (Outcome::NoConsent, false) => {
+                "no consent: what the site has set for patients without one holds, within the residual rules"
+            }
+        });
+        if !decision.residual.is_empty() {
+            say::line("\nresidual rules (a forbid wins over a permit)");
+            for rule in &decision.residual {
+                let effect = if rule.effect == Effect::Permit { "permit" } else { "forbid" };
+                say::line(format!(
+                    "  {effect:<9} {}  {}  {}",
+                    rule.consent,
+                    rule.provision,
+                    rule.conditions_text()
+                ));
+            }
+            say::line(format!(
+                "  {:<9} all other resources",
+                match decision.rest {
+                    Outcome::Permit => "permit",
+                    Outcome::Deny => "forbid",
+                    Outcome::NoConsent => "no rule",
+                }
+            ));
+        }
+        say::line("\nbecause");
+        for reason in &decision.because {
+            let origin = [&*reason.consent, &*reason.provision].join("  ");
+            say::line(format!("  {:<9} {}", reason.effect.code(), origin.trim()));
+            say::line(format!("            {}", reason.text));
+        }
+    }
+}
+
+fn name(path: &Path) -> String {
+    if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+fn document(path: &Path) -> Result<OwnedDocument> {
+    let mut bytes = Vec::new();
+    if path.as_os_str() == "-" {
+        std::io::stdin().lock().read_to_end(&mut bytes).with_context(|| name(path))?;
+    } else {
+        bytes = std::fs::read(path).with_context(|| format!("{}: can't be read", name(path)))?;
+    }
+    OwnedDocument::parse_json(bytes, &Limits::default()).with_context(|| format!("{}: not JSON", name(path)))
+}
+
+/// An instant, or the beginning of a day, month or year.
+fn instant(text: &str, zone: &TimeZone) -> Result<Timestamp> {
+    let instant = text.parse().ok().or_else(|| Some(Interval::of_date_time(text, zone)?.start));
+    instant
+        .with_context(|| format!("--at {text}: write an instant with its zone, such as 2026-05-01T12:00:00Z"))
+}
