@@ -32,19 +32,25 @@ pub enum ParameterKind {
 }
 
 impl ParameterKind {
+    const CODES: [(&str, ParameterKind); 8] = [
+        ("number", ParameterKind::Number),
+        ("date", ParameterKind::Date),
+        ("string", ParameterKind::Text),
+        ("token", ParameterKind::Token),
+        ("reference", ParameterKind::Reference),
+        ("composite", ParameterKind::Composite),
+        ("quantity", ParameterKind::Quantity),
+        ("uri", ParameterKind::Uri),
+    ];
+
     /// The kind with this `search-param-type` code; none for `special`.
     pub fn of_code(code: &str) -> Option<ParameterKind> {
-        Some(match code {
-            "number" => ParameterKind::Number,
-            "date" => ParameterKind::Date,
-            "string" => ParameterKind::Text,
-            "token" => ParameterKind::Token,
-            "reference" => ParameterKind::Reference,
-            "composite" => ParameterKind::Composite,
-            "quantity" => ParameterKind::Quantity,
-            "uri" => ParameterKind::Uri,
-            _ => return None,
-        })
+        ParameterKind::CODES.iter().find(|(own, _)| *own == code).map(|(_, kind)| *kind)
+    }
+
+    /// The kind's `search-param-type` code.
+    pub fn code(self) -> &'static str {
+        ParameterKind::CODES.iter().find(|(_, kind)| *kind == self).map_or("", |(code, _)| code)
     }
 
     pub(super) fn expected(self) -> &'static str {

@@ -28,8 +28,8 @@ mod setup;
 mod trace;
 mod write;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -77,6 +77,7 @@ pub struct Gateway {
     plugins: PluginSet,
     _engine: PluginEngine,
     seal: PageSeal,
+    capabilities: OnceLock<Bytes>,
     started: Instant,
     draining: AtomicBool,
     upstream_failing: AtomicBool,

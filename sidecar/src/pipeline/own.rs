@@ -3,7 +3,6 @@
 //! Who may read and write them is decided by scope alone: `system/Consent.cru` is for the hospital's own consent
 //! desk, `system/AuditEvent.rs` for those who review accesses.
 
-use bytes::Bytes;
 use fhir_models::document::{Edits, JsonWriter, Limits, OwnedDocument, Value, name};
 use http::{StatusCode, header};
 use jiff::Timestamp;
@@ -12,13 +11,15 @@ use uuid::Uuid;
 use varco_core::consent::CompiledConsent;
 use varco_core::interaction::{Interaction, Prefix, Search, SearchReference, SearchValue};
 
-use super::Refusal;
 use super::answer::Answer;
 use super::exchange::Exchange;
+use super::{Gateway, Refusal};
 use crate::store::{AuditQuery, StoredConsent};
 
 /// The date of the served interface, for `CapabilityStatement.date`; changes with what is served.
 const RELEASE_DATE: &str = "2026-11-21";
+const SECURITY: &str =
+    "Bearer tokens (JWT) of the network's issuer; what is answered depends on the patient's consent.";
 /// Most audit records on a page.
 const AUDIT_PAGE: usize = 1_000;
 
@@ -249,39 +250,55 @@ fn searchset(exchange: &mut Exchange<'_>, entries: &[(String, Vec<u8>)]) -> Answ
     Answer::fhir(StatusCode::OK, super::search::bundle(&[], entries.len(), entries, base))
 }
 
-/// What this gateway serves, as a CapabilityStatement (FHIR R4 §5.2).
-pub(super) fn capabilities(gateway: &super::Gateway) -> Answer {
-    let base = gateway.config.site.base();
+/// What this gateway serves, as a CapabilityStatement (FHIR R4 §5.2); written once, then kept.
+pub(super) fn capabilities(gateway: &Gateway) -> Answer {
+    let statement = gateway.capabilities.get_or_init(|| write_capabilities(gateway).into());
+    Answer::fhir(StatusCode::OK, statement.clone())
+}
+
+fn write_capabilities(gateway: &Gateway) -> Vec<u8> {
+    let site = &gateway.config.site;
     let mut json = JsonWriter::new();
     json.begin_object().member("resourceType", "CapabilityStatement").member("status", "active");
     json.member("date", RELEASE_DATE).member("kind", "instance");
-    json.key("software")
-        .begin_object()
-        .member("name", "Varco")
-        .member("version", env!("CARGO_PKG_VERSION"))
+    json.key("software").begin_object().member("name", "Varco").member("version", env!("CARGO_PKG_VERSION"));
+    json.end_object().key("implementation").begin_object();
+    json.member("description", site.name.as_deref().unwrap_or(&site.id))
+        .member("url", site.base())
         .end_object();
-    json.key("implementation").begin_object();
-    json.member("description", gateway.config.site.name.as_deref().unwrap_or(&gateway.config.site.id));
-    json.member("url", base).end_object();
     json.member("fhirVersion", "4.0.1").key("format").begin_array().string("json").end_array();
-    json.key("rest").begin_array().begin_object().member("mode", "server").key("security").begin_object();
-    json.member(
-        "description",
-        "Bearer tokens (JWT) of the network's issuer; what is answered depends on the patient's consent.",
-    );
-    json.end_object().key("resource").begin_array();
+    json.key("rest").begin_array().begin_object().member("mode", "server");
+    json.key("security").begin_object().member("description", SECURITY).end_object();
+    json.key("resource").begin_array();
     for resource_type in gateway.schema.type_names() {
-        let interactions: &[&str] = match resource_type {
-            "Consent" => &["create", "read", "update", "search-type"],
-            "AuditEvent" => &["read", "search-type"],
-            _ => &["create", "read", "vread", "update", "delete", "search-type"],
-        };
-        json.begin_object().member("type", resource_type).key("interaction").begin_array();
-        for code in interactions {
-            json.begin_object().member("code", code).end_object();
-        }
-        json.end_array().end_object();
+        write_capabilities_of(gateway, resource_type, &mut json);
     }
     json.end_array().end_object().end_array().end_object();
-    Answer::fhir(StatusCode::OK, Bytes::from(json.into_bytes()))
+    json.into_bytes()
+}
+
+fn write_capabilities_of(gateway: &Gateway, resource_type: &str, json: &mut JsonWriter) {
+    let (interactions, searched): (&[&str], Option<&[&str]>) = match resource_type {
+        "Consent" => (&["create", "read", "update", "search-type"], Some(&["patient"])),
+        "AuditEvent" => (&["read", "search-type"], Some(&["patient", "date", "entity"])),
+        _ => (&["create", "read", "vread", "update", "delete", "search-type"], None),
+    };
+    json.begin_object().member("type", resource_type).key("interaction").begin_array();
+    for code in interactions {
+        json.begin_object().member("code", code).end_object();
+    }
+    json.end_array().member("versioning", "versioned-update").key("updateCreate").boolean(false);
+    json.key("searchParam").begin_array();
+    json.begin_object().member("name", "_id").member("type", "token").end_object();
+    let own = gateway.schema.resource_type(resource_type);
+    let parameters = own.iter().flat_map(|own| gateway.schema.parameters(own));
+    for parameter in parameters.filter(|parameter| !parameter.name.starts_with('_')) {
+        if searched.is_none_or(|searched| searched.contains(&&*parameter.name)) {
+            json.begin_object()
+                .member("name", &parameter.name)
+                .member("type", parameter.kind.code())
+                .end_object();
+        }
+    }
+    json.end_array().end_object();
 }

@@ -1,5 +1,6 @@
 //! Making a gateway from a configuration: whatever can fail fails here, before a port is open.
 
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -93,6 +94,7 @@ impl Gateway {
             plugins,
             _engine: engine,
             seal: PageSeal::new().map_err(|_| SetupError::Random)?,
+            capabilities: OnceLock::new(),
             started: Instant::now(),
             draining: AtomicBool::new(false),
             upstream_failing: AtomicBool::new(false),

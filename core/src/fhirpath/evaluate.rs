@@ -1,0 +1,546 @@
+//! The evaluation: operations push items on one stack, or hand them on one by one.
+//!
+//! Invariant: an operation leaves on the stack exactly its result, above what was there before. Operations
+//! that need only look at items ([`Machine::visit`]) or only ask a yes-or-no question
+//! ([`Machine::test`](super::logic)) build no collection. Steps, nesting and items are bounded.
+
+use std::sync::Arc;
+
+use fhir_models::document::{Document, NodeId, Value, name};
+
+use super::context::{Argument, Context, Focus, Limits};
+use super::error::EvaluationFault;
+use super::function::Function;
+use super::item::{Item, NodeRef, Text, TypeInfo};
+use super::model::TypeId;
+use super::navigate::Navigator;
+use super::program::{List, Op, Program, Source, Step, Variable};
+use super::syntax::{Operator, Ref};
+
+/// What stops an evaluation, and where in the expression.
+#[derive(Debug)]
+pub(super) struct Stop {
+    pub fault: EvaluationFault,
+    pub at: usize,
+}
+
+pub(super) type Outcome<T> = Result<T, Box<Stop>>;
+
+/// What the names of an operation refer to.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'s, 'a> {
+    /// `$this`
+    pub this: &'s [Item<'a>],
+    /// `$index`
+    pub index: i32,
+    /// `$total`
+    pub total: &'s [Item<'a>],
+}
+
+impl<'s, 'a> Scope<'s, 'a> {
+    pub fn with(self, this: &'s [Item<'a>], index: i32) -> Scope<'s, 'a> {
+        Scope { this, index, ..self }
+    }
+}
+
+pub(super) struct Machine<'m, 'a> {
+    pub program: &'a Program,
+    pub nav: Navigator<'m, 'a>,
+    pub context: &'m Context<'a>,
+    pub stack: Vec<Item<'a>>,
+    pub variables: Vec<(Arc<str>, Arc<[Item<'a>]>)>,
+    pub limits: Limits,
+    steps_left: u64,
+    depth: u16,
+    focus: NodeRef,
+}
+
+/// Takes an item; false ends the search.
+pub(super) type Visitor<'v, 'm, 'a> = &'v mut dyn FnMut(&mut Machine<'m, 'a>, Item<'a>) -> Outcome<bool>;
+
+impl<'m, 'a> Machine<'m, 'a> {
+    pub fn new(
+        program: &'a Program,
+        nav: Navigator<'m, 'a>,
+        context: &'m Context<'a>,
+        focus: Focus<'a>,
+        stack: Vec<Item<'a>>,
+    ) -> Machine<'m, 'a> {
+        let limits = context.limits.unwrap_or_default();
+        let focus = place(&nav, &focus);
+        Machine {
+            program,
+            nav,
+            context,
+            stack,
+            variables: Vec::new(),
+            limits,
+            steps_left: limits.steps,
+            depth: 0,
+            focus,
+        }
+    }
+
+    /// The place that the evaluation starts from.
+    pub fn focus(&self) -> NodeRef {
+        self.focus
+    }
+
+    #[cold]
+    pub fn stop<T>(&self, node: Ref, fault: EvaluationFault) -> Outcome<T> {
+        Err(Box::new(Stop { fault, at: self.program.at(node) }))
+    }
+
+    /// Counts steps.
+    pub fn charge(&mut self, node: Ref, steps: u64) -> Outcome<()> {
+        match self.steps_left.checked_sub(steps) {
+            Some(left) => {
+                self.steps_left = left;
+                Ok(())
+            }
+            None => self.stop(node, EvaluationFault::TooManySteps),
+        }
+    }
+
+    pub fn enter(&mut self, node: Ref) -> Outcome<()> {
+        self.charge(node, 1)?;
+        if self.depth >= self.limits.depth {
+            return self.stop(node, EvaluationFault::TooDeep);
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    pub fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    fn check_size(&mut self, node: Ref, before: usize) -> Outcome<()> {
+        if self.stack.len() > self.limits.items {
+            return self.stop(node, EvaluationFault::TooLarge);
+        }
+        self.charge(node, (self.stack.len() - before.min(self.stack.len())) as u64)
+    }
+
+    /// Pushes the result of an operation.
+    pub fn eval(&mut self, node: Ref, scope: &Scope<'_, 'a>) -> Outcome<()> {
+        self.enter(node)?;
+        let before = self.stack.len();
+        self.dispatch(node, scope)?;
+        self.check_size(node, before)?;
+        self.leave();
+        Ok(())
+    }
+
+    fn dispatch(&mut self, node: Ref, scope: &Scope<'_, 'a>) -> Outcome<()> {
+        match self.program.op(node) {
+            Op::Empty => {}
+            Op::Literal(number) => {
+                let program = self.program;
+                self.stack.extend(program.literals.get(number as usize).map(|literal| literal.item()));
+            }
+            Op::This => self.stack.extend_from_slice(scope.this),
+            Op::Index => self.stack.push(Item::Integer(scope.index)),
+            Op::Total => self.stack.extend_from_slice(scope.total),
+            Op::Variable(variable) => self.variable(node, variable)?,
+            Op::Path(source, steps) => self.path(source, steps, scope)?,
+            Op::Indexer(input, index) => self.indexer(node, input, index, scope)?,
+            Op::Negate(inner) | Op::Positive(inner) => {
+                let negate = matches!(self.program.op(node), Op::Negate(_));
+                let value = self.single_of(inner, scope, "a sign")?;
+                if let Some(value) = value {
+                    let signed = self.signed(node, value, negate)?;
+                    self.stack.extend(signed);
+                }
+            }
+            Op::Descending(inner) => self.eval(inner, scope)?,
+            Op::Binary(operator, left, right) => self.binary(node, operator, left, right, scope)?,
+            Op::Chain(Operator::Union, operands) => {
+                let base = self.stack.len();
+                for operand in self.program.list(operands) {
+                    self.eval_apart(*operand, scope)?;
+                }
+                self.make_distinct(node, base)?;
+            }
+            Op::Chain(..) | Op::Is(..) | Op::TextEquals { .. } | Op::HasContent => {
+                let answer = self.test_op(node, scope)?;
+                self.stack.extend(answer.map(Item::Boolean));
+            }
+            Op::As { input, spec, operation, single } => {
+                let base = self.eval_input(input, scope)?;
+                let count = self.stack.len() - base;
+                if single && count > 1 {
+                    return self.stop(node, EvaluationFault::NotSingle(operation, count));
+                }
+                self.retain(base, |machine, item| machine.is_of(item, spec));
+            }
+            Op::Call(function, input, arguments) => self.call(node, function, input, arguments, scope)?,
+        }
+        Ok(())
+    }
+
+    /// As [`Machine::eval`], but variables that are defined within are forgotten behind it.
+    pub fn eval_apart(&mut self, node: Ref, scope: &Scope<'_, 'a>) -> Outcome<()> {
+        let defined = self.variables.len();
+        self.eval(node, scope)?;
+        self.variables.truncate(defined);
+        Ok(())
+    }
+
+    /// Pushes the input of a function and gives the place on the stack where it begins.
+    pub fn eval_input(&mut self, input: Option<Ref>, scope: &Scope<'_, 'a>) -> Outcome<usize> {
+        let base = self.stack.len();
+        match input {
+            Some(input) => self.eval(input, scope)?,
+            None => self.stack.extend_from_slice(scope.this),
+        }
+        Ok(base)
+    }
+
+    /// The result of an operation, taken off the stack.
+    pub fn collect(&mut self, node: Ref, scope: &Scope<'_, 'a>) -> Outcome<Vec<Item<'a>>> {
+        let base = self.stack.len();
+        self.eval_apart(node, scope)?;
+        Ok(self.stack.split_off(base))
+    }
+
+    /// The one item of an operation's result, or none.
+    pub fn single_of(&mut self, node: Ref, scope: &Scope<'_, 'a>, what: &'static str) -> Outcome<Option<Item<'a>>> {
+        let base = self.stack.len();
+        self.eval_apart(node, scope)?;
+        self.take_single(node, base, what)
+    }
+
+    /// Takes the one item above `base` off the stack.
+    pub fn take_single(&mut self, node: Ref, base: usize, what: &'static str) -> Outcome<Option<Item<'a>>> {
+        let count = self.stack.len() - base;
+        if count > 1 {
+            return self.stop(node, EvaluationFault::NotSingle(what, count));
+        }
+        Ok(if count == 1 { self.stack.pop() } else { None })
+    }
+
+    /// Keeps the items above `base` that `keep` wants.
+    pub fn retain(&mut self, base: usize, keep: impl Fn(&Machine<'m, 'a>, &Item<'a>) -> bool) {
+        let mut kept = base;
+        for at in base..self.stack.len() {
+            if self.stack.get(at).is_some_and(|item| keep(self, item)) {
+                self.stack.swap(kept, at);
+                kept += 1;
+            }
+        }
+        self.stack.truncate(kept);
+    }
+
+    /// Hands the items of an operation on one by one, where possible without collecting them.
+    pub fn visit(&mut self, node: Option<Ref>, scope: &Scope<'_, 'a>, take: Visitor<'_, 'm, 'a>) -> Outcome<()> {
+        let Some(node) = node else {
+            for item in scope.this {
+                if !take(self, item.clone())? {
+                    break;
+                }
+            }
+            return Ok(());
+        };
+        match self.program.op(node) {
+            Op::Path(source @ (Source::This | Source::Typed(_) | Source::Resource), steps) => {
+                self.charge(node, 1)?;
+                self.visit_path(source, self.program.steps(steps), scope, take)
+            }
+            Op::Call(Function::Where, input, arguments) => {
+                let Some(&criterion) = self.program.list(arguments).first() else { return Ok(()) };
+                self.enter(node)?;
+                let mut index = 0;
+                self.visit(input, scope, &mut |machine, item| {
+                    machine.charge(node, 1)?;
+                    let inner = scope.with(std::slice::from_ref(&item), index);
+                    index += 1;
+                    if machine.test_apart(criterion, &inner)? == Some(true) { take(machine, item) } else { Ok(true) }
+                })?;
+                self.leave();
+                Ok(())
+            }
+            _ => {
+                let base = self.stack.len();
+                self.eval(node, scope)?;
+                let end = self.stack.len();
+                for at in base..end {
+                    let Some(item) = self.stack.get(at).cloned() else { break };
+                    if !take(self, item)? {
+                        break;
+                    }
+                }
+                self.stack.drain(base..end);
+                Ok(())
+            }
+        }
+    }
+
+    fn visit_path(
+        &mut self,
+        source: Source,
+        steps: &'a [Step],
+        scope: &Scope<'_, 'a>,
+        take: Visitor<'_, 'm, 'a>,
+    ) -> Outcome<()> {
+        let nav = self.nav;
+        let mut outcome = Ok(());
+        let mut walk = |machine: &mut Machine<'m, 'a>, place: NodeRef| {
+            nav.walk(place, steps, &mut |found| match take(machine, Item::Node(found)) {
+                Ok(more) => more,
+                Err(stop) => {
+                    outcome = Err(stop);
+                    false
+                }
+            })
+        };
+        match source {
+            Source::Resource => {
+                if let Some(resource) = self.resource() {
+                    walk(self, resource);
+                }
+            }
+            _ => {
+                for item in scope.this {
+                    let more = match (item, source) {
+                        (Item::Node(place), Source::Typed(ty)) => !nav.is_a(place, ty) || walk(self, *place),
+                        (Item::Node(place), _) => walk(self, *place),
+                        _ => true,
+                    };
+                    if !more {
+                        break;
+                    }
+                }
+            }
+        }
+        outcome
+    }
+
+    fn path(&mut self, source: Source, list: List, scope: &Scope<'_, 'a>) -> Outcome<()> {
+        let steps = self.program.steps(list);
+        match source {
+            Source::Of(input) => {
+                let base = self.stack.len();
+                self.eval(input, scope)?;
+                let end = self.stack.len();
+                for at in base..end {
+                    if let Some(item) = self.stack.get(at).cloned() {
+                        self.path_from(&item, steps);
+                    }
+                }
+                self.stack.drain(base..end);
+            }
+            Source::Resource => {
+                if let Some(resource) = self.resource() {
+                    self.path_from(&Item::Node(resource), steps);
+                }
+            }
+            Source::This | Source::Typed(_) => {
+                for item in scope.this {
+                    let fits = match (source, item) {
+                        (Source::Typed(ty), Item::Node(place)) => self.nav.is_a(place, ty),
+                        (Source::Typed(_), _) => false,
+                        _ => true,
+                    };
+                    if fits {
+                        self.path_from(item, steps);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn path_from(&mut self, item: &Item<'a>, steps: &[Step]) {
+        let (stack, limit) = (&mut self.stack, self.limits.items);
+        match item {
+            Item::Node(place) => {
+                self.nav.walk(*place, steps, &mut |found| {
+                    stack.push(Item::Node(found));
+                    stack.len() <= limit
+                });
+            }
+            Item::TypeInfo(info) => match steps {
+                [] => stack.push(item.clone()),
+                [only] => match &*only.text {
+                    "name" => stack.push(Item::Text(Text::Borrowed(info.name))),
+                    "namespace" => stack.push(Item::Text(Text::Borrowed(info.namespace))),
+                    _ => {}
+                },
+                _ => {}
+            },
+            _ if steps.is_empty() => stack.push(item.clone()),
+            _ => {}
+        }
+    }
+
+    fn indexer(&mut self, node: Ref, input: Ref, index: Ref, scope: &Scope<'_, 'a>) -> Outcome<()> {
+        let base = self.stack.len();
+        self.eval(input, scope)?;
+        let found = self.single_of(index, scope, "an index")?;
+        let picked = match found.map(|it| (self.system(&it).and_then(|value| value.whole()), it)) {
+            None => None,
+            Some((Some(at), _)) => usize::try_from(at).ok().and_then(|at| self.stack.get(base.checked_add(at)?)).cloned(),
+            Some((None, it)) => return self.wrong_type(node, "an index", "whole numbers", &it),
+        };
+        self.stack.truncate(base);
+        self.stack.extend(picked);
+        Ok(())
+    }
+
+    fn variable(&mut self, node: Ref, variable: Variable) -> Outcome<()> {
+        match variable {
+            Variable::Context => self.stack.push(Item::Node(self.focus)),
+            Variable::Resource => {
+                let resource = self.resource();
+                self.stack.extend(resource.map(Item::Node));
+            }
+            Variable::RootResource => {
+                let root = self.root_resource();
+                self.stack.extend(root.map(Item::Node));
+            }
+            Variable::Text(number) => {
+                let program = self.program;
+                self.stack.push(Item::Text(Text::Borrowed(program.text(number))));
+            }
+            Variable::Named(number) => {
+                let program = self.program;
+                let wanted = program.name(number);
+                if let Some((_, items)) = self.variables.iter().find(|(own, _)| &**own == wanted) {
+                    self.stack.extend_from_slice(items);
+                } else if let Some((_, arguments)) =
+                    self.context.variables.iter().find(|(own, _)| *own == wanted)
+                {
+                    for argument in arguments {
+                        let item = self.passed_in(argument);
+                        self.stack.push(item);
+                    }
+                } else {
+                    return self.stop(node, EvaluationFault::UnknownVariable(wanted.to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn passed_in(&self, argument: &Argument<'a>) -> Item<'a> {
+        match argument {
+            Argument::Boolean(value) => Item::Boolean(*value),
+            Argument::Integer(value) => Item::Integer(*value),
+            Argument::Text(text) => Item::Text(Text::Borrowed(text)),
+            Argument::Temporal(value) => Item::Temporal(*value),
+            Argument::Value(focus) => Item::Node(place(&self.nav, focus)),
+        }
+    }
+
+    /// `%resource`
+    pub fn resource(&self) -> Option<NodeRef> {
+        match &self.context.resource {
+            Some(focus) => Some(place(&self.nav, focus)),
+            None if self.nav.model.is_resource(self.focus.ty) => Some(self.focus),
+            None => self.around(&self.focus).0,
+        }
+    }
+
+    /// `%rootResource`
+    pub fn root_resource(&self) -> Option<NodeRef> {
+        match &self.context.root_resource {
+            Some(focus) => Some(place(&self.nav, focus)),
+            None => {
+                let start = self.resource().unwrap_or(self.focus);
+                self.around(&start).1
+            }
+        }
+    }
+
+    /// The resource around a place (or the place itself), and the one that contains it.
+    pub fn around(&self, node: &NodeRef) -> (Option<NodeRef>, Option<NodeRef>) {
+        let document = self.nav.document(node.document);
+        let (inner, container) = around(document, node.id);
+        let resource = |value: Value<'a>| self.nav.resource(value, node.document);
+        (inner.map(resource), container.map(resource))
+    }
+
+    /// True where an item is of a type that the expression names.
+    pub fn is_of(&self, item: &Item<'a>, spec: u32) -> bool {
+        let Some(spec) = self.program.specs.get(spec as usize) else { return false };
+        match item {
+            Item::Node(place) => {
+                let converts = || {
+                    let own = super::system::SystemType::of_name(place.ty.structure());
+                    spec.converting && place.ty.is_structure() && own.is_some() && own == spec.system
+                };
+                spec.fhir.is_some_and(|ty| self.nav.is_a(place, ty)) || converts()
+            }
+            other => spec.system.is_some() && other.system_type() == spec.system,
+        }
+    }
+
+    /// What `type()` says of an item.
+    pub fn type_info(&self, item: &Item<'a>) -> TypeInfo {
+        match (item, item.system_type()) {
+            (_, Some(system)) => TypeInfo { namespace: "System", name: system.name() },
+            (Item::Node(place), None) => {
+                TypeInfo { namespace: "FHIR", name: self.nav.model.type_name(place.ty) }
+            }
+            _ => TypeInfo { namespace: "System", name: "Any" },
+        }
+    }
+
+    /// The type of an item, for messages.
+    pub fn type_text(&self, item: &Item<'a>) -> String {
+        let info = self.type_info(item);
+        if info.name.is_empty() { "a value of unknown type".to_owned() } else { info.name.to_owned() }
+    }
+
+    #[cold]
+    pub fn wrong_type<T>(
+        &self,
+        node: Ref,
+        operation: &'static str,
+        expected: &'static str,
+        item: &Item<'a>,
+    ) -> Outcome<T> {
+        let found = self.type_text(item);
+        self.stop(node, EvaluationFault::WrongType { operation, expected, found })
+    }
+}
+
+/// Where a focus stands.
+pub(super) fn place<'a>(nav: &Navigator<'_, 'a>, focus: &Focus<'a>) -> NodeRef {
+    let document = nav.number_of(focus.value.document()).unwrap_or(0);
+    let ty = focus.ty.unwrap_or_else(|| nav.model.resource_type(focus.value));
+    let twin = focus.twin.map_or(NodeId::ROOT, Value::id);
+    NodeRef { id: focus.value.id(), twin, ty, document }
+}
+
+/// The innermost resource around a node, and the outermost one that contains it (by `contained` only).
+fn around(document: Document<'_>, id: NodeId) -> (Option<Value<'_>>, Option<Value<'_>>) {
+    let (mut inner, mut container) = (None, None);
+    let mut here = document.root();
+    let mut contained = false;
+    loop {
+        if here.is_object() && here.get(name::RESOURCE_TYPE).is_some() {
+            inner = Some(here);
+            if !contained {
+                container = Some(here);
+            }
+        }
+        if here.id() == id {
+            return (inner, container);
+        }
+        // Children stand in the order of their numbers: the last that is not beyond holds the node.
+        let Some(next) = here.children().take_while(|child| child.id() <= id).last() else {
+            return (inner, container);
+        };
+        if here.is_object() {
+            contained = next.name() == name::CONTAINED || (contained && inner.is_some());
+        }
+        here = next;
+    }
+}
+
+/// The FHIR type of `Extension`, for results of `extension()`.
+pub(super) fn type_of(name: fhir_models::document::Name) -> TypeId {
+    TypeId::of_structure(name)
+}

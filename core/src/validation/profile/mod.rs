@@ -1,0 +1,104 @@
+//! Profiles compiled into rules (FHIR R4 §5.1, §2.29).
+//!
+//! A profile becomes a sparse tree: one node for each element it says something about, slices under the
+//! element that they slice. What it inherits from another profile is merged in; what it inherits from the
+//! type itself is left out, because the walk over the document has checked that already. A profile that has
+//! only a differential therefore needs no snapshot first.
+//!
+//! Invariant: a compiled [`Profile`] never changes and is shared by all threads.
+
+mod build;
+mod compare;
+mod conform;
+mod discriminator;
+mod instance;
+mod segments;
+mod slice;
+mod store;
+mod target;
+mod value_rule;
+
+use std::sync::{Arc, OnceLock};
+
+use fhir_models::definition::{Constraint, ExtensionContext, Max, Slicing};
+use fhir_models::document::{Name, OwnedDocument};
+
+use super::binding::BindingRule;
+
+pub(super) use compare::{equal, matches};
+pub(super) use discriminator::Tests;
+pub(super) use instance::Occurrence;
+pub(super) use store::Profiles;
+
+/// The number of a node in its profile.
+pub(super) type NodeNumber = u32;
+
+/// The rules of one profile.
+#[derive(Debug)]
+pub(super) struct Profile {
+    pub url: Box<str>,
+    /// The type that it constrains.
+    pub type_name: Name,
+    /// Where an extension may stand.
+    pub context: Box<[ExtensionContext]>,
+    /// The type itself first.
+    pub nodes: Box<[Node]>,
+    /// What tells a slice, by the number of its node; filled when first asked for.
+    pub tests: Box<[OnceLock<Tests>]>,
+}
+
+impl Profile {
+    /// The node with this number.
+    pub fn node(&self, number: NodeNumber) -> Option<&Node> {
+        self.nodes.get(number as usize)
+    }
+}
+
+/// What a profile says about one element, beyond its type's definition.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Node {
+    /// As people read it: `Observation.component:systolic.code`.
+    pub id: Box<str>,
+    pub min: Option<u32>,
+    pub max: Option<Max>,
+    /// Types it may have; empty: all that the definition gives.
+    pub types: Box<[TypeRule]>,
+    pub fixed: Option<OwnedDocument>,
+    pub pattern: Option<OwnedDocument>,
+    pub min_value: Option<OwnedDocument>,
+    pub max_value: Option<OwnedDocument>,
+    pub max_length: Option<u32>,
+    pub binding: Option<Arc<BindingRule>>,
+    pub constraints: Vec<Constraint>,
+    pub children: Vec<Child>,
+    pub slicing: Option<Slicing>,
+    pub slices: Vec<Slice>,
+}
+
+/// A child element that the profile speaks of.
+#[derive(Debug, Clone)]
+pub(super) struct Child {
+    /// Its name, without `[x]`.
+    pub name: Box<str>,
+    pub choice: bool,
+    /// The properties it may stand under, with the type of each.
+    pub names: Arc<[(Name, Name)]>,
+    pub node: NodeNumber,
+}
+
+/// A slice of an element.
+#[derive(Debug, Clone)]
+pub(super) struct Slice {
+    pub name: Box<str>,
+    pub node: NodeNumber,
+}
+
+/// One type that an element may have.
+#[derive(Debug, Clone)]
+pub(super) struct TypeRule {
+    pub name: Name,
+    /// The value obeys one of these.
+    pub profiles: Box<[Box<str>]>,
+    /// The target of a reference obeys one of these.
+    pub targets: Box<[Box<str>]>,
+}

@@ -1,0 +1,94 @@
+//! The compiled profiles: each compiled at most once, when first asked for, and shared.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use fhir_models::definition::{Derivation, StructureDefinition, StructureKind};
+use fhir_models::document::Name;
+
+use super::super::types::Types;
+use super::{Node, Profile, build};
+
+/// Longest chain of profiles that constrain each other.
+const MAX_CHAIN: usize = 32;
+
+/// Most canonicals remembered: names from instances must not grow memory without bound.
+const MOST: usize = 8_192;
+
+/// Why there are no rules for a canonical.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(in super::super) enum ProfileError {
+    #[error("no definition with this canonical is at hand; bring it with its package or as a definition")]
+    Unknown,
+    #[error("the definition is not a profile of FHIR R4 that can be checked: {0}")]
+    Broken(String),
+}
+
+type Compiled = Result<Arc<Profile>, ProfileError>;
+
+/// Profiles by canonical.
+#[derive(Debug, Default)]
+pub(in super::super) struct Profiles {
+    compiled: RwLock<HashMap<Box<str>, Compiled>>,
+}
+
+impl Profiles {
+    /// The rules of a profile, or of a type taken as a profile that says nothing.
+    pub fn get(&self, types: &Types, canonical: &str) -> Compiled {
+        self.at(types, canonical, 0)
+    }
+
+    fn at(&self, types: &Types, canonical: &str, depth: usize) -> Compiled {
+        let known = self.compiled.read().unwrap_or_else(PoisonError::into_inner).get(canonical).cloned();
+        if let Some(known) = known {
+            return known;
+        }
+        let compiled = self.compile(types, canonical, depth);
+        let mut all = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST && compiled.is_err() {
+            return compiled;
+        }
+        all.entry(canonical.into()).or_insert(compiled).clone()
+    }
+
+    fn compile(&self, types: &Types, canonical: &str, depth: usize) -> Compiled {
+        if depth > MAX_CHAIN {
+            return Err(ProfileError::Broken("its base profiles form a circle or too long a chain".to_owned()));
+        }
+        let broken = |error: String| ProfileError::Broken(error);
+        let found = types.definitions().try_structure(canonical).map_err(|error| broken(error.to_string()))?;
+        let definition = found.ok_or(ProfileError::Unknown)?;
+        let type_name = Name::of(&definition.type_name);
+        if type_name == Name::UNKNOWN || definition.kind == StructureKind::Logical {
+            return Err(broken("logical models are not built yet".to_owned()));
+        }
+        if definition.is_type() {
+            return Ok(Arc::new(bare(&definition, type_name)));
+        }
+        let base = definition.base_definition.as_deref().map(|base| self.at(types, base, depth + 1));
+        let base = match base {
+            Some(Ok(base)) => Some(base),
+            Some(Err(_)) if !definition.elements.is_empty() => None,
+            Some(Err(ProfileError::Unknown)) => {
+                let base = definition.base_definition.clone().unwrap_or_default();
+                return Err(broken(format!("its base {base} is not at hand")));
+            }
+            Some(Err(error)) => return Err(error),
+            None => return Err(broken("it names no base definition".to_owned())),
+        };
+        debug_assert_eq!(definition.derivation, Some(Derivation::Constraint));
+        build::build(&definition, base.as_deref(), types).map(Arc::new).map_err(broken)
+    }
+}
+
+/// A type as a profile: it adds no rule.
+fn bare(definition: &StructureDefinition, type_name: Name) -> Profile {
+    let root = Node { id: definition.type_name.as_str().into(), ..Node::default() };
+    Profile {
+        url: definition.url.as_str().into(),
+        type_name,
+        context: definition.context.clone().into(),
+        nodes: Box::new([root]),
+        tests: Box::new([Default::default()]),
+    }
+}
