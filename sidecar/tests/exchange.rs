@@ -361,3 +361,27 @@ async fn a_consent_that_cannot_be_kept_is_refused() {
     assert_eq!(narrow.get("AuditEvent").await.status, StatusCode::FORBIDDEN);
     region.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_hangs_up_leaves_its_audit_record() {
+    let region = Region::start("").await;
+    let asking = region.asking();
+    region.hospital.inject(Fault::new(Effect::Delay(Duration::from_millis(400))).on_method(Method::POST));
+    let hasty = tokio::time::timeout(
+        Duration::from_millis(150),
+        asking.post("Observation", &observation("x", "anna")),
+    );
+    assert!(hasty.await.is_err(), "the caller must be gone before the answer");
+    let created = |events: &Value| {
+        let events = events["entry"].as_array().cloned().unwrap_or_default();
+        events.iter().any(|entry| entry["resource"].to_string().contains("\"create\""))
+    };
+    let mut waited = 0;
+    while !created(&asking.get("AuditEvent?patient=Patient/anna&_count=3").await.json()) {
+        waited += 1;
+        assert!(waited < 100, "no audit record of the write");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(asking.get("Observation?patient=anna").await.json()["total"] == 1);
+    region.stop().await;
+}

@@ -15,6 +15,9 @@ use varco_core::interaction::Instance;
 use super::Refusal;
 use super::exchange::Exchange;
 
+/// How many held-back resources are named, by patient and provision, in a request's audit records.
+const MOST_WITHHELD_NAMED: usize = 20;
+
 /// `Patient/1`, where the reference names a patient of this server.
 fn local(patient: &PatientReference) -> Option<String> {
     match patient {
@@ -69,10 +72,13 @@ impl Exchange<'_> {
         self.account.note(judgement);
     }
 
-    /// Notes that a resource is held back.
+    /// Notes that a resource is held back. Of a broad search only the first patients are named in the audit: it
+    /// must not be possible to fill the trail by searching what one may not see.
     pub fn withhold(&mut self, judgement: &Judgement) {
         self.account.withheld += 1;
-        self.account.note(judgement);
+        if self.account.withheld <= MOST_WITHHELD_NAMED {
+            self.account.note(judgement);
+        }
     }
 
     fn decide(&self, resource: Value<'_>, action: Action) -> Result<Judgement, Refusal> {

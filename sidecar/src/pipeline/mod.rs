@@ -84,7 +84,21 @@ pub struct Gateway {
 }
 
 impl Handler for Gateway {
+    /// Runs in a task of its own: a caller that hangs up does not stop what it began, so that nothing happens at
+    /// the hospital's server without its audit record.
     async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+        match tokio::spawn(self.process(request, peer)).await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::error!(%error, "a request's task ended badly");
+                Answer::refused(Refusal::Internal.row()).into_response("", true)
+            }
+        }
+    }
+}
+
+impl Gateway {
+    async fn process(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
         let mut account = Account::open(&head, peer);
@@ -100,9 +114,7 @@ impl Handler for Gateway {
         let answer = outcome.unwrap_or_else(|refusal| Answer::refused(refusal.row()));
         answer.into_response(&account.request_id, close)
     }
-}
 
-impl Gateway {
     async fn answer(
         &self,
         head: &Parts,

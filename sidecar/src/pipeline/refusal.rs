@@ -87,6 +87,9 @@ pub enum Refusal {
     /// A consent that is posted but can't be used.
     #[error("the Consent can't be used: {0}")]
     ConsentResource(String),
+    /// A fault of this program.
+    #[error("the request's task ended badly")]
+    Internal,
     /// `If-Match` names another version.
     #[error("the resource has another version")]
     Version,
@@ -190,6 +193,11 @@ impl Refusal {
             Refusal::ConsentResource(text) => {
                 row(StatusCode::UNPROCESSABLE_ENTITY, IssueType::BusinessRule, &sentence(text))
             }
+            Refusal::Internal => row(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                IssueType::Exception,
+                "The gateway failed; the operator has the cause.",
+            ),
             Refusal::Version => row(
                 StatusCode::PRECONDITION_FAILED,
                 IssueType::Conflict,
@@ -205,7 +213,10 @@ impl Refusal {
 
     /// True where the cause lies with this installation: the operator's log line is an error, not a note.
     pub fn is_operational(&self) -> bool {
-        matches!(self, Refusal::Upstream(_) | Refusal::Store(_) | Refusal::PluginFailed(_))
+        matches!(
+            self,
+            Refusal::Upstream(_) | Refusal::Store(_) | Refusal::PluginFailed(_) | Refusal::Internal
+        )
     }
 }
 

@@ -105,6 +105,7 @@ async fn gather(exchange: &mut Exchange<'_>, interaction: &Interaction) -> Resul
 fn bundle_of(exchange: &mut Exchange<'_>, answer: &UpstreamAnswer) -> Result<OwnedDocument, Refusal> {
     match answer.status {
         StatusCode::OK => exchange.resource_of(answer, "Bundle"),
+        StatusCode::NOT_FOUND => Err(Refusal::Absent),
         StatusCode::BAD_REQUEST => Err(Refusal::UpstreamRefused { status: StatusCode::BAD_REQUEST }),
         other => Err(Refusal::Upstream(UpstreamError::Status(other.as_u16()))),
     }
