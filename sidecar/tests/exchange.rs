@@ -367,10 +367,8 @@ async fn a_caller_that_hangs_up_leaves_its_audit_record() {
     let region = Region::start("").await;
     let asking = region.asking();
     region.hospital.inject(Fault::new(Effect::Delay(Duration::from_millis(400))).on_method(Method::POST));
-    let hasty = tokio::time::timeout(
-        Duration::from_millis(150),
-        asking.post("Observation", &observation("x", "anna")),
-    );
+    let body = observation("x", "anna");
+    let hasty = tokio::time::timeout(Duration::from_millis(150), asking.post("Observation", &body));
     assert!(hasty.await.is_err(), "the caller must be gone before the answer");
     let created = |events: &Value| {
         let events = events["entry"].as_array().cloned().unwrap_or_default();

@@ -21,7 +21,6 @@ fn one_or_two(item: impl Strategy<Value = Value> + Clone) -> impl Strategy<Value
     prop::collection::vec(item, 1..3).prop_map(Value::from)
 }
 
-/// Some stand more than once: the more often two sides meet, the more there is to compare.
 const PURPOSES: &[(&str, &str)] = &[
     (REASON, "TREAT"),
     (REASON, "TREAT"),
