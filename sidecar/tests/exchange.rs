@@ -372,7 +372,7 @@ async fn a_caller_that_hangs_up_leaves_its_audit_record() {
     assert!(hasty.await.is_err(), "the caller must be gone before the answer");
     let created = |events: &Value| {
         let events = events["entry"].as_array().cloned().unwrap_or_default();
-        events.iter().any(|entry| entry["resource"].to_string().contains("\"create\""))
+        events.iter().any(|entry| entry["resource"].to_string().contains("\"Observation/"))
     };
     let mut waited = 0;
     while !created(&asking.get("AuditEvent?patient=Patient/anna&_count=3").await.json()) {
