@@ -373,6 +373,33 @@ fn a_consent_from_the_future_restricts_but_does_not_permit() {
     answers(&[reopening, consent(json!({"type": "permit"}))], &rossi(), &document(&[]), Deny);
 }
 
+/// What one consent denies "but for", another's permit does not lift.
+#[test]
+fn a_permit_lifts_denials_of_its_own_consent_only() {
+    let doubtful = with(
+        consent(json!({"type": "permit", "provision": [
+            {"type": "deny", "provision": [{"type": "permit", "securityLabel": label("PSY")}]}
+        ]})),
+        "dateTime",
+        "2026-05-02".into(),
+    );
+    let normal = consent(json!({"type": "permit", "securityLabel": label("N")}));
+    let consents = [compile(&doubtful), compile(&normal)];
+    let consents: Vec<&CompiledConsent> = consents.iter().collect();
+    let rossi = rossi();
+    let question = Question::new(&rossi, Action::Access, at("2026-05-01T12:00:00Z"));
+    let before = decide(&consents, &question, Combining::DenyOverrides);
+    for (labels, expected) in [(&["N"][..], Deny), (&["N", "PSY"], Permit), (&["R", "PSY"], Deny)] {
+        let facts = document(labels);
+        assert_eq!(
+            outcome(&consents, &question.about(&facts), Combining::DenyOverrides),
+            expected,
+            "{labels:?}"
+        );
+        assert_eq!(before.settle(&facts), expected, "{labels:?}");
+    }
+}
+
 #[test]
 fn whose_consent_it_is() {
     let patient = |patient: Value| {

@@ -240,15 +240,17 @@ impl<'a> Navigator<'_, 'a> {
         node.ty == ty || self.model.is_a(node.ty, ty)
     }
 
-    /// The place of a member by its name, whatever its type; the first where there are several.
-    pub fn first(&self, node: &NodeRef, element: Name) -> Option<NodeRef> {
-        let mut found = None;
-        if let Some(element) = self.model.shape(node.ty).and_then(|shape| shape.element(element)) {
-            self.element(node, element, &mut |place| {
-                found = Some(place);
-                false
-            });
+    /// The members with a name, whatever the type of the place.
+    pub fn named(&self, node: &NodeRef, element: Name, take: Taker<'_>) -> bool {
+        if let Some(shape) = self.model.shape(node.ty) {
+            return shape.element(element).is_none_or(|element| self.element(node, element, take));
         }
-        found
+        let found = self.holder(node).and_then(|holder| holder.get(element));
+        found.is_none_or(|value| {
+            value.items().all(|item| {
+                let ty = self.model.resource_type(item);
+                take(NodeRef { id: item.id(), twin: NodeId::ROOT, ty, document: node.document })
+            })
+        })
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use fhir_models::definition::{Definitions, Membership, ValueSet};
+use fhir_models::definition::{BindingStrength, Definitions, Membership, ValueSet};
 use fhir_models::document::{Name, Value, name};
 use fhir_models::primitive::Primitive;
 
@@ -18,21 +18,76 @@ use super::walk::{Place, Walk};
 /// Most codes that a message lists.
 const LISTED: usize = 12;
 
-/// A required binding. Its value set is read when a code first asks for it.
+/// A binding. Its value set is read when a code first asks for it.
 #[derive(Debug)]
 pub(super) struct BindingRule {
     canonical: Box<str>,
+    strength: BindingStrength,
     found: OnceLock<Option<Arc<ValueSet>>>,
+    /// The value set that bounds an extensible or preferred binding.
+    limit: Option<Box<BindingRule>>,
 }
 
 impl BindingRule {
+    /// A required binding.
     pub fn new(canonical: &str) -> BindingRule {
-        BindingRule { canonical: canonical.into(), found: OnceLock::new() }
+        BindingRule::of(canonical, BindingStrength::Required, None)
+    }
+
+    /// A binding of any strength, with the value set that bounds it.
+    pub fn of(canonical: &str, strength: BindingStrength, limit: Option<&str>) -> BindingRule {
+        BindingRule {
+            canonical: canonical.into(),
+            strength,
+            found: OnceLock::new(),
+            limit: limit.map(|limit| Box::new(BindingRule::new(limit))),
+        }
+    }
+
+    pub fn canonical(&self) -> &str {
+        &self.canonical
+    }
+
+    pub fn strength(&self) -> BindingStrength {
+        self.strength
     }
 
     fn value_set(&self, definitions: &Definitions) -> Option<&ValueSet> {
         self.found.get_or_init(|| definitions.value_set(&self.canonical)).as_deref()
     }
+
+    /// Whether the code of a value is in the set; `None` where the value has no code. `type_name` is empty
+    /// where the type isn't known: then the members tell.
+    pub fn answer(&self, definitions: &Definitions, type_name: &str, value: Value<'_>) -> Option<Membership> {
+        let set = self.value_set(definitions);
+        if let Some(code) = value.as_str() {
+            return Some(membership(set, None, &code));
+        }
+        let known = match type_name {
+            "Coding" | "CodeableConcept" | "Quantity" => Name::of(type_name),
+            _ if value.get(name::CODING).is_some() || value.get(name::TEXT).is_some() => Name::of("CodeableConcept"),
+            _ => Name::of("Coding"),
+        };
+        match complex(set, known, value) {
+            Answer::Known(answer) => Some(answer),
+            Answer::NoCode | Answer::Silent => None,
+        }
+    }
+
+    /// The same for the value set that bounds the binding.
+    pub fn limit_answer(&self, definitions: &Definitions, type_name: &str, value: Value<'_>) -> Option<Membership> {
+        self.limit.as_ref().and_then(|limit| limit.answer(definitions, type_name, value))
+    }
+
+    /// True where the value has a code of the set.
+    pub fn admits(&self, definitions: &Definitions, value: Value<'_>) -> bool {
+        self.answer(definitions, "", value) == Some(Membership::Member)
+    }
+}
+
+/// True for a coded value that has no code: a CodeableConcept or Coding without one.
+pub(super) fn wants_code(value: Value<'_>) -> bool {
+    value.is_object() && value.get(name::VALUE).is_none()
 }
 
 /// What an element with a binding says.

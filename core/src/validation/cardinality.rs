@@ -24,7 +24,8 @@ impl Cardinality {
         count >= self.min as usize && self.max.allows(count)
     }
 
-    fn shown(self) -> String {
+    /// As people read it: `1..*`.
+    pub fn shown(self) -> String {
         match self.max {
             Max::Unbounded => format!("{}..*", self.min),
             Max::Count(max) => format!("{}..{max}", self.min),

@@ -36,6 +36,24 @@ pub enum Rule {
     Binding,
     /// The id of an element.
     ElementId,
+    /// A profile that is broken, not at hand, or not obeyed.
+    Profile,
+    /// Slices: how often, in which order, and what stands beside them.
+    Slicing,
+    /// A type that a profile does not allow.
+    Type,
+    /// A fixed value or pattern.
+    Fixed,
+    /// Least and largest value, longest text.
+    Bounds,
+    /// The type or profile of a reference's target.
+    Target,
+    /// A constraint in FHIRPath.
+    Invariant,
+    /// A Bundle, its entries and the references between them.
+    Bundle,
+    /// A rule of one type of resource that FHIRPath can't express.
+    Resource,
     /// The definitions can't say what is right.
     Definition,
     /// A bound of the validator.
@@ -59,6 +77,15 @@ impl Rule {
             Rule::Narrative => "narrative",
             Rule::Binding => "binding",
             Rule::ElementId => "element-id",
+            Rule::Profile => "profile",
+            Rule::Slicing => "slicing",
+            Rule::Type => "type",
+            Rule::Fixed => "fixed",
+            Rule::Bounds => "bounds",
+            Rule::Target => "target",
+            Rule::Invariant => "invariant",
+            Rule::Bundle => "bundle",
+            Rule::Resource => "resource",
             Rule::Definition => "definition",
             Rule::Limit => "limit",
         }

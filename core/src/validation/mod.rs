@@ -24,8 +24,10 @@ mod finding;
 mod locate;
 mod narrative;
 mod primitive;
+mod profile;
 mod reference;
 mod resource;
+mod resources;
 mod shape;
 mod twin;
 mod types;
@@ -35,13 +37,14 @@ mod walk;
 use std::sync::Arc;
 
 use fhir_models::definition::Definitions;
-use fhir_models::document::Document;
+use fhir_models::document::{Document, Value, name};
 
 use crate::outcome::{Issue, Outcome};
 
 use finding::Finding;
 pub use finding::Rule;
 use locate::{Lines, Locator};
+use profile::Profiles;
 use types::Types;
 use walk::Walk;
 
@@ -65,6 +68,9 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Validator {
     types: Types,
+    profiles: Profiles,
+    /// Profiles that every resource must obey.
+    asked: Vec<String>,
     settings: Settings,
 }
 
@@ -99,13 +105,24 @@ impl Validator {
 
     /// A validator with bounds of its own.
     pub fn with_settings(definitions: Arc<Definitions>, settings: Settings) -> Validator {
-        Validator { types: Types::new(definitions), settings }
+        Validator {
+            types: Types::new(definitions),
+            profiles: Profiles::default(),
+            asked: Vec::new(),
+            settings,
+        }
+    }
+
+    /// The same validator, for resources that must obey this profile beside those that they claim.
+    #[must_use]
+    pub fn with_profile(mut self, canonical: impl Into<String>) -> Validator {
+        self.asked.push(canonical.into());
+        self
     }
 
     /// Validates a resource and explains every fault.
     pub fn validate(&self, document: Document<'_>) -> ValidationReport {
-        let mut walk = Walk::new(&self.types, self.settings);
-        resource::check(&mut walk, document.root(), false);
+        let walk = self.walk(document, self.settings);
         ValidationReport {
             truncated: walk.full,
             unknown_codes: walk.unknown_codes,
@@ -115,9 +132,22 @@ impl Validator {
 
     /// True where a resource has no fault. Stops at the first one.
     pub fn is_valid(&self, document: Document<'_>) -> bool {
-        let mut walk = Walk::new(&self.types, Settings { findings: 1, ..self.settings });
+        self.walk(document, Settings { findings: 1, ..self.settings }).findings.is_empty()
+    }
+
+    fn walk<'d>(&self, document: Document<'d>, settings: Settings) -> Walk<'_, 'd> {
+        let mut walk = Walk::new(&self.types, &self.profiles, settings, document);
         resource::check(&mut walk, document.root(), false);
-        walk.findings.is_empty()
+        for canonical in &self.asked {
+            walk.conform(document.root(), canonical, true);
+        }
+        for claim in std::mem::take(&mut walk.claims) {
+            let profiles = claim.get(name::META).and_then(|meta| meta.get(name::PROFILE));
+            for canonical in profiles.into_iter().flat_map(Value::items).filter_map(Value::as_str) {
+                walk.conform(claim, &canonical, false);
+            }
+        }
+        walk
     }
 
     fn issues(&self, document: Document<'_>, mut findings: Vec<Finding>) -> Vec<Issue> {

@@ -19,6 +19,9 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, contained: bo
                         nested(walk, value);
                     }
                     let Some(shape) = structure.root() else { return };
+                    if value.get(name::META).is_some_and(|meta| meta.get(name::PROFILE).is_some()) {
+                        walk.claims.push(value);
+                    }
                     let inner = Scope { resource: value.id(), ids: Default::default() };
                     let outer = std::mem::replace(&mut walk.scope, inner);
                     walk.object(value, structure, shape, ShapeKind::Resource);

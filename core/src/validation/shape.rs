@@ -6,6 +6,7 @@
 //! `value[x]` variant included, is one [`Entry`] of eight bytes; what is needed only to explain or to
 //! count stands in [`ElementRule`].
 
+use fhir_models::definition::{Binding, BindingStrength};
 use fhir_models::document::Name;
 use fhir_models::primitive::Primitive;
 
@@ -198,4 +199,12 @@ pub(super) struct ElementRule {
     pub choice: bool,
     pub cardinality: Cardinality,
     pub binding: Option<BindingRule>,
+}
+
+impl ElementRule {
+    /// True where the type's own definition makes this very binding.
+    pub fn is_bound_to(&self, binding: &Binding) -> bool {
+        let own = self.binding.as_ref().map(BindingRule::canonical);
+        binding.strength == BindingStrength::Required && own.is_some() && own == binding.value_set.as_deref()
+    }
 }

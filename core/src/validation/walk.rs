@@ -5,13 +5,16 @@
 //! [`Settings::depth`], and ends early once [`Settings::findings`] is reached.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-use fhir_models::document::{Kind, Name, NodeId, Value, name};
+use fhir_models::document::{Document, Kind, Name, NodeId, Value, name};
 use fhir_models::primitive::PrimitiveError;
 
 use super::finding::{Fault, Finding, Rule};
 use super::shape::{BOUND, Content, ELEMENT_ID, Entry, Shape, ShapeKind, Structure};
+use super::profile::Profiles;
+use super::resources::Resources;
 use super::types::Types;
 use super::{
     Settings, binding, cardinality, choice, content, element_id, extension, narrative, primitive, reference,
@@ -29,6 +32,19 @@ pub(super) struct Walk<'v, 'd> {
     pub full: bool,
     /// The innermost resource.
     pub scope: Scope<'d>,
+    pub profiles: &'v Profiles,
+    /// Resources that claim profiles, in document order.
+    pub claims: Vec<Value<'d>>,
+    /// Values being checked against profiles, innermost last.
+    pub open_profiles: Vec<(NodeId, usize)>,
+    /// Values and the profiles that they were checked against.
+    pub seen_profiles: HashSet<(NodeId, usize)>,
+    /// Whether a value obeys a profile.
+    pub judged: HashMap<(NodeId, usize), bool>,
+    /// Invariants that could not be evaluated.
+    pub unchecked_invariants: usize,
+    document: Document<'d>,
+    index: Option<Arc<Resources<'d>>>,
     depth: usize,
 }
 
@@ -49,9 +65,36 @@ pub(super) struct Place<'v> {
 }
 
 impl<'v, 'd> Walk<'v, 'd> {
-    pub fn new(types: &'v Types, settings: Settings) -> Walk<'v, 'd> {
+    pub fn new(
+        types: &'v Types,
+        profiles: &'v Profiles,
+        settings: Settings,
+        document: Document<'d>,
+    ) -> Walk<'v, 'd> {
         let scope = Scope { resource: NodeId::ROOT, ids: BTreeSet::new() };
-        Walk { types, settings, findings: Vec::new(), unknown_codes: 0, full: false, scope, depth: 0 }
+        Walk {
+            types,
+            settings,
+            findings: Vec::new(),
+            unknown_codes: 0,
+            full: false,
+            scope,
+            profiles,
+            claims: Vec::new(),
+            open_profiles: Vec::new(),
+            seen_profiles: HashSet::new(),
+            judged: HashMap::new(),
+            unchecked_invariants: 0,
+            document,
+            index: None,
+            depth: 0,
+        }
+    }
+
+    /// The resources of the document, found on first use.
+    pub fn resources(&mut self) -> Arc<Resources<'d>> {
+        let document = self.document;
+        Arc::clone(self.index.get_or_insert_with(|| Arc::new(Resources::of(document))))
     }
 
     /// Notes a broken rule of `element`, seen at `place`.

@@ -258,6 +258,11 @@ fn word(bytes: &[u8], at: usize, word: &[u8]) -> Result<usize, Fault> {
     }
 }
 
+/// True for a text that is a number by JSON's grammar, and nothing else.
+pub(super) fn is_number(text: &str) -> bool {
+    number(text.as_bytes(), 0).is_ok_and(|end| end == text.len())
+}
+
 /// Checks a number (RFC 8259 §6); gives the offset after it.
 fn number(bytes: &[u8], start: usize) -> Result<usize, Fault> {
     let bad = Err((SyntaxErrorKind::BadNumber, start));

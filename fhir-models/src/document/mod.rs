@@ -9,6 +9,7 @@
 //! escapes, malformed numbers and anything beyond the [`Limits`] are errors with line and column.
 
 mod edit;
+mod format;
 mod json;
 mod members;
 pub mod name;
@@ -18,8 +19,10 @@ mod tape;
 mod text;
 mod value;
 mod write;
+pub mod xml;
 
 pub use edit::Edits;
+pub use format::Format;
 pub use name::Name;
 pub use syntax::{Limits, Position, SyntaxError, SyntaxErrorKind};
 pub use tape::{Document, Kind, Node, NodeId, OwnedDocument, Tape};

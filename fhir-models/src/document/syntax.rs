@@ -63,7 +63,7 @@ pub enum SyntaxErrorKind {
     #[error("the document is larger than {0} bytes")]
     TooLarge(usize),
     /// Deeper than [`Limits::depth`].
-    #[error("objects and arrays are nested more than {0} levels deep")]
+    #[error("values are nested more than {0} levels deep")]
     TooDeep(usize),
     /// More values than [`Limits::nodes`].
     #[error("the document holds more than {0} values")]
@@ -113,6 +113,73 @@ pub enum SyntaxErrorKind {
     /// A property name of 64 KiB or more.
     #[error("a property name is longer than 65535 bytes")]
     NameTooLong,
+    /// A character that XML 1.0 allows nowhere (§2.2).
+    #[error("this character is not allowed in XML")]
+    ForbiddenCharacter,
+    /// Something else stands where XML's grammar asks for this.
+    #[error("{0} is expected here")]
+    ExpectedMarkup(&'static str),
+    /// An XML declaration that is malformed or names another version.
+    #[error(
+        "the XML declaration must read <?xml version=\"1.0\" encoding=\"UTF-8\"?>, at the very beginning"
+    )]
+    BadDeclaration,
+    /// Another encoding than UTF-8 (FHIR R4 §2.6.1).
+    #[error("the XML declaration names another encoding than UTF-8; send UTF-8")]
+    NotUtf8Encoding,
+    /// A document type declaration: it could define entities and defaults.
+    #[error("a document type declaration is not allowed in FHIR XML; remove it")]
+    DocumentType,
+    /// An entity other than XML's own five.
+    #[error("this entity is not one of XML's own; write the character, or its number as in &#160;")]
+    UnknownEntity,
+    /// A reference to no character.
+    #[error("this reference names no character that XML allows; a plain ampersand is written &amp;")]
+    BadReference,
+    /// `--` in a comment.
+    #[error("a comment must not hold two hyphens in a row")]
+    BadComment,
+    /// An end tag for another element.
+    #[error("this end tag is not that of the element that is open")]
+    MismatchedTag,
+    /// The same attribute twice.
+    #[error("the attribute stands twice in one element")]
+    DuplicateAttribute,
+    /// Too many attributes on one element.
+    #[error("an element has more than {0} attributes")]
+    TooManyAttributes(usize),
+    /// Too many namespace declarations at one place.
+    #[error("more than {0} namespaces are declared here")]
+    TooManyNamespaces(usize),
+    /// A declaration that Namespaces in XML does not allow.
+    #[error("this namespace declaration is not allowed")]
+    BadNamespace,
+    /// A prefix without declaration.
+    #[error("the prefix is not bound to a namespace")]
+    UndeclaredPrefix,
+    /// An element outside FHIR's namespace.
+    #[error(
+        "the element is not in FHIR's namespace; declare xmlns=\"http://hl7.org/fhir\" on the root element"
+    )]
+    WrongNamespace,
+    /// A narrative that is not a `div` with its own declaration of XHTML's namespace.
+    #[error("the narrative must be <div xmlns=\"http://www.w3.org/1999/xhtml\">, without a prefix")]
+    ExpectedDiv,
+    /// Text where FHIR has none.
+    #[error("text is not allowed between elements: FHIR keeps values in attributes")]
+    StrayText,
+    /// An attribute that FHIR does not define here.
+    #[error("FHIR defines no such attribute here")]
+    UnexpectedAttribute,
+    /// An element for what FHIR writes as an attribute.
+    #[error("FHIR XML writes this as an attribute, not as an element")]
+    ExpectedAttribute,
+    /// A name that JSON uses for something else.
+    #[error("no element can have this name: FHIR JSON uses it for something else")]
+    ReservedName,
+    /// More than one resource where one is held.
+    #[error("this element holds one resource and no more")]
+    ExpectedOneResource,
 }
 
 /// A text that is not a document: what is wrong, and where.
@@ -136,7 +203,10 @@ impl SyntaxError {
 
     /// True where a limit, not the grammar, was broken: a server answers 413 rather than 400.
     pub fn is_limit(&self) -> bool {
-        use SyntaxErrorKind::{TooDeep, TooLarge, TooManyNodes};
-        matches!(self.kind, TooLarge(_) | TooDeep(_) | TooManyNodes(_))
+        use SyntaxErrorKind::{TooDeep, TooLarge, TooManyAttributes, TooManyNamespaces, TooManyNodes};
+        matches!(
+            self.kind,
+            TooLarge(_) | TooDeep(_) | TooManyNodes(_) | TooManyAttributes(_) | TooManyNamespaces(_)
+        )
     }
 }

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::json::parse_into;
-use super::{Limits, Name, Position, SyntaxError, Value};
+use super::xml::{Schema, SourceMap, translate};
+use super::{Format, Limits, Name, Position, SyntaxError, Value};
 
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,9 @@ impl NodeId {
 #[derive(Debug, Default)]
 pub struct Tape {
     nodes: Vec<Node>,
+    /// What XML was translated to.
+    json: Vec<u8>,
+    map: SourceMap,
 }
 
 impl Tape {
@@ -84,21 +88,91 @@ impl Tape {
         limits: &Limits,
     ) -> Result<Document<'a>, SyntaxError> {
         let text = parse_into(text, limits, &mut self.nodes)?;
-        Ok(Document { text, nodes: &self.nodes })
+        Ok(Document { text, nodes: &self.nodes, map: None })
+    }
+
+    /// Parses FHIR XML (FHIR R4 §2.6.1). The document is that of the JSON it stands for; positions are those
+    /// of the XML.
+    pub fn parse_xml<'a>(
+        &'a mut self,
+        text: &[u8],
+        schema: &dyn Schema,
+        limits: &Limits,
+    ) -> Result<Document<'a>, SyntaxError> {
+        let text = parse_xml(text, schema, limits, &mut self.json, &mut self.map, &mut self.nodes)?;
+        Ok(Document { text, nodes: &self.nodes, map: Some(&self.map) })
+    }
+
+    /// Parses JSON or FHIR XML, whichever the text begins like ([`Format::of`]).
+    pub fn parse<'a>(
+        &'a mut self,
+        text: &'a [u8],
+        schema: &dyn Schema,
+        limits: &Limits,
+    ) -> Result<Document<'a>, SyntaxError> {
+        match Format::of(text) {
+            Format::Json => self.parse_json(text, limits),
+            Format::Xml => self.parse_xml(text, schema, limits),
+        }
     }
 }
 
-/// A parsed document: source text and nodes. Cheap to copy.
+fn parse_xml<'j>(
+    text: &[u8],
+    schema: &dyn Schema,
+    limits: &Limits,
+    json: &'j mut Vec<u8>,
+    map: &mut SourceMap,
+    nodes: &mut Vec<Node>,
+) -> Result<&'j str, SyntaxError> {
+    nodes.clear();
+    translate(text, schema, limits, json, map)?;
+    // The bound on bytes is one on what was sent.
+    let limits = Limits { bytes: usize::MAX, ..*limits };
+    parse_into(json, &limits, nodes)
+        .map_err(|error| SyntaxError::at(error.kind, text, map.source_offset(error.offset)))
+}
+
+/// A parsed document: text and nodes. Cheap to copy.
 #[derive(Debug, Clone, Copy)]
 pub struct Document<'a> {
     pub(super) text: &'a str,
     pub(super) nodes: &'a [Node],
+    /// For a document read from XML.
+    pub(super) map: Option<&'a SourceMap>,
 }
 
 impl<'a> Document<'a> {
-    /// The source text.
+    /// The JSON text. Where the document was read from XML, this is the JSON that the XML stands for.
     pub fn text(self) -> &'a str {
         self.text
+    }
+
+    /// How the document was written.
+    pub fn format(self) -> Format {
+        if self.map.is_some() { Format::Xml } else { Format::Json }
+    }
+
+    /// The text as it was sent, which positions refer to: XML or JSON.
+    pub fn source(self) -> &'a str {
+        self.map.map_or(self.text, SourceMap::source)
+    }
+
+    /// Where in the source stands what begins at this offset of the text. For JSON they are the same.
+    pub fn source_offset(self, offset: usize) -> usize {
+        self.map.map_or(offset, |map| map.source_offset(offset))
+    }
+
+    /// Elements that the XML source has out of the order of their definition, or apart from others of their
+    /// name (FHIR R4 §2.6.1: the order is fixed). None for JSON, which knows no order.
+    pub fn misplaced(self) -> Vec<NodeId> {
+        let offsets = self.map.map_or(&[][..], SourceMap::misplaced);
+        let at = |node: &Node| {
+            if node.flags & HAS_KEY == 0 { node.start } else { node.key_start.saturating_sub(1) }
+        };
+        let misplaced = |(_, node): &(u32, &Node)| offsets.binary_search(&at(node)).is_ok();
+        let nodes = if offsets.is_empty() { &[][..] } else { self.nodes };
+        (0..).zip(nodes).filter(misplaced).map(|(number, _)| NodeId(number)).collect()
     }
 
     /// How many nodes it has: at least one.
@@ -121,9 +195,9 @@ impl<'a> Document<'a> {
         (id.index() < self.nodes.len()).then_some(Value { document: self, id })
     }
 
-    /// Line and column of a byte offset.
+    /// Line and column, in the source, of what begins at this offset of the text.
     pub fn position(self, offset: usize) -> Position {
-        Position::of(self.text.as_bytes(), offset)
+        Position::of(self.source().as_bytes(), self.source_offset(offset))
     }
 
     /// The parent of every node, by node number; the root is its own. One pass over the tape.
@@ -171,7 +245,14 @@ impl Node {
 /// A document that owns its text and nodes. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct OwnedDocument {
-    inner: Arc<(Box<str>, Box<[Node]>)>,
+    inner: Arc<Owned>,
+}
+
+#[derive(Debug)]
+struct Owned {
+    text: Box<str>,
+    nodes: Box<[Node]>,
+    map: Option<SourceMap>,
 }
 
 impl OwnedDocument {
@@ -180,14 +261,43 @@ impl OwnedDocument {
         let bytes = text.into();
         let mut nodes = Vec::new();
         parse_into(&bytes, limits, &mut nodes)?;
-        let text = String::from_utf8(bytes)
+        OwnedDocument::keep(bytes, nodes, None)
+    }
+
+    /// Parses FHIR XML (FHIR R4 §2.6.1) and keeps it. See [`Tape::parse_xml`].
+    pub fn parse_xml(
+        text: &[u8],
+        schema: &dyn Schema,
+        limits: &Limits,
+    ) -> Result<OwnedDocument, SyntaxError> {
+        let (mut json, mut map, mut nodes) = (Vec::new(), SourceMap::default(), Vec::new());
+        parse_xml(text, schema, limits, &mut json, &mut map, &mut nodes)?;
+        OwnedDocument::keep(json, nodes, Some(map))
+    }
+
+    /// Parses JSON or FHIR XML, whichever the text begins like ([`Format::of`]), and keeps it.
+    pub fn parse(
+        text: impl Into<Vec<u8>>,
+        schema: &dyn Schema,
+        limits: &Limits,
+    ) -> Result<OwnedDocument, SyntaxError> {
+        let bytes = text.into();
+        match Format::of(&bytes) {
+            Format::Json => OwnedDocument::parse_json(bytes, limits),
+            Format::Xml => OwnedDocument::parse_xml(&bytes, schema, limits),
+        }
+    }
+
+    fn keep(text: Vec<u8>, nodes: Vec<Node>, map: Option<SourceMap>) -> Result<OwnedDocument, SyntaxError> {
+        let text = String::from_utf8(text)
             .map_err(|error| SyntaxError::at(super::SyntaxErrorKind::NotUtf8, error.as_bytes(), 0))?;
-        Ok(OwnedDocument { inner: Arc::new((text.into_boxed_str(), nodes.into_boxed_slice())) })
+        let (text, nodes) = (text.into_boxed_str(), nodes.into_boxed_slice());
+        Ok(OwnedDocument { inner: Arc::new(Owned { text, nodes, map }) })
     }
 
     /// The document, to be read.
     pub fn document(&self) -> Document<'_> {
-        Document { text: &self.inner.0, nodes: &self.inner.1 }
+        Document { text: &self.inner.text, nodes: &self.inner.nodes, map: self.inner.map.as_ref() }
     }
 
     /// The outermost value.
@@ -195,8 +305,8 @@ impl OwnedDocument {
         self.document().root()
     }
 
-    /// The source text.
+    /// The JSON text: see [`Document::text`].
     pub fn text(&self) -> &str {
-        &self.inner.0
+        &self.inner.text
     }
 }

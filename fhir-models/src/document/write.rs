@@ -107,30 +107,35 @@ impl JsonWriter {
     }
 
     fn quote(&mut self, text: &str) {
-        self.out.push(b'"');
-        let mut copied = 0;
-        for (at, byte) in text.bytes().enumerate() {
-            let escape: &[u8] = match byte {
-                b'"' => b"\\\"",
-                b'\\' => b"\\\\",
-                b'\n' => b"\\n",
-                b'\r' => b"\\r",
-                b'\t' => b"\\t",
-                0..0x20 => {
-                    self.out.extend_from_slice(&text.as_bytes()[copied..at]);
-                    self.out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
-                    copied = at + 1;
-                    continue;
-                }
-                _ => continue,
-            };
-            self.out.extend_from_slice(&text.as_bytes()[copied..at]);
-            self.out.extend_from_slice(escape);
-            copied = at + 1;
-        }
-        self.out.extend_from_slice(&text.as_bytes()[copied..]);
-        self.out.push(b'"');
+        quote(&mut self.out, text);
     }
+}
+
+/// Writes a text as a JSON string, quotes included.
+pub(super) fn quote(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut copied = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape: &[u8] = match byte {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0..0x20 => {
+                out.extend_from_slice(&text.as_bytes()[copied..at]);
+                out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
+                copied = at + 1;
+                continue;
+            }
+            _ => continue,
+        };
+        out.extend_from_slice(&text.as_bytes()[copied..at]);
+        out.extend_from_slice(escape);
+        copied = at + 1;
+    }
+    out.extend_from_slice(&text.as_bytes()[copied..]);
+    out.push(b'"');
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Exit codes are a contract: 0 no error, 1 errors, 2 could not run. An option whose rules are not built yet
 //! is refused, never ignored: a result must mean what it seems to mean.
 
+mod definitions;
 mod input;
 mod show;
 mod tally;
@@ -33,18 +34,20 @@ const MOST_ISSUES: usize = 10_000;
   varco validate patient.json
   varco validate --output json patient.json          one OperationOutcome on standard output
   varco validate export/ results.ndjson              folders, and NDJSON with one resource a line
+  varco validate --package hl7.fhir.uv.ips-2.0.0.tgz \\
+    --profile http://hl7.org/fhir/uv/ips/StructureDefinition/Bundle-uv-ips summary.json
   curl -s https://fhir.example.org/Patient/1 | varco validate -")]
 pub struct Validate {
     /// FHIR version of the resources: 4.0.1 (also written 4.0 or R4).
     #[arg(long, value_name = "V", default_value = "4.0.1")]
     fhir_version: String,
-    /// A FHIR package with more definitions. Not built yet: refused.
+    /// A FHIR package with more definitions: a .tgz, its folder, or id#version of the package cache.
     #[arg(long, value_name = "TGZ|DIR|ID#VER")]
     package: Vec<String>,
-    /// A definition (profile, value set …) from a file. Not built yet: refused.
+    /// A definition (profile, value set …) from a file.
     #[arg(long, value_name = "FILE")]
     definition: Vec<PathBuf>,
-    /// A profile that every input must obey. Not built yet: refused.
+    /// A profile that every input must obey, beside those that it claims in `meta.profile`.
     #[arg(long, value_name = "CANONICAL")]
     profile: Vec<String>,
     /// Where to ask about codes that no local value set can judge. Only `none` is built yet.
@@ -82,8 +85,12 @@ impl Validate {
         if let Err(message) = self.refusal() {
             return refused(IssueType::NotSupported, message);
         }
-        match input::gather(&self.inputs) {
-            Ok(inputs) => Run::new(json, &inputs, Definitions::r4()).all(&inputs),
+        let inputs = match input::gather(&self.inputs) {
+            Ok(inputs) => inputs,
+            Err(error) => return refused(IssueType::NotFound, format!("{error:#}")),
+        };
+        match definitions::gather(&self.package, &self.definition) {
+            Ok(definitions) => Run::new(json, &inputs, definitions, &self.profile).all(&inputs),
             Err(error) => refused(IssueType::NotFound, format!("{error:#}")),
         }
     }
@@ -97,9 +104,6 @@ impl Validate {
             ));
         }
         let absent = [
-            (!self.package.is_empty(), "--package"),
-            (!self.definition.is_empty(), "--definition"),
-            (!self.profile.is_empty(), "--profile"),
             (self.terminology != "none", "--terminology with a server"),
             (self.output == Output::Html, "--output html"),
         ];
@@ -107,7 +111,7 @@ impl Validate {
             None => Ok(()),
             Some((_, option)) => Err(format!(
                 "{option} is not built yet, and leaving it out would give a result that means less than it \
-                 seems; run without it to check against the base resources of FHIR R4"
+                 seems; run without it"
             )),
         }
     }
@@ -128,10 +132,12 @@ struct Run {
 }
 
 impl Run {
-    fn new(json: bool, inputs: &[Input], definitions: Arc<Definitions>) -> Run {
+    fn new(json: bool, inputs: &[Input], definitions: Arc<Definitions>, profiles: &[String]) -> Run {
+        let validator =
+            profiles.iter().fold(Validator::new(definitions), |it, profile| it.with_profile(profile));
         Run {
             json,
-            validator: Validator::new(definitions),
+            validator,
             tape: Tape::new(),
             renderer: Renderer::new(say::colours()),
             bar: progress(inputs),

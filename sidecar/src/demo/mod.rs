@@ -15,7 +15,9 @@ mod story;
 use std::io::Write;
 use std::path::PathBuf;
 
+use http::Method;
 use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::Value;
 
 use network::Network;
 use story::Story;
@@ -80,7 +82,7 @@ impl Demo {
         Ok(story.end()?)
     }
 
-    /// Writes requests to try by hand, with a token that works.
+    /// Writes requests to try by hand, with tokens that work and a consent that is open again.
     pub async fn invite(&self, out: &mut dyn Write) -> Result<(), DemoError> {
         let folder = self.network.folder.display();
         writeln!(
@@ -97,42 +99,57 @@ impl Demo {
             )?;
         }
         let Some(site) = self.network.sites.first() else { return Ok(()) };
-        let curl = |member: &str| {
-            format!(
-                "curl -s --cacert {folder}/network-ca.pem --cert {folder}/{member}.pem --key {folder}/{member}.key"
-            )
-        };
-        for (member, purpose) in [(cast::SPECIALIST, "TREAT"), (cast::REVIEWER, "HOPERAT")] {
+        for (member, purpose) in
+            [(cast::SPECIALIST, "TREAT"), (cast::REVIEWER, "HOPERAT"), (cast::DESK, "HOPERAT")]
+        {
             let token = self.network.token(member, &site.base, purpose).await?;
             std::fs::write(self.network.folder.join(format!("{member}.token")), token)?;
         }
-        let bearer = |member: &str| format!("-H \"Authorization: Bearer $(cat {folder}/{member}.token)\"");
-        writeln!(out, "\nTry, for the next ten minutes:")?;
+        let (id, mut consent) = self.reopen(site).await?;
+        consent["status"] = "inactive".into();
+        std::fs::write(self.network.folder.join("revoked.json"), consent.to_string())?;
+
+        let curl = |member: &str| {
+            format!(
+                "curl -s --cacert {folder}/network-ca.pem --cert {folder}/{member}.pem --key {folder}/{member}.key \
+                 -H \"Authorization: Bearer $(cat {folder}/{member}.token)\""
+            )
+        };
+        let (base, patient) = (&site.base, cast::second_patient().id());
+        let (specialist, desk, reviewer) = (curl(cast::SPECIALIST), curl(cast::DESK), curl(cast::REVIEWER));
         writeln!(
             out,
-            "  {} {} '{}/DocumentReference?patient=Patient/{}'",
-            curl(cast::SPECIALIST),
-            bearer(cast::SPECIALIST),
-            site.base,
-            cast::second_patient().id()
+            "\nTry, for the next ten minutes. The specialist searches, and reads a masked document:"
         )?;
+        writeln!(out, "  {specialist} '{base}/DocumentReference?patient=Patient/{patient}'")?;
+        writeln!(out, "  {specialist} '{base}/DocumentReference/{}'", cast::document_id(cast::MASKED))?;
+        writeln!(out, "The patient revokes; search again:")?;
         writeln!(
             out,
-            "  {} {} '{}/AuditEvent?patient=Patient/{}&_count=5'",
-            curl(cast::REVIEWER),
-            bearer(cast::REVIEWER),
-            site.base,
-            cast::second_patient().id()
+            "  {desk} -X PUT -H 'Content-Type: application/fhir+json' -d @{folder}/revoked.json '{base}/Consent/{id}'"
         )?;
-        writeln!(out, "  {} '{}/metadata'", curl(cast::SPECIALIST), site.base)?;
-        writeln!(
-            out,
-            "  {} -d 'grant_type=client_credentials&resource={}' '{}/token'",
-            curl(cast::SPECIALIST),
-            site.base,
-            self.network.hub
-        )?;
+        writeln!(out, "The privacy office looks at what happened:")?;
+        writeln!(out, "  {reviewer} '{base}/AuditEvent?patient=Patient/{patient}&_count=5'")?;
         Ok(())
+    }
+
+    /// The second patient gives her consent again: gives its id and the resource.
+    async fn reopen(&self, site: &network::Site) -> Result<(String, Value), DemoError> {
+        let (caller, base) = (self.network.caller(cast::DESK)?, &site.base);
+        let token = self.network.token(cast::DESK, base, "HOPERAT").await?;
+        let search = format!("{base}/Consent?patient=Patient/{}", cast::second_patient().id());
+        let found = caller.send(Method::GET, &search, Some(&token), None, None).await?.json();
+        let id = found["entry"][0]["resource"]["id"].as_str().unwrap_or_default().to_owned();
+        let mut consent = second_opinion::consent_from_now();
+        consent["id"] = id.clone().into();
+        let body = ("application/fhir+json", consent.to_string().into_bytes());
+        let reply =
+            caller.send(Method::PUT, &format!("{base}/Consent/{id}"), Some(&token), None, Some(body)).await?;
+        if reply.status.is_success() {
+            Ok((id, consent))
+        } else {
+            Err(DemoError::Other(format!("the consent was not recorded: {}", reply.status)))
+        }
     }
 
     /// Ends the network.

@@ -21,8 +21,7 @@ pub async fn play(story: &mut Story<'_>) -> Result<(), DemoError> {
     )?;
     let day = SignedDuration::from_hours(24);
     let now = Timestamp::now();
-    let permit = permit(now - day, now + day * 13);
-    let consent_id = record_consent(story, &cast::consent(&patient, "active", permit)).await?;
+    let consent_id = record_consent(story, &consent_from_now()).await?;
 
     let token = story.network.token(cast::SPECIALIST, base, "TREAT").await?;
     let ask = |path: String| Ask::get(cast::SPECIALIST, &token, format!("{base}/{path}"));
@@ -87,7 +86,7 @@ pub async fn play(story: &mut Story<'_>) -> Result<(), DemoError> {
 
     story.step("The 14 days are over")?;
     let mut over =
-        cast::consent(&patient, "active", self::permit(now - day * 14, now - SignedDuration::from_secs(1)));
+        cast::consent(&patient, "active", permit(now - day * 14, now - SignedDuration::from_secs(1)));
     over["id"] = consent_id.clone().into();
     let desk = story.network.token(cast::DESK, base, "HOPERAT").await?;
     let put = Ask {
@@ -103,6 +102,12 @@ pub async fn play(story: &mut Story<'_>) -> Result<(), DemoError> {
     let records = site.verified_audit()?;
     story.must(&format!("{records} records, and their hash chain is whole"), records > 0)?;
     Ok(())
+}
+
+/// The consent of the scenario, from now on for 13 days.
+pub fn consent_from_now() -> Value {
+    let (now, day) = (Timestamp::now(), SignedDuration::from_hours(24));
+    cast::consent(&cast::second_patient(), "active", permit(now - day, now + day * 13))
 }
 
 /// Documents 1 to 4 for Humanitas, for treatment, between two instants; but nothing that is masked.

@@ -62,7 +62,7 @@ pub(super) async fn consent(
             exchange.account.patients.insert(patient);
             let entries: Vec<(String, Vec<u8>)> =
                 found.into_iter().map(|consent| (format!("Consent/{}", consent.id), consent.body)).collect();
-            Ok(searchset(exchange, &entries))
+            Ok(searchset(exchange, &entries, usize::MAX))
         }
         _ => Err(Refusal::NotServed(
             "Consents are created, read, updated and searched; to revoke one, set its status.",
@@ -161,7 +161,7 @@ pub(super) async fn audit(exchange: &mut Exchange<'_>, interaction: Interaction)
         let body = found.into_iter().next().ok_or(Refusal::Absent)?;
         return Ok(Answer::fhir(StatusCode::OK, body));
     }
-    exchange.account.patients.extend(query.patient);
+    exchange.account.patients.extend(query.patient.clone());
     let entries: Vec<(String, Vec<u8>)> = found
         .into_iter()
         .filter_map(|body| {
@@ -170,7 +170,7 @@ pub(super) async fn audit(exchange: &mut Exchange<'_>, interaction: Interaction)
             Some((format!("AuditEvent/{id}"), document.text().as_bytes().to_vec()))
         })
         .collect();
-    Ok(searchset(exchange, &entries))
+    Ok(searchset(exchange, &entries, query.most))
 }
 
 fn audit_query(search: &Search) -> Result<AuditQuery, Refusal> {
@@ -244,10 +244,12 @@ fn patient_key(reference: &SearchReference) -> Option<String> {
     }
 }
 
-fn searchset(exchange: &mut Exchange<'_>, entries: &[(String, Vec<u8>)]) -> Answer {
+/// All of `entries`; at `most` of them there may be more, and no total is claimed.
+fn searchset(exchange: &mut Exchange<'_>, entries: &[(String, Vec<u8>)], most: usize) -> Answer {
     let base = exchange.gateway.config.site.base();
+    let total = (entries.len() < most).then_some(entries.len());
     exchange.account.released.extend(entries.iter().map(|(reference, _)| reference.clone()));
-    Answer::fhir(StatusCode::OK, super::search::bundle(&[], entries.len(), entries, base))
+    Answer::fhir(StatusCode::OK, super::search::bundle(&[], total, entries, base))
 }
 
 /// What this gateway serves, as a CapabilityStatement (FHIR R4 §5.2); written once, then kept.

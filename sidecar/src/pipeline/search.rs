@@ -64,7 +64,7 @@ pub(super) async fn search(
             (found.reference, found.json)
         })
         .collect();
-    Ok(Answer::fhir(StatusCode::OK, bundle(&links, total, &entries, base)))
+    Ok(Answer::fhir(StatusCode::OK, bundle(&links, Some(total), &entries, base)))
 }
 
 /// Every match that the caller may see, in the server's order.
@@ -136,16 +136,18 @@ fn found(exchange: &mut Exchange<'_>, resource: Value<'_>, judgement: Judgement)
     Ok(Match { reference, json: exchange.in_network_terms(resource), judgement })
 }
 
-/// A searchset; `page` holds references and resources.
+/// A searchset; `page` holds references and resources. No `total` where it isn't known.
 pub(super) fn bundle(
     links: &[(&str, String)],
-    total: usize,
+    total: Option<usize>,
     page: &[(String, Vec<u8>)],
     base: &str,
 ) -> Vec<u8> {
     let mut json = JsonWriter::new();
     json.begin_object().member("resourceType", "Bundle").member("type", "searchset");
-    json.key("total").integer(i64::try_from(total).unwrap_or(i64::MAX));
+    if let Some(total) = total {
+        json.key("total").integer(i64::try_from(total).unwrap_or(i64::MAX));
+    }
     if !links.is_empty() {
         json.key("link").begin_array();
         for (relation, url) in links {

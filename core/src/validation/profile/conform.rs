@@ -1,0 +1,206 @@
+//! An instance against a profile: each node's rules on the elements that it speaks of.
+//!
+//! Invariant: a pair of value and profile is checked once; profiles that refer to each other in a circle end.
+
+use std::sync::Arc;
+
+use fhir_models::definition::{Max, Severity};
+use fhir_models::document::{Name, Value, name};
+
+use crate::outcome::{IssueSeverity, IssueType};
+
+use super::super::cardinality::Cardinality;
+use super::super::finding::{Fault, Rule};
+use super::super::walk::Walk;
+use super::store::ProfileError;
+use super::{Node, NodeNumber, Occurrence, Profile, slice, target, value_rule};
+
+/// Deepest nesting of profiles reached through types and references.
+const DEPTH: usize = 24;
+
+impl<'v, 'd> Walk<'v, 'd> {
+    /// Checks a value against a profile, and explains. Says so where the profile can't be used.
+    pub fn conform(&mut self, value: Value<'d>, canonical: &str, asked: bool) {
+        match self.profiles.get(self.types, canonical) {
+            Ok(profile) => self.whole(Occurrence::of(value), &profile),
+            Err(error) => {
+                let unknown = matches!(error, ProfileError::Unknown);
+                let severity = if asked || !unknown { IssueSeverity::Error } else { IssueSeverity::Warning };
+                let place = value.get(name::META).and_then(|meta| meta.get(name::PROFILE)).unwrap_or(value);
+                let message = format!("the profile {} was not checked: {error}", plain(canonical));
+                let fault = Fault { rule: Rule::Profile, severity, code: IssueType::NotFound, message };
+                self.report(value, place, fault);
+            }
+        }
+    }
+
+    /// All rules of a profile.
+    pub(super) fn whole(&mut self, item: Occurrence<'d>, profile: &Arc<Profile>) {
+        let key = (item.at.id(), Arc::as_ptr(profile) as usize);
+        if self.open_profiles.len() >= DEPTH || !self.seen_profiles.insert(key) {
+            return;
+        }
+        let actual = item.type_name;
+        if item.value.is_some_and(|value| value.get(name::RESOURCE_TYPE).is_some())
+            && !self.types.definitions().is_subtype(actual.text(), profile.type_name.text())
+        {
+            let message = format!(
+                "the profile {} is one of {}; this is another type of resource",
+                profile.url, profile.type_name
+            );
+            return self.report(item.at, item.at, Rule::Profile.error(IssueType::Structure, message));
+        }
+        self.open_profiles.push(key);
+        self.rules(item, item, profile, 0);
+        self.open_profiles.pop();
+    }
+
+    /// True where the value obeys the profile; unknown profiles are obeyed by nothing.
+    pub(super) fn obeys(&mut self, item: Occurrence<'d>, canonical: &str) -> bool {
+        let Ok(profile) = self.profiles.get(self.types, canonical) else { return false };
+        self.obeys_profile(item, &profile)
+    }
+
+    fn obeys_profile(&mut self, item: Occurrence<'d>, profile: &Arc<Profile>) -> bool {
+        let key = (item.at.id(), Arc::as_ptr(profile) as usize);
+        if let Some(&known) = self.judged.get(&key) {
+            return known;
+        }
+        if self.open_profiles.contains(&key) || self.open_profiles.len() >= DEPTH {
+            return true;
+        }
+        let seen = std::mem::take(&mut self.seen_profiles);
+        let answer = self.trial(|walk| walk.whole(item, profile));
+        self.seen_profiles = seen;
+        self.judged.insert(key, answer);
+        answer
+    }
+
+    /// True where the rules of one node hold.
+    pub(super) fn satisfies(&mut self, item: Occurrence<'d>, profile: &Arc<Profile>, node: NodeNumber) -> bool {
+        let seen = std::mem::take(&mut self.seen_profiles);
+        let answer = self.trial(|walk| walk.rules(item, item, profile, node));
+        self.seen_profiles = seen;
+        answer
+    }
+
+    /// True where `check` finds no error. What it finds is forgotten.
+    fn trial(&mut self, check: impl FnOnce(&mut Self)) -> bool {
+        let findings = std::mem::take(&mut self.findings);
+        let (full, unknown) = (self.full, self.unknown_codes);
+        self.full = false;
+        check(self);
+        let clean = !self.findings.iter().any(|finding| finding.fault.severity.is_error());
+        self.findings = findings;
+        (self.full, self.unknown_codes) = (full, unknown);
+        clean
+    }
+
+    /// The rules of one node on one element. `parent` is the element around it.
+    pub(super) fn rules(
+        &mut self,
+        parent: Occurrence<'d>,
+        item: Occurrence<'d>,
+        profile: &Arc<Profile>,
+        number: NodeNumber,
+    ) {
+        let Some(node) = profile.node(number) else { return };
+        if self.full {
+            return;
+        }
+        self.typed(item, profile, node);
+        value_rule::check(self, item, profile, node);
+        for constraint in &node.constraints {
+            self.invariant(item, constraint, profile);
+        }
+        let _ = parent;
+        for child in &node.children {
+            let items = item.children(child);
+            self.counted(item, items.len(), profile, child.node);
+            for it in &items {
+                self.rules(item, *it, profile, child.node);
+            }
+            slice::check(self, item, &items, profile, child.node, &child.name);
+            if self.full {
+                return;
+            }
+        }
+    }
+
+    fn counted(&mut self, parent: Occurrence<'d>, found: usize, profile: &Profile, number: NodeNumber) {
+        let Some(node) = profile.node(number) else { return };
+        let bounds = Cardinality { min: node.min.unwrap_or(0), max: node.max.unwrap_or(Max::Unbounded) };
+        if bounds.allows(found) {
+            return;
+        }
+        let code = if found < bounds.min as usize { IssueType::Required } else { IssueType::Structure };
+        let message = if bounds.max == Max::Count(0) {
+            format!("the profile {} does not allow {}", profile.url, node.id)
+        } else {
+            format!("{} stands {found} times; the profile {} allows {}", node.id, profile.url, bounds.shown())
+        };
+        self.report(parent.at, parent.at, Rule::Cardinality.error(code, message));
+    }
+
+    /// Its type is one that the profile allows, and obeys that type's profile.
+    fn typed(&mut self, item: Occurrence<'d>, profile: &Profile, node: &Node) {
+        if node.types.is_empty() {
+            return;
+        }
+        let actual = item.type_name;
+        let fits: Vec<_> = node
+            .types
+            .iter()
+            .filter(|it| {
+                actual == Name::UNKNOWN
+                    || it.name == Name::UNKNOWN
+                    || it.name == actual
+                    || self.types.definitions().is_subtype(actual.text(), it.name.text())
+            })
+            .collect();
+        if fits.is_empty() {
+            let names: Vec<&str> = node.types.iter().map(|it| it.name.text()).collect();
+            let message = format!(
+                "the profile {} allows {} here as {} only",
+                profile.url,
+                node.id,
+                names.join(", ")
+            );
+            return self.report(item.at, item.at, Rule::Type.error(IssueType::Structure, message));
+        }
+        let named: Vec<&str> = fits.iter().flat_map(|it| it.profiles.iter()).map(|it| &**it).collect();
+        if !named.is_empty() && fits.iter().all(|it| !it.profiles.is_empty()) {
+            self.one_of(item, &named, &node.id);
+        }
+        let targets: Vec<&str> = fits.iter().flat_map(|it| it.targets.iter()).map(|it| &**it).collect();
+        if !targets.is_empty() {
+            target::check(self, item, &targets, &node.id);
+        }
+    }
+
+    /// The value obeys one of the profiles at least. Profiles that aren't at hand can't be held against it.
+    fn one_of(&mut self, item: Occurrence<'d>, named: &[&str], id: &str) {
+        let known: Vec<_> =
+            named.iter().filter_map(|canonical| self.profiles.get(self.types, canonical).ok()).collect();
+        if known.len() < named.len() {
+            return;
+        }
+        if let [only] = known.as_slice() {
+            return self.whole(item, only);
+        }
+        if !known.iter().any(|profile| self.obeys_profile(item, profile)) {
+            let message = format!("this obeys none of the profiles that {id} allows: {}", named.join(", "));
+            self.report(item.at, item.at, Rule::Profile.error(IssueType::Structure, message));
+        }
+    }
+
+    fn invariant(&mut self, item: Occurrence<'d>, constraint: &fhir_models::definition::Constraint, profile: &Profile) {
+        let _ = (item, profile, constraint.severity == Severity::Error);
+        self.unchecked_invariants += 1;
+    }
+}
+
+/// A canonical from an instance as a message may repeat it.
+pub(in super::super) fn plain(canonical: &str) -> String {
+    canonical.chars().filter(|c| !c.is_control()).take(200).collect()
+}

@@ -1,0 +1,106 @@
+//! Slicing: repetitions told apart, each by the rules of its slice (FHIR R4 §5.1.0.13).
+
+use std::sync::Arc;
+
+use fhir_models::definition::{DiscriminatorKind, Max, SlicingRules};
+
+use crate::outcome::IssueType;
+
+use super::super::cardinality::Cardinality;
+use super::super::finding::Rule;
+use super::super::walk::Walk;
+use super::build::implied;
+use super::discriminator::compile;
+use super::{NodeNumber, Occurrence, Profile};
+
+/// Gives each repetition to its slice and checks the slices. `sliced` is the node of the element, or of the
+/// slice that is sliced again.
+pub(super) fn check<'d>(
+    walk: &mut Walk<'_, 'd>,
+    parent: Occurrence<'d>,
+    items: &[Occurrence<'d>],
+    profile: &Arc<Profile>,
+    sliced: NodeNumber,
+    name: &str,
+) {
+    let Some(node) = profile.node(sliced) else { return };
+    if node.slices.is_empty() {
+        return;
+    }
+    let stated = node.slicing.clone().filter(|it| !it.discriminators.is_empty() || it.rules != SlicingRules::Open);
+    let slicing = match (stated, name) {
+        (Some(slicing), _) => slicing,
+        (None, "extension" | "modifierExtension") => implied(DiscriminatorKind::Value, "url"),
+        (None, _) => return,
+    };
+    let mut members: Vec<Vec<Occurrence<'d>>> = node.slices.iter().map(|_| Vec::new()).collect();
+    let mut latest = 0;
+    let mut outside = false;
+    for item in items {
+        let found = node.slices.iter().position(|slice| belongs(walk, *item, profile, slice.node, &slicing));
+        match found {
+            Some(at) => {
+                if slicing.ordered && at < latest {
+                    let slice = node.slices.get(at).map_or("", |slice| &*slice.name);
+                    let message = format!("the slice {slice} of {} stands out of order ({})", node.id, profile.url);
+                    walk.report(item.at, item.at, Rule::Slicing.error(IssueType::Structure, message));
+                }
+                if outside && slicing.rules == SlicingRules::OpenAtEnd {
+                    let message =
+                        format!("what is in no slice of {} must stand after the slices ({})", node.id, profile.url);
+                    walk.report(item.at, item.at, Rule::Slicing.error(IssueType::Structure, message));
+                }
+                latest = latest.max(at);
+                if let Some(members) = members.get_mut(at) {
+                    members.push(*item);
+                }
+            }
+            None => {
+                outside = true;
+                if slicing.rules == SlicingRules::Closed {
+                    let message = format!(
+                        "this is in no slice of {}, and the slicing is closed ({})",
+                        node.id, profile.url
+                    );
+                    walk.report(item.at, item.at, Rule::Slicing.error(IssueType::Structure, message));
+                }
+            }
+        }
+    }
+    for (slice, members) in node.slices.iter().zip(&members) {
+        count(walk, parent, members.len(), profile, slice.node);
+        for item in members {
+            walk.rules(parent, *item, profile, slice.node);
+        }
+        check(walk, parent, members, profile, slice.node, name);
+    }
+}
+
+fn belongs<'d>(
+    walk: &mut Walk<'_, 'd>,
+    item: Occurrence<'d>,
+    profile: &Arc<Profile>,
+    slice: NodeNumber,
+    slicing: &fhir_models::definition::Slicing,
+) -> bool {
+    let Some(slot) = profile.tests.get(slice as usize) else { return false };
+    let tests = match slot.get() {
+        Some(tests) => tests,
+        None => {
+            let compiled = compile(walk, profile, slice, slicing);
+            slot.get_or_init(|| compiled)
+        }
+    };
+    tests.silent.is_empty() && !tests.tests.is_empty() && tests.tests.iter().all(|test| test.passes(walk, item))
+}
+
+fn count<'d>(walk: &mut Walk<'_, 'd>, parent: Occurrence<'d>, found: usize, profile: &Profile, slice: NodeNumber) {
+    let Some(node) = profile.node(slice) else { return };
+    let bounds = Cardinality { min: node.min.unwrap_or(0), max: node.max.unwrap_or(Max::Unbounded) };
+    if bounds.allows(found) {
+        return;
+    }
+    let code = if found < bounds.min as usize { IssueType::Required } else { IssueType::Structure };
+    let message = format!("{} stands {found} times; {} allowed ({})", node.id, bounds.shown(), profile.url);
+    walk.report(parent.at, parent.at, Rule::Slicing.error(code, message));
+}

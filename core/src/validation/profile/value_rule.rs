@@ -1,0 +1,110 @@
+//! What a profile says about a value itself: fixed, pattern, bounds, length, binding (FHIR R4 §2.29).
+
+use std::cmp::Ordering;
+
+use fhir_models::definition::{BindingStrength, Membership};
+use fhir_models::document::{OwnedDocument, Value};
+use fhir_models::primitive::decimal_parts;
+
+use crate::outcome::{IssueSeverity, IssueType};
+
+use super::super::finding::{Fault, Rule};
+use super::super::walk::Walk;
+use super::{Node, Occurrence, Profile, equal, matches};
+
+/// Longest expected value that a message repeats, in characters.
+const SHOWN: usize = 120;
+
+pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, profile: &Profile, node: &Node) {
+    let Some(value) = item.value else { return };
+    if let Some(fixed) = &node.fixed
+        && !equal(value, fixed.root())
+    {
+        let message = format!("{} has the fixed value {} ({})", node.id, shown(fixed), profile.url);
+        walk.report(value, value, Rule::Fixed.error(IssueType::Value, message));
+    }
+    if let Some(pattern) = &node.pattern
+        && !matches(value, pattern.root())
+    {
+        let message = format!("{} must contain {} ({})", node.id, shown(pattern), profile.url);
+        walk.report(value, value, Rule::Fixed.error(IssueType::Value, message));
+    }
+    if let Some(length) = node.max_length
+        && let Some(text) = value.as_str()
+        && text.chars().count() > length as usize
+    {
+        let message = format!("{} has at most {length} characters ({})", node.id, profile.url);
+        walk.report(value, value, Rule::Bounds.error(IssueType::TooLong, message));
+    }
+    for (bound, wrong, word) in
+        [(&node.min_value, Ordering::Less, "at least"), (&node.max_value, Ordering::Greater, "at most")]
+    {
+        if let Some(bound) = bound
+            && compare(value, bound.root()) == Some(wrong)
+        {
+            let message = format!("{} is {word} {} ({})", node.id, shown(bound), profile.url);
+            walk.report(value, value, Rule::Bounds.error(IssueType::Value, message));
+        }
+    }
+    bound(walk, item, value, profile, node);
+}
+
+fn bound<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, value: Value<'d>, profile: &Profile, node: &Node) {
+    let Some(rule) = &node.binding else { return };
+    let definitions = walk.types.definitions();
+    let answer = rule.answer(definitions, item.type_name.text(), value);
+    let limit = rule.limit_answer(definitions, item.type_name.text(), value);
+    if limit == Some(Membership::NotMember) {
+        let message = format!("{} has a code outside the largest value set allowed ({})", node.id, profile.url);
+        walk.report(value, value, Rule::Binding.error(IssueType::CodeInvalid, message));
+        return;
+    }
+    let required = rule.strength() == BindingStrength::Required;
+    match answer {
+        None if required && super::super::binding::wants_code(value) => {
+            let message =
+                format!("{} needs a code from the value set {} ({})", node.id, rule.canonical(), profile.url);
+            walk.report(value, value, Rule::Binding.error(IssueType::CodeInvalid, message));
+        }
+        None | Some(Membership::Member) => {}
+        Some(Membership::Unknown) => walk.unknown_codes += 1,
+        Some(Membership::NotMember) => {
+            let severity = if required { IssueSeverity::Error } else { IssueSeverity::Warning };
+            let message =
+                format!("{}: the code is not in the value set {} ({})", node.id, rule.canonical(), profile.url);
+            walk.report(value, value, Fault { rule: Rule::Binding, severity, code: IssueType::CodeInvalid, message });
+        }
+    }
+}
+
+fn shown(document: &OwnedDocument) -> String {
+    let text = document.text();
+    if text.chars().count() <= SHOWN { text.to_owned() } else { text.chars().take(SHOWN).collect::<String>() + "…" }
+}
+
+/// The order of two values of one type; `None` where they can't be compared.
+fn compare(value: Value<'_>, bound: Value<'_>) -> Option<Ordering> {
+    if let (Some(a), Some(b)) = (value.as_number(), bound.as_number()) {
+        return numbers(a, b);
+    }
+    if let (Some(a), Some(b)) = (value.as_str(), bound.as_str()) {
+        // Dates and times of one precision order as their text; of different ones, by what they share.
+        let shared = a.len().min(b.len());
+        let (a, b) = (a.get(..shared)?, b.get(..shared)?);
+        return Some(a.cmp(b)).filter(|order| order.is_ne());
+    }
+    let number = |it: Value<'_>| it.get_key("value").and_then(Value::as_number).map(str::to_owned);
+    let unit = |it: Value<'_>| it.get_key("code").and_then(|code| code.as_str().map(|code| code.into_owned()));
+    if value.is_object() && unit(value) == unit(bound) {
+        return numbers(&number(value)?, &number(bound)?);
+    }
+    None
+}
+
+fn numbers(a: &str, b: &str) -> Option<Ordering> {
+    // Whole parts and fractions of everyday size: beyond them nothing is said.
+    decimal_parts(a)?;
+    decimal_parts(b)?;
+    let (a, b) = (a.parse::<f64>().ok()?, b.parse::<f64>().ok()?);
+    a.partial_cmp(&b)
+}

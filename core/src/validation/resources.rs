@@ -1,0 +1,176 @@
+//! The resources of a document, and where its references lead inside it (FHIR R4 §2.3.0.1, §2.36.4).
+//!
+//! Contained resources answer to `#id`. Entries of a Bundle answer to their `fullUrl`; a relative reference
+//! is completed with the base of the fullUrl of the entry that it stands in. Built in one pass, on first use.
+
+use std::borrow::Cow;
+
+use fhir_models::document::{Document, Kind, Name, NodeId, Value, name};
+
+use super::types::Types;
+
+/// One resource of a document.
+#[derive(Debug)]
+pub(super) struct Resource<'d> {
+    pub value: Value<'d>,
+    pub type_name: Cow<'d, str>,
+    pub id: Option<Cow<'d, str>>,
+    /// The resource around it.
+    pub outer: Option<usize>,
+    /// It stands in `contained`.
+    pub contained: bool,
+    /// The entry of a Bundle that holds it.
+    pub entry: Option<Value<'d>>,
+    pub full_url: Option<Cow<'d, str>>,
+}
+
+/// All of them, in document order.
+#[derive(Debug, Default)]
+pub(super) struct Resources<'d> {
+    pub list: Vec<Resource<'d>>,
+}
+
+impl<'d> Resources<'d> {
+    /// Finds them.
+    pub fn of(document: Document<'d>) -> Resources<'d> {
+        let parents = document.parents();
+        let parent = |id: NodeId| parents.get(id.index()).and_then(|it| document.value(*it));
+        let mut list: Vec<Resource<'d>> = Vec::new();
+        for member in document.root().descendants() {
+            if member.name() != name::RESOURCE_TYPE || member.is_underscored() || member.kind() != Kind::String {
+                continue;
+            }
+            let Some(value) = parent(member.id()) else { continue };
+            let around = parent(value.id());
+            let contained = around.is_some_and(|it| it.name() == name::CONTAINED);
+            let entry = around.filter(|_| value.name() == name::RESOURCE).filter(|it| it.is_object());
+            let outer = list.iter().rposition(|it| holds(it.value, value));
+            list.push(Resource {
+                value,
+                type_name: member.as_str().unwrap_or_default(),
+                id: value.str_of(name::ID),
+                outer,
+                contained,
+                full_url: entry.and_then(|entry| entry.str_of(name::FULL_URL)),
+                entry,
+            });
+        }
+        list.sort_by_key(|it| it.value.id());
+        // Sorting keeps the order of resources and what is around them: `resourceType` need not come first.
+        let spans: Vec<_> = list.iter().map(|it| it.value).collect();
+        for (at, resource) in list.iter_mut().enumerate() {
+            let before = spans.get(..at).unwrap_or_default();
+            resource.outer = before.iter().rposition(|it| holds(*it, resource.value));
+        }
+        Resources { list }
+    }
+
+    /// The innermost resource around a value, or the value itself.
+    pub fn around(&self, value: Value<'d>) -> Option<usize> {
+        let after = self.list.partition_point(|it| it.value.id() <= value.id());
+        let mut here = after.checked_sub(1);
+        while let Some(at) = here {
+            let resource = self.list.get(at)?;
+            if resource.value.id() == value.id() || holds(resource.value, value) {
+                return Some(at);
+            }
+            here = at.checked_sub(1).filter(|_| resource.outer.is_some() || at > 0);
+        }
+        None
+    }
+
+    /// The resource that is not contained: the one itself, or the one that contains it.
+    pub fn container(&self, at: usize) -> usize {
+        match self.list.get(at) {
+            Some(Resource { contained: true, outer: Some(outer), .. }) => *outer,
+            _ => at,
+        }
+    }
+
+    /// Where a reference leads inside the document.
+    pub fn resolve(&self, from: Value<'d>, reference: &str) -> Option<Value<'d>> {
+        let own = self.around(from)?;
+        let container = self.container(own);
+        if let Some(fragment) = reference.strip_prefix('#') {
+            if fragment.is_empty() {
+                return self.list.get(container).map(|it| it.value);
+            }
+            let inside = self.list.iter().filter(|it| it.contained && it.outer == Some(container));
+            let mut inside = inside.filter(|it| it.id.as_deref() == Some(fragment));
+            return inside.next().map(|it| it.value);
+        }
+        self.in_bundle(container, reference).first().map(|it| it.value)
+    }
+
+    /// The entries of the Bundles around a resource that a reference leads to, innermost Bundle first.
+    pub fn in_bundle(&self, container: usize, reference: &str) -> Vec<&Resource<'d>> {
+        let mut here = Some(container);
+        while let Some(at) = here {
+            let Some(resource) = self.list.get(at) else { break };
+            if resource.entry.is_some()
+                && let Some(bundle) = resource.outer
+            {
+                let found = self.in_entries(bundle, resource.full_url.as_deref(), reference);
+                if !found.is_empty() {
+                    return found;
+                }
+            }
+            here = resource.outer;
+        }
+        Vec::new()
+    }
+
+    fn in_entries(&self, bundle: usize, full_url: Option<&str>, reference: &str) -> Vec<&Resource<'d>> {
+        let (bare, version) = match reference.split_once("/_history/") {
+            Some((bare, version)) => (bare, Some(version)),
+            None => (reference, None),
+        };
+        let entries = || self.list.iter().filter(|it| it.outer == Some(bundle) && it.entry.is_some());
+        let fits = |it: &&Resource<'d>| {
+            version.is_none_or(|version| {
+                it.value.get(name::META).and_then(|meta| meta.str_of(name::VERSION_ID)).as_deref() == Some(version)
+            })
+        };
+        if bare.contains(':') {
+            return entries().filter(|it| it.full_url.as_deref() == Some(bare)).filter(fits).collect();
+        }
+        if let Some(base) = full_url.and_then(rest_base) {
+            let whole = [base, "/", bare].concat();
+            let found: Vec<_> =
+                entries().filter(|it| it.full_url.as_deref() == Some(&*whole)).filter(fits).collect();
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        let Some((type_name, id)) = bare.split_once('/') else { return Vec::new() };
+        let named = |it: &&Resource<'d>| it.type_name == type_name && it.id.as_deref() == Some(id);
+        entries().filter(named).filter(fits).collect()
+    }
+}
+
+fn holds(outer: Value<'_>, inner: Value<'_>) -> bool {
+    let (outer, inner) = (outer.span(), inner.span());
+    outer.start < inner.start && inner.end <= outer.end
+}
+
+/// The base of a RESTful URL: what stands before `/Type/id`.
+pub(super) fn rest_base(full_url: &str) -> Option<&str> {
+    let (before, _id) = full_url.rsplit_once('/')?;
+    let (base, type_name) = before.rsplit_once('/')?;
+    let is_type = type_name.starts_with(|c: char| c.is_ascii_uppercase()) && Name::of(type_name) != Name::UNKNOWN;
+    (is_type && full_url.starts_with("http")).then_some(base)
+}
+
+/// The type that the text of a reference names: `Type/id` at its end, or `Type?` in a transaction.
+pub(super) fn implied_type(types: &Types, text: &str) -> Option<Name> {
+    let bare = text.split("/_history/").next().unwrap_or_default();
+    let type_name = match bare.split_once('?') {
+        Some((before, _)) => before,
+        None => {
+            let (before, _id) = bare.rsplit_once('/')?;
+            before.rsplit('/').next()?
+        }
+    };
+    let name = Name::of(type_name);
+    types.is_resource(name).then_some(name)
+}

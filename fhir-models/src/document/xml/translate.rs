@@ -1,0 +1,314 @@
+//! From the elements of an XML text to JSON (FHIR R4 §2.6.1 and §2.6.2).
+//!
+//! Elements of one name become one member where the first of them stands. What the definitions don't know
+//! becomes an array where it repeats. A value whose text is not what its type asks for stays a string, so
+//! that a validator finds it there.
+
+use super::Fault;
+use super::character::first_forbidden;
+use super::schema::{Content, Schema, Shape};
+use super::source_map::SourceMap;
+use super::tree::{Element, Tree};
+use crate::document::json::is_number;
+use crate::document::write::quote;
+use crate::document::{Kind, Limits, Name, SyntaxError, SyntaxErrorKind as Why, name};
+
+/// Translates a text into `json`, and says in `map` what came from where.
+pub(in crate::document) fn translate(
+    bytes: &[u8],
+    schema: &dyn Schema,
+    limits: &Limits,
+    json: &mut Vec<u8>,
+    map: &mut SourceMap,
+) -> Result<(), SyntaxError> {
+    let refused = |(kind, offset)| SyntaxError::at(kind, bytes, offset);
+    json.clear();
+    let longest = limits.bytes.min(u32::MAX as usize - 1);
+    if bytes.len() > longest {
+        return Err(refused((Why::TooLarge(longest), longest)));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| refused((Why::NotUtf8, error.valid_up_to())))?;
+    if let Some(at) = first_forbidden(text) {
+        return Err(refused((Why::ForbiddenCharacter, at)));
+    }
+    map.begin(text);
+    let tree = Tree::read(text, limits).map_err(refused)?;
+    let misplaced = Vec::new();
+    let mut translator = Translator { tree: &tree, schema, json, map, misplaced };
+    translator.resource(0).map_err(refused)?;
+    let misplaced = translator.misplaced;
+    map.misplace(misplaced);
+    Ok(())
+}
+
+struct Translator<'t, 'a> {
+    tree: &'t Tree<'a>,
+    schema: &'t dyn Schema,
+    json: &'t mut Vec<u8>,
+    map: &'t mut SourceMap,
+    /// Offsets in the source.
+    misplaced: Vec<u32>,
+}
+
+impl<'t, 'a> Translator<'t, 'a> {
+    /// A resource: its element's name is its type.
+    fn resource(&mut self, number: u32) -> Result<(), Fault> {
+        let tree = self.tree;
+        let Some(element) = tree.elements.get(number as usize) else { return Ok(()) };
+        self.in_fhir(element)?;
+        self.mark(element);
+        self.json.extend_from_slice(b"{\"resourceType\":");
+        quote(self.json, tree.local(element));
+        let shape = self.schema.shape(element.name);
+        if let Some(extra) = tree.attributes(element).first() {
+            return Err((Why::UnexpectedAttribute, extra.at as usize));
+        }
+        self.members(number, shape, true)?;
+        self.json.push(b'}');
+        Ok(())
+    }
+
+    /// An object: attributes and elements below this element.
+    fn object(&mut self, number: u32, shape: Option<Shape>) -> Result<(), Fault> {
+        let tree = self.tree;
+        let Some(element) = tree.elements.get(number as usize) else { return Ok(()) };
+        self.in_fhir(element)?;
+        self.json.push(b'{');
+        let mut filled = false;
+        for attribute in tree.attributes(element) {
+            let local = tree.attribute_local(attribute);
+            let allowed = match shape {
+                Some(shape) => self.schema.child(shape, Name::of(local)).is_some_and(|child| child.attribute),
+                None => local == "id",
+            };
+            if !allowed || !attribute.plain {
+                return Err((Why::UnexpectedAttribute, attribute.at as usize));
+            }
+            self.comma(&mut filled);
+            self.map.mark(self.json.len(), attribute.at);
+            self.key("", local);
+            quote(self.json, &tree.value(attribute));
+        }
+        self.members(number, shape, filled)?;
+        self.json.push(b'}');
+        Ok(())
+    }
+
+    /// The elements below this element, as members.
+    fn members(&mut self, number: u32, shape: Option<Shape>, mut filled: bool) -> Result<(), Fault> {
+        let tree = self.tree;
+        let mut latest = 0;
+        for (at, element) in tree.children(number) {
+            let child = shape.and_then(|shape| self.schema.child(shape, element.name));
+            if let Some(child) = child {
+                if child.attribute {
+                    return Err((Why::ExpectedAttribute, element.start as usize));
+                }
+                if child.order < latest {
+                    self.misplaced.push(element.start);
+                }
+                latest = latest.max(child.order);
+            }
+            if !element.first {
+                continue;
+            }
+            let repeats = child.is_some_and(|child| child.repeats) || element.twin != 0;
+            self.comma(&mut filled);
+            match child.map(|child| child.content) {
+                Some(Content::Primitive(kind)) => self.primitives(at, kind, repeats)?,
+                Some(Content::Xhtml) => self.each(at, repeats, |own, _, div| own.narrative(div))?,
+                Some(Content::Resource) => self.each(at, repeats, |own, at, it| own.held_resource(at, it))?,
+                Some(Content::Complex(shape)) => {
+                    self.each(at, repeats, |own, at, _| own.object(at, Some(shape)))?;
+                }
+                None => self.unknown(at, repeats)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Elements of one name that no definition knows: what they are is told by what they hold.
+    fn unknown(&mut self, first: u32, repeats: bool) -> Result<(), Fault> {
+        let tree = self.tree;
+        let Some(element) = tree.elements.get(first as usize) else { return Ok(()) };
+        let local = tree.local(element);
+        if local.starts_with('_') || local == "resourceType" {
+            return Err((Why::ReservedName, element.start as usize));
+        }
+        if element.xhtml {
+            return self.each(first, repeats, |own, _, div| own.narrative(div));
+        }
+        if tree.twins(first).any(|(_, element)| tree.attribute(element, "value").is_some()) {
+            return self.primitives(first, Kind::String, repeats);
+        }
+        // Extensions are the same everywhere.
+        let extension = matches!(element.name, name::EXTENSION | name::MODIFIER_EXTENSION);
+        let shape = if extension { self.schema.shape(Name::of("Extension")) } else { None };
+        self.each(first, repeats || extension, |own, at, _| own.object(at, shape))
+    }
+
+    /// Elements of one name that hold no primitives, as one member.
+    fn each(
+        &mut self,
+        first: u32,
+        repeats: bool,
+        mut write: impl FnMut(&mut Self, u32, &Element) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let tree = self.tree;
+        for (nth, (at, element)) in tree.twins(first).enumerate() {
+            if nth == 0 {
+                self.mark(element);
+                self.key("", tree.local(element));
+            }
+            if repeats {
+                self.json.push(if nth == 0 { b'[' } else { b',' });
+                self.mark(element);
+            }
+            write(self, at, element)?;
+        }
+        if repeats {
+            self.json.push(b']');
+        }
+        Ok(())
+    }
+
+    /// Primitives of one name, as one member and, where one has an `id` or extensions, its underscored twin.
+    fn primitives(&mut self, first: u32, kind: Kind, repeats: bool) -> Result<(), Fault> {
+        let tree = self.tree;
+        let (mut valued, mut extended) = (None, None);
+        for (at, element) in tree.twins(first) {
+            self.in_fhir(element)?;
+            for attribute in tree.attributes(element) {
+                match tree.attribute_local(attribute) {
+                    "value" if attribute.plain => valued = valued.or(Some(element)),
+                    "id" if attribute.plain => extended = extended.or(Some(element)),
+                    _ => return Err((Why::UnexpectedAttribute, attribute.at as usize)),
+                }
+            }
+            if tree.has_children(at) {
+                extended = extended.or(Some(element));
+            }
+        }
+        let Some(element) = tree.elements.get(first as usize) else { return Ok(()) };
+        let local = tree.local(element);
+        if valued.is_some() || extended.is_none() {
+            self.mark(valued.unwrap_or(element));
+            self.key("", local);
+            for (nth, (_, element)) in tree.twins(first).enumerate() {
+                if repeats {
+                    self.json.push(if nth == 0 { b'[' } else { b',' });
+                    self.mark(element);
+                }
+                self.value(element, kind);
+            }
+            if repeats {
+                self.json.push(b']');
+            }
+        }
+        let Some(extended) = extended else { return Ok(()) };
+        if valued.is_some() {
+            self.json.push(b',');
+        }
+        self.mark(extended);
+        self.key("_", local);
+        let shape = self.schema.shape(Name::of("Element"));
+        for (nth, (at, element)) in tree.twins(first).enumerate() {
+            if repeats {
+                self.json.push(if nth == 0 { b'[' } else { b',' });
+                self.mark(element);
+            }
+            if self.tree.attribute(element, "id").is_some() || tree.has_children(at) {
+                self.twin(at, element, shape)?;
+            } else {
+                self.json.extend_from_slice(b"null");
+            }
+        }
+        if repeats {
+            self.json.push(b']');
+        }
+        Ok(())
+    }
+
+    /// The `id` and the extensions of a primitive.
+    fn twin(&mut self, number: u32, element: &Element, shape: Option<Shape>) -> Result<(), Fault> {
+        self.json.push(b'{');
+        let id = self.tree.attribute(element, "id");
+        if let Some(id) = id {
+            self.map.mark(self.json.len(), id.at);
+            self.key("", "id");
+            quote(self.json, &self.tree.value(id));
+        }
+        self.members(number, shape, id.is_some())?;
+        self.json.push(b'}');
+        Ok(())
+    }
+
+    fn value(&mut self, element: &Element, kind: Kind) {
+        let Some(attribute) = self.tree.attribute(element, "value") else {
+            self.json.extend_from_slice(b"null");
+            return;
+        };
+        let text = self.tree.value(attribute);
+        let bare = match kind {
+            Kind::Boolean => matches!(text.as_ref(), "true" | "false").then_some(text.as_ref()),
+            // XML allows a plus sign before an integer, JSON doesn't.
+            Kind::Number => Some(text.strip_prefix('+').unwrap_or(&text)).filter(|text| is_number(text)),
+            _ => None,
+        };
+        match bare {
+            Some(bare) => self.json.extend_from_slice(bare.as_bytes()),
+            None => quote(self.json, &text),
+        }
+    }
+
+    /// The narrative's `div`: its source, to the byte.
+    fn narrative(&mut self, div: &Element) -> Result<(), Fault> {
+        if !div.xhtml || !div.declared_here || self.tree.local(div) != "div" {
+            return Err((Why::ExpectedDiv, div.start as usize));
+        }
+        quote(self.json, self.tree.source(div));
+        Ok(())
+    }
+
+    /// An element that holds a resource: `contained`, `resource`.
+    fn held_resource(&mut self, number: u32, element: &Element) -> Result<(), Fault> {
+        self.in_fhir(element)?;
+        if let Some(extra) = self.tree.attributes(element).first() {
+            return Err((Why::UnexpectedAttribute, extra.at as usize));
+        }
+        let mut children = self.tree.children(number);
+        match (children.next(), children.next()) {
+            (Some((only, _)), None) => self.resource(only),
+            (None, _) => {
+                self.json.extend_from_slice(b"{}");
+                Ok(())
+            }
+            (_, Some((_, second))) => Err((Why::ExpectedOneResource, second.start as usize)),
+        }
+    }
+
+    fn in_fhir(&self, element: &Element) -> Result<(), Fault> {
+        if element.fhir {
+            return Ok(());
+        }
+        Err((Why::WrongNamespace, element.start as usize))
+    }
+
+    fn mark(&mut self, element: &Element) {
+        self.map.mark(self.json.len(), element.start);
+    }
+
+    fn key(&mut self, prefix: &str, local: &str) {
+        self.json.push(b'"');
+        self.json.extend_from_slice(prefix.as_bytes());
+        self.json.extend_from_slice(local.as_bytes());
+        self.json.extend_from_slice(b"\":");
+    }
+
+    fn comma(&mut self, filled: &mut bool) {
+        if *filled {
+            self.json.push(b',');
+        }
+        *filled = true;
+    }
+}
