@@ -12,7 +12,6 @@ use super::context::{Argument, Context, Focus, Limits};
 use super::error::EvaluationFault;
 use super::function::Function;
 use super::item::{Item, NodeRef, Text, TypeInfo};
-use super::model::TypeId;
 use super::navigate::Navigator;
 use super::program::{List, Op, Program, Source, Step, Variable};
 use super::syntax::{Operator, Ref};
@@ -364,7 +363,7 @@ impl<'m, 'a> Machine<'m, 'a> {
                 [] => stack.push(item.clone()),
                 [only] => match &*only.text {
                     "name" => stack.push(Item::Text(Text::Borrowed(info.name))),
-                    "namespace" => stack.push(Item::Text(Text::Borrowed(info.namespace))),
+                    "namespace" => stack.push(Item::Text(Text::Borrowed(info.namespace()))),
                     _ => {}
                 },
                 _ => {}
@@ -479,11 +478,11 @@ impl<'m, 'a> Machine<'m, 'a> {
     /// What `type()` says of an item.
     pub fn type_info(&self, item: &Item<'a>) -> TypeInfo {
         match (item, item.system_type()) {
-            (_, Some(system)) => TypeInfo { namespace: "System", name: system.name() },
+            (_, Some(system)) => TypeInfo { system: true, name: system.name() },
             (Item::Node(place), None) => {
-                TypeInfo { namespace: "FHIR", name: self.nav.model.type_name(place.ty) }
+                TypeInfo { system: false, name: self.nav.model.type_name(place.ty) }
             }
-            _ => TypeInfo { namespace: "System", name: "Any" },
+            _ => TypeInfo { system: true, name: "Any" },
         }
     }
 
@@ -538,9 +537,4 @@ fn around(document: Document<'_>, id: NodeId) -> (Option<Value<'_>>, Option<Valu
         }
         here = next;
     }
-}
-
-/// The FHIR type of `Extension`, for results of `extension()`.
-pub(super) fn type_of(name: fhir_models::document::Name) -> TypeId {
-    TypeId::of_structure(name)
 }

@@ -50,8 +50,15 @@ impl Text<'_> {
 /// What `type()` answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TypeInfo {
-    pub namespace: &'static str,
+    /// One of FHIRPath's own types.
+    pub system: bool,
     pub name: &'static str,
+}
+
+impl TypeInfo {
+    pub fn namespace(self) -> &'static str {
+        if self.system { "System" } else { "FHIR" }
+    }
 }
 
 /// One item.

@@ -199,7 +199,7 @@ impl<'a> Machine<'_, 'a> {
     }
 
     /// True where an operation gives one boolean or nothing, whatever the document holds.
-    fn is_boolean(&self, node: Ref) -> bool {
+    pub(super) fn is_boolean(&self, node: Ref) -> bool {
         match self.program.op(node) {
             Op::Chain(operator, _) => operator != Operator::Union,
             Op::Binary(operator, ..) => operator.strength() <= Operator::Less.strength(),

@@ -6,18 +6,12 @@
 //! a choice such as `value[x]`) stand together.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
-use fhir_models::definition::{ElementDefinition, StructureDefinition, StructureKind};
+use fhir_models::definition::{Definitions, ElementDefinition, StructureDefinition, StructureKind};
 use fhir_models::document::{Name, Value, name};
 
 use super::system::SystemType;
-
-/// Where the model finds definitions.
-pub trait TypeSource: Send + Sync {
-    /// The definition of a type of FHIR, such as `Patient` or `HumanName`.
-    fn structure(&self, type_name: &str) -> Option<StructureDefinition>;
-}
 
 /// A type: of FHIR (a structure or an element within one), or one of FHIRPath's own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,7 +131,7 @@ pub(super) struct Structure {
 
 /// The types of FHIR, read as they are needed.
 pub struct Model {
-    source: Box<dyn TypeSource>,
+    definitions: Arc<Definitions>,
     structures: Box<[OnceLock<Option<Box<Structure>>>]>,
 }
 
@@ -150,9 +144,15 @@ impl fmt::Debug for Model {
 
 impl Model {
     /// A model over these definitions. Nothing is read yet.
-    pub fn new(source: impl TypeSource + 'static) -> Arc<Model> {
+    pub fn new(definitions: Arc<Definitions>) -> Arc<Model> {
         let structures = (0..Name::count()).map(|_| OnceLock::new()).collect();
-        Arc::new(Model { source: Box::new(source), structures })
+        Arc::new(Model { definitions, structures })
+    }
+
+    /// FHIR R4 as built in. Always the same value: what it has read stays read.
+    pub fn r4() -> Arc<Model> {
+        static R4: LazyLock<Arc<Model>> = LazyLock::new(|| Model::new(Definitions::r4()));
+        Arc::clone(&R4)
     }
 
     pub(super) fn structure(&self, name: Name) -> Option<&Structure> {
@@ -160,7 +160,8 @@ impl Model {
             return None;
         }
         let slot = self.structures.get(name.index())?;
-        slot.get_or_init(|| self.source.structure(name.text()).map(|it| Box::new(structure_of(&it)))).as_deref()
+        let read = || self.definitions.structure(name.text()).filter(|it| it.is_type());
+        slot.get_or_init(|| read().map(|it| Box::new(structure_of(&it)))).as_deref()
     }
 
     #[inline]

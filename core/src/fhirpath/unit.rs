@@ -169,7 +169,7 @@ struct Reader<'t> {
     depth: u8,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -227,7 +227,7 @@ impl Reader<'_> {
     }
 
     /// Characters up to an exponent, an operator, a bracket or an annotation; brackets within `[ ]` count.
-    fn symbol(&mut self) -> Option<&str> {
+    fn symbol(&mut self) -> Option<&'t str> {
         let start = self.at;
         let rest = self.text.get(start..)?;
         if rest.starts_with(b"10*") || rest.starts_with(b"10^") {

@@ -28,6 +28,9 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, extension: Value<'d>, nested: b
         };
         walk.report(extension, extension, Rule::Extension.error(IssueType::Invariant, message));
     }
+    if !nested || url.is_some_and(|url| url.raw().contains(':')) {
+        walk.extensions.push(extension);
+    }
     if nested {
         return;
     }

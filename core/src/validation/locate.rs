@@ -8,7 +8,7 @@ use std::iter::{Enumerate, Peekable};
 
 use fhir_models::document::{Children, Document, Name, NodeId, Position, Value};
 
-use super::shape::{Content, Entry, Shape, Structure};
+use super::shape::{Content, Entry, Shape, ShapeKind, Structure};
 use super::types::Types;
 
 /// Finds the expressions of nodes. Asked in rising order, all answers together cost one pass.
@@ -19,10 +19,28 @@ pub(super) struct Locator<'v, 'd> {
     last: NodeId,
 }
 
+/// The element that holds another one.
+#[derive(Debug)]
+pub(super) struct Host<'d> {
+    /// Its path in the definition around it: `Patient.name`, `HumanName.given`, or a resource's type.
+    pub path: String,
+    /// The name of its type.
+    pub type_name: String,
+    /// The path of its own definition: `Patient.contact`, `HumanName`, `Patient`.
+    pub own: String,
+    /// Its path from the resource on: `Patient.name.given`.
+    pub chain: String,
+    /// The property that holds the value asked for: `extension` or `modifierExtension`.
+    pub under: Option<Name>,
+    pub value: Option<Value<'d>>,
+}
+
 /// A value on the way down, with the child that the way goes through.
 struct Level<'v, 'd> {
     /// The step that leads here: `.name`, `[0]`.
     step: String,
+    /// The element by definition; an item has that of its array.
+    place: Option<(&'v Shape, Entry)>,
     meaning: Meaning<'v>,
     children: Peekable<Enumerate<Children<'d>>>,
     current: Option<(usize, Value<'d>)>,
@@ -52,7 +70,7 @@ impl<'v, 'd> Locator<'v, 'd> {
         if self.levels.is_empty() || target < self.last {
             self.levels.clear();
             let meaning = self.resource(self.root);
-            self.levels.push(Level::new(start.into_owned(), self.root, meaning));
+            self.levels.push(Level::new(start.into_owned(), self.root, meaning, None));
         }
         self.last = target;
         let mut depth = 0;
@@ -67,7 +85,8 @@ impl<'v, 'd> Locator<'v, 'd> {
             depth += 1;
             if moved {
                 self.levels.truncate(depth);
-                let below = self.below(meaning, index, child);
+                let array = self.levels.get(depth - 1).and_then(|level| level.place);
+                let below = self.below(meaning, index, child, array);
                 self.levels.push(below);
             }
             if child.id() == target {
@@ -77,19 +96,69 @@ impl<'v, 'd> Locator<'v, 'd> {
         Some(self.levels.iter().take(depth + 1).map(|level| level.step.as_str()).collect())
     }
 
-    fn below(&self, above: Meaning<'v>, index: usize, child: Value<'d>) -> Level<'v, 'd> {
-        let (step, meaning) = match above {
+    fn below(
+        &self,
+        above: Meaning<'v>,
+        index: usize,
+        child: Value<'d>,
+        array: Option<(&'v Shape, Entry)>,
+    ) -> Level<'v, 'd> {
+        let (step, meaning, place) = match above {
             Meaning::Array(structure, entry) => {
-                (format!("[{index}]"), self.meaning(structure, entry.content, child))
+                (format!("[{index}]"), self.meaning(structure, entry.content, child), array)
             }
-            Meaning::Twins => (format!("[{index}]"), self.datatype(Name::of("Element"))),
+            Meaning::Twins => (format!("[{index}]"), self.datatype(Name::of("Element")), array),
             Meaning::Object(structure, shape) => match shape.find(child.name()) {
-                Some(entry) => (step(shape, entry), self.member(structure, entry, child)),
-                None => (plain_step(child, index), Meaning::Opaque),
+                Some(entry) => (step(shape, entry), self.member(structure, entry, child), Some((shape, entry))),
+                None => (plain_step(child, index), Meaning::Opaque, None),
             },
-            Meaning::Opaque => (plain_step(child, index), Meaning::Opaque),
+            Meaning::Opaque => (plain_step(child, index), Meaning::Opaque, None),
         };
-        Level::new(step, child, meaning)
+        Level::new(step, child, meaning, place)
+    }
+
+    /// Where the element around `target` stands by definition. Asked in rising order, as for expressions.
+    pub fn host(&mut self, target: NodeId) -> Option<Host<'d>> {
+        self.expression(target)?;
+        let levels = self.levels.len();
+        let last = self.levels.last()?;
+        let above = if last.step.starts_with('[') { 2 } else { 1 };
+        let at = levels.checked_sub(above + 1)?;
+        let (inside, holder) = (self.levels.get(levels - above)?, self.levels.get(at)?);
+        let under = inside.place.map(|(_, entry)| entry.name);
+        let (path, type_name) = match holder.place {
+            Some((shape, entry)) => {
+                let element = shape.element(entry)?;
+                let choice = if entry.is_choice() { "[x]" } else { "" };
+                (format!("{}.{}{choice}", shape.path, element.name), entry.content.type_name().to_owned())
+            }
+            None => (holder.step.clone(), holder.step.clone()),
+        };
+        // A whole resource inside another is named by its own type.
+        let own = match holder.meaning {
+            Meaning::Object(_, shape) if &*shape.path != "Element" => shape.path.to_string(),
+            _ => type_name.clone(),
+        };
+        let mut chain: Vec<&str> = Vec::new();
+        for level in self.levels.get(..=at)? {
+            match (level.meaning, level.place) {
+                (Meaning::Object(_, shape), _) if shape.kind == ShapeKind::Resource => chain = vec![&shape.path],
+                (_, Some((shape, entry))) if !level.step.starts_with('[') => {
+                    chain.extend(shape.element(entry).map(|element| &*element.name));
+                }
+                _ => {}
+            }
+        }
+        let around = levels.checked_sub(above + 1).and_then(|at| self.value_at(at));
+        Some(Host { path, type_name, own, chain: chain.join("."), under, value: around })
+    }
+
+    /// The value at a level: the current child of the level above.
+    fn value_at(&self, at: usize) -> Option<Value<'d>> {
+        match at.checked_sub(1) {
+            None => Some(self.root),
+            Some(above) => self.levels.get(above)?.current.map(|(_, value)| value),
+        }
     }
 
     fn member(&self, structure: &'v Structure, entry: Entry, child: Value<'d>) -> Meaning<'v> {
@@ -128,8 +197,13 @@ impl<'v, 'd> Locator<'v, 'd> {
 }
 
 impl<'v, 'd> Level<'v, 'd> {
-    fn new(step: String, value: Value<'d>, meaning: Meaning<'v>) -> Level<'v, 'd> {
-        Level { step, meaning, children: value.children().enumerate().peekable(), current: None }
+    fn new(
+        step: String,
+        value: Value<'d>,
+        meaning: Meaning<'v>,
+        place: Option<(&'v Shape, Entry)>,
+    ) -> Level<'v, 'd> {
+        Level { step, place, meaning, children: value.children().enumerate().peekable(), current: None }
     }
 }
 

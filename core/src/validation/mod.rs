@@ -20,6 +20,7 @@ mod compile;
 mod content;
 mod element_id;
 mod extension;
+mod extension_use;
 mod finding;
 mod locate;
 mod narrative;
@@ -138,6 +139,7 @@ impl Validator {
     fn walk<'d>(&self, document: Document<'d>, settings: Settings) -> Walk<'_, 'd> {
         let mut walk = Walk::new(&self.types, &self.profiles, settings, document);
         resource::check(&mut walk, document.root(), false);
+        extension_use::check(&mut walk, document);
         for canonical in &self.asked {
             walk.conform(document.root(), canonical, true);
         }

@@ -33,6 +33,8 @@ pub(super) struct Walk<'v, 'd> {
     /// The innermost resource.
     pub scope: Scope<'d>,
     pub profiles: &'v Profiles,
+    /// Extensions that stand outside other extensions' own parts, in document order.
+    pub extensions: Vec<Value<'d>>,
     /// Resources that claim profiles, in document order.
     pub claims: Vec<Value<'d>>,
     /// Values being checked against profiles, innermost last.
@@ -80,6 +82,7 @@ impl<'v, 'd> Walk<'v, 'd> {
             full: false,
             scope,
             profiles,
+            extensions: Vec::new(),
             claims: Vec::new(),
             open_profiles: Vec::new(),
             seen_profiles: HashSet::new(),

@@ -13,6 +13,8 @@ const REGEX: &str = "http://hl7.org/fhir/StructureDefinition/regex";
 const FHIR_TYPE: &str = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type";
 /// The extension that names the outer bound of an extensible or preferred binding.
 const MAX_VALUE_SET: &str = "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxValueSet";
+/// The extension that points a type's profile at one element of it.
+const PROFILE_ELEMENT: &str = "http://hl7.org/fhir/StructureDefinition/elementdefinition-profile-element";
 /// The prefix of FHIRPath's own types.
 const SYSTEM: &str = "http://hl7.org/fhirpath/System.";
 
@@ -45,7 +47,7 @@ pub struct ElementType {
     /// The FHIRPath type's name, `String` for `http://hl7.org/fhirpath/System.String`: the element's value
     /// is a bare attribute or JSON primitive without `id` and `extension`.
     pub system_type: Option<String>,
-    /// Profiles of which the value must obey one.
+    /// Profiles of which the value must obey one; `url#element-id` for the rules of one element of a profile.
     pub profiles: Vec<String>,
     /// For references and canonicals: profiles or types of which the target must obey one.
     pub target_profiles: Vec<String>,
@@ -368,10 +370,20 @@ fn element_type(value: Value<'_>) -> Result<ElementType, DefinitionError> {
     Ok(ElementType {
         code,
         system_type,
-        profiles: value.get(name::PROFILE).map(texts).unwrap_or_default(),
+        profiles: profiles(value),
         target_profiles: value.get(name::TARGET_PROFILE).map(texts).unwrap_or_default(),
         aggregation,
     })
+}
+
+fn profiles(value: Value<'_>) -> Vec<String> {
+    let mut twins = items(value.get_underscored(name::PROFILE));
+    let urls = items(value.get(name::PROFILE)).filter_map(|url| text_of(Some(url)));
+    urls.map(|url| match twins.next().and_then(|twin| extension(twin, PROFILE_ELEMENT)) {
+        Some(element) => [url.as_str(), "#", &element].concat(),
+        None => url,
+    })
+    .collect()
 }
 
 fn binding(value: Value<'_>) -> Result<Binding, DefinitionError> {

@@ -55,6 +55,11 @@ pub(super) fn build(
     Ok(Profile {
         url: definition.url.as_str().into(),
         type_name: Name::of(&definition.type_name),
+        is_modifier: definition
+            .elements
+            .first()
+            .or(definition.differential.first().filter(|it| !it.path.contains('.')))
+            .map_or_else(|| base.is_some_and(|base| base.is_modifier), |root| root.is_modifier),
         context: definition.context.clone().into(),
         nodes: builder.nodes.into(),
         tests,

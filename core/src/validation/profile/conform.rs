@@ -35,7 +35,7 @@ impl<'v, 'd> Walk<'v, 'd> {
     }
 
     /// All rules of a profile.
-    pub(super) fn whole(&mut self, item: Occurrence<'d>, profile: &Arc<Profile>) {
+    pub(in super::super) fn whole(&mut self, item: Occurrence<'d>, profile: &Arc<Profile>) {
         let key = (item.at.id(), Arc::as_ptr(profile) as usize);
         if self.open_profiles.len() >= DEPTH || !self.seen_profiles.insert(key) {
             return;

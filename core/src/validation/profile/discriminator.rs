@@ -25,8 +25,6 @@ pub(super) enum Step {
 #[derive(Debug, Default)]
 pub(in super::super) struct Tests {
     pub(super) tests: Vec<Test>,
-    /// Discriminators about which the slice says nothing.
-    pub(super) silent: Vec<String>,
 }
 
 /// One test: the values at a path, and what one of them must be.
@@ -98,12 +96,9 @@ fn parts(path: &str) -> Vec<&str> {
 pub(super) fn compile(walk: &Walk<'_, '_>, profile: &Arc<Profile>, slice: NodeNumber, slicing: &Slicing) -> Tests {
     let mut compiled = Tests::default();
     for discriminator in &slicing.discriminators {
-        let before = compiled.tests.len();
+        // A discriminator of which the slice says nothing tells nothing; the others decide.
         if let Some(path) = steps(&discriminator.path) {
             test(walk, profile, slice, discriminator, path, &mut compiled.tests);
-        }
-        if compiled.tests.len() == before {
-            compiled.silent.push(discriminator.path.clone());
         }
     }
     compiled

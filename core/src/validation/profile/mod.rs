@@ -28,7 +28,8 @@ use super::binding::BindingRule;
 pub(super) use compare::{equal, matches};
 pub(super) use discriminator::Tests;
 pub(super) use instance::Occurrence;
-pub(super) use store::Profiles;
+pub(super) use conform::plain;
+pub(super) use store::{ProfileError, Profiles};
 
 /// The number of a node in its profile.
 pub(super) type NodeNumber = u32;
@@ -39,6 +40,8 @@ pub(super) struct Profile {
     pub url: Box<str>,
     /// The type that it constrains.
     pub type_name: Name,
+    /// For an extension: it may change what the rest means.
+    pub is_modifier: bool,
     /// Where an extension may stand.
     pub context: Box<[ExtensionContext]>,
     /// The type itself first.
@@ -48,6 +51,23 @@ pub(super) struct Profile {
 }
 
 impl Profile {
+    /// For a complex extension, the urls of its parts; `None` where it has none or they can't be told.
+    pub fn parts(&self) -> Option<Vec<String>> {
+        let root = self.nodes.first()?;
+        let inner = root.children.iter().find(|child| &*child.name == "extension")?;
+        let sliced = self.node(inner.node)?;
+        let url = |slice: &Slice| {
+            let node = self.node(slice.node)?;
+            let url = node.children.iter().find(|child| &*child.name == "url");
+            let fixed = url.and_then(|url| self.node(url.node)?.fixed.as_ref());
+            match fixed.and_then(|fixed| fixed.root().as_str().map(|text| text.into_owned())) {
+                Some(text) => Some(text),
+                None => node.types.iter().flat_map(|it| it.profiles.iter()).next().map(|it| it.to_string()),
+            }
+        };
+        (!sliced.slices.is_empty()).then(|| sliced.slices.iter().map(url).collect())?
+    }
+
     /// The node with this number.
     pub fn node(&self, number: NodeNumber) -> Option<&Node> {
         self.nodes.get(number as usize)

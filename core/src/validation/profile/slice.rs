@@ -91,7 +91,7 @@ fn belongs<'d>(
             slot.get_or_init(|| compiled)
         }
     };
-    tests.silent.is_empty() && !tests.tests.is_empty() && tests.tests.iter().all(|test| test.passes(walk, item))
+    !tests.tests.is_empty() && tests.tests.iter().all(|test| test.passes(walk, item))
 }
 
 fn count<'d>(walk: &mut Walk<'_, 'd>, parent: Occurrence<'d>, found: usize, profile: &Profile, slice: NodeNumber) {

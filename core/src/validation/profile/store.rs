@@ -55,6 +55,10 @@ impl Profiles {
         if depth > MAX_CHAIN {
             return Err(ProfileError::Broken("its base profiles form a circle or too long a chain".to_owned()));
         }
+        if let Some((whole, element)) = canonical.split_once('#') {
+            let whole = self.at(types, whole, depth)?;
+            return part(&whole, element).map(Arc::new).ok_or(ProfileError::Unknown);
+        }
         let broken = |error: String| ProfileError::Broken(error);
         let found = types.definitions().try_structure(canonical).map_err(|error| broken(error.to_string()))?;
         let definition = found.ok_or(ProfileError::Unknown)?;
@@ -81,12 +85,29 @@ impl Profiles {
     }
 }
 
+/// The rules of one element of a profile, as a profile of their own.
+fn part(whole: &Profile, element: &str) -> Option<Profile> {
+    let mut nodes = whole.nodes.clone();
+    let own = nodes.iter().find(|node| &*node.id == element)?.clone();
+    *nodes.first_mut()? = Node { min: None, max: None, ..own };
+    let tests = nodes.iter().map(|_| Default::default()).collect();
+    Some(Profile {
+        url: whole.url.clone(),
+        type_name: Name::UNKNOWN,
+        is_modifier: false,
+        context: Box::default(),
+        nodes,
+        tests,
+    })
+}
+
 /// A type as a profile: it adds no rule.
 fn bare(definition: &StructureDefinition, type_name: Name) -> Profile {
     let root = Node { id: definition.type_name.as_str().into(), ..Node::default() };
     Profile {
         url: definition.url.as_str().into(),
         type_name,
+        is_modifier: false,
         context: definition.context.clone().into(),
         nodes: Box::new([root]),
         tests: Box::new([Default::default()]),

@@ -1,0 +1,204 @@
+//! FHIRPath 2.0 as FHIR R4 uses it: compiled once, evaluated many times.
+//!
+//! An [`Expression`] is parsed and typed against the definitions when it is compiled ([`Model`]), and is
+//! then immutable. An evaluation walks the document's tape; it opens nothing, knows no clock, and ends
+//! within the bounds of its [`Context`]. The specification is <http://hl7.org/fhirpath/N1/>, with the
+//! trial-use functions of later editions, and FHIR's additions (FHIR R4 §2.1.20,
+//! <http://hl7.org/fhir/R4/fhirpath.html>).
+//!
+//! ```
+//! use fhir_models::document::{Limits, OwnedDocument};
+//! use varco_core::fhirpath::{Context, Expression, Model, Options};
+//!
+//! let options = Options { on: Some("Patient"), ..Options::strict() };
+//! let expression = Expression::compile("name.given | name.family", &Model::r4(), &options)?;
+//! let text = r#"{"resourceType":"Patient","name":[{"family":"Rossi","given":["Mario"]}]}"#;
+//! let patient = OwnedDocument::parse_json(text, &Limits::default())?;
+//! let names = expression.evaluate(patient.document(), &Context::default())?;
+//! let texts: Vec<_> = names.iter().filter_map(|name| name.text()).collect();
+//! assert_eq!(texts, ["Mario", "Rossi"]);
+//! assert_eq!(names.first().and_then(|name| name.path()).as_deref(), Some("Patient.name[0].given[0]"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Deliberately absent: `elementDefinition()` and `slice()` (they need the validator's profile), instance
+//! selectors, names of months in date formats.
+
+mod boundary;
+mod calendar;
+mod call;
+mod collections;
+mod compile;
+mod context;
+mod conversion;
+mod date_format;
+mod decimal;
+mod encoding;
+mod equality;
+mod error;
+mod evaluate;
+mod fhir;
+mod function;
+mod item;
+mod lexer;
+mod logic;
+mod math;
+mod model;
+mod narrative;
+mod navigate;
+mod operators;
+mod parser;
+mod program;
+mod quantity;
+mod reference;
+mod regular;
+mod result;
+mod strings;
+mod syntax;
+mod system;
+mod temporal;
+mod unit;
+mod unit_table;
+
+#[cfg(test)]
+mod fhirpath_tests;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+
+use fhir_models::document::Position;
+
+use evaluate::{Machine, Outcome, Scope, Stop};
+use item::Item;
+use navigate::Navigator;
+use program::Program;
+
+pub use calendar::{CalendarUnit, MoveFault};
+pub use compile::Options;
+pub use context::{Answer, Argument, Code, Context, Focus, Limits, Profiles, Resolver, Terminology, Trace};
+pub use decimal::{Decimal, MAX_SCALE};
+pub use error::{CompileError, CompileFault, EvaluationError, EvaluationFault};
+pub use model::{Model, TypeId};
+pub use narrative::{NarrativeFault, check as check_narrative};
+pub use quantity::{Quantity, QuantityUnit};
+pub use result::{Collection, ResultItem, Scalar};
+pub use system::SystemType;
+pub use temporal::{Precision, Temporal, TemporalKind};
+
+/// A compiled expression. Cheap to share between threads by reference.
+pub struct Expression {
+    text: Box<str>,
+    program: Program,
+    model: Arc<Model>,
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Expression({:?})", self.text)
+    }
+}
+
+impl Expression {
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    /// [`CompileError`] with its place in the text: for text that is not FHIRPath, for unknown functions,
+    /// types and variables, and in strict mode for paths that can't exist.
+    pub fn compile(text: &str, model: &Arc<Model>, options: &Options<'_>) -> Result<Expression, CompileError> {
+        let program = compile::compile(text, model, options)?;
+        Ok(Expression { text: text.into(), program, model: Arc::clone(model) })
+    }
+
+    /// The expression as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The model that it was compiled against.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Evaluates the expression on a resource or element.
+    ///
+    /// # Errors
+    /// [`EvaluationError`] where an operation meets items it has no use for, a question can't be answered, or
+    /// a bound of the context is reached.
+    pub fn evaluate<'a>(
+        &'a self,
+        focus: impl Into<Focus<'a>>,
+        context: &Context<'a>,
+    ) -> Result<Collection<'a>, EvaluationError> {
+        let mut found = Collection::new();
+        self.evaluate_into(focus, context, &mut found)?;
+        Ok(found)
+    }
+
+    /// As [`Expression::evaluate`], into a collection whose memory is used again.
+    ///
+    /// # Errors
+    /// As [`Expression::evaluate`]; the collection is then empty.
+    pub fn evaluate_into<'a>(
+        &'a self,
+        focus: impl Into<Focus<'a>>,
+        context: &Context<'a>,
+        found: &mut Collection<'a>,
+    ) -> Result<(), EvaluationError> {
+        let focus = focus.into();
+        let mut stack = std::mem::take(&mut found.items);
+        stack.clear();
+        found.documents.clear();
+        let others = RefCell::new(Vec::new());
+        let (outcome, stack) = self.run(focus, context, &others, stack, |machine, scope| {
+            machine.eval(self.program.root, scope)
+        });
+        found.items = stack;
+        found.model = Some(&*self.model);
+        found.documents.push(focus.value.document());
+        found.documents.append(&mut others.into_inner());
+        if outcome.is_err() {
+            found.items.clear();
+        }
+        outcome
+    }
+
+    /// Asks a yes-or-no question, such as an invariant: `None` where the answer is empty. Cheaper than a
+    /// collection. One item that is no boolean counts as true.
+    ///
+    /// # Errors
+    /// As [`Expression::evaluate`].
+    pub fn test<'a>(
+        &'a self,
+        focus: impl Into<Focus<'a>>,
+        context: &Context<'a>,
+    ) -> Result<Option<bool>, EvaluationError> {
+        let others = RefCell::new(Vec::new());
+        let (outcome, _) = self.run(focus.into(), context, &others, Vec::new(), |machine, scope| {
+            machine.test(self.program.root, scope)
+        });
+        outcome
+    }
+
+    fn run<'a, 'm, T>(
+        &'a self,
+        focus: Focus<'a>,
+        context: &'m Context<'a>,
+        others: &'m RefCell<Vec<fhir_models::document::Document<'a>>>,
+        stack: Vec<Item<'a>>,
+        work: impl FnOnce(&mut Machine<'m, 'a>, &Scope<'_, 'a>) -> Outcome<T>,
+    ) -> (Result<T, EvaluationError>, Vec<Item<'a>>) {
+        let nav = Navigator { model: &self.model, main: focus.value.document(), others };
+        let mut machine = Machine::new(&self.program, nav, context, focus, stack);
+        let this = Item::Node(machine.focus());
+        let scope = Scope { this: std::slice::from_ref(&this), index: 0, total: &[] };
+        let outcome = work(&mut machine, &scope);
+        (outcome.map_err(|stop| self.located(*stop)), machine.stack)
+    }
+
+    #[cold]
+    fn located(&self, stop: Stop) -> EvaluationError {
+        let position = Position::of(self.text.as_bytes(), stop.at);
+        EvaluationError { fault: stop.fault, position, offset: stop.at }
+    }
+}

@@ -1,0 +1,244 @@
+//! `htmlChecks()`: what a narrative may hold (FHIR R4 §2.4.0, `txt-1` and `txt-2`).
+//!
+//! Only formatting elements and attributes of XHTML, no scripts, forms, frames or event handlers; well
+//! formed; one `div` around everything; and something to read. The scan is one pass without recursion.
+
+/// What a narrative does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NarrativeFault {
+    /// Not one `div` in the XHTML namespace.
+    #[error("the narrative is not one div of XHTML")]
+    Root,
+    /// Tags that do not match, or other text that is no XML.
+    #[error("the narrative is not well-formed XML")]
+    Form,
+    /// An element that formatting does not need.
+    #[error("the narrative has an element that is not allowed")]
+    Element,
+    /// An attribute that formatting does not need.
+    #[error("the narrative has an attribute that is not allowed")]
+    Attribute,
+    /// Nothing to read.
+    #[error("the narrative has no text and no image")]
+    Empty,
+}
+
+const NAMESPACE: &str = "http://www.w3.org/1999/xhtml";
+/// Deepest nesting of elements.
+const DEEPEST: usize = 256;
+
+const ELEMENTS: &[&str] = &[
+    "a", "abbr", "acronym", "address", "area", "b", "bdo", "big", "blockquote", "br", "caption", "cite", "code",
+    "col", "colgroup", "dd", "dfn", "div", "dl", "dt", "em", "font", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i",
+    "img", "kbd", "li", "map", "ol", "p", "pre", "q", "samp", "small", "span", "strong", "sub", "sup", "table",
+    "tbody", "td", "tfoot", "th", "thead", "tr", "tt", "u", "ul", "var",
+];
+
+const ATTRIBUTES: &[&str] = &[
+    "accesskey", "class", "dir", "id", "lang", "style", "tabindex", "title", "xml:lang", "xml:space", "xmlns",
+];
+
+const OWN_ATTRIBUTES: &[(&str, &[&str])] = &[
+    ("a", &["href", "name", "rel", "rev", "charset", "hreflang", "type", "target"]),
+    ("area", &["alt", "coords", "href", "nohref", "shape"]),
+    ("blockquote", &["cite"]),
+    ("br", &["clear"]),
+    ("col", &["align", "char", "charoff", "span", "valign", "width"]),
+    ("colgroup", &["align", "char", "charoff", "span", "valign", "width"]),
+    ("div", &["align"]),
+    ("font", &["color", "face", "size"]),
+    ("h1", &["align"]),
+    ("h2", &["align"]),
+    ("h3", &["align"]),
+    ("h4", &["align"]),
+    ("h5", &["align"]),
+    ("h6", &["align"]),
+    ("hr", &["align", "noshade", "size", "width"]),
+    ("img", &["align", "alt", "border", "height", "hspace", "ismap", "longdesc", "src", "usemap", "vspace", "width"]),
+    ("li", &["type", "value"]),
+    ("map", &["name"]),
+    ("ol", &["compact", "start", "type"]),
+    ("p", &["align"]),
+    ("pre", &["width"]),
+    ("q", &["cite"]),
+    ("table", &["align", "bgcolor", "border", "cellpadding", "cellspacing", "frame", "rules", "summary", "width"]),
+    ("tbody", &["align", "char", "charoff", "valign"]),
+    ("td", &[
+        "abbr", "align", "axis", "bgcolor", "char", "charoff", "colspan", "headers", "height", "nowrap", "rowspan",
+        "scope", "valign", "width",
+    ]),
+    ("tfoot", &["align", "char", "charoff", "valign"]),
+    ("th", &[
+        "abbr", "align", "axis", "bgcolor", "char", "charoff", "colspan", "headers", "height", "nowrap", "rowspan",
+        "scope", "valign", "width",
+    ]),
+    ("thead", &["align", "char", "charoff", "valign"]),
+    ("tr", &["align", "bgcolor", "char", "charoff", "valign"]),
+    ("ul", &["compact", "type"]),
+];
+
+/// Checks the text of `Narrative.div`.
+pub fn check(text: &str) -> Result<(), NarrativeFault> {
+    let mut scan = Scan { open: Vec::new(), filled: false, started: false };
+    let mut rest = text.trim();
+    while let Some(at) = rest.find('<') {
+        let (before, tag) = rest.split_at(at);
+        scan.text(before)?;
+        rest = scan.tag(tag)?;
+    }
+    scan.text(rest)?;
+    match (scan.started, scan.open.is_empty(), scan.filled) {
+        (false, ..) => Err(NarrativeFault::Root),
+        (_, false, _) => Err(NarrativeFault::Form),
+        (_, _, false) => Err(NarrativeFault::Empty),
+        _ => Ok(()),
+    }
+}
+
+struct Scan<'t> {
+    open: Vec<&'t str>,
+    filled: bool,
+    started: bool,
+}
+
+impl<'t> Scan<'t> {
+    fn text(&mut self, text: &str) -> Result<(), NarrativeFault> {
+        let blank = text.trim().is_empty();
+        if !blank && self.open.is_empty() {
+            return Err(NarrativeFault::Root);
+        }
+        self.filled |= !blank;
+        let mut rest = text;
+        while let Some(at) = rest.find('&') {
+            let after = rest.get(at + 1..).unwrap_or_default();
+            let length = after.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'#').count();
+            if length == 0 || after.as_bytes().get(length) != Some(&b';') {
+                return Err(NarrativeFault::Form);
+            }
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// A tag, comment or CDATA section at the start of `text`; gives what follows.
+    fn tag(&mut self, text: &'t str) -> Result<&'t str, NarrativeFault> {
+        if let Some(comment) = text.strip_prefix("<!--") {
+            return comment.split_once("-->").map(|(_, rest)| rest).ok_or(NarrativeFault::Form);
+        }
+        if let Some(data) = text.strip_prefix("<![CDATA[") {
+            let (data, rest) = data.split_once("]]>").ok_or(NarrativeFault::Form)?;
+            self.filled |= !data.trim().is_empty();
+            return Ok(rest);
+        }
+        if let Some(closing) = text.strip_prefix("</") {
+            let (name, rest) = closing.split_once('>').ok_or(NarrativeFault::Form)?;
+            let matches = self.open.pop() == Some(name.trim_end());
+            return if matches { Ok(rest) } else { Err(NarrativeFault::Form) };
+        }
+        let body = text.strip_prefix('<').unwrap_or_default();
+        let length = body.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        let (name, mut rest) = body.split_at(length);
+        if name.is_empty() {
+            return Err(NarrativeFault::Form);
+        }
+        if !ELEMENTS.contains(&name) {
+            return Err(NarrativeFault::Element);
+        }
+        let root = self.open.is_empty();
+        if root && (self.started || name != "div") {
+            return Err(NarrativeFault::Root);
+        }
+        let mut namespace = false;
+        loop {
+            rest = rest.trim_start();
+            if let Some(after) = rest.strip_prefix("/>") {
+                rest = after;
+                break;
+            }
+            if let Some(after) = rest.strip_prefix('>') {
+                if self.open.len() >= DEEPEST {
+                    return Err(NarrativeFault::Form);
+                }
+                self.open.push(name);
+                rest = after;
+                break;
+            }
+            let (attribute, value, after) = attribute(rest).ok_or(NarrativeFault::Form)?;
+            if !is_allowed(name, attribute) || value.trim_start().to_ascii_lowercase().starts_with("javascript:") {
+                return Err(NarrativeFault::Attribute);
+            }
+            namespace |= attribute == "xmlns" && value == NAMESPACE;
+            rest = after;
+        }
+        if root && !namespace {
+            return Err(NarrativeFault::Root);
+        }
+        self.started = true;
+        self.filled |= name == "img";
+        Ok(rest)
+    }
+}
+
+fn is_allowed(element: &str, attribute: &str) -> bool {
+    let own = OWN_ATTRIBUTES.iter().find(|(name, _)| *name == element);
+    ATTRIBUTES.contains(&attribute) || own.is_some_and(|(_, names)| names.contains(&attribute))
+}
+
+/// Name and value of an attribute, and what follows.
+fn attribute(text: &str) -> Option<(&str, &str, &str)> {
+    let (name, rest) = text.split_once('=')?;
+    let name = name.trim_end();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_');
+    if name.is_empty() || !name.bytes().all(plain) {
+        return None;
+    }
+    let rest = rest.trim_start();
+    let quote = rest.chars().next().filter(|it| matches!(it, '"' | '\''))?;
+    let (value, rest) = rest.get(1..)?.split_once(quote)?;
+    (!value.contains('<')).then_some((name, value, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn within(content: &str) -> Result<(), NarrativeFault> {
+        check(&format!("<div xmlns=\"{NAMESPACE}\">{content}</div>"))
+    }
+
+    #[test]
+    fn formatting_is_fine() {
+        assert_eq!(within("<p style='color: red'>Glicemia <b>alta</b> &amp; chetoni &#233;</p><br/>"), Ok(()));
+        assert_eq!(within("<table border=\"1\"><tr><td colspan=\"2\">120</td></tr></table><!-- note -->"), Ok(()));
+        assert_eq!(within("<img src=\"#p1\" alt=\"ECG\"/>"), Ok(()));
+        assert_eq!(within("<a name=\"x\"/>a<a href=\"http://hl7.it\">b</a>"), Ok(()));
+    }
+
+    #[test]
+    fn anything_active_is_not() {
+        assert_eq!(within("<script>x</script>"), Err(NarrativeFault::Element));
+        assert_eq!(within("<form>x</form>"), Err(NarrativeFault::Element));
+        assert_eq!(within("<p onclick=\"x()\">x</p>"), Err(NarrativeFault::Attribute));
+        assert_eq!(within("<a href=\" JavaScript:x()\">x</a>"), Err(NarrativeFault::Attribute));
+    }
+
+    #[test]
+    fn the_form_must_be_right() {
+        assert_eq!(within("<p>x</b>"), Err(NarrativeFault::Form));
+        assert_eq!(within("a & b"), Err(NarrativeFault::Form));
+        assert_eq!(within("<p class=x>x</p>"), Err(NarrativeFault::Form));
+        assert_eq!(within("  <p> </p> "), Err(NarrativeFault::Empty));
+        assert_eq!(check("<div>x</div>"), Err(NarrativeFault::Root));
+        assert_eq!(check("x"), Err(NarrativeFault::Root));
+        assert_eq!(check(""), Err(NarrativeFault::Root));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_upsets_the_check(text in "\\PC{0,60}|(<|>|/|div| |=|\"|&|;|!|-|p|a){0,40}") {
+            let _ = check(&text);
+            let _ = within(&text);
+        }
+    }
+}
