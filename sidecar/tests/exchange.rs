@@ -74,6 +74,26 @@ async fn a_hidden_resource_looks_absent_by_read_search_count_and_write() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_consent_may_name_its_recipient_by_a_local_resource() {
+    let hsp = "urn:oid:2.16.840.1.113883.2.9.4.1.2";
+    let party = format!(
+        "[[consent.party]]\nreference = \"Organization/humanitas\"\nsystem = \"{hsp}\"\nvalue = \"030943\"\n"
+    );
+    let region = Region::start(&party).await;
+    let asking = region.asking();
+    let recipient = json!([{ "role": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP" }] },
+        "reference": { "reference": "Organization/humanitas" } }]);
+    let permit = json!({ "type": "permit", "actor": recipient });
+    assert_eq!(asking.post("Consent", &consent("Patient/carla", permit)).await.status, StatusCode::CREATED);
+    assert_eq!(asking.get("Patient/carla").await.status, StatusCode::OK);
+    let elsewhere =
+        json!({ "extensions": { "ihe_iua": { "subject_organization_id": [format!("{hsp}|030937")] } } });
+    let other = asking.with_token(Some(region.setup.token(elsewhere)));
+    assert_eq!(other.get("Patient/carla").await.status, StatusCode::NOT_FOUND);
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_consent_counts_at_once() {
     let region = Region::start("").await;
     let asking = region.asking();

@@ -151,12 +151,14 @@ impl<'a> Machine<'_, 'a> {
     ) -> Outcome<()> {
         let base = self.eval_input(input, scope)?;
         let items = self.stack.split_off(base);
-        // A sign before a key turns its order around, also where the key is no number.
-        let keys: Vec<(Ref, bool)> = arguments
+        // A minus sign turns the order around, also where the key is no number. A negated nothing is still
+        // nothing and comes first; with `desc`, nothing comes last.
+        let keys: Vec<(Ref, bool, bool)> = arguments
             .iter()
             .map(|key| match self.program.op(*key) {
-                Op::Descending(inner) | Op::Negate(inner) => (inner, true),
-                _ => (*key, false),
+                Op::Descending(inner) => (inner, true, true),
+                Op::Negate(inner) => (inner, true, false),
+                _ => (*key, false, false),
             })
             .collect();
         let mut rows = Vec::with_capacity(items.len());
@@ -166,7 +168,7 @@ impl<'a> Machine<'_, 'a> {
             if keys.is_empty() {
                 row.push(Some(item.clone()));
             }
-            for (key, _) in &keys {
+            for (key, ..) in &keys {
                 let inner = scope.with(std::slice::from_ref(&item), 0);
                 row.push(self.single_of(*key, &inner, "a sort key")?);
             }
@@ -175,20 +177,20 @@ impl<'a> Machine<'_, 'a> {
         let mut fault = None;
         rows.sort_by(|(left, _), (right, _)| {
             for (at, (left, right)) in left.iter().zip(right).enumerate() {
-                let order = match (left, right) {
-                    (None, None) => Ordering::Equal,
-                    (None, Some(_)) => Ordering::Less,
-                    (Some(_), None) => Ordering::Greater,
+                let (down, empty_last) = keys.get(at).map_or((false, false), |(_, down, last)| (*down, *last));
+                let (order, turned) = match (left, right) {
+                    (None, None) => (Ordering::Equal, false),
+                    (None, Some(_)) => (Ordering::Less, empty_last),
+                    (Some(_), None) => (Ordering::Greater, empty_last),
                     (Some(left), Some(right)) => match self.compare_items(node, "sort", left, right) {
-                        Ok(order) => order.unwrap_or(Ordering::Equal),
+                        Ok(order) => (order.unwrap_or(Ordering::Equal), down),
                         Err(stop) => {
                             fault = Some(stop);
-                            Ordering::Equal
+                            (Ordering::Equal, false)
                         }
                     },
                 };
-                let down = keys.get(at).is_some_and(|(_, down)| *down);
-                let order = if down { order.reverse() } else { order };
+                let order = if turned { order.reverse() } else { order };
                 if order != Ordering::Equal {
                     return order;
                 }

@@ -154,6 +154,7 @@ impl Compiler<'_> {
             Syntax::Indexer(input, index) => {
                 let (input, types) = self.expression(*input, scope)?;
                 let (index, _) = self.expression(*index, scope)?;
+                self.check_order(Some(input), "an index", at)?;
                 Ok((self.add(Op::Indexer(input, index), at), types))
             }
             Syntax::Negate(inner) => {
@@ -409,6 +410,9 @@ impl Compiler<'_> {
             return self.type_test(input, types, &name, signature.name, at);
         }
         self.check_input(function, &types, at)?;
+        if matches!(function, Function::First | Function::Last | Function::Tail | Function::Skip | Function::Take) {
+            self.check_order(input, signature.name, at)?;
+        }
         self.with_arguments(function, input, types, arguments, scope, at)
     }
 
@@ -528,6 +532,24 @@ impl Compiler<'_> {
         }
         let found = self.described(types);
         Err((CompileFault::WrongType { operation: function.name(), expected, found }, at))
+    }
+
+    /// In strict mode, refuses to pick by position from `children()` and `descendants()`, whose order means
+    /// nothing (FHIRPath §Collections).
+    fn check_order(&self, input: Option<Ref>, operation: &'static str, at: usize) -> Result<(), Fault> {
+        let mut node = input.filter(|_| self.options.strict);
+        while let Some(current) = node {
+            node = match self.program.op(current) {
+                Op::Call(Function::Children | Function::Descendants, ..) => {
+                    return Err((CompileFault::NoOrder(operation), at));
+                }
+                Op::Path(Source::Of(inner), _) => Some(inner),
+                Op::Call(Function::Where | Function::Select | Function::Distinct | Function::Trace, input, _)
+                | Op::As { input, .. } => input,
+                _ => None,
+            };
+        }
+        Ok(())
     }
 
     fn check_criterion(&self, types: Option<&Types>, at: usize) -> Result<(), Fault> {

@@ -112,6 +112,9 @@ pub enum CompileFault {
         /// The types found.
         found: String,
     },
+    /// A position where there is no order.
+    #[error("{0} picks by position, but children() and descendants() have no order; name the elements instead")]
+    NoOrder(&'static str),
     /// A regular expression that can't be compiled.
     #[error("the regular expression can't be used: {0}")]
     BadRegex(String),

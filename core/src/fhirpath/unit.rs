@@ -390,7 +390,7 @@ mod tests {
         assert_eq!(converted("1", "[in_i]", "cm"), "2.54");
         assert_eq!(converted("1", "a", "d"), "365.25");
         assert_eq!(converted("52", "cm", "m"), "0.52");
-        assert_eq!(converted("6.3", "mmol/L", "umol/dl"), "630");
+        assert_eq!(converted("6.3", "mmol/L", "umol/dl"), "630.0");
         assert_eq!(converted("120", "mm[Hg]", "kPa"), "15.99864");
         assert_eq!(converted("1", "10*3/uL", "10*9/L"), "1");
         assert_eq!(converted("24", "m", "kg"), "none");

@@ -92,7 +92,12 @@ fn placed<'d>(walk: &mut Walk<'_, 'd>, extension: Value<'d>, profile: &Profile, 
         };
         walk.report(extension, extension, Rule::Extension.error(IssueType::Extension, message));
     }
-    if profile.context.is_empty() || profile.context.iter().any(|it| fits(walk, &it.kind, &it.expression, host)) {
+    let allows = |profile: &Profile| {
+        profile.context.is_empty()
+            || profile.context.iter().any(|it| fits(walk, &it.kind, &it.expression, host))
+    };
+    // Later editions widen what R4 published too narrowly.
+    if allows(profile) || walk.profiles.get(walk.types, &profile.url).is_ok_and(|later| allows(&later)) {
         return;
     }
     let allowed: Vec<&str> = profile.context.iter().map(|it| it.expression.as_str()).collect();
@@ -122,10 +127,9 @@ fn fits(walk: &Walk<'_, '_>, kind: &str, expression: &str, host: &Host<'_>) -> b
             };
             let exact = above(&host.path) || above(&host.chain) || [&host.path, &host.own, &host.chain, &host.type_name].into_iter().any(|it| it == expression);
             let known = expression.contains('.') || definitions.type_kind(expression).is_some();
-            let own = host.own.split('.').next().unwrap_or_default();
-            let resource = !host.own.contains('.') && definitions.is_resource(own);
             let inherits = match expression {
-                "Element" => !resource,
+                // Many definitions write Element and mean resources too.
+                "Element" => true,
                 "BackboneElement" => host.own.contains('.'),
                 _ => {
                     definitions.is_subtype(&host.type_name, expression)

@@ -16,6 +16,8 @@ pub enum Rule {
     Cardinality,
     /// An array, object or primitive where JSON writes another.
     JsonForm,
+    /// Elements out of their order in XML.
+    XmlOrder,
     /// An empty object, array or text, or a `null` out of place.
     Content,
     /// The grammar of a primitive.
@@ -50,6 +52,8 @@ pub enum Rule {
     Target,
     /// A constraint in FHIRPath.
     Invariant,
+    /// Answers and the questions that they answer.
+    Questionnaire,
     /// A Bundle, its entries and the references between them.
     Bundle,
     /// A rule of one type of resource that FHIRPath can't express.
@@ -67,6 +71,7 @@ impl Rule {
             Rule::UnknownElement => "unknown-element",
             Rule::Cardinality => "cardinality",
             Rule::JsonForm => "json-form",
+            Rule::XmlOrder => "xml-order",
             Rule::Content => "content",
             Rule::Primitive => "primitive",
             Rule::Choice => "choice",
@@ -84,6 +89,7 @@ impl Rule {
             Rule::Bounds => "bounds",
             Rule::Target => "target",
             Rule::Invariant => "invariant",
+            Rule::Questionnaire => "questionnaire",
             Rule::Bundle => "bundle",
             Rule::Resource => "resource",
             Rule::Definition => "definition",

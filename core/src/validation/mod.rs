@@ -14,6 +14,7 @@
 //! [`Settings::findings`].
 
 mod binding;
+mod bundle;
 mod cardinality;
 mod choice;
 mod compile;
@@ -26,10 +27,12 @@ mod locate;
 mod narrative;
 mod primitive;
 mod profile;
+mod questionnaire;
 mod reference;
 mod resource;
 mod resources;
 mod shape;
+mod special;
 mod twin;
 mod types;
 mod unknown;
@@ -40,7 +43,7 @@ use std::sync::Arc;
 use fhir_models::definition::Definitions;
 use fhir_models::document::{Document, Value, name};
 
-use crate::outcome::{Issue, Outcome};
+use crate::outcome::{Issue, IssueType, Outcome};
 
 use finding::Finding;
 pub use finding::Rule;
@@ -139,6 +142,15 @@ impl Validator {
     fn walk<'d>(&self, document: Document<'d>, settings: Settings) -> Walk<'_, 'd> {
         let mut walk = Walk::new(&self.types, &self.profiles, settings, document);
         resource::check(&mut walk, document.root(), false);
+        for misplaced in document.misplaced() {
+            if let Some(value) = document.value(misplaced) {
+                let message = "in XML, elements stand in the order of the definition: move this one";
+                walk.report(value, value, Rule::XmlOrder.error(IssueType::Structure, message));
+            }
+        }
+        for special in std::mem::take(&mut walk.special) {
+            special::check(&mut walk, special);
+        }
         extension_use::check(&mut walk, document);
         for canonical in &self.asked {
             walk.conform(document.root(), canonical, true);
@@ -160,11 +172,12 @@ impl Validator {
         let mut locator = Locator::new(&self.types, document);
         let located = findings.into_iter().map(|finding| {
             let offset = document.value(finding.place).map_or(0, |place| place.member_span().start);
+            let offset = document.source_offset(offset);
             (offset, locator.expression(finding.element), finding.fault)
         });
         let mut located: Vec<_> = located.collect();
         located.sort_by_key(|(offset, ..)| *offset);
-        let mut lines = Lines::new(document.text());
+        let mut lines = Lines::new(document.source());
         located
             .into_iter()
             .map(|(offset, expression, fault)| Issue {

@@ -7,6 +7,7 @@ use crate::outcome::IssueType;
 
 use super::finding::Rule;
 use super::shape::ShapeKind;
+use super::special;
 use super::walk::{Scope, Walk};
 
 /// Checks a whole resource: the document's root, a contained one, or one in a Bundle or Parameters.
@@ -21,6 +22,9 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, contained: bo
                     let Some(shape) = structure.root() else { return };
                     if value.get(name::META).is_some_and(|meta| meta.get(name::PROFILE).is_some()) {
                         walk.claims.push(value);
+                    }
+                    if special::has_rules(&type_name) {
+                        walk.special.push(value);
                     }
                     let inner = Scope { resource: value.id(), ids: Default::default() };
                     let outer = std::mem::replace(&mut walk.scope, inner);

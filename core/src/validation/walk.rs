@@ -35,6 +35,8 @@ pub(super) struct Walk<'v, 'd> {
     pub profiles: &'v Profiles,
     /// Extensions that stand outside other extensions' own parts, in document order.
     pub extensions: Vec<Value<'d>>,
+    /// Resources of types that have rules of their own.
+    pub special: Vec<Value<'d>>,
     /// Resources that claim profiles, in document order.
     pub claims: Vec<Value<'d>>,
     /// Values being checked against profiles, innermost last.
@@ -83,6 +85,7 @@ impl<'v, 'd> Walk<'v, 'd> {
             scope,
             profiles,
             extensions: Vec::new(),
+            special: Vec::new(),
             claims: Vec::new(),
             open_profiles: Vec::new(),
             seen_profiles: HashSet::new(),

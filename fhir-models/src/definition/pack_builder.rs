@@ -44,6 +44,9 @@ pub enum Keeping {
     Whole,
 }
 
+/// Types that describe data too, and that only users bring.
+const BROUGHT_TYPES: &[&str] = &["ActivityDefinition", "Library", "Measure", "PlanDefinition", "Questionnaire"];
+
 /// Collects definitions and makes a pack of them.
 #[derive(Debug)]
 pub struct PackBuilder {
@@ -99,7 +102,8 @@ impl PackBuilder {
             .map_err(|cause| BuildError::BadJson { file: file.to_owned(), cause })?;
         let root = document.root();
         let resource_type = text(root.resource_type());
-        let kept = KEPT_TYPES.contains(&resource_type.as_str());
+        let whole = self.keeping == Keeping::Whole && BROUGHT_TYPES.contains(&resource_type.as_str());
+        let kept = whole || KEPT_TYPES.contains(&resource_type.as_str());
         if kept {
             let url = text(root.str_of(name::URL));
             // R4 publishes some superseded tables under a URL with its version in it.

@@ -3,6 +3,8 @@
 //! Invariant: when [`parse_into`] succeeds, every node's spans lie inside the text on character boundaries,
 //! `next` is past the node's last descendant, and strings and numbers obey RFC 8259.
 
+use std::str::Utf8Error;
+
 use super::members::{Members, Seen};
 use super::name::{self, Names};
 use super::scan::{short_name, skip_one_space, skip_space};
@@ -17,26 +19,50 @@ pub(super) fn parse_into<'a>(
     nodes: &mut Vec<Node>,
 ) -> Result<&'a str, SyntaxError> {
     nodes.clear();
+    refuse_too_large(bytes, limits)?;
+    let text = std::str::from_utf8(bytes).map_err(|error| not_utf8(bytes, error))?;
+    parse_text_into(text, limits, nodes)?;
+    Ok(text)
+}
+
+/// [`parse_into`] for a text that is to be kept.
+pub(super) fn parse_owned_into(
+    bytes: Vec<u8>,
+    limits: &Limits,
+    nodes: &mut Vec<Node>,
+) -> Result<String, SyntaxError> {
+    nodes.clear();
+    refuse_too_large(&bytes, limits)?;
+    let text = String::from_utf8(bytes).map_err(|error| not_utf8(error.as_bytes(), error.utf8_error()))?;
+    parse_text_into(&text, limits, nodes)?;
+    Ok(text)
+}
+
+fn refuse_too_large(bytes: &[u8], limits: &Limits) -> Result<(), SyntaxError> {
     let longest = limits.bytes.min(u32::MAX as usize - 1);
     if bytes.len() > longest {
         return Err(SyntaxError::at(SyntaxErrorKind::TooLarge(longest), bytes, longest));
     }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| SyntaxError::at(SyntaxErrorKind::NotUtf8, bytes, error.valid_up_to()))?;
+    Ok(())
+}
+
+fn not_utf8(bytes: &[u8], error: Utf8Error) -> SyntaxError {
+    SyntaxError::at(SyntaxErrorKind::NotUtf8, bytes, error.valid_up_to())
+}
+
+fn parse_text_into(text: &str, limits: &Limits, nodes: &mut Vec<Node>) -> Result<(), SyntaxError> {
+    let bytes = text.as_bytes();
     if bytes.starts_with(b"\xEF\xBB\xBF") {
         return Err(SyntaxError::at(SyntaxErrorKind::ByteOrderMark, bytes, 0));
     }
     let members = Members::new(text);
     let most = limits.nodes.min(u32::MAX as usize - 1);
     let mut parser = Parser { bytes, text, limits, most, nodes, names: Names::get(), members };
-    match parser.document() {
-        Ok(()) => Ok(text),
-        Err((kind, offset)) => {
-            nodes.clear();
-            let kind = if offset >= bytes.len() { SyntaxErrorKind::UnexpectedEnd } else { kind };
-            Err(SyntaxError::at(kind, bytes, offset))
-        }
-    }
+    parser.document().map_err(|(kind, offset)| {
+        parser.nodes.clear();
+        let kind = if offset >= bytes.len() { SyntaxErrorKind::UnexpectedEnd } else { kind };
+        SyntaxError::at(kind, bytes, offset)
+    })
 }
 
 /// A property name: where it stands in the text, without its quotes, and what it is.

@@ -14,6 +14,7 @@ mod json;
 mod members;
 pub mod name;
 mod scan;
+pub mod stream;
 mod syntax;
 mod tape;
 mod text;

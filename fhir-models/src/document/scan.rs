@@ -12,16 +12,50 @@ fn is_stop(byte: u8) -> bool {
     (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
-/// How many bytes of the chunk stand before the first stop: 16 where there is none.
+/// True for the bytes that open or close something in JSON: brackets and quotes.
 #[inline(always)]
-fn plain_run(chunk: &[u8; 16]) -> usize {
+fn is_bound(byte: u8) -> bool {
+    // `[` and `{`, `]` and `}` differ in one bit.
+    (byte == b'"') | (byte | 0x20 == b'{') | (byte | 0x20 == b'}')
+}
+
+/// How many bytes of the chunk stand before the first that is picked: 16 where none is.
+#[inline(always)]
+fn run(chunk: &[u8; 16], is: impl Fn(u8) -> bool) -> usize {
     let mut marks = [0u8; 16];
     let mut at = 0;
     while at < 16 {
-        marks[at] = if is_stop(chunk[at]) { 0xFF } else { 0 };
+        marks[at] = if is(chunk[at]) { 0xFF } else { 0 };
         at += 1;
     }
     ((u128::from_le_bytes(marks) & HIGHS).trailing_zeros() / 8) as usize
+}
+
+#[inline(always)]
+fn plain_run(chunk: &[u8; 16]) -> usize {
+    run(chunk, is_stop)
+}
+
+/// How many bytes are picked.
+pub(super) fn count(bytes: &[u8], is: impl Fn(u8) -> bool) -> usize {
+    // No byte-wide sum overflows over so few bytes.
+    let few = |bytes: &[u8]| bytes.iter().fold(0u8, |sum, &byte| sum.wrapping_add(u8::from(is(byte))));
+    bytes.chunks(192).map(|bytes| usize::from(few(bytes))).sum()
+}
+
+/// The offset of the next bracket or quote from `at` on, or the text's end.
+pub(super) fn next_bound(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+        let run = run(chunk, is_bound);
+        at += run;
+        if run < 16 {
+            return at;
+        }
+    }
+    while bytes.get(at).is_some_and(|&byte| !is_bound(byte)) {
+        at += 1;
+    }
+    at
 }
 
 /// The offset of the next quote, backslash or control character from `at` on, or the text's end.
@@ -57,6 +91,17 @@ fn next_stop_far(bytes: &[u8], mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// The offset of the next line feed from `at` on.
+pub(super) fn next_line_feed(bytes: &[u8], mut at: usize) -> Option<usize> {
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
+        if chunk.iter().fold(false, |any, &byte| any | (byte == b'\n')) {
+            break;
+        }
+        at += 32;
+    }
+    bytes.get(at..)?.iter().position(|&byte| byte == b'\n').map(|found| at + found)
 }
 
 /// The offset of the next byte that is not JSON's white space (RFC 8259 §2), or the text's end.
@@ -134,10 +179,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn wide_scans_agree_with_byte_by_byte(text in r#"[a\\"\x01\n\t\r \x7Fè]{0,90}|[a è]{60,90}["\\]?"#, pick: prop::sample::Index) {
+        fn wide_scans_agree_with_byte_by_byte(text in r#"[a\\"\x01\n\t\r \x7Fè\[\]{}]{0,90}|[a è]{60,90}["\\]?"#, pick: prop::sample::Index) {
             let bytes = text.as_bytes();
             let at = pick.index(bytes.len() + 1);
             prop_assert_eq!(next_stop(bytes, at), plain(bytes, at, is_stop));
+            let line = plain(bytes, at, |byte| byte == b'\n');
+            prop_assert_eq!(next_line_feed(bytes, at), (line < bytes.len()).then_some(line));
+            prop_assert_eq!(next_bound(bytes, at), plain(bytes, at, |byte| b"\"[]{}".contains(&byte)));
+            prop_assert_eq!(count(bytes, |byte| byte == b'a'), text.matches('a').count());
             let after_space = plain(bytes, at, |byte| !b" \n\r\t".contains(&byte));
             prop_assert_eq!(skip_space(bytes, at), after_space);
             prop_assert_eq!(skip_one_space(bytes, at), after_space);

@@ -203,9 +203,16 @@ impl SyntaxError {
 
     /// True where a limit, not the grammar, was broken: a server answers 413 rather than 400.
     pub fn is_limit(&self) -> bool {
+        self.kind.is_limit()
+    }
+}
+
+impl SyntaxErrorKind {
+    /// True where a limit, not the grammar, was broken.
+    pub fn is_limit(self) -> bool {
         use SyntaxErrorKind::{TooDeep, TooLarge, TooManyAttributes, TooManyNamespaces, TooManyNodes};
         matches!(
-            self.kind,
+            self,
             TooLarge(_) | TooDeep(_) | TooManyNodes(_) | TooManyAttributes(_) | TooManyNamespaces(_)
         )
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::json::parse_into;
+use super::json::{parse_into, parse_owned_into};
 use super::xml::{Schema, SourceMap, translate};
 use super::{Format, Limits, Name, Position, SyntaxError, Value};
 
@@ -258,10 +258,9 @@ struct Owned {
 impl OwnedDocument {
     /// Parses JSON and keeps it.
     pub fn parse_json(text: impl Into<Vec<u8>>, limits: &Limits) -> Result<OwnedDocument, SyntaxError> {
-        let bytes = text.into();
         let mut nodes = Vec::new();
-        parse_into(&bytes, limits, &mut nodes)?;
-        OwnedDocument::keep(bytes, nodes, None)
+        let text = parse_owned_into(text.into(), limits, &mut nodes)?;
+        Ok(OwnedDocument::keep(text, nodes, None))
     }
 
     /// Parses FHIR XML (FHIR R4 §2.6.1) and keeps it. See [`Tape::parse_xml`].
@@ -271,8 +270,8 @@ impl OwnedDocument {
         limits: &Limits,
     ) -> Result<OwnedDocument, SyntaxError> {
         let (mut json, mut map, mut nodes) = (Vec::new(), SourceMap::default(), Vec::new());
-        parse_xml(text, schema, limits, &mut json, &mut map, &mut nodes)?;
-        OwnedDocument::keep(json, nodes, Some(map))
+        let json = parse_xml(text, schema, limits, &mut json, &mut map, &mut nodes)?.to_owned();
+        Ok(OwnedDocument::keep(json, nodes, Some(map)))
     }
 
     /// Parses JSON or FHIR XML, whichever the text begins like ([`Format::of`]), and keeps it.
@@ -288,11 +287,9 @@ impl OwnedDocument {
         }
     }
 
-    fn keep(text: Vec<u8>, nodes: Vec<Node>, map: Option<SourceMap>) -> Result<OwnedDocument, SyntaxError> {
-        let text = String::from_utf8(text)
-            .map_err(|error| SyntaxError::at(super::SyntaxErrorKind::NotUtf8, error.as_bytes(), 0))?;
+    fn keep(text: String, nodes: Vec<Node>, map: Option<SourceMap>) -> OwnedDocument {
         let (text, nodes) = (text.into_boxed_str(), nodes.into_boxed_slice());
-        Ok(OwnedDocument { inner: Arc::new(Owned { text, nodes, map }) })
+        OwnedDocument { inner: Arc::new(Owned { text, nodes, map }) }
     }
 
     /// The document, to be read.

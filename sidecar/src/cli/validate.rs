@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use fhir_models::definition::Definitions;
-use fhir_models::document::{Limits, Position, SyntaxError, Tape};
+use fhir_models::document::xml::DefinitionSchema;
+use fhir_models::document::{Format, Limits, Position, SyntaxError, Tape};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
 use varco_core::validation::Validator;
@@ -121,6 +122,7 @@ impl Validate {
 struct Run {
     json: bool,
     validator: Validator,
+    schema: DefinitionSchema,
     tape: Tape,
     renderer: Renderer,
     bar: ProgressBar,
@@ -133,11 +135,13 @@ struct Run {
 
 impl Run {
     fn new(json: bool, inputs: &[Input], definitions: Arc<Definitions>, profiles: &[String]) -> Run {
+        let schema = DefinitionSchema::new(Arc::clone(&definitions));
         let validator =
             profiles.iter().fold(Validator::new(definitions), |it, profile| it.with_profile(profile));
         Run {
             json,
             validator,
+            schema,
             tape: Tape::new(),
             renderer: Renderer::new(say::colours()),
             bar: progress(inputs),
@@ -204,7 +208,7 @@ impl Run {
             issues.push(warning.on(Position { line: 1, column: 1 }));
         }
         let mut resource_type = None;
-        match self.tape.parse_json(record.text, limits) {
+        match self.tape.parse(record.text, &self.schema, limits) {
             Ok(document) => {
                 resource_type = document.root().resource_type().map(|text| text.into_owned());
                 let report = self.validator.validate(document);
@@ -215,7 +219,7 @@ impl Run {
                 }
                 issues.extend(report.issues);
             }
-            Err(error) => issues.push(syntax(&error)),
+            Err(error) => issues.push(syntax(&error, record.text)),
         }
         self.tally.resource(resource_type.as_deref(), &issues, record.text.len());
         let several = self.several || record.line > 0 || record.of_many;
@@ -244,10 +248,14 @@ impl Run {
     }
 }
 
-fn syntax(error: &SyntaxError) -> Issue {
+fn syntax(error: &SyntaxError, text: &[u8]) -> Issue {
     let code = if error.is_limit() { IssueType::TooLong } else { IssueType::Structure };
-    let mut issue =
-        Issue::new(IssueSeverity::Fatal, code, format!("this is not a JSON document: {}", error.kind));
+    let format = match Format::of(text) {
+        Format::Json => "a JSON",
+        Format::Xml => "a FHIR XML",
+    };
+    let message = format!("this is not {format} document: {}", error.kind);
+    let mut issue = Issue::new(IssueSeverity::Fatal, code, message);
     issue.rule = Some("syntax");
     issue.on(error.position)
 }

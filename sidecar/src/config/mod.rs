@@ -186,12 +186,22 @@ pub struct Consent {
     pub combining: Combining,
     pub without_consent: WithoutConsent,
     pub time_zone: String,
+    pub party: Vec<Party>,
+}
+
+/// `[[consent.party]]`
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct Party {
+    pub reference: String,
+    pub system: String,
+    pub value: String,
 }
 
 impl Default for Consent {
     fn default() -> Self {
         let (combining, without_consent) = (Combining::default(), WithoutConsent::default());
-        Consent { combining, without_consent, time_zone: "Europe/Rome".to_owned() }
+        Consent { combining, without_consent, time_zone: "Europe/Rome".to_owned(), party: Vec::new() }
     }
 }
 

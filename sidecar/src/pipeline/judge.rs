@@ -8,9 +8,11 @@ use fhir_models::document::Value;
 use varco_core::access::{Labels, PatientReference};
 use varco_core::audit::AuditConsent;
 use varco_core::consent::{
-    Action, CompiledConsent, Outcome, Question, ReasonEffect, ResourceFacts, decide, outcome,
+    Action, CompiledConsent, LiteralReference, Outcome, Question, ReasonEffect, ResourceFacts, decide,
+    outcome,
 };
 use varco_core::interaction::Instance;
+use varco_core::requester::BusinessIdentifier;
 
 use super::Refusal;
 use super::exchange::Exchange;
@@ -90,6 +92,7 @@ impl Exchange<'_> {
                 facts.labels.push(label.clone());
             }
         }
+        let known_as = self.known_as();
         let patients = gateway.compartment.of(resource, &gateway.reading.bases);
         if !patients.unattributed.is_empty() {
             judgement.permitted = false;
@@ -110,7 +113,9 @@ impl Exchange<'_> {
             }
             let consents = gateway.store.consents_of(&patient).map_err(Refusal::Store)?;
             let consents: Vec<&CompiledConsent> = consents.iter().map(AsRef::as_ref).collect();
-            let question = Question::new(&self.requester, action, self.account.received).about(&facts);
+            let question = Question::new(&self.requester, action, self.account.received)
+                .known_as(&known_as)
+                .about(&facts);
             let outcome = outcome(&consents, &question, gateway.combining);
             judgement.permitted &= outcome.allows(gateway.without_consent);
             if outcome == Outcome::NoConsent {
@@ -121,6 +126,16 @@ impl Exchange<'_> {
             judgement.patients.push(patient);
         }
         Ok(judgement)
+    }
+
+    /// The local resources that the requester is known as.
+    fn known_as(&self) -> Vec<LiteralReference> {
+        let own = |identifier: &BusinessIdentifier| {
+            self.requester.subject.as_ref() == Some(identifier)
+                || self.requester.organizations.contains(identifier)
+        };
+        let parties = self.gateway.parties.iter().filter(|(identifier, _)| own(identifier));
+        parties.map(|(_, reference)| reference.clone()).collect()
     }
 
     /// Which provisions brought the outcome about.

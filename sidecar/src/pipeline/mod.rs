@@ -39,10 +39,11 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use metrics::{counter, gauge, histogram};
 use varco_core::access::{PatientsOf, ScopeDecision, Scopes};
-use varco_core::consent::{Combining, Reading, WithoutConsent};
+use varco_core::consent::{Combining, LiteralReference, Reading, WithoutConsent};
 use varco_core::identity::AliasMap;
 use varco_core::interaction::headers::{RequestHeaders, check_form};
 use varco_core::interaction::{Interaction, InteractionError, SearchSchema};
+use varco_core::requester::BusinessIdentifier;
 use varco_plugin_host::{PluginEngine, PluginSet};
 
 use crate::config::Config;
@@ -72,6 +73,8 @@ pub struct Gateway {
     /// Identifier systems as the federation writes them.
     to_network: AliasMap,
     reading: Reading,
+    /// The local resources that consents may name for those whom tokens name by an identifier.
+    parties: Vec<(BusinessIdentifier, LiteralReference)>,
     combining: Combining,
     without_consent: WithoutConsent,
     plugins: PluginSet,

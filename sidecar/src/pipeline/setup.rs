@@ -7,9 +7,10 @@ use std::time::Instant;
 use fhir_models::definition::Definitions;
 use jiff::tz::TimeZone;
 use varco_core::access::PatientsOf;
-use varco_core::consent::{Combining, Reading, WithoutConsent};
+use varco_core::consent::{Combining, LiteralReference, Reading, WithoutConsent};
 use varco_core::identity::AliasError;
 use varco_core::interaction::SearchSchema;
+use varco_core::requester::BusinessIdentifier;
 use varco_plugin_host::{EngineError, EngineSettings, LoadError, PluginEngine, PluginSet};
 
 use super::Gateway;
@@ -90,6 +91,15 @@ impl Gateway {
                 config::WithoutConsent::Deny => WithoutConsent::Deny,
                 config::WithoutConsent::Permit => WithoutConsent::Permit,
             },
+            parties: config
+                .consent
+                .party
+                .iter()
+                .filter_map(|party| {
+                    let reference = LiteralReference::parse(&party.reference)?;
+                    Some((BusinessIdentifier::new(&party.system, &party.value), reference))
+                })
+                .collect(),
             reading,
             plugins,
             _engine: engine,

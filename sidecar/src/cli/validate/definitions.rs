@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use fhir_models::definition::package::cache_folder;
 use fhir_models::definition::{Definitions, Package, PackageLimits};
+use fhir_models::document::xml::DefinitionSchema;
+use fhir_models::document::{Format, Limits, OwnedDocument};
 
 /// Reads the packages and files. A later one goes before an earlier one.
 pub(super) fn gather(packages: &[String], files: &[PathBuf]) -> Result<Arc<Definitions>> {
@@ -67,9 +69,11 @@ fn with_dependencies(
 }
 
 fn json(file: &Path, text: Vec<u8>) -> Result<Vec<u8>> {
-    let start = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text);
-    if start.trim_ascii_start().first() == Some(&b'<') {
-        bail!("{} is XML; this version reads definitions in JSON only: convert it first", file.display());
+    if Format::of(&text) == Format::Json {
+        return Ok(text);
     }
-    Ok(text)
+    let schema = DefinitionSchema::new(Definitions::r4());
+    let document = OwnedDocument::parse_xml(&text, &schema, &Limits::default())
+        .with_context(|| format!("{} is not FHIR XML", file.display()))?;
+    Ok(document.text().as_bytes().to_vec())
 }

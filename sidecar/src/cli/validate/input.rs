@@ -130,7 +130,7 @@ fn read(
     }
     let mut skipped = 0;
     match text.trim_ascii_start().first() {
-        Some(b'<') => bail!("the input is XML; this version reads JSON only: convert it to JSON first"),
+        Some(b'<') => lines = false,
         _ if lines => {}
         _ if is_whole(&text, limits) => {
             if let Some(blank) = lines_before_more(&mut reader)? {

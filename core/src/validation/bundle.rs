@@ -1,0 +1,260 @@
+//! Bundles: identities of entries, search results, and documents that hang together (FHIR R4 §2.36, §2.37).
+//!
+//! A reference inside a Bundle leads to an entry by `fullUrl` (FHIR R4 §2.36.4.1). What must lead somewhere
+//! in a document, and what must be reached, is checked here; the invariants of Bundle (`bdl-*`) elsewhere.
+
+use std::collections::{HashMap, HashSet};
+
+use fhir_models::document::{Kind, Name, Value, name};
+use fhir_models::primitive::Primitive;
+
+use crate::outcome::{IssueSeverity, IssueType};
+
+use super::extension::is_absolute;
+use super::finding::{Fault, Rule};
+use super::resources::rest_base;
+use super::walk::Walk;
+
+/// Most entries of which the connections are followed.
+const MOST_LINKED: usize = 10_000;
+
+/// Checks a Bundle.
+pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, bundle: Value<'d>) {
+    let kind = bundle.str_of(name::TYPE).unwrap_or_default();
+    let requests = matches!(&*kind, "transaction" | "batch" | "transaction-response" | "batch-response");
+    let entries: Vec<Value<'d>> = bundle.get(name::ENTRY).into_iter().flat_map(Value::items).collect();
+    for entry in &entries {
+        identity(walk, *entry, requests);
+    }
+    links(walk, bundle);
+    if &*kind == "searchset" {
+        search(walk, bundle, &entries);
+    }
+    if !requests {
+        relative(walk, &entries);
+    }
+    if &*kind == "document" {
+        document(walk, &entries);
+    }
+}
+
+fn broken<'d>(walk: &mut Walk<'_, 'd>, at: Value<'d>, message: impl Into<String>) {
+    walk.report(at, at, Rule::Bundle.error(IssueType::Invalid, message));
+}
+
+/// `fullUrl` is there, absolute, and in step with the resource's own type and id.
+fn identity<'d>(walk: &mut Walk<'_, 'd>, entry: Value<'d>, requests: bool) {
+    let resource = entry.get(name::RESOURCE).filter(|it| it.is_object());
+    let Some(url) = entry.get(name::FULL_URL) else {
+        if !requests && resource.is_some() {
+            broken(walk, entry, "an entry needs the fullUrl of its resource, but in a batch or transaction");
+        }
+        return;
+    };
+    let Some(text) = url.as_str() else { return };
+    if !is_absolute(&text) {
+        return broken(walk, entry, "fullUrl is absolute: the URL of the resource on its server, or a urn:uuid");
+    }
+    if text.starts_with("urn:uuid:") && !Primitive::Uuid.is_valid(&text) {
+        return broken(walk, entry, "a urn:uuid has 8-4-4-4-12 lower-case hexadecimal digits");
+    }
+    let Some(resource) = resource.filter(|_| rest_base(&text).is_some()) else { return };
+    let (Some(type_name), id) = (resource.resource_type(), resource.str_of(name::ID)) else { return };
+    let tail = id.map(|id| format!("/{type_name}/{id}"));
+    if !requests && tail.is_none() {
+        broken(walk, entry, "fullUrl is the URL of a resource on a server, but the resource has no id");
+    } else if tail.is_some_and(|tail| !text.ends_with(&tail)) {
+        broken(walk, entry, "fullUrl is the URL of a resource on a server: it ends with the type and id of the resource");
+    }
+}
+
+fn links<'d>(walk: &mut Walk<'_, 'd>, bundle: Value<'d>) {
+    let mut seen = HashSet::new();
+    for link in bundle.get(name::LINK).into_iter().flat_map(Value::items) {
+        let Some(relation) = link.str_of(name::RELATION) else { continue };
+        let once = matches!(&*relation, "self" | "first" | "last" | "next" | "prev" | "previous");
+        if once && !seen.insert(relation.into_owned()) {
+            broken(walk, link, "a Bundle has one link of this relation");
+        }
+    }
+}
+
+/// Results of a search have ids, and are of the type that was searched.
+fn search<'d>(walk: &mut Walk<'_, 'd>, bundle: Value<'d>, entries: &[Value<'d>]) {
+    let links = bundle.get(name::LINK).into_iter().flat_map(Value::items);
+    let mut own = links.filter(|it| it.get(name::RELATION).is_some_and(|it| it.is_str("self")));
+    let url = own.next().and_then(|it| it.str_of(name::URL));
+    let wanted = url.as_deref().map(|url| searched(walk, url)).unwrap_or_default();
+    for entry in entries {
+        let Some(resource) = entry.get(name::RESOURCE).filter(|it| it.is_object()) else { continue };
+        let Some(type_name) = resource.resource_type() else { continue };
+        let mode = entry.get(name::SEARCH).and_then(|it| it.str_of(name::MODE));
+        match mode.as_deref() {
+            Some("outcome") if type_name != "OperationOutcome" => {
+                broken(walk, resource, "an entry of search mode outcome is an OperationOutcome");
+            }
+            Some("outcome") => {}
+            _ => {
+                if resource.get(name::ID).is_none() {
+                    broken(walk, resource, "a resource found by a search has an id");
+                }
+                if mode.as_deref() != Some("include") && !wanted.is_empty() && !wanted.iter().any(|it| *it == type_name) {
+                    let message = format!("the search was for {}; what is only included has the search mode include", wanted.join(", "));
+                    broken(walk, resource, message);
+                }
+            }
+        }
+    }
+}
+
+/// The types that a search URL asks for; none where it does not say.
+fn searched(walk: &Walk<'_, '_>, url: &str) -> Vec<String> {
+    let (path, query) = url.split_once('?').unwrap_or((url, ""));
+    let listed = query.split('&').find_map(|it| it.strip_prefix("_type="));
+    if let Some(listed) = listed {
+        return listed.replace("%2C", ",").split(',').map(str::to_owned).collect();
+    }
+    let last = path.trim_end_matches("/_search").rsplit('/').next().unwrap_or_default();
+    if walk.types.is_resource(Name::of(last)) { vec![last.to_owned()] } else { Vec::new() }
+}
+
+/// References of one entry, outside of `contained` parts as well as in them.
+fn references<'d>(resource: Value<'d>) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
+    let holders = std::iter::once(resource).chain(resource.descendants()).filter(|it| it.is_object());
+    holders.filter_map(|it| {
+        let literal = it.get(name::REFERENCE).filter(|it| it.kind() == Kind::String)?;
+        Some((it, literal))
+    })
+}
+
+/// A relative reference needs the base that the entry's fullUrl gives.
+fn relative<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>]) {
+    for entry in entries.iter().filter(|it| it.get(name::FULL_URL).is_none()) {
+        let Some(resource) = entry.get(name::RESOURCE).filter(|it| it.is_object()) else { continue };
+        for (holder, literal) in references(resource) {
+            let relative = literal.as_str().is_some_and(|it| !it.starts_with('#') && !it.contains(':') && it.contains('/'));
+            if relative {
+                let message = "a relative reference means nothing in an entry without fullUrl";
+                walk.report(holder, literal, Rule::Bundle.error(IssueType::Invalid, message));
+            }
+        }
+    }
+}
+
+/// The references of a Composition that a document must hold (FHIR R4 §2.37.2).
+const HELD: &[&[&str]] = &[
+    &["subject"],
+    &["encounter"],
+    &["author"],
+    &["attester", "party"],
+    &["custodian"],
+    &["event", "detail"],
+    &["section", "entry"],
+    &["section", "author"],
+    &["section", "focus"],
+];
+
+fn document<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>]) {
+    let Some(first) = entries.first().and_then(|it| it.get(name::RESOURCE)) else { return };
+    if first.resource_type().as_deref() != Some("Composition") || entries.len() > MOST_LINKED {
+        return;
+    }
+    let index = Index::of(entries);
+    for path in HELD {
+        for reference in at(first, path) {
+            let Some(literal) = reference.get(name::REFERENCE) else { continue };
+            let Some(text) = literal.as_str().filter(|it| !it.starts_with('#')) else { continue };
+            match index.targets(entries.first(), &text).len() {
+                1 => {}
+                0 => {
+                    let severity = if text.starts_with("http") { IssueSeverity::Warning } else { IssueSeverity::Error };
+                    let message = "a document holds what its Composition refers to: this target is not among the entries".to_owned();
+                    walk.report(reference, literal, Fault { rule: Rule::Bundle, severity, code: IssueType::NotFound, message });
+                }
+                many => {
+                    let message = format!("{many} entries of the Bundle answer to this reference");
+                    walk.report(reference, literal, Rule::Bundle.error(IssueType::MultipleMatches, message));
+                }
+            }
+        }
+    }
+    reached(walk, entries, &index);
+}
+
+/// Values at a path below a resource; sections inside sections too.
+fn at<'d>(from: Value<'d>, path: &[&str]) -> Vec<Value<'d>> {
+    let Some((step, rest)) = path.split_first() else { return vec![from] };
+    let mut found = Vec::new();
+    for item in from.get_key(step).into_iter().flat_map(Value::items) {
+        found.extend(at(item, rest));
+        if *step == "section" {
+            found.extend(at(item, path));
+        }
+    }
+    found
+}
+
+/// Every entry is connected with the Composition, whichever way the references point.
+fn reached<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>], index: &Index<'d>) {
+    let mut linked: Vec<Vec<usize>> = vec![Vec::new(); entries.len()];
+    for (from, entry) in entries.iter().enumerate() {
+        let Some(resource) = entry.get(name::RESOURCE).filter(|it| it.is_object()) else { continue };
+        for (_, literal) in references(resource) {
+            let Some(text) = literal.as_str() else { continue };
+            for &to in index.targets(Some(entry), &text) {
+                linked.get_mut(from).into_iter().for_each(|it| it.push(to));
+                linked.get_mut(to).into_iter().for_each(|it| it.push(from));
+            }
+        }
+    }
+    let mut seen = vec![false; entries.len()];
+    let mut open = vec![0];
+    while let Some(at) = open.pop() {
+        let Some(slot) = seen.get_mut(at).filter(|it| !**it) else { continue };
+        *slot = true;
+        open.extend(linked.get(at).into_iter().flatten());
+    }
+    for (entry, seen) in entries.iter().zip(seen) {
+        if !seen && entry.get(name::RESOURCE).is_some() {
+            broken(walk, *entry, "no chain of references connects this entry with the Composition of the document");
+        }
+    }
+}
+
+/// Entries by what references may call them.
+struct Index<'d> {
+    urls: HashMap<std::borrow::Cow<'d, str>, Vec<usize>>,
+    names: HashMap<String, Vec<usize>>,
+}
+
+impl<'d> Index<'d> {
+    fn of(entries: &[Value<'d>]) -> Index<'d> {
+        let (mut urls, mut names) = (HashMap::<_, Vec<usize>>::new(), HashMap::<_, Vec<usize>>::new());
+        for (at, entry) in entries.iter().enumerate() {
+            if let Some(url) = entry.str_of(name::FULL_URL) {
+                urls.entry(url).or_default().push(at);
+            }
+            let Some(resource) = entry.get(name::RESOURCE) else { continue };
+            if let (Some(type_name), Some(id)) = (resource.resource_type(), resource.str_of(name::ID)) {
+                names.entry(format!("{type_name}/{id}")).or_default().push(at);
+            }
+        }
+        Index { urls, names }
+    }
+
+    /// The entries that a reference in `from` leads to.
+    fn targets(&self, from: Option<&Value<'d>>, text: &str) -> &[usize] {
+        let bare = text.split("/_history/").next().unwrap_or_default();
+        if let Some(found) = self.urls.get(bare) {
+            return found;
+        }
+        if bare.contains(':') {
+            return &[];
+        }
+        let url = from.and_then(|entry| entry.str_of(name::FULL_URL));
+        if let Some(base) = url.as_deref().and_then(rest_base) {
+            return self.urls.get([base, "/", bare].concat().as_str()).map_or(&[], Vec::as_slice);
+        }
+        self.names.get(bare).map_or(&[], Vec::as_slice)
+    }
+}

@@ -1,0 +1,24 @@
+//! Types of resources with rules of their own, which neither their definition nor an invariant states.
+
+use fhir_models::document::Value;
+
+use super::bundle;
+use super::questionnaire;
+use super::walk::Walk;
+
+/// True for a type that [`check`] has rules for.
+pub(super) fn has_rules(type_name: &str) -> bool {
+    matches!(type_name, "Bundle" | "QuestionnaireResponse")
+}
+
+/// The rules of one resource.
+pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, resource: Value<'d>) {
+    if walk.full {
+        return;
+    }
+    match resource.resource_type().as_deref() {
+        Some("Bundle") => bundle::check(walk, resource),
+        Some("QuestionnaireResponse") => questionnaire::check(walk, resource),
+        _ => {}
+    }
+}
