@@ -6,6 +6,7 @@
 pub mod access;
 pub mod audit;
 pub mod consent;
+pub mod fhirpath;
 pub mod identity;
 pub mod interaction;
 pub mod outcome;

@@ -93,7 +93,8 @@ fn a_document_is_a_resource() {
 #[test]
 fn unknown_elements_are_reported_where_they_stand() {
     assert_eq!(patient(r#""fhir_comments":["x"]"#), ["unknown-element Patient"]);
-    assert_eq!(patient(r#""contact":[{"gendre":"male"}]"#), ["unknown-element Patient.contact[0]"]);
+    let contact = r#""contact":[{"gendre":"male","name":{"text":"x"}}]"#;
+    assert_eq!(patient(contact), ["unknown-element Patient.contact[0]"]);
     assert_eq!(patient(r#""name":[{"resourceType":"HumanName"}]"#), ["unknown-element Patient.name[0]"]);
     let near = report(r#"{"resourceType":"Patient","birthdate":"2000"}"#);
     assert!(near.issues[0].message.contains("did you mean `birthDate`?"), "{}", near.issues[0].message);
@@ -190,7 +191,10 @@ fn bindings_know_members_strangers_and_the_unknown() {
     assert_eq!(clinical(&format!(r#"{{"coding":[{local},{right}]}}"#)), NONE, "one of them is enough");
     assert_eq!(
         clinical(&format!(r#"{{"coding":[{wrong}]}}"#)),
-        ["binding AllergyIntolerance.clinicalStatus"]
+        [
+            "binding AllergyIntolerance.clinicalStatus",
+            "code AllergyIntolerance.clinicalStatus.coding[0].code"
+        ]
     );
     assert_eq!(
         clinical(&format!(r#"{{"coding":[{local}]}}"#)),
@@ -241,7 +245,6 @@ fn references_are_absolute_local_or_type_and_id() {
         "Patient/1",
         "Patient/1/_history/2",
         "#p",
-        "#",
         "http://example.org/fhir/Patient/1",
         "urn:uuid:c757873d-ec9a-4326-a141-556f43239520",
         "urn:oid:2.16.840.1",
@@ -261,11 +264,12 @@ fn references_are_absolute_local_or_type_and_id() {
     ] {
         assert_eq!(reference(wrong), ["reference Observation.subject"], "{wrong}");
     }
+    assert_eq!(reference("#"), ["target Observation.subject"], "the Observation is no subject of itself");
 }
 
 #[test]
 fn resources_in_resources() {
-    let bundle = r#"{"resourceType":"Bundle","type":"collection","entry":[{"resource":{"resourceType":"Patient",
+    let bundle = r#"{"resourceType":"Bundle","type":"collection","entry":[{"fullUrl":"urn:oid:1.2","resource":{"resourceType":"Patient",
         "contained":[{"resourceType":"Organization","name":7}],"gender":"x"}}]}"#;
     assert_eq!(
         findings(bundle),
@@ -293,8 +297,8 @@ fn ids_of_elements_are_unique_in_their_resource() {
         ["element-id Patient.name[1]"]
     );
     let two = r#"{"resourceType":"Bundle","type":"collection","entry":[
-        {"resource":{"resourceType":"Patient","name":[{"id":"a","text":"x"}]}},
-        {"resource":{"resourceType":"Patient","name":[{"id":"a","text":"x"}]}}]}"#;
+        {"fullUrl":"urn:oid:1.2","resource":{"resourceType":"Patient","name":[{"id":"a","text":"x"}]}},
+        {"fullUrl":"urn:oid:1.3","resource":{"resourceType":"Patient","name":[{"id":"a","text":"x"}]}}]}"#;
     assert_eq!(findings(two), NONE, "each resource has its own ids");
 }
 

@@ -92,14 +92,9 @@ fn a_byte_order_mark_is_a_warning() {
 #[test]
 fn what_is_not_built_is_refused_and_not_ignored() {
     let file = "11-paziente-corretto.json";
-    for options in [
-        ["--profile", "http://example.org/p"],
-        ["--definition", "p.json"],
-        ["--package", "p.tgz"],
-        ["--terminology", "https://tx.example.org"],
-        ["--output", "html"],
-        ["--fhir-version", "5.0.0"],
-    ] {
+    for options in
+        [["--terminology", "https://tx.example.org"], ["--output", "html"], ["--fhir-version", "5.0.0"]]
+    {
         let (code, out, err) = run(&[options[0], options[1], file], b"");
         assert_eq!(code, 2, "{options:?}");
         assert!(out.is_empty() && err.starts_with("varco validate: "), "{options:?}: {err}");
@@ -111,12 +106,46 @@ fn what_is_not_built_is_refused_and_not_ignored() {
 }
 
 #[test]
+fn xml_is_read_as_json_is() {
+    let patient = b"<Patient xmlns=\"http://hl7.org/fhir\">\n  <active value=\"true\"/>\n  <gender value=\"donna\"/>\n</Patient>";
+    let (code, out, _) = run(&["--output", "json", "-"], patient);
+    let issues = issues(&out);
+    assert_eq!(code, 1);
+    assert_eq!(issues[0]["expression"][0], "Patient.gender");
+    assert!(
+        issues[0]["diagnostics"].as_str().unwrap().starts_with("line 3, "),
+        "{}",
+        issues[0]["diagnostics"]
+    );
+}
+
+#[test]
+fn a_profile_from_a_file_is_obeyed_or_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = folder.path().join("profile.json");
+    let text = r#"{"resourceType":"StructureDefinition","url":"http://example.org/p","name":"P","status":"draft",
+        "kind":"resource","abstract":false,"type":"Patient","derivation":"constraint",
+        "baseDefinition":"http://hl7.org/fhir/StructureDefinition/Patient","differential":{"element":[
+        {"id":"Patient.birthDate","path":"Patient.birthDate","min":1}]}}"#;
+    std::fs::write(&profile, text).unwrap();
+    let arguments = ["--definition", profile.to_str().unwrap(), "--profile", "http://example.org/p", "-"];
+    let (code, out, _) = run(&arguments, b"{\"resourceType\":\"Patient\"}");
+    assert_eq!(code, 1);
+    assert!(out.contains("Patient.birthDate stands 0 times"), "{out}");
+    let (code, ..) = run(&arguments, b"{\"resourceType\":\"Patient\",\"birthDate\":\"1971-05-04\"}");
+    assert_eq!(code, 0);
+}
+
+#[test]
 fn what_cannot_be_read_exits_2() {
     let (code, _, err) = run(&["no-such-file.json"], b"");
     assert_eq!(code, 2);
     assert!(err.contains("no-such-file.json"), "{err}");
-    let (code, out, _) = run(&["--output", "json", "-"], b"<Patient xmlns=\"http://hl7.org/fhir\"/>");
-    assert_eq!((code, issues(&out)[0]["severity"].as_str()), (2, Some("fatal")));
+    for missing in [["--definition", "p.json"], ["--package", "p.tgz"]] {
+        let (code, _, err) = run(&[missing[0], missing[1], "11-paziente-corretto.json"], b"");
+        assert_eq!(code, 2);
+        assert!(err.contains(missing[1]), "{err}");
+    }
     let (code, out, _) = run(&["-"], b"{\"resourceType\":\"Patient\",\"id\":\"a\",\"id\":\"b\"}");
     assert_eq!(code, 1, "a broken document is a fault of the resource");
     assert!(out.contains("stands twice"), "{out}");

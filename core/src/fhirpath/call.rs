@@ -118,18 +118,13 @@ impl<'a> Machine<'_, 'a> {
     fn select(&mut self, input: Option<Ref>, projection: Option<Ref>, scope: &Scope<'_, 'a>) -> Outcome<()> {
         let Some(projection) = projection else { return Ok(()) };
         let mut index = 0;
-        let mut results = Vec::new();
+        // What a visitor leaves on the stack stays there, above what the visit itself keeps on it.
         self.visit(input, scope, &mut |machine, item| {
             let inner = scope.with(std::slice::from_ref(&item), index);
             index += 1;
-            results.append(&mut machine.collect(projection, &inner)?);
-            if results.len() > machine.limits.items {
-                return machine.stop(projection, EvaluationFault::TooLarge);
-            }
+            machine.eval_apart(projection, &inner)?;
             Ok(true)
-        })?;
-        self.stack.append(&mut results);
-        Ok(())
+        })
     }
 
     fn repeat(
@@ -242,7 +237,7 @@ impl<'a> Machine<'_, 'a> {
             return text.as_str().to_owned();
         }
         match item {
-            Item::Node(place) => self.nav.document(place.document).value(place.id).map_or("", |it| it.raw()).to_owned(),
+            Item::Node(place) => self.nav.document(place.document()).value(place.id()).map_or("", |it| it.raw()).to_owned(),
             other => self.type_text(other),
         }
     }
@@ -309,7 +304,7 @@ impl<'a> Machine<'_, 'a> {
         for item in &items {
             let Item::Node(place) = item else { continue };
             let before = self.stack.len();
-            let (stack, limit) = (&mut self.stack, self.limits.items);
+            let (stack, limit) = (&mut *self.stack, self.limits.items);
             let mut push = |found| {
                 stack.push(Item::Node(found));
                 stack.len() <= limit
@@ -332,7 +327,7 @@ impl<'a> Machine<'_, 'a> {
         let nav = self.nav;
         for item in &items {
             let Item::Node(place) = item else { continue };
-            let stack = &mut self.stack;
+            let stack = &mut *self.stack;
             nav.named(place, name::EXTENSION, &mut |found| {
                 let own = nav.value(&found).and_then(|it| it.get(name::URL));
                 if own.is_some_and(|own| own.is_str(url.as_str())) {

@@ -58,7 +58,11 @@ pub(super) fn compile(text: &str, model: &Model, options: &Options<'_>) -> Resul
     let resource = types(options.resource.or(whole)).filter(|found| found.iter().all(|it| model.is_resource(*it)));
     let defines = (0..tree.len() as Ref)
         .any(|node| matches!(tree.syntax(node), Syntax::Call(_, name, _) if &**name == "defineVariable"));
-    let program = Program::default();
+    let expected = match focus.as_deref() {
+        Some([only]) if model.is_resource(*only) => *only,
+        _ => TypeId::UNKNOWN,
+    };
+    let program = Program::new(expected);
     let mut compiler = Compiler { tree: &tree, model, options, program, focus: focus.clone(), resource, defines };
     let scope = Scope { this: focus, aggregate: false };
     let (node, _) = compiler.expression(root, &scope).map_err(located)?;

@@ -25,12 +25,12 @@ pub(super) fn negated(answer: Option<bool>) -> Option<bool> {
     answer.map(|it| !it)
 }
 
-impl<'a> Machine<'_, 'a> {
-    /// True where a place holds what FHIRPath calls a string.
-    pub fn is_textual(&self, place: &NodeRef) -> bool {
-        place.ty == TypeId::UNKNOWN || SystemType::of_name(place.ty.structure()) == Some(SystemType::String)
-    }
+/// True where a place holds what FHIRPath calls a string.
+pub(super) fn is_textual(place: NodeRef) -> bool {
+    place.ty() == TypeId::UNKNOWN || place.ty().converts_to() == Some(SystemType::String)
+}
 
+impl<'a> Machine<'_, 'a> {
     /// The item as a value of one of FHIRPath's types; `None` where it has no value, or has parts.
     pub fn system(&self, item: &Item<'a>) -> Option<Item<'a>> {
         match item {
@@ -47,7 +47,7 @@ impl<'a> Machine<'_, 'a> {
                 Cow::Owned(text) => Text::Shared(text.into()),
             })
         };
-        if place.ty == TypeId::UNKNOWN {
+        if place.ty() == TypeId::UNKNOWN {
             return match value.kind() {
                 Kind::Boolean => value.as_bool().map(Item::Boolean),
                 Kind::String => text().map(Item::Text),
@@ -58,11 +58,8 @@ impl<'a> Machine<'_, 'a> {
                 _ => None,
             };
         }
-        if !place.ty.is_structure() {
-            return None;
-        }
         let temporal = |read: fn(&str) -> Option<Temporal>| text().and_then(|it| read(it.as_str())).map(Item::Temporal);
-        match SystemType::of_name(place.ty.structure())? {
+        match place.ty().converts_to()? {
             SystemType::Boolean => value.as_bool().map(Item::Boolean),
             SystemType::String => text().map(Item::Text),
             SystemType::Integer => value.as_number()?.parse().ok().map(Item::Integer),
@@ -83,7 +80,7 @@ impl<'a> Machine<'_, 'a> {
     /// `left = right` for two items.
     pub fn equal(&self, left: &Item<'a>, right: &Item<'a>) -> Option<bool> {
         if let (Item::Node(left), Item::Node(right)) = (left, right)
-            && (left.document, left.id) == (right.document, right.id)
+            && (left.document(), left.id()) == (right.document(), right.id())
         {
             return Some(true);
         }
@@ -108,7 +105,7 @@ impl<'a> Machine<'_, 'a> {
         let (Item::Node(left), Item::Node(right)) = (left, right) else {
             return matches!((left, right), (Item::TypeInfo(left), Item::TypeInfo(right)) if left == right);
         };
-        let whole = |place: &NodeRef| self.nav.document(place.document).value(place.id);
+        let whole = |place: &NodeRef| self.nav.document(place.document()).value(place.id());
         match (whole(left), whole(right)) {
             (Some(left), Some(right)) => alike(left, right, loosely),
             _ => false,

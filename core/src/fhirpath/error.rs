@@ -120,20 +120,38 @@ pub enum CompileFault {
     BadRegex(String),
 }
 
-/// Why an evaluation ended without a result, and where in the expression.
+/// Why an evaluation ended without a result, and where in the expression. One word, since a result that
+/// nearly always is none should be cheap to hand up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EvaluationError {
-    /// What happened.
+pub struct EvaluationError(pub(super) Box<LocatedFault>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LocatedFault {
     pub fault: EvaluationFault,
-    /// Line and column in the expression, both from 1.
     pub position: Position,
-    /// The same in bytes from the start.
     pub offset: usize,
+}
+
+impl EvaluationError {
+    /// What happened.
+    pub fn fault(&self) -> &EvaluationFault {
+        &self.0.fault
+    }
+
+    /// Line and column in the expression, both from 1.
+    pub fn position(&self) -> Position {
+        self.0.position
+    }
+
+    /// The same in bytes from the start.
+    pub fn offset(&self) -> usize {
+        self.0.offset
+    }
 }
 
 impl fmt::Display for EvaluationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} of the expression)", self.fault, self.position)
+        write!(f, "{} ({} of the expression)", self.0.fault, self.0.position)
     }
 }
 

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use fhir_models::document::{Document, NodeId, Value, name};
 
-use super::context::{Argument, Context, Focus, Limits};
+use super::context::{Argument, Context, Limits};
 use super::error::EvaluationFault;
 use super::function::Function;
+use super::model::TypeId;
 use super::item::{Item, NodeRef, Text, TypeInfo};
 use super::navigate::Navigator;
 use super::program::{List, Op, Program, Source, Step, Variable};
@@ -44,9 +45,9 @@ impl<'s, 'a> Scope<'s, 'a> {
 
 pub(super) struct Machine<'m, 'a> {
     pub program: &'a Program,
-    pub nav: Navigator<'m, 'a>,
+    pub nav: &'m Navigator<'a>,
     pub context: &'m Context<'a>,
-    pub stack: Vec<Item<'a>>,
+    pub stack: &'m mut Vec<Item<'a>>,
     pub variables: Vec<(Arc<str>, Arc<[Item<'a>]>)>,
     pub limits: Limits,
     steps_left: u64,
@@ -58,15 +59,15 @@ pub(super) struct Machine<'m, 'a> {
 pub(super) type Visitor<'v, 'm, 'a> = &'v mut dyn FnMut(&mut Machine<'m, 'a>, Item<'a>) -> Outcome<bool>;
 
 impl<'m, 'a> Machine<'m, 'a> {
+    #[inline]
     pub fn new(
         program: &'a Program,
-        nav: Navigator<'m, 'a>,
+        nav: &'m Navigator<'a>,
         context: &'m Context<'a>,
-        focus: Focus<'a>,
-        stack: Vec<Item<'a>>,
+        focus: NodeRef,
+        stack: &'m mut Vec<Item<'a>>,
     ) -> Machine<'m, 'a> {
         let limits = context.limits.unwrap_or_default();
-        let focus = place(&nav, &focus);
         Machine {
             program,
             nav,
@@ -143,6 +144,19 @@ impl<'m, 'a> Machine<'m, 'a> {
             Op::Total => self.stack.extend_from_slice(scope.total),
             Op::Variable(variable) => self.variable(node, variable)?,
             Op::Path(source, steps) => self.path(source, steps, scope)?,
+            Op::Chain(Operator::And | Operator::Or, _) | Op::Is(..) | Op::TextEquals { .. } | Op::HasContent => {
+                let answer = self.test_op(node, scope)?;
+                self.stack.extend(answer.map(Item::Boolean));
+            }
+            Op::Call(function, input, arguments) => self.call(node, function, input, arguments, scope)?,
+            _ => self.dispatch_other(node, scope)?,
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn dispatch_other(&mut self, node: Ref, scope: &Scope<'_, 'a>) -> Outcome<()> {
+        match self.program.op(node) {
             Op::Indexer(input, index) => self.indexer(node, input, index, scope)?,
             Op::Negate(inner) | Op::Positive(inner) => {
                 let negate = matches!(self.program.op(node), Op::Negate(_));
@@ -161,10 +175,6 @@ impl<'m, 'a> Machine<'m, 'a> {
                 }
                 self.make_distinct(node, base)?;
             }
-            Op::Chain(..) | Op::Is(..) | Op::TextEquals { .. } | Op::HasContent => {
-                let answer = self.test_op(node, scope)?;
-                self.stack.extend(answer.map(Item::Boolean));
-            }
             Op::As { input, spec, operation, single } => {
                 let base = self.eval_input(input, scope)?;
                 let count = self.stack.len() - base;
@@ -173,7 +183,7 @@ impl<'m, 'a> Machine<'m, 'a> {
                 }
                 self.retain(base, |machine, item| machine.is_of(item, spec));
             }
-            Op::Call(function, input, arguments) => self.call(node, function, input, arguments, scope)?,
+            _ => {}
         }
         Ok(())
     }
@@ -231,7 +241,8 @@ impl<'m, 'a> Machine<'m, 'a> {
         self.stack.truncate(kept);
     }
 
-    /// Hands the items of an operation on one by one, where possible without collecting them.
+    /// Hands the items of an operation on one by one, where possible without collecting them. What the taker
+    /// pushes stays on the stack.
     pub fn visit(&mut self, node: Option<Ref>, scope: &Scope<'_, 'a>, take: Visitor<'_, 'm, 'a>) -> Outcome<()> {
         let Some(node) = node else {
             for item in scope.this {
@@ -242,7 +253,9 @@ impl<'m, 'a> Machine<'m, 'a> {
             return Ok(());
         };
         match self.program.op(node) {
-            Op::Path(source @ (Source::This | Source::Typed(_) | Source::Resource), steps) => {
+            Op::Path(source @ (Source::This | Source::Typed(_) | Source::Resource), steps)
+                if scope.this.iter().all(|item| matches!(item, Item::Node(_))) =>
+            {
                 self.charge(node, 1)?;
                 self.visit_path(source, self.program.steps(steps), scope, take)
             }
@@ -351,7 +364,7 @@ impl<'m, 'a> Machine<'m, 'a> {
     }
 
     fn path_from(&mut self, item: &Item<'a>, steps: &[Step]) {
-        let (stack, limit) = (&mut self.stack, self.limits.items);
+        let (stack, limit) = (&mut *self.stack, self.limits.items);
         match item {
             Item::Node(place) => {
                 self.nav.walk(*place, steps, &mut |found| {
@@ -428,15 +441,15 @@ impl<'m, 'a> Machine<'m, 'a> {
             Argument::Integer(value) => Item::Integer(*value),
             Argument::Text(text) => Item::Text(Text::Borrowed(text)),
             Argument::Temporal(value) => Item::Temporal(*value),
-            Argument::Value(focus) => Item::Node(place(&self.nav, focus)),
+            Argument::Value(focus) => Item::Node(self.nav.place(focus, TypeId::UNKNOWN)),
         }
     }
 
     /// `%resource`
     pub fn resource(&self) -> Option<NodeRef> {
         match &self.context.resource {
-            Some(focus) => Some(place(&self.nav, focus)),
-            None if self.nav.model.is_resource(self.focus.ty) => Some(self.focus),
+            Some(focus) => Some(self.nav.place(focus, TypeId::UNKNOWN)),
+            None if self.nav.model.is_resource(self.focus.ty()) => Some(self.focus),
             None => self.around(&self.focus).0,
         }
     }
@@ -444,7 +457,7 @@ impl<'m, 'a> Machine<'m, 'a> {
     /// `%rootResource`
     pub fn root_resource(&self) -> Option<NodeRef> {
         match &self.context.root_resource {
-            Some(focus) => Some(place(&self.nav, focus)),
+            Some(focus) => Some(self.nav.place(focus, TypeId::UNKNOWN)),
             None => {
                 let start = self.resource().unwrap_or(self.focus);
                 self.around(&start).1
@@ -454,9 +467,9 @@ impl<'m, 'a> Machine<'m, 'a> {
 
     /// The resource around a place (or the place itself), and the one that contains it.
     pub fn around(&self, node: &NodeRef) -> (Option<NodeRef>, Option<NodeRef>) {
-        let document = self.nav.document(node.document);
-        let (inner, container) = around(document, node.id);
-        let resource = |value: Value<'a>| self.nav.resource(value, node.document);
+        let document = self.nav.document(node.document());
+        let (inner, container) = around(document, node.id());
+        let resource = |value: Value<'a>| self.nav.resource(value, node.document());
         (inner.map(resource), container.map(resource))
     }
 
@@ -466,8 +479,8 @@ impl<'m, 'a> Machine<'m, 'a> {
         match item {
             Item::Node(place) => {
                 let converts = || {
-                    let own = super::system::SystemType::of_name(place.ty.structure());
-                    spec.converting && place.ty.is_structure() && own.is_some() && own == spec.system
+                    let own = place.ty().converts_to();
+                    spec.converting && own.is_some() && own == spec.system
                 };
                 spec.fhir.is_some_and(|ty| self.nav.is_a(place, ty)) || converts()
             }
@@ -480,7 +493,7 @@ impl<'m, 'a> Machine<'m, 'a> {
         match (item, item.system_type()) {
             (_, Some(system)) => TypeInfo { system: true, name: system.name() },
             (Item::Node(place), None) => {
-                TypeInfo { system: false, name: self.nav.model.type_name(place.ty) }
+                TypeInfo { system: false, name: self.nav.model.type_name(place.ty()) }
             }
             _ => TypeInfo { system: true, name: "Any" },
         }
@@ -503,14 +516,6 @@ impl<'m, 'a> Machine<'m, 'a> {
         let found = self.type_text(item);
         self.stop(node, EvaluationFault::WrongType { operation, expected, found })
     }
-}
-
-/// Where a focus stands.
-pub(super) fn place<'a>(nav: &Navigator<'_, 'a>, focus: &Focus<'a>) -> NodeRef {
-    let document = nav.number_of(focus.value.document()).unwrap_or(0);
-    let ty = focus.ty.unwrap_or_else(|| nav.model.resource_type(focus.value));
-    let twin = focus.twin.map_or(NodeId::ROOT, Value::id);
-    NodeRef { id: focus.value.id(), twin, ty, document }
 }
 
 /// The innermost resource around a node, and the outermost one that contains it (by `contained` only).

@@ -12,22 +12,57 @@ use super::quantity::Quantity;
 use super::system::SystemType;
 use super::temporal::{Temporal, TemporalKind};
 
-/// A place in a document.
+/// A place in a document: a value, a primitive's `_name` twin, or both; with its type.
+///
+/// Two words, so that it travels in registers: built in memory, it would be waited for at every turn.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NodeRef {
-    /// The value's node; where only the `_name` twin is there, the twin's.
-    pub id: NodeId,
-    /// The node of a primitive's `_name` twin; the root where there is none.
-    pub twin: NodeId,
-    pub ty: TypeId,
-    /// The document's number; 0 for the one that is evaluated.
-    pub document: u16,
+    /// The value's node; where only the twin is there, the twin's. Above it the twin's, or the root.
+    nodes: u64,
+    /// The type; above it the document's number, 0 for the one that is evaluated.
+    about: u64,
 }
 
 impl NodeRef {
+    #[inline]
+    pub fn new(id: NodeId, twin: NodeId, ty: TypeId, document: u16) -> NodeRef {
+        NodeRef {
+            nodes: u64::from(id.number()) | u64::from(twin.number()) << 32,
+            about: u64::from(ty.number()) | u64::from(document) << 32,
+        }
+    }
+
+    /// A place without twin.
+    #[inline]
+    pub fn plain(id: NodeId, ty: TypeId, document: u16) -> NodeRef {
+        NodeRef::new(id, NodeId::ROOT, ty, document)
+    }
+
+    #[inline]
+    pub fn id(self) -> NodeId {
+        NodeId::at(self.nodes as u32)
+    }
+
+    /// The node of the twin; the root where there is none.
+    #[inline]
+    pub fn twin(self) -> NodeId {
+        NodeId::at((self.nodes >> 32) as u32)
+    }
+
+    #[inline]
+    pub fn ty(self) -> TypeId {
+        TypeId::at(self.about as u32)
+    }
+
+    #[inline]
+    pub fn document(self) -> u16 {
+        (self.about >> 32) as u16
+    }
+
     /// True where a primitive has extensions or an id but no value.
-    pub fn is_bare_twin(&self) -> bool {
-        self.twin == self.id && self.twin != NodeId::ROOT
+    #[inline]
+    pub fn is_bare_twin(self) -> bool {
+        self.twin() == self.id() && self.twin() != NodeId::ROOT
     }
 }
 

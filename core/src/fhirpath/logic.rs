@@ -1,12 +1,12 @@
 //! Yes-or-no questions, answered without building collections: `true`, `false` or nothing (FHIRPath
 //! §Boolean logic, §Singleton Evaluation of Collections).
 
-use super::equality::negated;
 use super::error::EvaluationFault;
 use super::evaluate::{Machine, Outcome, Scope};
 use super::function::Function;
-use super::item::Item;
-use super::program::Op;
+use super::equality::{is_textual, negated};
+use super::item::{Item, NodeRef};
+use super::program::{Literal, Op, Source, Step};
 use super::syntax::{Operator, Ref};
 use super::system::SystemType;
 
@@ -31,6 +31,27 @@ impl<'a> Machine<'_, 'a> {
         match self.program.op(node) {
             Op::Chain(Operator::And, operands) => self.all_of(self.program.list(operands), scope),
             Op::Chain(Operator::Or, operands) => self.any_of(self.program.list(operands), scope),
+            Op::TextEquals { path, text, negated: not } => {
+                let answer = self.text_equals(path, text, scope)?;
+                Ok(if not { negated(answer) } else { answer })
+            }
+            Op::HasContent => Ok(Some(match scope.this {
+                [Item::Node(place)] => self.nav.has_content(place),
+                [] => false,
+                _ => true,
+            })),
+            Op::Call(Function::Exists, input, arguments) => {
+                let found = self.exists(input, self.program.list(arguments).first().copied(), scope)?;
+                Ok(Some(found))
+            }
+            Op::Call(Function::Empty, input, _) => Ok(Some(!self.exists(input, None, scope)?)),
+            _ => self.test_other(node, scope),
+        }
+    }
+
+    #[inline(never)]
+    fn test_other(&mut self, node: Ref, scope: &Scope<'_, 'a>) -> Outcome<Option<bool>> {
+        match self.program.op(node) {
             Op::Binary(Operator::Xor, left, right) => {
                 let (left, right) = (self.test_apart(left, scope)?, self.test_apart(right, scope)?);
                 Ok(left.zip(right).map(|(left, right)| left != right))
@@ -46,21 +67,7 @@ impl<'a> Machine<'_, 'a> {
                 let (left, right) = (self.test_apart(left, scope)?, self.test_apart(right, scope)?);
                 Ok(left.zip(right).map(|(left, right)| (left == right) == (operator == Operator::Equal)))
             }
-            Op::TextEquals { path, text, negated: not } => {
-                let answer = self.text_equals(path, text, scope)?;
-                Ok(if not { negated(answer) } else { answer })
-            }
-            Op::HasContent => Ok(Some(match scope.this {
-                [Item::Node(place)] => self.nav.has_content(place),
-                [] => false,
-                _ => true,
-            })),
             Op::Is(input, spec) => self.is_type(node, input, spec, scope),
-            Op::Call(Function::Exists, input, arguments) => {
-                let found = self.exists(input, self.program.list(arguments).first().copied(), scope)?;
-                Ok(Some(found))
-            }
-            Op::Call(Function::Empty, input, _) => Ok(Some(!self.exists(input, None, scope)?)),
             Op::Call(Function::All, input, arguments) => {
                 let Some(&criterion) = self.program.list(arguments).first() else { return Ok(None) };
                 self.all(input, criterion, scope).map(Some)
@@ -71,6 +78,10 @@ impl<'a> Machine<'_, 'a> {
                 [_] => true,
                 _ => false,
             })),
+            Op::Literal(number) => match self.program.literals.get(number as usize) {
+                Some(Literal::Boolean(value)) => Ok(Some(*value)),
+                _ => Ok(Some(true)),
+            },
             _ => {
                 let base = self.stack.len();
                 self.eval(node, scope)?;
@@ -89,10 +100,10 @@ impl<'a> Machine<'_, 'a> {
     pub fn truth(&self, item: &Item<'a>) -> Option<bool> {
         match item {
             Item::Boolean(value) => Some(*value),
-            Item::Node(place) if SystemType::of_name(place.ty.structure()) == Some(SystemType::Boolean) => {
+            Item::Node(place) if place.ty().converts_to() == Some(SystemType::Boolean) => {
                 self.nav.value(place).and_then(|value| value.as_bool())
             }
-            Item::Node(place) if place.ty == super::model::TypeId::UNKNOWN => {
+            Item::Node(place) if place.ty() == super::model::TypeId::UNKNOWN => {
                 Some(self.nav.value(place).and_then(|value| value.as_bool()).unwrap_or(true))
             }
             _ => Some(true),
@@ -108,10 +119,24 @@ impl<'a> Machine<'_, 'a> {
         }
     }
 
+    /// As [`Machine::test_apart`], with a short way for whether a path leads anywhere: the most common question.
+    #[inline]
+    fn test_quick(&mut self, node: Ref, scope: &Scope<'_, 'a>) -> Outcome<Option<bool>> {
+        if let Op::Call(function @ (Function::Exists | Function::Empty), Some(input), arguments) = self.program.op(node)
+            && arguments.len == 0
+            && let Op::Path(source @ (Source::This | Source::Typed(_)), steps) = self.program.op(input)
+        {
+            self.charge(node, 2)?;
+            let found = self.leads_somewhere(source, self.program.steps(steps), scope);
+            return Ok(Some(found == (function == Function::Exists)));
+        }
+        self.test_apart(node, scope)
+    }
+
     fn all_of(&mut self, operands: &[Ref], scope: &Scope<'_, 'a>) -> Outcome<Option<bool>> {
         let mut answer = Some(true);
         for operand in operands {
-            match self.test_apart(*operand, scope)? {
+            match self.test_quick(*operand, scope)? {
                 Some(false) => return Ok(Some(false)),
                 Some(true) => {}
                 None => answer = None,
@@ -123,7 +148,7 @@ impl<'a> Machine<'_, 'a> {
     fn any_of(&mut self, operands: &[Ref], scope: &Scope<'_, 'a>) -> Outcome<Option<bool>> {
         let mut answer = Some(false);
         for operand in operands {
-            match self.test_apart(*operand, scope)? {
+            match self.test_quick(*operand, scope)? {
                 Some(true) => return Ok(Some(true)),
                 Some(false) => {}
                 None => answer = None,
@@ -134,19 +159,40 @@ impl<'a> Machine<'_, 'a> {
 
     fn exists(&mut self, input: Option<Ref>, criterion: Option<Ref>, scope: &Scope<'_, 'a>) -> Outcome<bool> {
         let mut found = false;
+        let Some(criterion) = criterion else {
+            if let Some(input) = input
+                && let Op::Path(source @ (Source::This | Source::Typed(_)), steps) = self.program.op(input)
+            {
+                self.charge(input, 1)?;
+                return Ok(self.leads_somewhere(source, self.program.steps(steps), scope));
+            }
+            self.visit(input, scope, &mut |_, _| {
+                found = true;
+                Ok(false)
+            })?;
+            return Ok(found);
+        };
         let mut index = 0;
         self.visit(input, scope, &mut |machine, item| {
-            found = match criterion {
-                None => true,
-                Some(criterion) => {
-                    let inner = scope.with(std::slice::from_ref(&item), index);
-                    index += 1;
-                    machine.test_apart(criterion, &inner)? == Some(true)
-                }
-            };
+            let inner = scope.with(std::slice::from_ref(&item), index);
+            index += 1;
+            found = machine.test_apart(criterion, &inner)? == Some(true);
             Ok(!found)
         })?;
         Ok(found)
+    }
+
+    fn leads_somewhere(&self, source: Source, steps: &[Step], scope: &Scope<'_, 'a>) -> bool {
+        scope.this.iter().any(|item| match (item, source) {
+            (Item::Node(place), Source::Typed(ty)) => {
+                self.nav.is_a(place, ty) && self.nav.leads_somewhere(*place, steps)
+            }
+            (Item::Node(place), _) => self.nav.leads_somewhere(*place, steps),
+            // What `type()` gives has two members; other computed values have none.
+            (Item::TypeInfo(_), Source::This) => steps.len() <= 1,
+            (_, Source::This) => steps.is_empty(),
+            _ => false,
+        })
     }
 
     fn all(&mut self, input: Option<Ref>, criterion: Ref, scope: &Scope<'_, 'a>) -> Outcome<bool> {
@@ -179,22 +225,43 @@ impl<'a> Machine<'_, 'a> {
     fn text_equals(&mut self, path: Ref, text: u32, scope: &Scope<'_, 'a>) -> Outcome<Option<bool>> {
         let program = self.program;
         let wanted = program.text(text);
+        let Op::Path(source, list) = program.op(path) else { return Ok(None) };
+        self.charge(path, 1)?;
+        let nav = self.nav;
         let mut answer = None;
-        let mut count = 0;
-        self.visit(Some(path), scope, &mut |machine, item| {
-            count += 1;
-            if count > 1 {
-                answer = Some(false);
-                return Ok(false);
-            }
-            answer = Some(match &item {
-                Item::Node(place) if machine.is_textual(place) => {
-                    machine.nav.value(place).is_some_and(|value| value.is_str(wanted))
+        let mut compare = |found: NodeRef| {
+            // A second item: collections of different length are not equal.
+            let more = answer.is_none();
+            let textual = || is_textual(found) && nav.value(&found).is_some_and(|value| value.is_str(wanted));
+            answer = Some(more && textual());
+            more
+        };
+        let steps = program.steps(list);
+        match source {
+            Source::Resource => {
+                if let Some(resource) = self.resource() {
+                    nav.walk(resource, steps, &mut compare);
                 }
-                other => matches!(other, Item::Text(own) if own.as_str() == wanted),
-            });
-            Ok(true)
-        })?;
+            }
+            _ => {
+                for item in scope.this {
+                    match (item, source) {
+                        (Item::Node(place), Source::Typed(ty)) if !nav.is_a(place, ty) => {}
+                        (Item::Node(place), _) => {
+                            nav.walk(*place, steps, &mut compare);
+                        }
+                        (Item::TypeInfo(info), Source::This) => {
+                            let own = match steps {
+                                [only] if &*only.text == "namespace" => info.namespace(),
+                                _ => info.name,
+                            };
+                            return Ok(Some(own == wanted));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
         Ok(answer)
     }
 

@@ -25,7 +25,7 @@ impl<'a> Machine<'_, 'a> {
             return Ok(false);
         }
         let Some(value) = self.system(item) else {
-            let bare = matches!(item, Item::Node(place) if self.nav.model.is_primitive(place.ty));
+            let bare = matches!(item, Item::Node(place) if self.nav.model.is_primitive(place.ty()));
             return if bare { Ok(true) } else { self.wrong_type(node, function.name(), "numbers", item) };
         };
         let argument = match arguments.first() {

@@ -63,12 +63,12 @@ mod unit_table;
 #[cfg(test)]
 mod fhirpath_tests;
 
-use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
 use fhir_models::document::Position;
 
+use error::LocatedFault;
 use evaluate::{Machine, Outcome, Scope, Stop};
 use item::Item;
 use navigate::Navigator;
@@ -146,17 +146,17 @@ impl Expression {
         found: &mut Collection<'a>,
     ) -> Result<(), EvaluationError> {
         let focus = focus.into();
-        let mut stack = std::mem::take(&mut found.items);
-        stack.clear();
+        found.items.clear();
         found.documents.clear();
-        let others = RefCell::new(Vec::new());
-        let (outcome, stack) = self.run(focus, context, &others, stack, |machine, scope| {
-            machine.eval(self.program.root, scope)
-        });
-        found.items = stack;
+        let nav = Navigator::new(&self.model, focus.value.document());
+        let outcome =
+            self.run(&focus, context, &nav, &mut found.items, |machine, scope| machine.eval(self.program.root, scope));
         found.model = Some(&*self.model);
         found.documents.push(focus.value.document());
-        found.documents.append(&mut others.into_inner());
+        let mut others = nav.others.into_inner();
+        if !others.is_empty() {
+            found.documents.append(&mut others);
+        }
         if outcome.is_err() {
             found.items.clear();
         }
@@ -173,32 +173,30 @@ impl Expression {
         focus: impl Into<Focus<'a>>,
         context: &Context<'a>,
     ) -> Result<Option<bool>, EvaluationError> {
-        let others = RefCell::new(Vec::new());
-        let (outcome, _) = self.run(focus.into(), context, &others, Vec::new(), |machine, scope| {
-            machine.test(self.program.root, scope)
-        });
-        outcome
+        let focus = focus.into();
+        let nav = Navigator::new(&self.model, focus.value.document());
+        let mut stack = Vec::new();
+        self.run(&focus, context, &nav, &mut stack, |machine, scope| machine.test(self.program.root, scope))
     }
 
     fn run<'a, 'm, T>(
         &'a self,
-        focus: Focus<'a>,
+        focus: &Focus<'a>,
         context: &'m Context<'a>,
-        others: &'m RefCell<Vec<fhir_models::document::Document<'a>>>,
-        stack: Vec<Item<'a>>,
+        nav: &'m Navigator<'a>,
+        stack: &'m mut Vec<Item<'a>>,
         work: impl FnOnce(&mut Machine<'m, 'a>, &Scope<'_, 'a>) -> Outcome<T>,
-    ) -> (Result<T, EvaluationError>, Vec<Item<'a>>) {
-        let nav = Navigator { model: &self.model, main: focus.value.document(), others };
-        let mut machine = Machine::new(&self.program, nav, context, focus, stack);
-        let this = Item::Node(machine.focus());
+    ) -> Result<T, EvaluationError> {
+        let place = nav.place(focus, self.program.expected);
+        let this = Item::Node(place);
+        let mut machine = Machine::new(&self.program, nav, context, place, stack);
         let scope = Scope { this: std::slice::from_ref(&this), index: 0, total: &[] };
-        let outcome = work(&mut machine, &scope);
-        (outcome.map_err(|stop| self.located(*stop)), machine.stack)
+        work(&mut machine, &scope).map_err(|stop| self.located(*stop))
     }
 
     #[cold]
     fn located(&self, stop: Stop) -> EvaluationError {
         let position = Position::of(self.text.as_bytes(), stop.at);
-        EvaluationError { fault: stop.fault, position, offset: stop.at }
+        EvaluationError(Box::new(LocatedFault { fault: stop.fault, position, offset: stop.at }))
     }
 }

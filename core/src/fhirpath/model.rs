@@ -15,39 +15,65 @@ use super::system::SystemType;
 
 /// A type: of FHIR (a structure or an element within one), or one of FHIRPath's own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TypeId {
-    /// The structure's name; unknown for FHIRPath's own types.
-    structure: Name,
-    /// The shape's number in the structure, or the number of a FHIRPath type.
-    part: u16,
-}
+pub struct TypeId(
+    /// The number of the structure's name, 0 for FHIRPath's own types; below it the shape's number in the
+    /// structure, or that of the FHIRPath type.
+    u32,
+);
 
 impl TypeId {
     /// No type is known.
-    pub(super) const UNKNOWN: TypeId = TypeId { structure: Name::UNKNOWN, part: 0 };
+    pub(super) const UNKNOWN: TypeId = TypeId(0);
+
+    fn new(structure: Name, part: u16) -> TypeId {
+        TypeId((structure.index() as u32) << 16 | u32::from(part))
+    }
+
+    #[inline]
+    pub(super) fn at(number: u32) -> TypeId {
+        TypeId(number)
+    }
+
+    #[inline]
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
 
     pub(super) fn of_structure(structure: Name) -> TypeId {
-        TypeId { structure, part: 0 }
+        TypeId::new(structure, 0)
     }
 
     pub(super) fn of_system(system: SystemType) -> TypeId {
-        TypeId { structure: Name::UNKNOWN, part: system as u16 + 1 }
+        TypeId::new(Name::UNKNOWN, system as u16 + 1)
     }
 
     pub(super) fn system(self) -> Option<SystemType> {
-        if self.structure != Name::UNKNOWN {
+        if self.0 >> 16 != 0 {
             return None;
         }
-        SystemType::ALL.into_iter().find(|system| *system as u16 + 1 == self.part)
+        SystemType::ALL.into_iter().find(|system| *system as u16 + 1 == self.part())
     }
 
     /// The FHIR structure it belongs to; [`Name::UNKNOWN`] for FHIRPath's own types.
     pub fn structure(self) -> Name {
-        self.structure
+        Name::at((self.0 >> 16) as usize)
     }
 
+    #[inline]
+    fn part(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// True for a structure as a whole.
+    #[inline]
     pub(super) fn is_structure(self) -> bool {
-        self.structure != Name::UNKNOWN && self.part == 0
+        self.0 >> 16 != 0 && self.part() == 0
+    }
+
+    /// The FHIRPath type that it converts to by itself.
+    #[inline]
+    pub(super) fn converts_to(self) -> Option<SystemType> {
+        if self.part() == 0 { SystemType::of_number((self.0 >> 16) as usize) } else { None }
     }
 }
 
@@ -55,7 +81,7 @@ impl fmt::Debug for TypeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.system() {
             Some(system) => write!(f, "System.{}", system.name()),
-            None => write!(f, "FHIR.{}#{}", self.structure, self.part),
+            None => write!(f, "FHIR.{}#{}", self.structure(), self.part()),
         }
     }
 }
@@ -156,17 +182,30 @@ impl Model {
     }
 
     pub(super) fn structure(&self, name: Name) -> Option<&Structure> {
+        self.structure_at(name.index())
+    }
+
+    #[inline]
+    fn structure_at(&self, number: usize) -> Option<&Structure> {
+        let slot = self.structures.get(number)?;
+        match slot.get() {
+            Some(read) => read.as_deref(),
+            None => self.read(slot, Name::at(number)),
+        }
+    }
+
+    #[cold]
+    fn read<'s>(&self, slot: &'s OnceLock<Option<Box<Structure>>>, name: Name) -> Option<&'s Structure> {
         if name == Name::UNKNOWN {
             return None;
         }
-        let slot = self.structures.get(name.index())?;
         let read = || self.definitions.structure(name.text()).filter(|it| it.is_type());
         slot.get_or_init(|| read().map(|it| Box::new(structure_of(&it)))).as_deref()
     }
 
     #[inline]
     pub(super) fn shape(&self, ty: TypeId) -> Option<&Shape> {
-        self.structure(ty.structure)?.shapes.get(usize::from(ty.part))
+        self.structure_at((ty.0 >> 16) as usize)?.shapes.get(usize::from(ty.part()))
     }
 
     /// The type with this name, or of the element with this path: `Patient`, `Patient.contact`,
@@ -212,17 +251,17 @@ impl Model {
     /// True for a FHIR primitive such as `code`.
     pub(super) fn is_primitive(&self, ty: TypeId) -> bool {
         ty.is_structure()
-            && self.structure(ty.structure).is_some_and(|it| it.kind == StructureKind::PrimitiveType)
+            && self.structure(ty.structure()).is_some_and(|it| it.kind == StructureKind::PrimitiveType)
     }
 
     /// True for a resource type, abstract ones included.
     pub(super) fn is_resource(&self, ty: TypeId) -> bool {
-        ty.is_structure() && self.structure(ty.structure).is_some_and(|it| it.kind == StructureKind::Resource)
+        ty.is_structure() && self.structure(ty.structure()).is_some_and(|it| it.kind == StructureKind::Resource)
     }
 
     /// True where instances may be of a type that specialises it, with elements that it does not name.
     pub(super) fn is_open(&self, ty: TypeId) -> bool {
-        ty == TypeId::UNKNOWN || self.structure(ty.structure).is_some_and(|it| it.is_abstract && ty.part == 0)
+        ty == TypeId::UNKNOWN || self.structure(ty.structure()).is_some_and(|it| it.is_abstract && ty.part() == 0)
     }
 
     /// True where `ty` is `ancestor` or specialises it.
@@ -246,7 +285,7 @@ impl Model {
     pub(super) fn type_name(&self, ty: TypeId) -> &'static str {
         match ty.system() {
             Some(system) => system.name(),
-            None if ty.part == 0 => ty.structure.text(),
+            None if ty.part() == 0 => ty.structure().text(),
             None => self.shape(ty).map_or("", |shape| shape.base.text()),
         }
     }
@@ -323,7 +362,7 @@ fn properties_of(
     let resource = definition.kind == StructureKind::Resource;
     let part_of = |path: &str| {
         let at = parents.iter().position(|parent| parent.path == path)?;
-        Some(TypeId { structure, part: u16::try_from(at).ok()? })
+        Some(TypeId::new(structure, u16::try_from(at).ok()?))
     };
     let tail = element.tail();
     let stem = tail.strip_suffix("[x]");

@@ -142,7 +142,7 @@ impl<'a> Machine<'_, 'a> {
         match self.system(item) {
             Some(value) => Ok(Some(value)),
             None => match item {
-                Item::Node(place) if self.nav.model.is_primitive(place.ty) => Ok(None),
+                Item::Node(place) if self.nav.model.is_primitive(place.ty()) => Ok(None),
                 other => self.wrong_type(node, operation, "strings, numbers, quantities, dates and times", other),
             },
         }
@@ -160,7 +160,7 @@ impl<'a> Machine<'_, 'a> {
             let Some(item) = self.single_of(operand, scope, "&")? else { continue };
             match self.system(&item).and_then(|value| self.text_of(&value)) {
                 Some(part) => text.push_str(part.as_str()),
-                None if matches!(&item, Item::Node(place) if self.nav.model.is_primitive(place.ty)) => {}
+                None if matches!(&item, Item::Node(place) if self.nav.model.is_primitive(place.ty())) => {}
                 None => return self.wrong_type(node, "&", "strings", &item),
             }
         }
@@ -187,7 +187,7 @@ impl<'a> Machine<'_, 'a> {
     ) -> Outcome<()> {
         let Some((left, right)) = self.operands(operator, left, right, scope)? else { return Ok(()) };
         let valueless = |item: &Item<'a>| {
-            matches!(item, Item::Node(place) if self.nav.model.is_primitive(place.ty) && !self.nav.has_value(place))
+            matches!(item, Item::Node(place) if self.nav.model.is_primitive(place.ty()) && !self.nav.has_value(place))
         };
         if valueless(&left) || valueless(&right) {
             return Ok(());

@@ -120,8 +120,10 @@ impl Literal {
 }
 
 /// A compiled expression.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Program {
+    /// The type of resource that it is for; unknown where it is for an element or for anything.
+    pub expected: TypeId,
     pub ops: Vec<(Op, u32)>,
     pub root: Ref,
     pub lists: Vec<Ref>,
@@ -134,6 +136,20 @@ pub(super) struct Program {
 }
 
 impl Program {
+    pub fn new(expected: TypeId) -> Program {
+        Program {
+            expected,
+            ops: Vec::new(),
+            root: 0,
+            lists: Vec::new(),
+            steps: Vec::new(),
+            literals: Vec::new(),
+            names: Vec::new(),
+            specs: Vec::new(),
+            regexes: Vec::new(),
+        }
+    }
+
     #[inline]
     pub fn op(&self, node: Ref) -> Op {
         self.ops.get(node as usize).map_or(Op::Empty, |(op, _)| *op)

@@ -49,11 +49,11 @@ impl<'a> Machine<'_, 'a> {
             }
             let mut contained = root.get(name::CONTAINED)?.items();
             let found = contained.find(|it| it.get(name::ID).is_some_and(|own| own.is_str(id)))?;
-            return Some(self.nav.resource(found, place.document));
+            return Some(self.nav.resource(found, place.document()));
         }
-        let document = self.nav.document(place.document);
-        if let Some(found) = in_bundle(document.root(), reference, place.id) {
-            return Some(self.nav.resource(found, place.document));
+        let document = self.nav.document(place.document());
+        if let Some(found) = in_bundle(document.root(), reference, place.id()) {
+            return Some(self.nav.resource(found, place.document()));
         }
         let found = self.context.resolver?.resolve(reference)?;
         let number = self.nav.number_of(found)?;

@@ -94,7 +94,7 @@ impl<'c, 'a> ResultItem<'c, 'a> {
     pub fn type_name(&self) -> &'static str {
         match (self.item, self.item.system_type()) {
             (_, Some(system)) => system.fhir_name(),
-            (Item::Node(place), None) => self.collection.model.map_or("", |model| model.type_name(place.ty)),
+            (Item::Node(place), None) => self.collection.model.map_or("", |model| model.type_name(place.ty())),
             _ => "",
         }
     }
@@ -107,7 +107,7 @@ impl<'c, 'a> ResultItem<'c, 'a> {
     /// The value in its document; `None` for computed values, and for primitives that have only extensions.
     pub fn value(&self) -> Option<Value<'a>> {
         match self.item {
-            Item::Node(place) if !place.is_bare_twin() => self.document(place.document)?.value(place.id),
+            Item::Node(place) if !place.is_bare_twin() => self.document(place.document())?.value(place.id()),
             _ => None,
         }
     }
@@ -115,7 +115,7 @@ impl<'c, 'a> ResultItem<'c, 'a> {
     /// The twin that holds a primitive's id and extensions, where there is one.
     pub fn twin(&self) -> Option<Value<'a>> {
         match self.item {
-            Item::Node(place) if place.twin != NodeId::ROOT => self.document(place.document)?.value(place.twin),
+            Item::Node(place) if place.twin() != NodeId::ROOT => self.document(place.document())?.value(place.twin()),
             _ => None,
         }
     }
@@ -150,7 +150,7 @@ impl<'c, 'a> ResultItem<'c, 'a> {
                 }
                 let number = || {
                     let digits = value.as_number()?;
-                    match (scalar_type(place.ty), digits.parse::<i32>(), digits.parse::<i64>()) {
+                    match (scalar_type(place.ty()), digits.parse::<i32>(), digits.parse::<i64>()) {
                         (Some(SystemType::Decimal), ..) => Decimal::parse(digits).map(Scalar::Decimal),
                         (_, Ok(small), _) => Some(Scalar::Integer(small)),
                         (_, _, Ok(large)) => Some(Scalar::Long(large)),

@@ -1,6 +1,7 @@
 //! Functions on strings (FHIRPath §String Manipulation). Positions and lengths count characters.
 
 use super::encoding;
+use super::equality::is_textual;
 use super::error::EvaluationFault;
 use super::evaluate::{Machine, Outcome};
 use super::function::{Function, Takes};
@@ -24,7 +25,7 @@ impl<'a> Machine<'_, 'a> {
         }
         let input = match self.system(item) {
             Some(Item::Text(text)) => text,
-            None if matches!(item, Item::Node(place) if self.is_textual(place) && !self.nav.has_value(place)) => {
+            None if matches!(item, Item::Node(place) if is_textual(*place) && !self.nav.has_value(place)) => {
                 return Ok(true);
             }
             _ => return self.wrong_type(node, function.name(), "strings", item),

@@ -131,8 +131,14 @@ impl SystemType {
         })
     }
 
-    /// As [`SystemType::of_fhir`], by name: one load.
+    /// As [`SystemType::of_fhir`], by name.
     pub(super) fn of_name(name: Name) -> Option<SystemType> {
+        SystemType::of_number(name.index())
+    }
+
+    /// As [`SystemType::of_fhir`], by the name's number: one load.
+    #[inline]
+    pub(super) fn of_number(number: usize) -> Option<SystemType> {
         static BY_NAME: LazyLock<Box<[Option<SystemType>]>> = LazyLock::new(|| {
             let mut table = vec![None; Name::count()];
             for text in FHIR_NAMES {
@@ -142,6 +148,6 @@ impl SystemType {
             }
             table.into_boxed_slice()
         });
-        BY_NAME.get(name.index()).copied().flatten()
+        BY_NAME.get(number).copied().flatten()
     }
 }

@@ -65,7 +65,9 @@ impl BindingRule {
         }
         let known = match type_name {
             "Coding" | "CodeableConcept" | "Quantity" => Name::of(type_name),
-            _ if value.get(name::CODING).is_some() || value.get(name::TEXT).is_some() => Name::of("CodeableConcept"),
+            _ if value.get(name::CODING).is_some() || value.get(name::TEXT).is_some() => {
+                Name::of("CodeableConcept")
+            }
             _ => Name::of("Coding"),
         };
         match complex(set, known, value) {
@@ -75,7 +77,12 @@ impl BindingRule {
     }
 
     /// The same for the value set that bounds the binding.
-    pub fn limit_answer(&self, definitions: &Definitions, type_name: &str, value: Value<'_>) -> Option<Membership> {
+    pub fn limit_answer(
+        &self,
+        definitions: &Definitions,
+        type_name: &str,
+        value: Value<'_>,
+    ) -> Option<Membership> {
         self.limit.as_ref().and_then(|limit| limit.answer(definitions, type_name, value))
     }
 

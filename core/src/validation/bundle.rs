@@ -23,6 +23,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, bundle: Value<'d>) {
     let kind = bundle.str_of(name::TYPE).unwrap_or_default();
     let requests = matches!(&*kind, "transaction" | "batch" | "transaction-response" | "batch-response");
     let entries: Vec<Value<'d>> = bundle.get(name::ENTRY).into_iter().flat_map(Value::items).collect();
+    relative_urls(walk, &entries);
     for entry in &entries {
         identity(walk, *entry, requests);
     }
@@ -46,14 +47,16 @@ fn broken<'d>(walk: &mut Walk<'_, 'd>, at: Value<'d>, message: impl Into<String>
 fn identity<'d>(walk: &mut Walk<'_, 'd>, entry: Value<'d>, requests: bool) {
     let resource = entry.get(name::RESOURCE).filter(|it| it.is_object());
     let Some(url) = entry.get(name::FULL_URL) else {
-        if !requests && resource.is_some() {
+        // An OperationOutcome tells of the request and has no identity of its own.
+        let outcome = resource.and_then(Value::resource_type).as_deref() == Some("OperationOutcome");
+        if !requests && !outcome && resource.is_some() {
             broken(walk, entry, "an entry needs the fullUrl of its resource, but in a batch or transaction");
         }
         return;
     };
     let Some(text) = url.as_str() else { return };
     if !is_absolute(&text) {
-        return broken(walk, entry, "fullUrl is absolute: the URL of the resource on its server, or a urn:uuid");
+        return;
     }
     if text.starts_with("urn:uuid:") && !Primitive::Uuid.is_valid(&text) {
         return broken(walk, entry, "a urn:uuid has 8-4-4-4-12 lower-case hexadecimal digits");
@@ -64,8 +67,25 @@ fn identity<'d>(walk: &mut Walk<'_, 'd>, entry: Value<'d>, requests: bool) {
     if !requests && tail.is_none() {
         broken(walk, entry, "fullUrl is the URL of a resource on a server, but the resource has no id");
     } else if tail.is_some_and(|tail| !text.ends_with(&tail)) {
-        broken(walk, entry, "fullUrl is the URL of a resource on a server: it ends with the type and id of the resource");
+        broken(
+            walk,
+            entry,
+            "fullUrl is the URL of a resource on a server: it ends with the type and id of the resource",
+        );
     }
+}
+
+/// A fullUrl that is not absolute. Whoever writes one so writes all so: the first stands for them.
+fn relative_urls<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>]) {
+    let wrong = |entry: &&Value<'d>| entry.str_of(name::FULL_URL).is_some_and(|it| !is_absolute(&it));
+    let mut wrong = entries.iter().filter(wrong);
+    let Some(first) = wrong.next() else { return };
+    let more = match wrong.count() {
+        0 => String::new(),
+        more => format!(" (and so in {more} more entries)"),
+    };
+    let message = format!("fullUrl is absolute: the URL of the resource on its server, or a urn:uuid{more}");
+    broken(walk, *first, message);
 }
 
 fn links<'d>(walk: &mut Walk<'_, 'd>, bundle: Value<'d>) {
@@ -95,11 +115,15 @@ fn search<'d>(walk: &mut Walk<'_, 'd>, bundle: Value<'d>, entries: &[Value<'d>])
             }
             Some("outcome") => {}
             _ => {
-                if resource.get(name::ID).is_none() {
+                let matched = mode.as_deref() == Some("match");
+                if resource.get(name::ID).is_none() && (matched || type_name != "OperationOutcome") {
                     broken(walk, resource, "a resource found by a search has an id");
                 }
-                if mode.as_deref() != Some("include") && !wanted.is_empty() && !wanted.iter().any(|it| *it == type_name) {
-                    let message = format!("the search was for {}; what is only included has the search mode include", wanted.join(", "));
+                if matched && !wanted.is_empty() && !wanted.iter().any(|it| *it == type_name) {
+                    let message = format!(
+                        "the search was for {}; what is only included has the search mode include",
+                        wanted.join(", ")
+                    );
                     broken(walk, resource, message);
                 }
             }
@@ -132,7 +156,9 @@ fn relative<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>]) {
     for entry in entries.iter().filter(|it| it.get(name::FULL_URL).is_none()) {
         let Some(resource) = entry.get(name::RESOURCE).filter(|it| it.is_object()) else { continue };
         for (holder, literal) in references(resource) {
-            let relative = literal.as_str().is_some_and(|it| !it.starts_with('#') && !it.contains(':') && it.contains('/'));
+            let relative = literal
+                .as_str()
+                .is_some_and(|it| !it.starts_with('#') && !it.contains(':') && it.contains('/'));
             if relative {
                 let message = "a relative reference means nothing in an entry without fullUrl";
                 walk.report(holder, literal, Rule::Bundle.error(IssueType::Invalid, message));
@@ -164,12 +190,17 @@ fn document<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>]) {
         for reference in at(first, path) {
             let Some(literal) = reference.get(name::REFERENCE) else { continue };
             let Some(text) = literal.as_str().filter(|it| !it.starts_with('#')) else { continue };
-            match index.targets(entries.first(), &text).len() {
+            match versions(entries, index.targets(entries.first(), &text), &text) {
                 1 => {}
                 0 => {
-                    let severity = if text.starts_with("http") { IssueSeverity::Warning } else { IssueSeverity::Error };
+                    let severity =
+                        if text.starts_with("http") { IssueSeverity::Warning } else { IssueSeverity::Error };
                     let message = "a document holds what its Composition refers to: this target is not among the entries".to_owned();
-                    walk.report(reference, literal, Fault { rule: Rule::Bundle, severity, code: IssueType::NotFound, message });
+                    walk.report(
+                        reference,
+                        literal,
+                        Fault { rule: Rule::Bundle, severity, code: IssueType::NotFound, message },
+                    );
                 }
                 many => {
                     let message = format!("{many} entries of the Bundle answer to this reference");
@@ -179,6 +210,17 @@ fn document<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>]) {
         }
     }
     reached(walk, entries, &index);
+}
+
+/// How many targets have the version that the reference names, if it names one.
+fn versions(entries: &[Value<'_>], targets: &[usize], text: &str) -> usize {
+    let Some((_, version)) = text.split_once("/_history/") else { return targets.len() };
+    let own = |at: &&usize| {
+        let resource = entries.get(**at).and_then(|entry| entry.get(name::RESOURCE));
+        let meta = resource.and_then(|it| it.get(name::META));
+        meta.and_then(|it| it.str_of(name::VERSION_ID)).as_deref() == Some(version)
+    };
+    targets.iter().filter(own).count()
 }
 
 /// Values at a path below a resource; sections inside sections too.
@@ -216,7 +258,11 @@ fn reached<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>], index: &Index<'d>
     }
     for (entry, seen) in entries.iter().zip(seen) {
         if !seen && entry.get(name::RESOURCE).is_some() {
-            broken(walk, *entry, "no chain of references connects this entry with the Composition of the document");
+            broken(
+                walk,
+                *entry,
+                "no chain of references connects this entry with the Composition of the document",
+            );
         }
     }
 }

@@ -5,18 +5,22 @@
 //! recursive definitions stay finite.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fhir_models::definition::{
-    BindingStrength, ElementDefinition, ElementType, StructureDefinition, StructureKind,
+    BindingStrength, ElementDefinition, ElementType, STRUCTURE_BASE, StructureDefinition, StructureKind,
 };
 use fhir_models::document::{Name, name};
 use fhir_models::primitive::Primitive;
 
+use crate::fhirpath::Model;
+
 use super::binding::{BindingRule, is_bindable};
 use super::cardinality::Cardinality;
+use super::invariant::Invariant;
 use super::shape::{
-    ARRAY, BARE, BOUND, CHOICE, Content, ELEMENT_ID, ElementRule, Entry, MOST_ELEMENTS, Shape, ShapeKind,
-    Structure,
+    ARRAY, BARE, BOUND, CHOICE, Content, ELEMENT_ID, ElementRule, Entry, MOST_ELEMENTS, RULED, Shape,
+    ShapeKind, Structure,
 };
 
 /// Why a definition can't be compiled.
@@ -35,9 +39,10 @@ pub(super) enum CompileError {
 /// Compiles a definition. `kind_of` answers what kind of type a name is.
 pub(super) fn compile(
     definition: &StructureDefinition,
+    model: &Arc<Model>,
     kind_of: impl Fn(&str) -> Option<StructureKind>,
 ) -> Result<Structure, CompileError> {
-    let compiler = Compiler::new(definition, kind_of)?;
+    let compiler = Compiler::new(definition, model, kind_of)?;
     let shapes: Result<Vec<Shape>, CompileError> =
         compiler.parents.iter().map(|parent| compiler.shape(parent)).collect();
     Ok(Structure { shapes: shapes?.into() })
@@ -45,6 +50,7 @@ pub(super) fn compile(
 
 struct Compiler<'d, F> {
     definition: &'d StructureDefinition,
+    model: &'d Arc<Model>,
     kind_of: F,
     /// Elements that have children, the type itself first: one shape each.
     parents: Vec<&'d ElementDefinition>,
@@ -54,7 +60,11 @@ struct Compiler<'d, F> {
 }
 
 impl<'d, F: Fn(&str) -> Option<StructureKind>> Compiler<'d, F> {
-    fn new(definition: &'d StructureDefinition, kind_of: F) -> Result<Self, CompileError> {
+    fn new(
+        definition: &'d StructureDefinition,
+        model: &'d Arc<Model>,
+        kind_of: F,
+    ) -> Result<Self, CompileError> {
         let root = definition.elements.first().ok_or(CompileError::NoSnapshot)?;
         let mut children: BTreeMap<&str, Vec<&ElementDefinition>> = BTreeMap::new();
         children.insert(&root.path, Vec::new());
@@ -66,7 +76,7 @@ impl<'d, F: Fn(&str) -> Option<StructureKind>> Compiler<'d, F> {
         let parents: Vec<_> =
             definition.elements.iter().filter(|element| children.contains_key(&*element.path)).collect();
         let numbers = (0u16..).zip(&parents).map(|(number, parent)| (&*parent.path, number)).collect();
-        Ok(Compiler { definition, kind_of, parents, numbers, children })
+        Ok(Compiler { definition, model, kind_of, parents, numbers, children })
     }
 
     fn shape(&self, parent: &ElementDefinition) -> Result<Shape, CompileError> {
@@ -74,6 +84,8 @@ impl<'d, F: Fn(&str) -> Option<StructureKind>> Compiler<'d, F> {
         let kind = match (&*parent.path, self.definition.kind) {
             ("Extension", _) => ShapeKind::Extension,
             ("Reference", _) => ShapeKind::Reference,
+            ("Coding", _) => ShapeKind::Coding,
+            ("Identifier", _) => ShapeKind::Identifier,
             ("ElementDefinition", _) => ShapeKind::ElementDefinition,
             (_, StructureKind::Resource) if is_root => ShapeKind::Resource,
             _ => ShapeKind::Element,
@@ -81,8 +93,12 @@ impl<'d, F: Fn(&str) -> Option<StructureKind>> Compiler<'d, F> {
         let (mut elements, mut entries) = (Vec::new(), Vec::new());
         for child in self.children.get(&*parent.path).into_iter().flatten() {
             let number = u8::try_from(elements.len()).unwrap_or(u8::MAX);
-            let rule = element_rule(child);
-            self.entries(child, number, kind, rule.binding.is_some(), &mut entries)?;
+            let mut rule = element_rule(child);
+            if !self.numbers.contains_key(&*child.path) {
+                rule.invariants = self.invariants(child, "").collect();
+            }
+            let ruled = !rule.invariants.is_empty();
+            self.entries(child, number, kind, (rule.binding.is_some(), ruled), &mut entries)?;
             elements.push(rule);
         }
         if kind == ShapeKind::Resource {
@@ -95,12 +111,25 @@ impl<'d, F: Fn(&str) -> Option<StructureKind>> Compiler<'d, F> {
                 choice: false,
                 cardinality,
                 binding: None,
+                targets: Box::default(),
+                invariants: Box::default(),
             });
         }
         if elements.len() > MOST_ELEMENTS {
             return Err(CompileError::TooManyElements(parent.path.clone()));
         }
-        Ok(Shape::new(&parent.path, kind, elements, entries))
+        let mut shape = Shape::new(&parent.path, kind, elements, entries);
+        let names = || shape.elements.iter().map(|element| &*element.name);
+        let invariants = self.invariants(parent, &parent.path);
+        shape.invariants = invariants.map(|it| it.triggered(self.model, names())).collect();
+        Ok(shape)
+    }
+
+    /// The constraints of an element that nothing else states: those of its type stand with the type.
+    fn invariants(&self, element: &'d ElementDefinition, on: &'d str) -> impl Iterator<Item = Invariant> {
+        let root = !element.path.contains('.');
+        let own = element.constraints.iter().filter(move |it| root || it.source.is_none());
+        own.filter_map(move |constraint| Invariant::new(constraint, on))
     }
 
     /// The properties under which an element may stand: one, or one for each type of a choice.
@@ -109,7 +138,7 @@ impl<'d, F: Fn(&str) -> Option<StructureKind>> Compiler<'d, F> {
         element: &ElementDefinition,
         number: u8,
         around: ShapeKind,
-        bound: bool,
+        (bound, ruled): (bool, bool),
         entries: &mut Vec<Entry>,
     ) -> Result<(), CompileError> {
         let tail = element.tail();
@@ -117,6 +146,9 @@ impl<'d, F: Fn(&str) -> Option<StructureKind>> Compiler<'d, F> {
         let mut flags = if element.is_array() { ARRAY } else { 0 };
         if stem.is_some() {
             flags |= CHOICE;
+        }
+        if ruled {
+            flags |= RULED;
         }
         if let Some(reference) = &element.content_reference {
             let id = reference.rsplit('#').next().unwrap_or_default();
@@ -181,7 +213,18 @@ fn element_rule(element: &ElementDefinition) -> ElementRule {
         choice: element.is_choice(),
         cardinality: Cardinality { min: element.least(), max: element.most() },
         binding: required.and_then(|it| it.value_set.as_deref()).map(BindingRule::new),
+        targets: targets(element),
+        invariants: Box::default(),
     }
+}
+
+/// The types behind the target profiles of a reference; none where one of them is no plain type.
+fn targets(element: &ElementDefinition) -> Box<[Name]> {
+    let references = element.types.iter().filter(|it| it.code == "Reference");
+    let named: Vec<&String> = references.flat_map(|it| it.target_profiles.iter()).collect();
+    let names = named.iter().map(|url| url.strip_prefix(STRUCTURE_BASE).map(Name::of));
+    let names: Option<Vec<Name>> = names.map(|it| it.filter(|it| *it != Name::UNKNOWN)).collect();
+    names.filter(|names| !names.contains(&Name::of("Resource"))).unwrap_or_default().into()
 }
 
 fn known(text: &str) -> Result<Name, CompileError> {

@@ -37,7 +37,9 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, document: Document<'d>) {
             }
             Err(ProfileError::Unknown) => {
                 let host = locator.host(extension.id());
-                if host.is_some_and(|host| host.under == Some(name::MODIFIER_EXTENSION)) && !is_spoken_for(&text) {
+                if host.is_some_and(|host| host.under == Some(name::MODIFIER_EXTENSION))
+                    && !is_spoken_for(&text)
+                {
                     let message = format!(
                         "nothing is known of the modifier extension {}: it may change what the rest means, \
                          so its definition must be at hand",
@@ -125,7 +127,11 @@ fn fits(walk: &Walk<'_, '_>, kind: &str, expression: &str, host: &Host<'_>) -> b
                     rest == wanted && definitions.is_subtype(own, base)
                 })
             };
-            let exact = above(&host.path) || above(&host.chain) || [&host.path, &host.own, &host.chain, &host.type_name].into_iter().any(|it| it == expression);
+            let exact = above(&host.path)
+                || above(&host.chain)
+                || [&host.path, &host.own, &host.chain, &host.type_name]
+                    .into_iter()
+                    .any(|it| it == expression);
             let known = expression.contains('.') || definitions.type_kind(expression).is_some();
             let inherits = match expression {
                 // Many definitions write Element and mean resources too.

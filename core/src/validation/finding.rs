@@ -36,6 +36,12 @@ pub enum Rule {
     Narrative,
     /// A code outside its value set.
     Binding,
+    /// A code that its code system does not have, or a system that is none.
+    Code,
+    /// An identifier that contradicts its system.
+    Identifier,
+    /// Markup where plain text belongs.
+    Markup,
     /// The id of an element.
     ElementId,
     /// A profile that is broken, not at hand, or not obeyed.
@@ -81,6 +87,9 @@ impl Rule {
             Rule::Reference => "reference",
             Rule::Narrative => "narrative",
             Rule::Binding => "binding",
+            Rule::Code => "code",
+            Rule::Identifier => "identifier",
+            Rule::Markup => "markup",
             Rule::ElementId => "element-id",
             Rule::Profile => "profile",
             Rule::Slicing => "slicing",

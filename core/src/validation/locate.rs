@@ -109,7 +109,9 @@ impl<'v, 'd> Locator<'v, 'd> {
             }
             Meaning::Twins => (format!("[{index}]"), self.datatype(Name::of("Element")), array),
             Meaning::Object(structure, shape) => match shape.find(child.name()) {
-                Some(entry) => (step(shape, entry), self.member(structure, entry, child), Some((shape, entry))),
+                Some(entry) => {
+                    (step(shape, entry), self.member(structure, entry, child), Some((shape, entry)))
+                }
                 None => (plain_step(child, index), Meaning::Opaque, None),
             },
             Meaning::Opaque => (plain_step(child, index), Meaning::Opaque, None),
@@ -142,7 +144,9 @@ impl<'v, 'd> Locator<'v, 'd> {
         let mut chain: Vec<&str> = Vec::new();
         for level in self.levels.get(..=at)? {
             match (level.meaning, level.place) {
-                (Meaning::Object(_, shape), _) if shape.kind == ShapeKind::Resource => chain = vec![&shape.path],
+                (Meaning::Object(_, shape), _) if shape.kind == ShapeKind::Resource => {
+                    chain = vec![&shape.path]
+                }
                 (_, Some((shape, entry))) if !level.step.starts_with('[') => {
                     chain.extend(shape.element(entry).map(|element| &*element.name));
                 }

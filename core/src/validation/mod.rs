@@ -5,9 +5,11 @@
 //! rule has a cheap check, and an explanation that is made only where the check fails.
 //!
 //! Checked today: unknown elements, cardinality, JSON form, primitive grammars, choices, `_name` twins,
-//! content (`ele-1`), types of resources, containment, required bindings to the value sets at hand, form of
-//! extensions, references and narrative, ids of elements. Deliberately absent: other invariants, profiles,
-//! whether references resolve, remote terminology.
+//! content (`ele-1`), types of resources, containment, bindings to the value sets at hand, codes by their
+//! code systems, extensions by their definitions, references, narrative, ids of elements, invariants in
+//! FHIRPath, profiles (asked for, or claimed in `meta.profile`), Bundles, answers to questionnaires, order of
+//! elements in XML. Deliberately absent: logical models, remote terminology, profiles that are picked by a
+//! code (vital signs), references beyond the document.
 //!
 //! Invariants: a code that no value set at hand can judge is counted, never an error. Findings come in
 //! document order. The validator never recurses deeper than [`Settings::depth`] nor collects more than
@@ -15,14 +17,18 @@
 
 mod binding;
 mod bundle;
+mod canonical;
 mod cardinality;
 mod choice;
+mod coding;
 mod compile;
 mod content;
 mod element_id;
 mod extension;
 mod extension_use;
 mod finding;
+mod identifier;
+mod invariant;
 mod locate;
 mod narrative;
 mod primitive;
@@ -85,6 +91,8 @@ pub struct ValidationReport {
     pub issues: Vec<Issue>,
     /// Codes that no value set at hand could judge.
     pub unknown_codes: usize,
+    /// Invariants that could not be evaluated, most of them for want of a clock or a function.
+    pub unchecked_invariants: usize,
     /// True where [`Settings::findings`] was reached: there may be more to find.
     pub truncated: bool,
 }
@@ -130,6 +138,7 @@ impl Validator {
         ValidationReport {
             truncated: walk.full,
             unknown_codes: walk.unknown_codes,
+            unchecked_invariants: walk.unchecked_invariants,
             issues: self.issues(document, walk.findings),
         }
     }

@@ -1,8 +1,10 @@
-//! The root of a narrative: one XHTML `div` (FHIR R4 §2.4.0). Its content is not looked at here.
+//! The narrative: one XHTML `div` with formatting only, and something to read (FHIR R4 §2.4.0; invariants
+//! `txt-1` and `txt-2`).
 
 use fhir_models::document::{Kind, Value};
 use fhir_models::primitive::Primitive;
 
+use crate::fhirpath::{NarrativeFault, check_narrative};
 use crate::outcome::IssueType;
 
 use super::finding::Rule;
@@ -24,7 +26,13 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>) {
     if !is_div(raw) {
         let message = "the narrative is one XHTML div: \
                        <div xmlns=\"http://www.w3.org/1999/xhtml\"> … </div>";
-        walk.report(value, value, Rule::Narrative.error(IssueType::Structure, message));
+        return walk.report(value, value, Rule::Narrative.error(IssueType::Structure, message));
+    }
+    let Some(text) = value.as_str() else { return };
+    if let Err(fault) = check_narrative(&text) {
+        let key = if fault == NarrativeFault::Empty { "txt-2" } else { "txt-1" };
+        let message = format!("{fault} ({key})");
+        walk.report(value, value, Rule::Narrative.error(IssueType::Invariant, message));
     }
 }
 

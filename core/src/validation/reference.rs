@@ -5,12 +5,13 @@
 use fhir_models::document::{Name, Value, name};
 use fhir_models::primitive::Primitive;
 
-use crate::outcome::IssueType;
+use crate::outcome::{IssueSeverity, IssueType};
 
 use super::extension::is_absolute;
-use super::finding::Rule;
+use super::finding::{Fault, Rule};
+use super::resources::implied_type;
 use super::types::Types;
-use super::walk::Walk;
+use super::walk::{Place, Walk};
 
 /// Checks `Reference.reference`.
 pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>) {
@@ -26,6 +27,42 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>) {
          for a contained resource write # and its id"
     };
     walk.report(value, reference, Rule::Reference.error(IssueType::Value, message));
+}
+
+/// The type of the target is one that the element allows, as far as the reference or the document tells it
+/// (FHIR R4 §2.3.0, `ElementDefinition.type.targetProfile`).
+pub(super) fn target<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, place: Place<'_>) {
+    let Some(element) = place.shape.element(place.entry).filter(|it| !it.targets.is_empty()) else { return };
+    let Some(reference) = value.get(name::REFERENCE) else { return };
+    let Some(text) = reference.as_str() else { return };
+    let inside = text.starts_with('#') || text.starts_with("urn:");
+    let found = if inside {
+        let target = walk.resources().resolve(value, &text);
+        target.and_then(Value::resource_type).map(|it| Name::of(&it))
+    } else if text.contains(':') {
+        // What stands on another server may be named by other rules.
+        None
+    } else {
+        implied_type(walk.types, &text)
+    };
+    if let Some(found) = found
+        && !element.targets.contains(&found)
+    {
+        let names: Vec<&str> = element.targets.iter().map(|it| it.text()).collect();
+        let message = format!(
+            "`{}.{}` refers to {} only, not to {found}",
+            place.shape.path,
+            element.name,
+            names.join(", ")
+        );
+        // What can't be looked up may be something else than its reference says.
+        let severity = if inside { IssueSeverity::Error } else { IssueSeverity::Warning };
+        walk.report(
+            value,
+            reference,
+            Fault { rule: Rule::Target, severity, code: IssueType::Structure, message },
+        );
+    }
 }
 
 fn is_well_formed(types: &Types, text: &str) -> bool {

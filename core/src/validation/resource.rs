@@ -26,7 +26,8 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, contained: bo
                     if special::has_rules(&type_name) {
                         walk.special.push(value);
                     }
-                    let inner = Scope { resource: value.id(), ids: Default::default() };
+                    let root = if contained { walk.scope.root } else { value.id() };
+                    let inner = Scope { resource: value.id(), root, ids: Default::default() };
                     let outer = std::mem::replace(&mut walk.scope, inner);
                     walk.object(value, structure, shape, ShapeKind::Resource);
                     walk.scope = outer;

@@ -4,6 +4,7 @@
 //! is completed with the base of the fullUrl of the entry that it stands in. Built in one pass, on first use.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use fhir_models::document::{Document, Kind, Name, NodeId, Value, name};
 
@@ -28,6 +29,10 @@ pub(super) struct Resource<'d> {
 #[derive(Debug, Default)]
 pub(super) struct Resources<'d> {
     pub list: Vec<Resource<'d>>,
+    /// Entries by Bundle and fullUrl.
+    by_url: HashMap<(usize, Cow<'d, str>), Vec<usize>>,
+    /// Entries by Bundle, type and id.
+    by_name: HashMap<(usize, String), Vec<usize>>,
 }
 
 impl<'d> Resources<'d> {
@@ -37,7 +42,10 @@ impl<'d> Resources<'d> {
         let parent = |id: NodeId| parents.get(id.index()).and_then(|it| document.value(*it));
         let mut list: Vec<Resource<'d>> = Vec::new();
         for member in document.root().descendants() {
-            if member.name() != name::RESOURCE_TYPE || member.is_underscored() || member.kind() != Kind::String {
+            if member.name() != name::RESOURCE_TYPE
+                || member.is_underscored()
+                || member.kind() != Kind::String
+            {
                 continue;
             }
             let Some(value) = parent(member.id()) else { continue };
@@ -62,7 +70,17 @@ impl<'d> Resources<'d> {
             let before = spans.get(..at).unwrap_or_default();
             resource.outer = before.iter().rposition(|it| holds(*it, resource.value));
         }
-        Resources { list }
+        let (mut by_url, mut by_name) = (HashMap::<_, Vec<usize>>::new(), HashMap::<_, Vec<usize>>::new());
+        for (at, resource) in list.iter().enumerate() {
+            let Some(bundle) = resource.outer.filter(|_| resource.entry.is_some()) else { continue };
+            if let Some(url) = &resource.full_url {
+                by_url.entry((bundle, url.clone())).or_default().push(at);
+            }
+            if let Some(id) = &resource.id {
+                by_name.entry((bundle, format!("{}/{id}", resource.type_name))).or_default().push(at);
+            }
+        }
+        Resources { list, by_url, by_name }
     }
 
     /// The innermost resource around a value, or the value itself.
@@ -125,26 +143,27 @@ impl<'d> Resources<'d> {
             Some((bare, version)) => (bare, Some(version)),
             None => (reference, None),
         };
-        let entries = || self.list.iter().filter(|it| it.outer == Some(bundle) && it.entry.is_some());
+        let entries = |found: Option<&Vec<usize>>| -> Vec<&Resource<'d>> {
+            found.into_iter().flatten().filter_map(|at| self.list.get(*at)).collect()
+        };
+        let by_url = |url: &str| entries(self.by_url.get(&(bundle, Cow::Borrowed(url))));
         let fits = |it: &&Resource<'d>| {
             version.is_none_or(|version| {
-                it.value.get(name::META).and_then(|meta| meta.str_of(name::VERSION_ID)).as_deref() == Some(version)
+                it.value.get(name::META).and_then(|meta| meta.str_of(name::VERSION_ID)).as_deref()
+                    == Some(version)
             })
         };
         if bare.contains(':') {
-            return entries().filter(|it| it.full_url.as_deref() == Some(bare)).filter(fits).collect();
+            return by_url(bare).into_iter().filter(fits).collect();
         }
         if let Some(base) = full_url.and_then(rest_base) {
             let whole = [base, "/", bare].concat();
-            let found: Vec<_> =
-                entries().filter(|it| it.full_url.as_deref() == Some(&*whole)).filter(fits).collect();
+            let found: Vec<_> = by_url(&whole).into_iter().filter(fits).collect();
             if !found.is_empty() {
                 return found;
             }
         }
-        let Some((type_name, id)) = bare.split_once('/') else { return Vec::new() };
-        let named = |it: &&Resource<'d>| it.type_name == type_name && it.id.as_deref() == Some(id);
-        entries().filter(named).filter(fits).collect()
+        entries(self.by_name.get(&(bundle, bare.to_owned()))).into_iter().filter(fits).collect()
     }
 }
 
@@ -157,7 +176,8 @@ fn holds(outer: Value<'_>, inner: Value<'_>) -> bool {
 pub(super) fn rest_base(full_url: &str) -> Option<&str> {
     let (before, _id) = full_url.rsplit_once('/')?;
     let (base, type_name) = before.rsplit_once('/')?;
-    let is_type = type_name.starts_with(|c: char| c.is_ascii_uppercase()) && Name::of(type_name) != Name::UNKNOWN;
+    let is_type =
+        type_name.starts_with(|c: char| c.is_ascii_uppercase()) && Name::of(type_name) != Name::UNKNOWN;
     (is_type && full_url.starts_with("http")).then_some(base)
 }
 

@@ -12,6 +12,7 @@ use fhir_models::primitive::Primitive;
 
 use super::binding::BindingRule;
 use super::cardinality::Cardinality;
+use super::invariant::Invariant;
 
 /// The rules of one type.
 #[derive(Debug)]
@@ -36,6 +37,10 @@ pub(super) enum ShapeKind {
     Extension,
     /// `Reference`
     Reference,
+    /// `Coding`
+    Coding,
+    /// `Identifier`
+    Identifier,
     /// `ElementDefinition`: its ids are paths, unique in a snapshot only.
     ElementDefinition,
     /// Any other datatype, or a nested element.
@@ -51,6 +56,8 @@ pub(super) struct Shape {
     /// In the order of the definition; a choice has one element and several entries.
     pub elements: Box<[ElementRule]>,
     pub entries: Box<[Entry]>,
+    /// Constraints of the object itself.
+    pub invariants: Box<[Invariant]>,
     /// One bit for each element that must be there.
     pub required: u128,
     /// Open addressing by name: 0 is empty, else the number of an entry plus one.
@@ -85,6 +92,7 @@ impl Shape {
             kind,
             elements: elements.into(),
             entries: entries.into(),
+            invariants: Box::default(),
             required,
             slots: slots.into(),
         }
@@ -138,6 +146,8 @@ pub(super) const CHOICE: u8 = 2;
 pub(super) const BOUND: u8 = 4;
 /// A bare value without `id` and `extension`: no underscored twin.
 pub(super) const BARE: u8 = 8;
+/// The element has constraints of its own.
+pub(super) const RULED: u8 = 32;
 /// The `id` of an element, for references inside the resource.
 pub(super) const ELEMENT_ID: u8 = 16;
 
@@ -199,6 +209,10 @@ pub(super) struct ElementRule {
     pub choice: bool,
     pub cardinality: Cardinality,
     pub binding: Option<BindingRule>,
+    /// Constraints of the element that its type does not state.
+    pub invariants: Box<[Invariant]>,
+    /// For a reference, the types of resources that it may lead to; empty: any.
+    pub targets: Box<[Name]>,
 }
 
 impl ElementRule {

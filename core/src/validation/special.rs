@@ -3,12 +3,13 @@
 use fhir_models::document::Value;
 
 use super::bundle;
+use super::canonical;
 use super::questionnaire;
 use super::walk::Walk;
 
 /// True for a type that [`check`] has rules for.
 pub(super) fn has_rules(type_name: &str) -> bool {
-    matches!(type_name, "Bundle" | "QuestionnaireResponse")
+    matches!(type_name, "Bundle" | "CodeSystem" | "QuestionnaireResponse" | "ValueSet")
 }
 
 /// The rules of one resource.
@@ -18,6 +19,8 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, resource: Value<'d>) {
     }
     match resource.resource_type().as_deref() {
         Some("Bundle") => bundle::check(walk, resource),
+        Some("CodeSystem") => canonical::code_system(walk, resource),
+        Some("ValueSet") => canonical::value_set(walk, resource),
         Some("QuestionnaireResponse") => questionnaire::check(walk, resource),
         _ => {}
     }

@@ -75,5 +75,5 @@ fn element<'v, 'd>(walk: &mut Walk<'v, 'd>, twin: Value<'d>, filled: bool) {
     }
     let Some(structure) = walk.structure(twin, Name::of("Element")) else { return };
     let Some(shape) = structure.root() else { return };
-    walk.members(twin, structure, shape, filled);
+    let _ = walk.members(twin, structure, shape, filled);
 }

@@ -7,8 +7,10 @@ use std::sync::{Arc, OnceLock};
 use fhir_models::definition::Definitions;
 use fhir_models::document::Name;
 
+use crate::fhirpath::Model;
 use crate::outcome::IssueType;
 
+use super::coding::Systems;
 use super::compile::{CompileError, compile};
 use super::finding::{Fault, Rule};
 use super::shape::{ShapeKind, Structure};
@@ -22,6 +24,8 @@ pub(super) struct Types {
     compiled: Box<[OnceLock<Compiled>]>,
     /// By name: a resource type that instances may have.
     resources: OnceLock<Box<[bool]>>,
+    systems: Systems,
+    model: OnceLock<Arc<Model>>,
 }
 
 /// Why there are no rules for a type.
@@ -50,11 +54,27 @@ impl TypeError {
 impl Types {
     pub fn new(definitions: Arc<Definitions>) -> Types {
         let compiled = (0..Name::count()).map(|_| OnceLock::new()).collect();
-        Types { definitions, compiled, resources: OnceLock::new() }
+        Types {
+            definitions,
+            compiled,
+            resources: OnceLock::new(),
+            systems: Systems::default(),
+            model: OnceLock::new(),
+        }
     }
 
     pub fn definitions(&self) -> &Definitions {
         &self.definitions
+    }
+
+    /// What FHIRPath needs to know of the definitions.
+    pub fn model(&self) -> &Arc<Model> {
+        self.model.get_or_init(|| Model::new(Arc::clone(&self.definitions)))
+    }
+
+    /// The code systems that codings name.
+    pub fn systems(&self) -> &Systems {
+        &self.systems
     }
 
     /// The rules of a datatype or resource.
@@ -103,7 +123,7 @@ impl Types {
         let broken = |cause: String| TypeError::Broken { type_name: name.text(), cause };
         let found = self.definitions.try_structure(name.text()).map_err(|error| broken(error.to_string()))?;
         let definition = found.filter(|it| it.is_type()).ok_or(TypeError::Unknown)?;
-        let compiled = compile(&definition, |type_name| self.definitions.type_kind(type_name));
+        let compiled = compile(&definition, self.model(), |type_name| self.definitions.type_kind(type_name));
         compiled.map(Box::new).map_err(|error: CompileError| broken(error.to_string()))
     }
 }

@@ -9,16 +9,16 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use fhir_models::document::{Document, Kind, Name, NodeId, Value, name};
-use fhir_models::primitive::PrimitiveError;
+use fhir_models::primitive::{Primitive, PrimitiveError};
 
 use super::finding::{Fault, Finding, Rule};
-use super::shape::{BOUND, Content, ELEMENT_ID, Entry, Shape, ShapeKind, Structure};
 use super::profile::Profiles;
 use super::resources::Resources;
+use super::shape::{BOUND, Content, ELEMENT_ID, Entry, RULED, Shape, ShapeKind, Structure};
 use super::types::Types;
 use super::{
-    Settings, binding, cardinality, choice, content, element_id, extension, narrative, primitive, reference,
-    resource, twin, unknown,
+    Settings, binding, cardinality, choice, coding, content, element_id, extension, identifier, invariant,
+    narrative, primitive, reference, resource, twin, unknown,
 };
 
 /// One validation of one document.
@@ -45,6 +45,8 @@ pub(super) struct Walk<'v, 'd> {
     pub seen_profiles: HashSet<(NodeId, usize)>,
     /// Whether a value obeys a profile.
     pub judged: HashMap<(NodeId, usize), bool>,
+    /// How many `conformsTo()` led here.
+    pub nested: usize,
     /// Invariants that could not be evaluated.
     pub unchecked_invariants: usize,
     document: Document<'d>,
@@ -56,6 +58,8 @@ pub(super) struct Walk<'v, 'd> {
 #[derive(Debug)]
 pub(super) struct Scope<'d> {
     pub resource: NodeId,
+    /// The resource that contains it, or itself.
+    pub root: NodeId,
     /// Ids of elements met so far.
     pub ids: BTreeSet<Cow<'d, str>>,
 }
@@ -75,7 +79,7 @@ impl<'v, 'd> Walk<'v, 'd> {
         settings: Settings,
         document: Document<'d>,
     ) -> Walk<'v, 'd> {
-        let scope = Scope { resource: NodeId::ROOT, ids: BTreeSet::new() };
+        let scope = Scope { resource: NodeId::ROOT, root: NodeId::ROOT, ids: BTreeSet::new() };
         Walk {
             types,
             settings,
@@ -90,6 +94,7 @@ impl<'v, 'd> Walk<'v, 'd> {
             open_profiles: Vec::new(),
             seen_profiles: HashSet::new(),
             judged: HashMap::new(),
+            nested: 0,
             unchecked_invariants: 0,
             document,
             index: None,
@@ -122,24 +127,33 @@ impl<'v, 'd> Walk<'v, 'd> {
         shape: &'v Shape,
         around: ShapeKind,
     ) {
-        self.members(value, structure, shape, false);
+        let present = self.members(value, structure, shape, false);
+        for invariant in &shape.invariants {
+            if invariant.triggers == 0 || invariant.triggers & present != 0 {
+                invariant::check(self, invariant, Some(value), None, &shape.path, "");
+            }
+        }
         match shape.kind {
             ShapeKind::Extension => extension::check(self, value, around == ShapeKind::Extension),
             ShapeKind::Reference => reference::check(self, value),
+            ShapeKind::Coding => coding::check(self, value),
+            ShapeKind::Identifier => identifier::check(self, value),
             _ => {}
         }
     }
 
-    /// The members of an object. `substance`: the element has a value beside them.
+    /// The members of an object; gives the elements that stand, one bit each. `substance`: the element has
+    /// a value beside them.
     pub fn members(
         &mut self,
         value: Value<'d>,
         structure: &'v Structure,
         shape: &'v Shape,
         mut substance: bool,
-    ) {
+    ) -> u128 {
         if self.depth >= self.settings.depth {
-            return self.report(value, value, content::too_deep(self.settings.depth));
+            self.report(value, value, content::too_deep(self.settings.depth));
+            return 0;
         }
         self.depth += 1;
         let (mut plain, mut twins) = (0u128, 0u128);
@@ -184,6 +198,7 @@ impl<'v, 'd> Walk<'v, 'd> {
         } else if missing != 0 && !self.full {
             self.missing(value, shape, missing);
         }
+        plain | twins
     }
 
     #[cold]
@@ -245,7 +260,12 @@ impl<'v, 'd> Walk<'v, 'd> {
     fn item(&mut self, object: Value<'d>, value: Value<'d>, place: Place<'v>) {
         match place.entry.content {
             Content::Primitive(primitive) => match primitive.check_value(value) {
-                Ok(()) if place.entry.flags & (BOUND | ELEMENT_ID) == 0 => return,
+                Ok(()) if place.entry.flags & (BOUND | ELEMENT_ID | RULED) == 0 => {
+                    if primitive == Primitive::String {
+                        identifier::plain_text(self, value);
+                    }
+                    return;
+                }
                 Ok(()) if place.entry.flags & ELEMENT_ID != 0 => {
                     return element_id::check(self, object, value, place.shape.kind);
                 }
@@ -259,6 +279,9 @@ impl<'v, 'd> Walk<'v, 'd> {
                 let Some(structure) = self.structure(value, type_name) else { return };
                 let Some(shape) = structure.root() else { return };
                 self.object(value, structure, shape, place.shape.kind);
+                if shape.kind == ShapeKind::Reference {
+                    reference::target(self, value, place);
+                }
             }
             Content::Shape(number) => {
                 if !value.is_object() {
@@ -276,6 +299,13 @@ impl<'v, 'd> Walk<'v, 'd> {
         }
         if place.entry.is_bound() {
             binding::check(self, value, place);
+        }
+        if place.entry.flags & RULED != 0
+            && let Some(element) = place.shape.element(place.entry)
+        {
+            for invariant in &element.invariants {
+                invariant::check(self, invariant, Some(value), None, place.entry.content.type_name(), "");
+            }
         }
     }
 

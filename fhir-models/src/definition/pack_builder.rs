@@ -45,7 +45,8 @@ pub enum Keeping {
 }
 
 /// Types that describe data too, and that only users bring.
-const BROUGHT_TYPES: &[&str] = &["ActivityDefinition", "Library", "Measure", "PlanDefinition", "Questionnaire"];
+const BROUGHT_TYPES: &[&str] =
+    &["ActivityDefinition", "Library", "Measure", "PlanDefinition", "Questionnaire"];
 
 /// Collects definitions and makes a pack of them.
 #[derive(Debug)]

@@ -57,9 +57,13 @@ fn parse_text_into(text: &str, limits: &Limits, nodes: &mut Vec<Node>) -> Result
     }
     let members = Members::new(text);
     let most = limits.nodes.min(u32::MAX as usize - 1);
-    let mut parser = Parser { bytes, text, limits, most, nodes, names: Names::get(), members };
-    parser.document().map_err(|(kind, offset)| {
-        parser.nodes.clear();
+    // The parser owns the nodes while it runs: one step less to each of them.
+    let own = std::mem::take(nodes);
+    let mut parser = Parser { bytes, text, limits, most, nodes: own, names: Names::get(), members };
+    let parsed = parser.document();
+    *nodes = parser.nodes;
+    parsed.map_err(|(kind, offset)| {
+        nodes.clear();
         let kind = if offset >= bytes.len() { SyntaxErrorKind::UnexpectedEnd } else { kind };
         SyntaxError::at(kind, bytes, offset)
     })
@@ -83,7 +87,7 @@ struct Parser<'a, 'n> {
     limits: &'n Limits,
     /// Most nodes.
     most: usize,
-    nodes: &'n mut Vec<Node>,
+    nodes: Vec<Node>,
     names: Names,
     members: Members<'a>,
 }
@@ -236,7 +240,7 @@ impl Parser<'_, '_> {
             }
             _ => (key, hash, quote) = self.long_key(start)?,
         }
-        self.members.add(open, self.nodes, &key, hash)?;
+        self.members.add(open, &self.nodes, &key, hash)?;
         let colon = skip_space(bytes, quote + 1);
         if bytes.get(colon) != Some(&b':') {
             return Err((SyntaxErrorKind::ExpectedColon, colon));

@@ -13,6 +13,7 @@ mod format;
 mod json;
 mod members;
 pub mod name;
+pub mod nodes;
 mod scan;
 pub mod stream;
 mod syntax;

@@ -31,6 +31,14 @@ impl Name {
         usize::from(self.0)
     }
 
+    /// The name with this number, or [`Name::UNKNOWN`].
+    pub fn at(index: usize) -> Name {
+        match u16::try_from(index) {
+            Ok(number) if index < Name::count() => Name(number),
+            _ => Name::UNKNOWN,
+        }
+    }
+
     /// How many names there are, [`Name::UNKNOWN`] included.
     pub fn count() -> usize {
         TABLE.texts.len()
@@ -206,6 +214,7 @@ mod tests {
         for number in 1..Name::count() {
             let name = Name(number as u16);
             assert_eq!(Name::of(name.text()), name);
+            assert_eq!(Name::at(name.index()), name);
         }
     }
 

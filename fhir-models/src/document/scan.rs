@@ -43,19 +43,36 @@ pub(super) fn count(bytes: &[u8], is: impl Fn(u8) -> bool) -> usize {
     bytes.chunks(192).map(|bytes| usize::from(few(bytes))).sum()
 }
 
-/// The offset of the next bracket or quote from `at` on, or the text's end.
-pub(super) fn next_bound(bytes: &[u8], mut at: usize) -> usize {
+/// The offset of the next byte from `at` on that is picked, or the text's end.
+#[inline(always)]
+pub(super) fn find(bytes: &[u8], mut at: usize, is: impl Fn(u8) -> bool) -> usize {
     while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-        let run = run(chunk, is_bound);
+        let run = run(chunk, &is);
         at += run;
         if run < 16 {
             return at;
         }
     }
-    while bytes.get(at).is_some_and(|&byte| !is_bound(byte)) {
+    while bytes.get(at).is_some_and(|&byte| !is(byte)) {
         at += 1;
     }
     at
+}
+
+/// [`find`] for what is far away as a rule.
+pub(super) fn find_far(bytes: &[u8], mut at: usize, is: impl Fn(u8) -> bool) -> usize {
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
+        if chunk.iter().fold(false, |any, &byte| any | is(byte)) {
+            break;
+        }
+        at += 32;
+    }
+    find(bytes, at, is)
+}
+
+/// The offset of the next bracket or quote from `at` on, or the text's end.
+pub(super) fn next_bound(bytes: &[u8], at: usize) -> usize {
+    find(bytes, at, is_bound)
 }
 
 /// The offset of the next quote, backslash or control character from `at` on, or the text's end.
@@ -70,38 +87,14 @@ pub(super) fn next_stop(bytes: &[u8], at: usize) -> usize {
 
 /// [`next_stop`] for long strings and near the text's end.
 #[inline(never)]
-fn next_stop_far(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
-        if chunk.iter().fold(false, |any, &byte| any | is_stop(byte)) {
-            break;
-        }
-        at += 32;
-    }
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-        let run = plain_run(chunk);
-        at += run;
-        if run < 16 {
-            return at;
-        }
-    }
-    while let Some(&byte) = bytes.get(at) {
-        if is_stop(byte) {
-            return at;
-        }
-        at += 1;
-    }
-    at
+fn next_stop_far(bytes: &[u8], at: usize) -> usize {
+    find_far(bytes, at, is_stop)
 }
 
 /// The offset of the next line feed from `at` on.
-pub(super) fn next_line_feed(bytes: &[u8], mut at: usize) -> Option<usize> {
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
-        if chunk.iter().fold(false, |any, &byte| any | (byte == b'\n')) {
-            break;
-        }
-        at += 32;
-    }
-    bytes.get(at..)?.iter().position(|&byte| byte == b'\n').map(|found| at + found)
+pub(super) fn next_line_feed(bytes: &[u8], at: usize) -> Option<usize> {
+    let found = find_far(bytes, at, |byte| byte == b'\n');
+    (found < bytes.len()).then_some(found)
 }
 
 /// The offset of the next byte that is not JSON's white space (RFC 8259 §2), or the text's end.

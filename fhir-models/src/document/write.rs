@@ -1,5 +1,7 @@
 //! Writing JSON: a push writer for resources that Varco makes itself.
 
+use super::scan::next_stop;
+
 /// Writes one JSON value, commas and escapes included.
 ///
 /// Brackets must be closed in order; the writer does not check that, its callers are few and tested.
@@ -113,28 +115,23 @@ impl JsonWriter {
 
 /// Writes a text as a JSON string, quotes included.
 pub(super) fn quote(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
     out.push(b'"');
     let mut copied = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let escape: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0..0x20 => {
-                out.extend_from_slice(&text.as_bytes()[copied..at]);
-                out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
-                copied = at + 1;
-                continue;
-            }
-            _ => continue,
-        };
-        out.extend_from_slice(&text.as_bytes()[copied..at]);
-        out.extend_from_slice(escape);
+    loop {
+        let at = next_stop(bytes, copied);
+        out.extend_from_slice(bytes.get(copied..at).unwrap_or_default());
+        match bytes.get(at) {
+            None => break,
+            Some(b'"') => out.extend_from_slice(b"\\\""),
+            Some(b'\\') => out.extend_from_slice(b"\\\\"),
+            Some(b'\n') => out.extend_from_slice(b"\\n"),
+            Some(b'\r') => out.extend_from_slice(b"\\r"),
+            Some(b'\t') => out.extend_from_slice(b"\\t"),
+            Some(control) => out.extend_from_slice(format!("\\u{control:04x}").as_bytes()),
+        }
         copied = at + 1;
     }
-    out.extend_from_slice(&text.as_bytes()[copied..]);
     out.push(b'"');
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use fhir_models::definition::Definitions;
 use fhir_models::document::xml::DefinitionSchema;
-use fhir_models::document::{Format, Limits, Position, SyntaxError, Tape};
+use fhir_models::document::{Document, Format, Limits, Position, SyntaxError, SyntaxErrorKind, Tape};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
 use varco_core::validation::Validator;
@@ -208,19 +208,21 @@ impl Run {
             issues.push(warning.on(Position { line: 1, column: 1 }));
         }
         let mut resource_type = None;
-        match self.tape.parse(record.text, &self.schema, limits) {
-            Ok(document) => {
-                resource_type = document.root().resource_type().map(|text| text.into_owned());
-                let report = self.validator.validate(document);
-                self.tally.unknown_codes += report.unknown_codes;
-                if report.truncated {
-                    let message = "there may be more to find: only the first issues of a resource are listed";
-                    issues.push(Issue::new(IssueSeverity::Information, IssueType::TooCostly, message));
+        let mut tape = std::mem::take(&mut self.tape);
+        match tape.parse(record.text, &self.schema, limits) {
+            Ok(document) => resource_type = self.validated(document, &mut issues),
+            Err(error) => {
+                issues.push(syntax(&error, record.text));
+                // One wrong byte must not hide everything else that is wrong.
+                if error.kind == SyntaxErrorKind::NotUtf8 {
+                    let readable = String::from_utf8_lossy(record.text);
+                    if let Ok(document) = tape.parse(readable.as_bytes(), &self.schema, limits) {
+                        resource_type = self.validated(document, &mut issues);
+                    }
                 }
-                issues.extend(report.issues);
             }
-            Err(error) => issues.push(syntax(&error, record.text)),
         }
+        self.tape = tape;
         self.tally.resource(resource_type.as_deref(), &issues, record.text.len());
         let several = self.several || record.line > 0 || record.of_many;
         for mut issue in issues {
@@ -238,6 +240,18 @@ impl Run {
             }
             self.keep(issue);
         }
+    }
+
+    /// Adds the findings of a validation; gives the type of the resource.
+    fn validated(&mut self, document: Document<'_>, issues: &mut Vec<Issue>) -> Option<String> {
+        let report = self.validator.validate(document);
+        self.tally.unknown_codes += report.unknown_codes;
+        if report.truncated {
+            let message = "there may be more to find: only the first issues of a resource are listed";
+            issues.push(Issue::new(IssueSeverity::Information, IssueType::TooCostly, message));
+        }
+        issues.extend(report.issues);
+        document.root().resource_type().map(|text| text.into_owned())
     }
 
     fn keep(&mut self, issue: Issue) {

@@ -14,6 +14,7 @@ use fhir_models::definition::{
 use fhir_models::document::{Limits, Name, OwnedDocument};
 
 use super::super::binding::BindingRule;
+use super::super::invariant::Invariant;
 use super::super::shape::{Content, Entry, Shape, Structure};
 use super::super::types::Types;
 use super::segments::{Segment, ways};
@@ -43,11 +44,8 @@ pub(super) fn build(
         (definition.differential.as_slice(), false)
     };
     let root = Node { id: definition.type_name.as_str().into(), ..Node::default() };
-    let mut builder = Builder {
-        types,
-        nodes: base.map_or_else(|| vec![root], |base| base.nodes.to_vec()),
-        whole,
-    };
+    let mut builder =
+        Builder { types, nodes: base.map_or_else(|| vec![root], |base| base.nodes.to_vec()), whole };
     for (element, way) in elements.iter().zip(ways(elements)) {
         builder.add(&definition.type_name, element, &way)?;
     }
@@ -121,10 +119,9 @@ impl<'t> Builder<'t> {
         let mut below = self.below(ground, entry.filter(|entry| !entry.is_choice() || written.is_some()));
         below.place = shape.zip(entry);
         let mut at = child;
-        let slice = segment.slice.clone().or_else(|| {
-            written.map(|_| segment.name.clone())
-        });
-        let narrowed = slice.as_deref().filter(|_| choice).and_then(|slice| self.type_of_slice(name, slice, shape));
+        let slice = segment.slice.clone().or_else(|| written.map(|_| segment.name.clone()));
+        let narrowed =
+            slice.as_deref().filter(|_| choice).and_then(|slice| self.type_of_slice(name, slice, shape));
         if let Some(slice) = slice {
             at = self.slice(child, &slice)?;
             if choice {
@@ -230,7 +227,10 @@ impl<'t> Builder<'t> {
         }
         // A slice of a slice is named `outer/inner`.
         if let Some((outer, _)) = name.rsplit_once('/')
-            && node.slices.iter().any(|slice| &*slice.name == outer || outer.starts_with(&format!("{}/", slice.name)))
+            && node
+                .slices
+                .iter()
+                .any(|slice| &*slice.name == outer || outer.starts_with(&format!("{}/", slice.name)))
         {
             let outer = self.slice(sliced, outer)?;
             return self.slice(outer, name);
@@ -246,7 +246,8 @@ impl<'t> Builder<'t> {
         if self.nodes.len() >= MOST_NODES {
             return Err(format!("it has more than {MOST_NODES} elements"));
         }
-        let number = NodeNumber::try_from(self.nodes.len()).map_err(|_| "it has too many elements".to_owned())?;
+        let number =
+            NodeNumber::try_from(self.nodes.len()).map_err(|_| "it has too many elements".to_owned())?;
         self.nodes.push(Node { id: id.into(), ..Node::default() });
         Ok(number)
     }
@@ -257,6 +258,10 @@ impl<'t> Builder<'t> {
         let sliced = element.slice_name.is_some();
         let types = self.type_rules(element)?;
         let whole = self.whole;
+        let on = match ground.object {
+            Some((_, shape)) => shape.path.to_string(),
+            None => String::new(),
+        };
         let Some(node) = self.nodes.get_mut(at as usize) else { return Ok(()) };
         if let Some(min) = element.min
             && (sliced || base.is_none_or(|base| min > base.cardinality.min))
@@ -290,8 +295,8 @@ impl<'t> Builder<'t> {
         }
         for constraint in &element.constraints {
             let inherited = whole && constraint.source.is_some();
-            if !inherited && !node.constraints.iter().any(|known| known.key == constraint.key) {
-                node.constraints.push(constraint.clone());
+            if !inherited && !node.invariants.iter().any(|known| known.key() == constraint.key) {
+                node.invariants.extend(Invariant::new(constraint, &on).map(Arc::new));
             }
         }
         if let Some(slicing) = &element.slicing {
@@ -326,9 +331,8 @@ pub(super) fn implied(kind: DiscriminatorKind, path: &str) -> Slicing {
 fn binding_rule(binding: &Binding) -> Option<BindingRule> {
     let canonical = binding.value_set.as_deref()?;
     let strong = matches!(binding.strength, BindingStrength::Required | BindingStrength::Extensible);
-    (strong || binding.max_value_set.is_some()).then(|| {
-        BindingRule::of(canonical, binding.strength, binding.max_value_set.as_deref())
-    })
+    (strong || binding.max_value_set.is_some())
+        .then(|| BindingRule::of(canonical, binding.strength, binding.max_value_set.as_deref()))
 }
 
 fn entry_of(shape: &Shape, name: &str, choice: bool) -> Option<Entry> {

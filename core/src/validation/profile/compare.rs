@@ -48,9 +48,9 @@ fn holds(value: Value<'_>, pattern: Value<'_>, depth: usize) -> bool {
         (Kind::Object, Kind::Object) => pattern
             .children()
             .all(|member| partner(value, member).is_some_and(|it| holds(it, member, depth - 1))),
-        (Kind::Array, Kind::Array) => pattern
-            .children()
-            .all(|wanted| value.children().any(|item| holds(item, wanted, depth - 1))),
+        (Kind::Array, Kind::Array) => {
+            pattern.children().all(|wanted| value.children().any(|item| holds(item, wanted, depth - 1)))
+        }
         (a, b) => a == b && scalar(value, pattern),
     }
 }
@@ -80,7 +80,10 @@ mod tests {
         assert_eq!(both(r#"{"system":"s","code":"c"}"#, r#"{"code":"c","system":"s"}"#), (true, true));
         assert_eq!(both(r#"{"system":"s","code":"c","display":"d"}"#, r#"{"code":"c"}"#), (false, true));
         assert_eq!(both(r#"{"system":"s"}"#, r#"{"code":"c"}"#), (false, false));
-        assert_eq!(both(r#"{"coding":[{"code":"a"},{"code":"b"}]}"#, r#"{"coding":[{"code":"b"}]}"#), (false, true));
+        assert_eq!(
+            both(r#"{"coding":[{"code":"a"},{"code":"b"}]}"#, r#"{"coding":[{"code":"b"}]}"#),
+            (false, true)
+        );
         assert_eq!(both("1.0", "1.00"), (false, false));
         assert_eq!(both("\"\\u0061\"", "\"a\""), (true, true));
     }

@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
-use fhir_models::definition::{Max, Severity};
+use fhir_models::definition::Max;
 use fhir_models::document::{Name, Value, name};
 
 use crate::outcome::{IssueSeverity, IssueType};
 
 use super::super::cardinality::Cardinality;
 use super::super::finding::{Fault, Rule};
+use super::super::invariant;
 use super::super::walk::Walk;
 use super::store::ProfileError;
 use super::{Node, NodeNumber, Occurrence, Profile, slice, target, value_rule};
@@ -51,7 +52,15 @@ impl<'v, 'd> Walk<'v, 'd> {
             return self.report(item.at, item.at, Rule::Profile.error(IssueType::Structure, message));
         }
         self.open_profiles.push(key);
-        self.rules(item, item, profile, 0);
+        let outer = self.scope.resource;
+        let root = self.scope.root;
+        if let Some(at) = self.resources().around(item.at) {
+            let index = self.resources();
+            let of = |at: usize| index.list.get(at).map_or(outer, |it| it.value.id());
+            (self.scope.resource, self.scope.root) = (of(at), of(index.container(at)));
+        }
+        self.rules(item, profile, 0);
+        (self.scope.resource, self.scope.root) = (outer, root);
         self.open_profiles.pop();
     }
 
@@ -77,9 +86,14 @@ impl<'v, 'd> Walk<'v, 'd> {
     }
 
     /// True where the rules of one node hold.
-    pub(super) fn satisfies(&mut self, item: Occurrence<'d>, profile: &Arc<Profile>, node: NodeNumber) -> bool {
+    pub(super) fn satisfies(
+        &mut self,
+        item: Occurrence<'d>,
+        profile: &Arc<Profile>,
+        node: NodeNumber,
+    ) -> bool {
         let seen = std::mem::take(&mut self.seen_profiles);
-        let answer = self.trial(|walk| walk.rules(item, item, profile, node));
+        let answer = self.trial(|walk| walk.rules(item, profile, node));
         self.seen_profiles = seen;
         answer
     }
@@ -96,29 +110,30 @@ impl<'v, 'd> Walk<'v, 'd> {
         clean
     }
 
-    /// The rules of one node on one element. `parent` is the element around it.
-    pub(super) fn rules(
-        &mut self,
-        parent: Occurrence<'d>,
-        item: Occurrence<'d>,
-        profile: &Arc<Profile>,
-        number: NodeNumber,
-    ) {
+    /// The rules of one node on one element.
+    pub(super) fn rules(&mut self, item: Occurrence<'d>, profile: &Arc<Profile>, number: NodeNumber) {
         let Some(node) = profile.node(number) else { return };
         if self.full {
             return;
         }
         self.typed(item, profile, node);
         value_rule::check(self, item, profile, node);
-        for constraint in &node.constraints {
-            self.invariant(item, constraint, profile);
+        for rule in &node.invariants {
+            let type_name = if number == 0 { profile.type_name } else { item.type_name };
+            invariant::check(
+                self,
+                rule,
+                item.value,
+                item.twin,
+                type_name.text(),
+                &format!("; {}", profile.url),
+            );
         }
-        let _ = parent;
         for child in &node.children {
             let items = item.children(child);
             self.counted(item, items.len(), profile, child.node);
             for it in &items {
-                self.rules(item, *it, profile, child.node);
+                self.rules(*it, profile, child.node);
             }
             slice::check(self, item, &items, profile, child.node, &child.name);
             if self.full {
@@ -160,12 +175,8 @@ impl<'v, 'd> Walk<'v, 'd> {
             .collect();
         if fits.is_empty() {
             let names: Vec<&str> = node.types.iter().map(|it| it.name.text()).collect();
-            let message = format!(
-                "the profile {} allows {} here as {} only",
-                profile.url,
-                node.id,
-                names.join(", ")
-            );
+            let message =
+                format!("the profile {} allows {} here as {} only", profile.url, node.id, names.join(", "));
             return self.report(item.at, item.at, Rule::Type.error(IssueType::Structure, message));
         }
         let named: Vec<&str> = fits.iter().flat_map(|it| it.profiles.iter()).map(|it| &**it).collect();
@@ -194,9 +205,9 @@ impl<'v, 'd> Walk<'v, 'd> {
         }
     }
 
-    fn invariant(&mut self, item: Occurrence<'d>, constraint: &fhir_models::definition::Constraint, profile: &Profile) {
-        let _ = (item, profile, constraint.severity == Severity::Error);
-        self.unchecked_invariants += 1;
+    /// True where the value obeys the profile with this canonical.
+    pub fn obeys_canonical(&mut self, value: Value<'d>, canonical: &str) -> bool {
+        self.obeys(Occurrence::of(value), canonical)
     }
 }
 

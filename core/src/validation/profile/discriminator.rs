@@ -93,7 +93,12 @@ fn parts(path: &str) -> Vec<&str> {
 }
 
 /// Compiles the tests of a slice.
-pub(super) fn compile(walk: &Walk<'_, '_>, profile: &Arc<Profile>, slice: NodeNumber, slicing: &Slicing) -> Tests {
+pub(super) fn compile(
+    walk: &Walk<'_, '_>,
+    profile: &Arc<Profile>,
+    slice: NodeNumber,
+    slicing: &Slicing,
+) -> Tests {
     let mut compiled = Tests::default();
     for discriminator in &slicing.discriminators {
         // A discriminator of which the slice says nothing tells nothing; the others decide.
@@ -116,9 +121,7 @@ fn test(
     holders.extend(profiled(walk, profile, slice));
     let by_value = matches!(discriminator.kind, DiscriminatorKind::Value | DiscriminatorKind::Pattern);
     for (at, step) in path.iter().enumerate() {
-        if by_value
-            && let Some(demand) = holders.iter().find_map(|holder| value_of(holder))
-        {
+        if by_value && let Some(demand) = holders.iter().find_map(value_of) {
             tests.push(Test { path: path.iter().take(at).cloned().collect(), demand });
             return;
         }
@@ -201,7 +204,12 @@ fn type_demand((profile, number): &Holder, resolved: bool) -> Option<Demand> {
     (resolved && *number == 0).then(|| Demand::Type(vec![profile.type_name]))
 }
 
-fn profiles_at(walk: &Walk<'_, '_>, profile: &Arc<Profile>, slice: NodeNumber, path: &[Step]) -> Option<Demand> {
+fn profiles_at(
+    walk: &Walk<'_, '_>,
+    profile: &Arc<Profile>,
+    slice: NodeNumber,
+    path: &[Step],
+) -> Option<Demand> {
     let mut holders: Vec<Holder> = vec![(Arc::clone(profile), slice)];
     let (last, before) = match path.split_last() {
         Some((Step::Resolve, before)) => (true, before),
@@ -212,8 +220,12 @@ fn profiles_at(walk: &Walk<'_, '_>, profile: &Arc<Profile>, slice: NodeNumber, p
     }
     holders.iter().find_map(|(profile, number)| {
         let node = profile.node(*number)?;
-        let named: Vec<Box<str>> =
-            node.types.iter().flat_map(|it| if last { it.targets.iter() } else { it.profiles.iter() }).cloned().collect();
+        let named: Vec<Box<str>> = node
+            .types
+            .iter()
+            .flat_map(|it| if last { it.targets.iter() } else { it.profiles.iter() })
+            .cloned()
+            .collect();
         (!named.is_empty()).then_some(Demand::Profile(named))
     })
 }
@@ -232,7 +244,8 @@ fn below(walk: &Walk<'_, '_>, (profile, number): &Holder, step: &Step) -> Vec<Ho
         Step::Name(wanted) => {
             for child in &node.children {
                 let direct = &*child.name == wanted;
-                let typed = child.choice && choice_name(&child.name, "").len() < wanted.len()
+                let typed = child.choice
+                    && choice_name(&child.name, "").len() < wanted.len()
                     && child.names.iter().any(|(name, _)| name.text() == wanted);
                 if direct || typed {
                     found.push((Arc::clone(profile), child.node));
@@ -309,7 +322,11 @@ impl Demand {
 }
 
 /// The values at a path.
-pub(super) fn follow<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, path: &[Step]) -> Vec<Occurrence<'d>> {
+pub(super) fn follow<'d>(
+    walk: &mut Walk<'_, 'd>,
+    item: Occurrence<'d>,
+    path: &[Step],
+) -> Vec<Occurrence<'d>> {
     let mut found = vec![item];
     for step in path {
         found = found.into_iter().flat_map(|it| next(walk, it, step)).collect();
@@ -348,9 +365,11 @@ impl Walk<'_, '_> {
         let members = object.children().filter_map(|member| {
             let rest = member.name().text().strip_prefix(stem)?;
             let first = rest.chars().next().filter(char::is_ascii_uppercase)?;
-            let lower: String = std::iter::once(first.to_ascii_lowercase()).chain(rest.chars().skip(1)).collect();
+            let lower: String =
+                std::iter::once(first.to_ascii_lowercase()).chain(rest.chars().skip(1)).collect();
             let definitions = self.types.definitions();
-            let type_name = [rest, lower.as_str()].into_iter().find(|it| definitions.type_kind(it).is_some())?;
+            let type_name =
+                [rest, lower.as_str()].into_iter().find(|it| definitions.type_kind(it).is_some())?;
             Some((member.name(), Name::of(type_name)))
         });
         members.collect()

@@ -38,7 +38,9 @@ impl<'d> Occurrence<'d> {
         let mut found = Vec::new();
         let Some(object) = self.object() else { return found };
         for member in object.children() {
-            let Some((name, type_name)) = names.iter().find(|(name, _)| *name == member.name()) else { continue };
+            let Some((name, type_name)) = names.iter().find(|(name, _)| *name == member.name()) else {
+                continue;
+            };
             if *name == Name::UNKNOWN {
                 continue;
             }
@@ -58,13 +60,22 @@ fn resource_name(value: Value<'_>) -> Name {
     value.resource_type().map_or(Name::UNKNOWN, |text| Name::of(&text))
 }
 
-fn pair<'d>(value: Option<Value<'d>>, twin: Option<Value<'d>>, type_name: Name, found: &mut Vec<Occurrence<'d>>) {
+fn pair<'d>(
+    value: Option<Value<'d>>,
+    twin: Option<Value<'d>>,
+    type_name: Name,
+    found: &mut Vec<Occurrence<'d>>,
+) {
     let array = value.or(twin).is_some_and(Value::is_array);
     let present = |it: &Value<'d>| it.kind() != Kind::Null;
     let mut add = |value: Option<Value<'d>>, twin: Option<Value<'d>>| {
         let (value, twin) = (value.filter(present), twin.filter(present));
         let Some(at) = value.or(twin) else { return };
-        let own = if at.is_object() && at.get(name::RESOURCE_TYPE).is_some() { resource_name(at) } else { type_name };
+        let own = if at.is_object() && at.get(name::RESOURCE_TYPE).is_some() {
+            resource_name(at)
+        } else {
+            type_name
+        };
         found.push(Occurrence { value, twin, at, type_name: own });
     };
     if !array {

@@ -20,16 +20,18 @@ mod value_rule;
 
 use std::sync::{Arc, OnceLock};
 
-use fhir_models::definition::{Constraint, ExtensionContext, Max, Slicing};
+use fhir_models::definition::{ExtensionContext, Max, Slicing};
 use fhir_models::document::{Name, OwnedDocument};
 
 use super::binding::BindingRule;
+use super::invariant::Invariant;
 
 pub(super) use compare::{equal, matches};
+pub(super) use conform::plain;
 pub(super) use discriminator::Tests;
 pub(super) use instance::Occurrence;
-pub(super) use conform::plain;
 pub(super) use store::{ProfileError, Profiles};
+pub(super) use value_rule::compare_ucum;
 
 /// The number of a node in its profile.
 pub(super) type NodeNumber = u32;
@@ -89,7 +91,7 @@ pub(super) struct Node {
     pub max_value: Option<OwnedDocument>,
     pub max_length: Option<u32>,
     pub binding: Option<Arc<BindingRule>>,
-    pub constraints: Vec<Constraint>,
+    pub invariants: Vec<Arc<Invariant>>,
     pub children: Vec<Child>,
     pub slicing: Option<Slicing>,
     pub slices: Vec<Slice>,

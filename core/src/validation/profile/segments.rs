@@ -25,7 +25,10 @@ impl Segment {
 pub(super) fn ways(elements: &[ElementDefinition]) -> Vec<Vec<Segment>> {
     let without_ids = elements.iter().any(|it| it.slice_name.is_some() && !it.id.contains(':'));
     if !without_ids {
-        return elements.iter().map(|element| split(&element.id).skip(1).map(Segment::read).collect()).collect();
+        return elements
+            .iter()
+            .map(|element| split(&element.id).skip(1).map(Segment::read).collect())
+            .collect();
     }
     let mut ways = Vec::with_capacity(elements.len());
     // The slices that are open: depth and name of the last one at each.
@@ -37,7 +40,8 @@ pub(super) fn ways(elements: &[ElementDefinition]) -> Vec<Vec<Segment>> {
         let mut same = true;
         for (depth, name) in names.iter().enumerate() {
             let kept = open.get(depth).cloned().flatten().filter(|(own, _)| same && own == name);
-            let slice = if depth == last { element.slice_name.clone() } else { kept.clone().and_then(|it| it.1) };
+            let slice =
+                if depth == last { element.slice_name.clone() } else { kept.clone().and_then(|it| it.1) };
             same &= kept.is_some();
             way.push(Segment { name: (*name).to_owned(), slice });
         }

@@ -27,7 +27,8 @@ pub(super) fn check<'d>(
     if node.slices.is_empty() {
         return;
     }
-    let stated = node.slicing.clone().filter(|it| !it.discriminators.is_empty() || it.rules != SlicingRules::Open);
+    let stated =
+        node.slicing.clone().filter(|it| !it.discriminators.is_empty() || it.rules != SlicingRules::Open);
     let slicing = match (stated, name) {
         (Some(slicing), _) => slicing,
         (None, "extension" | "modifierExtension") => implied(DiscriminatorKind::Value, "url"),
@@ -42,12 +43,15 @@ pub(super) fn check<'d>(
             Some(at) => {
                 if slicing.ordered && at < latest {
                     let slice = node.slices.get(at).map_or("", |slice| &*slice.name);
-                    let message = format!("the slice {slice} of {} stands out of order ({})", node.id, profile.url);
+                    let message =
+                        format!("the slice {slice} of {} stands out of order ({})", node.id, profile.url);
                     walk.report(item.at, item.at, Rule::Slicing.error(IssueType::Structure, message));
                 }
                 if outside && slicing.rules == SlicingRules::OpenAtEnd {
-                    let message =
-                        format!("what is in no slice of {} must stand after the slices ({})", node.id, profile.url);
+                    let message = format!(
+                        "what is in no slice of {} must stand after the slices ({})",
+                        node.id, profile.url
+                    );
                     walk.report(item.at, item.at, Rule::Slicing.error(IssueType::Structure, message));
                 }
                 latest = latest.max(at);
@@ -70,7 +74,7 @@ pub(super) fn check<'d>(
     for (slice, members) in node.slices.iter().zip(&members) {
         count(walk, parent, members.len(), profile, slice.node);
         for item in members {
-            walk.rules(parent, *item, profile, slice.node);
+            walk.rules(*item, profile, slice.node);
         }
         check(walk, parent, members, profile, slice.node, name);
     }
@@ -94,7 +98,13 @@ fn belongs<'d>(
     !tests.tests.is_empty() && tests.tests.iter().all(|test| test.passes(walk, item))
 }
 
-fn count<'d>(walk: &mut Walk<'_, 'd>, parent: Occurrence<'d>, found: usize, profile: &Profile, slice: NodeNumber) {
+fn count<'d>(
+    walk: &mut Walk<'_, 'd>,
+    parent: Occurrence<'d>,
+    found: usize,
+    profile: &Profile,
+    slice: NodeNumber,
+) {
     let Some(node) = profile.node(slice) else { return };
     let bounds = Cardinality { min: node.min.unwrap_or(0), max: node.max.unwrap_or(Max::Unbounded) };
     if bounds.allows(found) {

@@ -53,14 +53,17 @@ impl Profiles {
 
     fn compile(&self, types: &Types, canonical: &str, depth: usize) -> Compiled {
         if depth > MAX_CHAIN {
-            return Err(ProfileError::Broken("its base profiles form a circle or too long a chain".to_owned()));
+            return Err(ProfileError::Broken(
+                "its base profiles form a circle or too long a chain".to_owned(),
+            ));
         }
         if let Some((whole, element)) = canonical.split_once('#') {
             let whole = self.at(types, whole, depth)?;
             return part(&whole, element).map(Arc::new).ok_or(ProfileError::Unknown);
         }
         let broken = |error: String| ProfileError::Broken(error);
-        let found = types.definitions().try_structure(canonical).map_err(|error| broken(error.to_string()))?;
+        let found =
+            types.definitions().try_structure(canonical).map_err(|error| broken(error.to_string()))?;
         let definition = found.ok_or(ProfileError::Unknown)?;
         let type_name = Name::of(&definition.type_name);
         if type_name == Name::UNKNOWN || definition.kind == StructureKind::Logical {

@@ -6,9 +6,9 @@
 
 use fhir_models::document::{Name, Value, name};
 
-use crate::outcome::IssueType;
+use crate::outcome::{IssueSeverity, IssueType};
 
-use super::super::finding::Rule;
+use super::super::finding::{Fault, Rule};
 use super::super::walk::Walk;
 use super::Occurrence;
 
@@ -31,7 +31,10 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, targets: 
         let mut names: Vec<&str> = profiles.iter().map(|it| it.type_name.text()).collect();
         names.dedup();
         let message = format!("{id} refers to another type of resource than {}", names.join(", "));
-        return walk.report(value, place, Rule::Target.error(IssueType::Structure, message));
+        // What can't be looked up may be something else than its reference says.
+        let severity = if found.value.is_some() { IssueSeverity::Error } else { IssueSeverity::Warning };
+        let fault = Fault { rule: Rule::Target, severity, code: IssueType::Structure, message };
+        return walk.report(value, place, fault);
     }
     let here = found.value.is_some_and(|it| it.get(name::RESOURCE_TYPE).is_some());
     if here && !typed.iter().any(|profile| walk.obeys(found, &profile.url)) {

@@ -6,6 +6,7 @@ use fhir_models::definition::{BindingStrength, Membership};
 use fhir_models::document::{OwnedDocument, Value};
 use fhir_models::primitive::decimal_parts;
 
+use crate::fhirpath::Quantity;
 use crate::outcome::{IssueSeverity, IssueType};
 
 use super::super::finding::{Fault, Rule};
@@ -49,13 +50,20 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, profile: 
     bound(walk, item, value, profile, node);
 }
 
-fn bound<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, value: Value<'d>, profile: &Profile, node: &Node) {
+fn bound<'d>(
+    walk: &mut Walk<'_, 'd>,
+    item: Occurrence<'d>,
+    value: Value<'d>,
+    profile: &Profile,
+    node: &Node,
+) {
     let Some(rule) = &node.binding else { return };
     let definitions = walk.types.definitions();
     let answer = rule.answer(definitions, item.type_name.text(), value);
     let limit = rule.limit_answer(definitions, item.type_name.text(), value);
     if limit == Some(Membership::NotMember) {
-        let message = format!("{} has a code outside the largest value set allowed ({})", node.id, profile.url);
+        let message =
+            format!("{} has a code outside the largest value set allowed ({})", node.id, profile.url);
         walk.report(value, value, Rule::Binding.error(IssueType::CodeInvalid, message));
         return;
     }
@@ -70,16 +78,28 @@ fn bound<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, value: Value<'d>, pr
         Some(Membership::Unknown) => walk.unknown_codes += 1,
         Some(Membership::NotMember) => {
             let severity = if required { IssueSeverity::Error } else { IssueSeverity::Warning };
-            let message =
-                format!("{}: the code is not in the value set {} ({})", node.id, rule.canonical(), profile.url);
-            walk.report(value, value, Fault { rule: Rule::Binding, severity, code: IssueType::CodeInvalid, message });
+            let message = format!(
+                "{}: the code is not in the value set {} ({})",
+                node.id,
+                rule.canonical(),
+                profile.url
+            );
+            walk.report(
+                value,
+                value,
+                Fault { rule: Rule::Binding, severity, code: IssueType::CodeInvalid, message },
+            );
         }
     }
 }
 
 fn shown(document: &OwnedDocument) -> String {
     let text = document.text();
-    if text.chars().count() <= SHOWN { text.to_owned() } else { text.chars().take(SHOWN).collect::<String>() + "…" }
+    if text.chars().count() <= SHOWN {
+        text.to_owned()
+    } else {
+        text.chars().take(SHOWN).collect::<String>() + "…"
+    }
 }
 
 /// The order of two values of one type; `None` where they can't be compared.
@@ -94,11 +114,26 @@ fn compare(value: Value<'_>, bound: Value<'_>) -> Option<Ordering> {
         return Some(a.cmp(b)).filter(|order| order.is_ne());
     }
     let number = |it: Value<'_>| it.get_key("value").and_then(Value::as_number).map(str::to_owned);
-    let unit = |it: Value<'_>| it.get_key("code").and_then(|code| code.as_str().map(|code| code.into_owned()));
+    let unit =
+        |it: Value<'_>| it.get_key("code").and_then(|code| code.as_str().map(|code| code.into_owned()));
     if value.is_object() && unit(value) == unit(bound) {
         return numbers(&number(value)?, &number(bound)?);
     }
-    None
+    compare_ucum(value, &unit(value)?, bound, &unit(bound)?)
+}
+
+/// The order of two quantities in UCUM units; `None` where the units measure different things.
+pub(in super::super) fn compare_ucum(
+    value: Value<'_>,
+    own: &str,
+    bound: Value<'_>,
+    other: &str,
+) -> Option<Ordering> {
+    let quantity = |it: Value<'_>, unit: &str| {
+        let digits = it.get_key("value").and_then(Value::as_number)?;
+        Quantity::parse(&format!("{digits} '{unit}'"))
+    };
+    quantity(value, own)?.compare(&quantity(bound, other)?)
 }
 
 fn numbers(a: &str, b: &str) -> Option<Ordering> {

@@ -7,7 +7,7 @@ use fhir_models::document::{Value, name};
 
 use crate::outcome::IssueType;
 
-use super::super::profile::matches;
+use super::super::profile::{compare_ucum, matches};
 use super::super::resources::implied_type;
 use super::super::walk::Walk;
 use super::{BASE, broken, extension, list, number_of, text, value_of};
@@ -26,7 +26,9 @@ fn properties(kind: &str) -> &'static [&'static str] {
         "time" => &["valueTime"],
         "string" | "text" => &["valueString"],
         "url" => &["valueUri"],
-        "choice" => &["valueCoding", "valueString", "valueDate", "valueTime", "valueInteger", "valueReference"],
+        "choice" => {
+            &["valueCoding", "valueString", "valueDate", "valueTime", "valueInteger", "valueReference"]
+        }
         "open-choice" => {
             &["valueCoding", "valueString", "valueDate", "valueTime", "valueInteger", "valueReference"]
         }
@@ -67,14 +69,26 @@ fn lengths<'d>(walk: &mut Walk<'_, 'd>, question: Value<'_>, value: Value<'d>) {
 }
 
 /// The value is one of `answerOption`, or a code of `answerValueSet`.
-fn options<'d>(walk: &mut Walk<'_, 'd>, question: Value<'_>, kind: &str, answer: Value<'d>, value: Value<'d>) {
+fn options<'d>(
+    walk: &mut Walk<'_, 'd>,
+    question: Value<'_>,
+    kind: &str,
+    answer: Value<'d>,
+    value: Value<'d>,
+) {
     let open = kind == "open-choice" && value.as_str().is_some();
     let all: Vec<Value<'_>> = list(question, "answerOption").filter_map(value_of).collect();
     if !all.is_empty() && !open {
         let same = |option: &Value<'_>| match value.is_object() {
             true => {
-                let key = |key: &str| value.get_key(key).and_then(Value::as_str) == option.get_key(key).and_then(Value::as_str);
-                if value.get(name::REFERENCE).is_some() { key("reference") } else { key("system") && key("code") }
+                let key = |key: &str| {
+                    value.get_key(key).and_then(Value::as_str) == option.get_key(key).and_then(Value::as_str)
+                };
+                if value.get(name::REFERENCE).is_some() {
+                    key("reference")
+                } else {
+                    key("system") && key("code")
+                }
             }
             false => matches(value, *option),
         };
@@ -85,7 +99,10 @@ fn options<'d>(walk: &mut Walk<'_, 'd>, question: Value<'_>, kind: &str, answer:
         }
         return;
     }
-    let Some(canonical) = text(question, "answerValueSet").filter(|_| value.name().text() == "valueCoding") else { return };
+    let Some(canonical) = text(question, "answerValueSet").filter(|_| value.name().text() == "valueCoding")
+    else {
+        return;
+    };
     match coded(walk.types.definitions(), &canonical, value) {
         Some(Membership::NotMember) => {
             let message = format!("the code is not in the value set {canonical} of the question");
@@ -113,28 +130,50 @@ pub(super) fn exclusive<'d>(walk: &mut Walk<'_, 'd>, question: Value<'_>, answer
         .collect();
     for answer in answers {
         if value_of(*answer).is_some_and(|value| alone.iter().any(|option| matches(value, *option))) {
-            broken(walk, *answer, IssueType::Structure, "this option excludes all others, and there are others");
+            broken(
+                walk,
+                *answer,
+                IssueType::Structure,
+                "this option excludes all others, and there are others",
+            );
         }
     }
 }
 
 fn quantity<'d>(walk: &mut Walk<'_, 'd>, question: Value<'_>, value: Value<'d>) {
-    for (tail, wrong, word) in [("minQuantity", Ordering::Less, "least"), ("maxQuantity", Ordering::Greater, "most")] {
+    for (tail, wrong, word) in
+        [("minQuantity", Ordering::Less, "least"), ("maxQuantity", Ordering::Greater, "most")]
+    {
         for bound in extension(question, &[SDC, tail].concat()) {
             match compare(value, bound) {
                 Compared::Order(order) if order == wrong => {
-                    broken(walk, value, IssueType::Value, format!("the quantity is beyond the {word} that the question allows"));
+                    broken(
+                        walk,
+                        value,
+                        IssueType::Value,
+                        format!("the quantity is beyond the {word} that the question allows"),
+                    );
                 }
                 Compared::Order(_) | Compared::Unknown => {}
                 Compared::Never => {
-                    broken(walk, value, IssueType::Value, format!("the quantity can't be compared with the {word} that the question allows: give a coded unit of its kind"));
+                    broken(
+                        walk,
+                        value,
+                        IssueType::Value,
+                        format!(
+                            "the quantity can't be compared with the {word} that the question allows: give a coded unit of its kind"
+                        ),
+                    );
                 }
             }
         }
     }
-    let unit = |it: Value<'_>| (it.str_of(name::SYSTEM).map(|it| it.into_owned()), it.str_of(name::CODE).map(|it| it.into_owned()));
+    let unit = |it: Value<'_>| {
+        (it.str_of(name::SYSTEM).map(|it| it.into_owned()), it.str_of(name::CODE).map(|it| it.into_owned()))
+    };
     let own = unit(value);
-    let allowed: Vec<_> = extension(question, &[BASE, "questionnaire-unitOption"].concat()).map(unit).collect();
+    let allowed: Vec<_> =
+        extension(question, &[BASE, "questionnaire-unitOption"].concat()).map(unit).collect();
     if !allowed.is_empty() && !allowed.contains(&own) {
         broken(walk, value, IssueType::CodeInvalid, "the unit is none of those that the question allows");
     }
@@ -147,7 +186,12 @@ fn quantity<'d>(walk: &mut Walk<'_, 'd>, question: Value<'_>, value: Value<'d>) 
         };
         match answer {
             Some(Membership::NotMember) => {
-                broken(walk, value, IssueType::CodeInvalid, format!("the unit is not in the value set {canonical}"));
+                broken(
+                    walk,
+                    value,
+                    IssueType::CodeInvalid,
+                    format!("the unit is not in the value set {canonical}"),
+                );
             }
             Some(Membership::Member) => {}
             Some(Membership::Unknown) | None => walk.unknown_codes += 1,
@@ -163,7 +207,8 @@ enum Compared {
 }
 
 fn compare(value: Value<'_>, bound: Value<'_>) -> Compared {
-    let number = |it: Value<'_>| it.get(name::VALUE).and_then(Value::as_number).and_then(|it| it.parse::<f64>().ok());
+    let number =
+        |it: Value<'_>| it.get(name::VALUE).and_then(Value::as_number).and_then(|it| it.parse::<f64>().ok());
     let (Some(a), Some(b)) = (number(value), number(bound)) else { return Compared::Unknown };
     let system = |it: Value<'_>| it.str_of(name::SYSTEM).map(|it| it.into_owned());
     let code = |it: Value<'_>| it.str_of(name::CODE).map(|it| it.into_owned());
@@ -178,8 +223,11 @@ fn compare(value: Value<'_>, bound: Value<'_>) -> Compared {
 }
 
 /// Two UCUM units that differ.
-fn units(_value: Value<'_>, _own: &str, _bound: Value<'_>, _other: &str) -> Compared {
-    Compared::Unknown
+fn units(value: Value<'_>, own: &str, bound: Value<'_>, other: &str) -> Compared {
+    match compare_ucum(value, own, bound, other) {
+        Some(order) => Compared::Order(order),
+        None => Compared::Never,
+    }
 }
 
 fn reference<'d>(walk: &mut Walk<'_, 'd>, question: Value<'_>, value: Value<'d>) {
@@ -197,7 +245,10 @@ fn reference<'d>(walk: &mut Walk<'_, 'd>, question: Value<'_>, value: Value<'d>)
     }
     // `https://server/Type/id`: a name at that place that FHIR lacks is a slip.
     let shape = own.starts_with("http").then(|| own.rsplit('/').nth(1)).flatten();
-    if found.is_none() && shape.is_some_and(|it| it.starts_with(|c: char| c.is_ascii_uppercase())) && own.matches('/').count() == 4 {
+    if found.is_none()
+        && shape.is_some_and(|it| it.starts_with(|c: char| c.is_ascii_uppercase()))
+        && own.matches('/').count() == 4
+    {
         broken(walk, value, IssueType::Value, "the reference names no resource type of FHIR R4");
     }
 }

@@ -51,7 +51,8 @@ fn holds(response: Value<'_>, condition: Value<'_>) -> Option<bool> {
 
 /// The answers to a question, wherever in the response they stand.
 fn answers_of<'d>(response: Value<'d>, id: &str) -> Vec<Value<'d>> {
-    let items = response.descendants().filter(|it| it.is_object() && text(*it, "linkId").as_deref() == Some(id));
+    let items =
+        response.descendants().filter(|it| it.is_object() && text(*it, "linkId").as_deref() == Some(id));
     items.flat_map(|item| list(item, "answer").collect::<Vec<_>>()).collect()
 }
 

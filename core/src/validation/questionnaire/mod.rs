@@ -40,7 +40,9 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, response: Value<'d>) {
         None => definitions.resource_of_type("Questionnaire", &canonical),
     };
     let Some(questionnaire) = found else {
-        let other = definitions.resource(&canonical).and_then(|it| it.root().resource_type().map(|it| it.into_owned()));
+        let other = definitions
+            .resource(&canonical)
+            .and_then(|it| it.root().resource_type().map(|it| it.into_owned()));
         let (severity, message) = match other {
             Some(other) => (
                 IssueSeverity::Error,
@@ -48,7 +50,10 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, response: Value<'d>) {
             ),
             None => (
                 IssueSeverity::Warning,
-                format!("the questionnaire {} is not at hand: the answers were not checked", plain(&canonical)),
+                format!(
+                    "the questionnaire {} is not at hand: the answers were not checked",
+                    plain(&canonical)
+                ),
             ),
         };
         return walk.report(
@@ -57,7 +62,8 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, response: Value<'d>) {
             Fault { rule: Rule::Questionnaire, severity, code: IssueType::NotFound, message },
         );
     };
-    let complete = !response.get(name::STATUS).is_some_and(|it| it.is_str("in-progress") || it.is_str("stopped"));
+    let complete =
+        !response.get(name::STATUS).is_some_and(|it| it.is_str("in-progress") || it.is_str("stopped"));
     let form = Response { root: response, complete };
     let items: Vec<Value<'_>> = list(questionnaire.root(), "item").collect();
     inside(walk, &form, response, &items, 0);
@@ -96,7 +102,13 @@ fn broken<'d>(walk: &mut Walk<'_, 'd>, at: Value<'d>, code: IssueType, message: 
 }
 
 /// The items of one level. `holder` is the response, an item or an answer.
-fn inside<'d>(walk: &mut Walk<'_, 'd>, form: &Response<'d>, holder: Value<'d>, asked: &[Value<'_>], depth: usize) {
+fn inside<'d>(
+    walk: &mut Walk<'_, 'd>,
+    form: &Response<'d>,
+    holder: Value<'d>,
+    asked: &[Value<'_>],
+    depth: usize,
+) {
     if depth > DEPTH || walk.full {
         return;
     }
@@ -131,7 +143,12 @@ fn one<'d>(
     let enabled = enabled::is_enabled(form.root, question);
     if enabled == Some(false) {
         for item in items.iter().filter(|it| it.get_key("answer").is_some()) {
-            broken(walk, *item, IssueType::Structure, "this item is answered, but the questionnaire does not enable it");
+            broken(
+                walk,
+                *item,
+                IssueType::Structure,
+                "this item is answered, but the questionnaire does not enable it",
+            );
         }
         return;
     }
@@ -144,7 +161,12 @@ fn one<'d>(
     }
     let many = if &*kind == "group" { !repeats } else { true };
     if let (true, Some(second)) = (many, items.get(1)) {
-        broken(walk, *second, IssueType::Structure, "the item stands more than once; a question that repeats has several answers in one item");
+        broken(
+            walk,
+            *second,
+            IssueType::Structure,
+            "the item stands more than once; a question that repeats has several answers in one item",
+        );
     }
     let below: Vec<Value<'_>> = list(question, "item").collect();
     for item in items {
@@ -184,9 +206,19 @@ fn counted<'d>(
     if form.complete && required && answers == 0 {
         broken(walk, item, IssueType::Required, "the question must be answered");
     } else if let Some(min) = bound("questionnaire-minOccurs").filter(|min| form.complete && answers < *min) {
-        broken(walk, item, IssueType::Required, format!("the question has at least {min} answers; this has {answers}"));
+        broken(
+            walk,
+            item,
+            IssueType::Required,
+            format!("the question has at least {min} answers; this has {answers}"),
+        );
     }
     if let Some(max) = bound("questionnaire-maxOccurs").filter(|max| answers > *max) {
-        broken(walk, item, IssueType::Structure, format!("the question has at most {max} answers; this has {answers}"));
+        broken(
+            walk,
+            item,
+            IssueType::Structure,
+            format!("the question has at most {max} answers; this has {answers}"),
+        );
     }
 }

@@ -4,6 +4,20 @@
 //! is parsed as strictly as any other and says where in the stream it stands. What is handed out borrows the
 //! stream's buffers, which the next document uses again.
 //!
+//! ```
+//! use fhir_models::document::{Limits, stream::BundleStream};
+//!
+//! let text = r#"{"resourceType":"Bundle","entry":[{"fullUrl":"urn:x:1"},{"fullUrl":"urn:x:2"}],"total":2}"#;
+//! let mut bundle = BundleStream::new(text.as_bytes(), Limits::default());
+//! let mut entries = 0;
+//! while let Some(entry) = bundle.next_entry()? {
+//!     assert!(entry.document().root().get_key("fullUrl").is_some());
+//!     entries += 1;
+//! }
+//! assert_eq!((entries, bundle.frame()?.text()), (2, r#"{"resourceType":"Bundle","total":2}"#));
+//! # Ok::<(), fhir_models::document::stream::StreamError>(())
+//! ```
+//!
 //! NDJSON: FHIR Bulk Data Access, and <http://ndjson.org>. Bundle: FHIR R4 §2.36.
 
 mod bundle;

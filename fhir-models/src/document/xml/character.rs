@@ -1,19 +1,24 @@
 //! Characters and names of XML (XML 1.0, fifth edition, §2.2 and §2.3).
 
+use crate::document::scan::find_far;
+
 /// The offset of the first character that may stand nowhere in an XML document.
 pub(super) fn first_forbidden(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
-    let suspect = |byte: u8| (byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) | (byte == 0xEF);
+    let blank = |byte: u8| (byte == b'\t') | (byte == b'\n') | (byte == b'\r');
+    let suspect = |byte: u8| ((byte < 0x20) & !blank(byte)) | (byte == 0xEF);
     let mut at = 0;
-    while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| suspect(byte))) {
-        at += found;
+    loop {
+        at = find_far(bytes, at, suspect);
+        if at >= bytes.len() {
+            return None;
+        }
         // U+FFFE and U+FFFF.
         if bytes.get(at) != Some(&0xEF) || matches!(bytes.get(at + 1..at + 3), Some([0xBF, 0xBE | 0xBF])) {
             return Some(at);
         }
         at += 3;
     }
-    None
 }
 
 /// True for a character that may stand in XML, if need be as a character reference.
@@ -29,6 +34,10 @@ pub(super) fn is_space(byte: u8) -> bool {
 /// parts a prefix from a local name.
 pub(super) fn name_end(text: &str, at: usize) -> usize {
     let rest = text.get(at..).unwrap_or_default();
+    let plain = rest.bytes().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    if rest.as_bytes().get(plain).is_none_or(|&byte| matches!(byte, b'=' | b'>' | b' ' | b'/')) {
+        return at + plain;
+    }
     let mut end = 0;
     for (offset, character) in rest.char_indices() {
         if !(begins_name(character) || (offset > 0 && continues_name(character))) {

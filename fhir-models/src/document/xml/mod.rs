@@ -9,6 +9,20 @@
 //! narrative's `div` to the byte, elements that no definition knows. What goes: comments, processing
 //! instructions and white space between elements. Attributes and text that FHIR has no place for are
 //! refused, for JSON could not hold them; so are elements in a namespace that is not FHIR's.
+//!
+//! ```
+//! use fhir_models::definition::Definitions;
+//! use fhir_models::document::xml::{DefinitionSchema, write_xml};
+//! use fhir_models::document::{Limits, Tape};
+//!
+//! let schema = DefinitionSchema::new(Definitions::r4());
+//! let xml = r#"<Patient xmlns="http://hl7.org/fhir"><active value="true"/></Patient>"#;
+//! let mut tape = Tape::new();
+//! let patient = tape.parse_xml(xml.as_bytes(), &schema, &Limits::default())?;
+//! assert_eq!(patient.text(), r#"{"resourceType":"Patient","active":true}"#);
+//! assert!(write_xml(patient.root(), &schema).is_ok_and(|text| text.ends_with(xml)));
+//! # Ok::<(), fhir_models::document::SyntaxError>(())
+//! ```
 
 mod character;
 mod definitions;

@@ -10,6 +10,7 @@ use super::character::{is_space, name_end};
 use super::namespace::{Namespace, Namespaces};
 use super::{Fault, reference};
 use crate::document::SyntaxErrorKind as Kind;
+use crate::document::scan::{self, find};
 
 /// Most attributes of one element, namespace declarations included.
 pub(super) const MAX_ATTRIBUTES: usize = 128;
@@ -51,6 +52,7 @@ pub(super) struct Attribute {
     /// The value between its quotes, references unresolved.
     pub value: Range<usize>,
     pub namespace: Namespace,
+    prefix: Range<usize>,
 }
 
 /// A start tag's name, or an attribute as it is met.
@@ -112,26 +114,31 @@ impl<'a> Reader<'a> {
             } else if let Some(at) = self.text_run()? {
                 return Ok(Token::Text(at));
             }
-            let rest = self.rest();
-            if rest.starts_with("<!--") {
-                self.comment()?;
-            } else if rest.starts_with("<?") {
-                self.instruction()?;
-            } else if rest.starts_with("<![CDATA[") && !self.open.is_empty() {
-                if let Some(at) = self.cdata()? {
-                    return Ok(Token::Text(at));
+            match self.text.as_bytes().get(self.at + 1) {
+                Some(b'!') => {
+                    if let Some(at) = self.bang()? {
+                        return Ok(Token::Text(at));
+                    }
                 }
-            } else if rest.starts_with("<!DOCTYPE") {
-                return Err((Kind::DocumentType, self.at));
-            } else if rest.starts_with("<!") {
-                return Err((Kind::ExpectedMarkup("an element or a comment"), self.at));
-            } else if rest.starts_with("</") {
-                return self.end_tag();
-            } else if self.open.is_empty() && self.begun {
-                return Err((Kind::TrailingText, self.at));
-            } else {
-                return self.start_tag();
+                Some(b'?') => self.instruction()?,
+                Some(b'/') => return self.end_tag(),
+                _ if self.open.is_empty() && self.begun => return Err((Kind::TrailingText, self.at)),
+                _ => return self.start_tag(),
             }
+        }
+    }
+
+    /// A comment, or CDATA: where that begins if it is not blank.
+    fn bang(&mut self) -> Result<Option<usize>, Fault> {
+        let rest = self.rest();
+        if rest.starts_with("<!--") {
+            self.comment().map(|()| None)
+        } else if rest.starts_with("<![CDATA[") && !self.open.is_empty() {
+            self.cdata()
+        } else if rest.starts_with("<!DOCTYPE") {
+            Err((Kind::DocumentType, self.at))
+        } else {
+            Err((Kind::ExpectedMarkup("an element or a comment"), self.at))
         }
     }
 
@@ -169,7 +176,7 @@ impl<'a> Reader<'a> {
     fn plain_attribute(&mut self, kind: Kind) -> Result<(&'a str, &'a str), Fault> {
         let name = self.name().map_err(|(_, at)| (kind, at))?;
         self.skip_space();
-        if !self.take("=") {
+        if !self.take_byte(b'=') {
             return Err(self.fault(kind));
         }
         self.skip_space();
@@ -183,7 +190,7 @@ impl<'a> Reader<'a> {
         let rest = self.text.get(inner..).unwrap_or_default();
         let dashes = rest.find("--").ok_or((Kind::UnexpectedEnd, self.text.len()))?;
         self.at = inner + dashes + 2;
-        if self.take(">") { Ok(()) } else { Err(self.fault(Kind::BadComment)) }
+        if self.take_byte(b'>') { Ok(()) } else { Err(self.fault(Kind::BadComment)) }
     }
 
     fn instruction(&mut self) -> Result<(), Fault> {
@@ -220,8 +227,8 @@ impl<'a> Reader<'a> {
                 }
                 Some(_) => {
                     found = found.or(Some(self.at));
-                    let more = self.rest().bytes().skip(1);
-                    self.at += 1 + more.take_while(|byte| !matches!(byte, b'<' | b'&' | b']')).count();
+                    let special = |byte| (byte == b'<') | (byte == b'&') | (byte == b']');
+                    self.at = find(self.text.as_bytes(), self.at + 1, special);
                 }
             }
         }
@@ -258,14 +265,13 @@ impl<'a> Reader<'a> {
     /// Reads the attributes up to the tag's end; true for an empty-element tag.
     fn attributes_of_tag(&mut self) -> Result<bool, Fault> {
         self.attributes.clear();
-        let mut prefixes: Vec<Range<usize>> = Vec::new();
         let mut count = 0;
         let empty = loop {
             let spaced = self.skip_space();
-            if self.take(">") {
+            if self.take_byte(b'>') {
                 break false;
             }
-            if self.take("/>") {
+            if self.peek() == Some(b'/') && self.take("/>") {
                 break true;
             }
             let at = self.at;
@@ -278,7 +284,7 @@ impl<'a> Reader<'a> {
             }
             let Qualified { prefix, local } = self.qualified()?;
             self.skip_space();
-            if !self.take("=") {
+            if !self.take_byte(b'=') {
                 return Err(self.fault(Kind::ExpectedMarkup("an equals sign")));
             }
             self.skip_space();
@@ -293,26 +299,29 @@ impl<'a> Reader<'a> {
                 let uri = reference::attribute_value(self.slice(value));
                 self.namespaces.declare(declared, &uri).map_err(|kind| (kind, at))?;
             } else {
-                prefixes.push(prefix);
-                self.attributes.push(Attribute { at, local, value, namespace: Namespace::None });
+                self.attributes.push(Attribute { at, local, value, namespace: Namespace::None, prefix });
             }
         };
-        for (number, prefix) in prefixes.into_iter().enumerate() {
-            let prefix = self.text.get(prefix).unwrap_or_default();
-            let Some(attribute) = self.attributes.get(number) else { break };
-            let namespace =
-                self.namespaces.of_attribute(prefix).ok_or((Kind::UndeclaredPrefix, attribute.at))?;
-            let own = self.slice(attribute.local.clone());
-            let earlier = self.attributes.iter().take(number);
-            if earlier.into_iter().any(|it| it.namespace == namespace && self.slice(it.local.clone()) == own)
-            {
+        self.resolve_attributes()?;
+        Ok(empty)
+    }
+
+    /// Finds the namespaces of the attributes once all declarations are known, and refuses duplicates.
+    fn resolve_attributes(&mut self) -> Result<(), Fault> {
+        for number in 0..self.attributes.len() {
+            let (earlier, rest) = self.attributes.split_at_mut(number);
+            let Some(attribute) = rest.first_mut() else { break };
+            let text = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
+            let namespace = self.namespaces.of_attribute(text(&attribute.prefix));
+            attribute.namespace = namespace.ok_or((Kind::UndeclaredPrefix, attribute.at))?;
+            let same = |it: &Attribute| {
+                it.namespace == attribute.namespace && text(&it.local) == text(&attribute.local)
+            };
+            if earlier.iter().any(same) {
                 return Err((Kind::DuplicateAttribute, attribute.at));
             }
-            if let Some(attribute) = self.attributes.get_mut(number) {
-                attribute.namespace = namespace;
-            }
         }
-        Ok(empty)
+        Ok(())
     }
 
     fn end_tag(&mut self) -> Result<Token, Fault> {
@@ -324,7 +333,7 @@ impl<'a> Reader<'a> {
             return Err((Kind::MismatchedTag, start));
         }
         self.skip_space();
-        if !self.take(">") {
+        if !self.take_byte(b'>') {
             return Err(self.fault(Kind::ExpectedMarkup("the end of the tag")));
         }
         self.close();
@@ -338,7 +347,7 @@ impl<'a> Reader<'a> {
 
     fn qualified(&mut self) -> Result<Qualified, Fault> {
         let first = self.name()?;
-        if !self.take(":") {
+        if !self.take_byte(b':') {
             return Ok(Qualified { prefix: first.start..first.start, local: first });
         }
         let local = self.name()?;
@@ -366,8 +375,8 @@ impl<'a> Reader<'a> {
         let start = self.at + 1;
         self.at = start;
         loop {
-            let plain = |byte: &u8| *byte != quote && !matches!(byte, b'<' | b'&');
-            self.at += self.rest().as_bytes().iter().take_while(|byte| plain(byte)).count();
+            let special = |byte| (byte == quote) | (byte == b'<') | (byte == b'&');
+            self.at = find(self.text.as_bytes(), self.at, special);
             match self.peek() {
                 None => return Err((Kind::UnexpectedEnd, self.at)),
                 Some(b'<') => return Err((Kind::ExpectedMarkup("`&lt;` in place of `<`"), self.at)),
@@ -385,9 +394,9 @@ impl<'a> Reader<'a> {
     }
 
     fn skip_space(&mut self) -> bool {
-        let count = self.rest().bytes().take_while(|&byte| is_space(byte)).count();
-        self.at += count;
-        count > 0
+        let before = self.at;
+        self.at = scan::skip_space(self.text.as_bytes(), before);
+        self.at > before
     }
 
     fn take(&mut self, token: &str) -> bool {
@@ -395,6 +404,12 @@ impl<'a> Reader<'a> {
         if found {
             self.at += token.len();
         }
+        found
+    }
+
+    fn take_byte(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
         found
     }
 

@@ -5,6 +5,7 @@
 
 use super::character::is_allowed;
 use crate::document::SyntaxErrorKind;
+use crate::document::scan::find;
 
 /// Reads the reference whose `&` stands at the start of `text`: the character and the length of the
 /// reference.
@@ -40,7 +41,8 @@ fn of_number(text: &str) -> Option<char> {
 /// The value of an attribute: references resolved, line ends and tabs turned into spaces (XML 1.0 §3.3.3).
 /// The text has been checked by the reader.
 pub(super) fn attribute_value(raw: &str) -> std::borrow::Cow<'_, str> {
-    if !raw.bytes().any(|byte| matches!(byte, b'&' | b'\t' | b'\n' | b'\r')) {
+    // Of the control characters, only tabs and line ends are left by now.
+    if find(raw.as_bytes(), 0, |byte| (byte == b'&') | (byte < b' ')) == raw.len() {
         return raw.into();
     }
     let mut out = String::with_capacity(raw.len());

@@ -75,7 +75,7 @@ impl<'a> Tree<'a> {
         let mut reader = Reader::new(text, limits.depth.min(MAX_DEPTH))?;
         let mut tree = Tree { text, elements: Vec::new(), attributes: Vec::new() };
         let names = Names::get();
-        let mut open: Vec<Open<'a>> = Vec::new();
+        let mut ancestors = Ancestors { open: Vec::new(), few: Vec::new() };
         loop {
             match reader.next()? {
                 Token::Start(start) => {
@@ -85,23 +85,23 @@ impl<'a> Tree<'a> {
                     }
                     let local = reader.slice(start.local.clone());
                     let number = tree.elements.len() as u32;
-                    let earlier = open.last_mut().and_then(|parent| parent.add(local, number));
+                    let name = names.find(local.as_bytes());
+                    let earlier = ancestors.add(name, local, number);
                     if let Some(twin) = earlier.and_then(|at| tree.elements.get_mut(at as usize)) {
                         twin.twin = number;
                     }
                     let xhtml = start.namespace == Namespace::Xhtml;
-                    let name = names.find(local.as_bytes());
                     tree.add(&start, name, earlier.is_none(), &reader.attributes);
                     if xhtml {
                         let end = skip(&mut reader)?;
                         tree.close(number, end);
                     } else {
-                        open.push(Open::new(number));
+                        ancestors.open(number);
                     }
                 }
                 Token::End(end) => {
-                    if let Some(closed) = open.pop() {
-                        tree.close(closed.element, end);
+                    if let Some(closed) = ancestors.close() {
+                        tree.close(closed, end);
                     }
                 }
                 Token::Text(at) => return Err((Kind::StrayText, at)),
@@ -228,29 +228,46 @@ fn skip(reader: &mut Reader<'_>) -> Result<usize, Fault> {
     }
 }
 
-/// An element whose end has not been met: the last of its children for each name.
-struct Open<'a> {
-    element: u32,
-    few: Vec<(&'a str, u32)>,
-    many: HashMap<&'a str, u32>,
+/// The open elements, and the last of their children for each name.
+struct Ancestors<'a> {
+    open: Vec<Open<'a>>,
+    /// The first few names below each open element, those of the innermost last.
+    few: Vec<(Name, &'a str, u32)>,
 }
 
-impl<'a> Open<'a> {
-    fn new(element: u32) -> Open<'a> {
-        Open { element, few: Vec::new(), many: HashMap::new() }
+struct Open<'a> {
+    element: u32,
+    /// Where its names begin in `few`.
+    few: usize,
+    /// Its further names.
+    many: Option<HashMap<&'a str, u32>>,
+}
+
+impl<'a> Ancestors<'a> {
+    fn open(&mut self, element: u32) {
+        self.open.push(Open { element, few: self.few.len(), many: None });
     }
 
-    /// Adds a child; gives the one of the same name before it.
-    fn add(&mut self, name: &'a str, number: u32) -> Option<u32> {
+    fn close(&mut self) -> Option<u32> {
+        let closed = self.open.pop()?;
+        self.few.truncate(closed.few);
+        Some(closed.element)
+    }
+
+    /// Adds a child to the innermost element; gives the one of the same name before it.
+    fn add(&mut self, name: Name, text: &'a str, number: u32) -> Option<u32> {
+        let open = self.open.last_mut()?;
+        let few = self.few.get_mut(open.few..).unwrap_or_default();
+        let is_it = |own: &(Name, &str, u32)| own.0 == name && (name != Name::UNKNOWN || own.1 == text);
         // Repetitions follow each other: the last name comes first.
-        if let Some((_, last)) = self.few.iter_mut().rev().find(|(own, _)| *own == name) {
+        if let Some((_, _, last)) = few.iter_mut().rev().find(|own| is_it(own)) {
             return Some(std::mem::replace(last, number));
         }
-        if self.few.len() < FEW {
-            self.few.push((name, number));
+        if few.len() < FEW {
+            self.few.push((name, text, number));
             return None;
         }
-        self.many.insert(name, number)
+        open.many.get_or_insert_default().insert(text, number)
     }
 }
 

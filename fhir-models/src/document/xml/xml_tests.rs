@@ -212,6 +212,21 @@ fn limits_hold_for_xml_too() {
 }
 
 #[test]
+fn nesting_is_bounded_whatever_the_limits_say() {
+    let limits = Limits { depth: usize::MAX, ..Limits::default() };
+    let nested = |depth: usize| {
+        let text = in_fhir(&format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth)));
+        Tape::new().parse_xml(text.as_bytes(), &*R4, &limits).err().map(|error| error.kind)
+    };
+    assert_eq!(nested(256), None);
+    assert_eq!(nested(257), Some(SyntaxErrorKind::TooDeep(256)));
+    let extensions = format!("{}{}", r#"{"extension":["#.repeat(300), "]}".repeat(300));
+    let json = format!(r#"{{"resourceType":"Patient","extension":[{extensions}]}}"#);
+    let document = OwnedDocument::parse_json(json, &limits).unwrap();
+    assert_eq!(write_xml(document.root(), &*R4).err().unwrap().kind, XmlWriteErrorKind::TooDeep);
+}
+
+#[test]
 fn elements_are_written_in_the_order_of_their_definition() {
     assert_eq!(
         xml(

@@ -254,9 +254,8 @@ mod tests {
     }
 
     #[test]
-    fn xml_is_refused() {
-        let refused = read("  <Patient/>".as_bytes(), false, &Limits::default(), &mut |_| ());
-        assert!(refused.unwrap_err().to_string().contains("XML"));
+    fn xml_is_one_document() {
+        assert_eq!(records("  <Patient>\n</Patient>", false), [record("<Patient>\n</Patient>", 0)]);
     }
 
     #[test]

@@ -1,0 +1,132 @@
+//! Codings by their code system: the system is one, it has the code, and the display is one of the code's
+//! (FHIR R4 §2.24.0.5, §4.1).
+//!
+//! Only a code system that is here whole can say that a code is wrong.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use fhir_models::definition::{CodeSystem, Content, Definitions, Membership};
+use fhir_models::document::{Value, name};
+
+use crate::outcome::{IssueSeverity, IssueType};
+
+use super::finding::{Fault, Rule};
+use super::walk::Walk;
+
+/// Most systems remembered: names from instances must not grow memory without bound.
+const MOST: usize = 4_096;
+
+/// What a canonical in `Coding.system` stands for.
+#[derive(Debug, Clone)]
+enum System {
+    /// A code system, and how bad a code outside it is.
+    Known(Arc<CodeSystem>, IssueSeverity),
+    ValueSet,
+    Unknown,
+}
+
+/// The systems asked for so far.
+#[derive(Debug, Default)]
+pub(super) struct Systems {
+    known: RwLock<HashMap<Box<str>, System>>,
+}
+
+impl Systems {
+    fn get(&self, definitions: &Definitions, url: &str) -> System {
+        if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(url) {
+            return known.clone();
+        }
+        let found = match definitions.code_system(url) {
+            Some(system) => {
+                // The editions built in are not those that a resource was written for: that calls for a
+                // second look. Whoever brings a code system means it.
+                let built_in =
+                    Definitions::r4().code_system(url).is_some_and(|own| Arc::ptr_eq(&own, &system));
+                let severity = if built_in { IssueSeverity::Warning } else { IssueSeverity::Error };
+                System::Known(system, severity)
+            }
+            None if definitions.resource_of_type("ValueSet", url).is_some() => System::ValueSet,
+            None => System::Unknown,
+        };
+        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < MOST {
+            all.insert(url.into(), found.clone());
+        }
+        found
+    }
+}
+
+/// Checks a Coding.
+pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
+    let Some(place) = coding.get(name::SYSTEM) else { return };
+    let Some(url) = place.as_str() else { return };
+    let (system, severity) = match walk.types.systems().get(walk.types.definitions(), &url) {
+        System::Known(system, severity) => (system, severity),
+        System::ValueSet => {
+            let message = "this is the canonical of a value set: system names the code system";
+            return walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, message));
+        }
+        System::Unknown => return,
+    };
+    if system.content == Content::Supplement {
+        let message = "this code system only supplements another one: name that one";
+        return walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, message));
+    }
+    let Some(place) = coding.get(name::CODE) else { return };
+    let Some(code) = place.as_str() else { return };
+    match system.membership(&code) {
+        Membership::Member => display(walk, coding, &system, severity, &code),
+        Membership::Unknown => {}
+        // Of another version this one may know nothing.
+        Membership::NotMember if other_version(coding, &system) => {}
+        Membership::NotMember => {
+            let message = format!("the code system {} has no such code", system.url);
+            let fault = Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message };
+            walk.report(place, place, fault);
+        }
+    }
+}
+
+fn other_version(coding: Value<'_>, system: &CodeSystem) -> bool {
+    coding.str_of(name::VERSION).is_some_and(|version| system.version.as_deref() != Some(&*version))
+}
+
+fn display<'d>(
+    walk: &mut Walk<'_, 'd>,
+    coding: Value<'d>,
+    system: &CodeSystem,
+    severity: IssueSeverity,
+    code: &str,
+) {
+    let Some(place) = coding.get(name::DISPLAY) else { return };
+    let Some(shown) = place.as_str() else { return };
+    let Some(concept) = system.concept(code) else { return };
+    let Some(own) = &concept.display else { return };
+    let designations = concept.designations.iter().map(|it| it.value.as_str());
+    if std::iter::once(own.as_str()).chain(designations).any(|known| alike(known, &shown)) {
+        return;
+    }
+    let message =
+        format!("the display is none of those that {} gives the code; it gives {own:?}", system.url);
+    let fault = Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message };
+    walk.report(place, place, fault);
+}
+
+/// Equal but for case and the amount of white space.
+fn alike(a: &str, b: &str) -> bool {
+    let words = |text: &str| text.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>();
+    a == b || words(a) == words(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::alike;
+
+    #[test]
+    fn case_and_space_do_not_matter_in_displays() {
+        assert!(alike("Next-of-Kin", "next-of-kin"));
+        assert!(alike("Final  report", "Final report"));
+        assert!(!alike("Final report", "Finale"));
+    }
+}

@@ -1,0 +1,289 @@
+//! Invariants: constraints in FHIRPath (FHIR R4 §2.29, `ElementDefinition.constraint`).
+//!
+//! Each is compiled once, when first needed. Most constraints of FHIR hold wherever the elements that they
+//! speak of are absent; for those, `triggers` names these elements, and without any of them nothing is
+//! evaluated. An expression that can't be compiled, can't be evaluated, or asks about codes that nobody here
+//! knows, is counted and breaks nothing.
+//!
+//! Some are native code and left out here: [`NATIVE`].
+
+use std::cell::Cell;
+use std::sync::{Arc, OnceLock};
+
+use fhir_models::definition::{Constraint, Definitions, Membership, Severity};
+use fhir_models::document::{Limits, OwnedDocument, Value, name};
+
+use crate::fhirpath::{self, Answer, Code, Context, Expression, Focus, Model, Options, Terminology, TypeId};
+use crate::outcome::{IssueSeverity, IssueType};
+
+use super::finding::{Fault, Rule};
+use super::profile::Profiles;
+use super::types::Types;
+use super::walk::Walk;
+
+/// Invariants that other files check: content of elements and extensions, nesting of contained resources,
+/// references to contained resources, narrative. `dom-6` is a recommendation, not a rule.
+pub(super) const NATIVE: &[&str] = &["ele-1", "ext-1", "dom-2", "ref-1", "txt-1", "txt-2", "dom-6"];
+
+/// Deepest chain of `conformsTo()` in profiles.
+const DEPTH: usize = 4;
+
+/// One constraint.
+#[derive(Debug)]
+pub(super) struct Invariant {
+    key: Box<str>,
+    human: Box<str>,
+    severity: Severity,
+    text: Box<str>,
+    /// The definition whose elements it speaks of: `Patient`, `Patient.contact`; empty where unknown.
+    on: Box<str>,
+    /// By number in the shape, the elements without which it holds; 0: it must be evaluated always.
+    pub triggers: u128,
+    expression: OnceLock<Option<(Expression, Option<TypeId>)>>,
+}
+
+impl Invariant {
+    /// A constraint of the elements of `on`; `None` where there is nothing to evaluate.
+    pub fn new(constraint: &Constraint, on: &str) -> Option<Invariant> {
+        let text = constraint.expression.as_deref()?;
+        if NATIVE.contains(&constraint.key.as_str()) {
+            return None;
+        }
+        Some(Invariant {
+            key: constraint.key.as_str().into(),
+            human: constraint.human.as_str().into(),
+            severity: constraint.severity,
+            text: text.into(),
+            on: on.into(),
+            triggers: 0,
+            expression: OnceLock::new(),
+        })
+    }
+
+    /// Its key: `pat-1`.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The same, for a shape with elements of these names in this order.
+    pub fn triggered<'n>(mut self, model: &Arc<Model>, elements: impl Iterator<Item = &'n str>) -> Invariant {
+        let Some(words) = outer_words(&self.text) else { return self };
+        let mut triggers = 0u128;
+        for (at, name) in elements.enumerate().take(128) {
+            if words.contains(&name) {
+                triggers |= 1 << at;
+            }
+        }
+        if triggers != 0 && self.holds_on_nothing(model) {
+            self.triggers = triggers;
+        }
+        self
+    }
+
+    fn holds_on_nothing(&self, model: &Arc<Model>) -> bool {
+        let Some((expression, Some(own))) = self.compiled(model) else { return false };
+        let Ok(nothing) = OwnedDocument::parse_json("{}", &Limits::default()) else { return false };
+        let answer = expression.test(Focus::element(nothing.root(), *own), &Context::default());
+        matches!(answer, Ok(Some(true)))
+    }
+
+    fn compiled(&self, model: &Arc<Model>) -> Option<&(Expression, Option<TypeId>)> {
+        let compile = || {
+            let on = Some(&*self.on).filter(|it| !it.is_empty());
+            let options = Options { on, resource: Some("Resource"), ..Options::default() };
+            let own = on.and_then(|on| model.type_of(on));
+            Expression::compile(&self.text, model, &options).ok().map(|it| (it, own))
+        };
+        self.expression.get_or_init(compile).as_ref()
+    }
+}
+
+/// Checks the invariants of an element. `type_name` is its type where the constraint doesn't say.
+pub(super) fn check<'d>(
+    walk: &mut Walk<'_, 'd>,
+    invariant: &Invariant,
+    value: Option<Value<'d>>,
+    twin: Option<Value<'d>>,
+    type_name: &str,
+    source: &str,
+) {
+    let Some(at) = value.or(twin) else { return };
+    let model = walk.types.model();
+    let Some((expression, own)) = invariant.compiled(model) else {
+        walk.unchecked_invariants += 1;
+        return;
+    };
+    let named = model.type_of(type_name);
+    let own = if at.is_object() { own.or(named) } else { named.or(*own) };
+    let is_resource = at.is_object() && at.get(name::RESOURCE_TYPE).is_some();
+    let focus = match own {
+        _ if is_resource => Focus::resource(at),
+        Some(own) => Focus::element(at, own),
+        None => Focus::resource(at),
+    };
+    let focus = twin.map_or(focus, |twin| focus.with_twin(twin));
+    let document = at.document();
+    let resource = document.value(walk.scope.resource).unwrap_or_else(|| document.root());
+    let root = document.value(walk.scope.root).unwrap_or(resource);
+    let codes = Codes { definitions: walk.types.definitions(), unknown: Cell::new(false) };
+    let judge = Judge { types: walk.types, profiles: walk.profiles, depth: walk.nested };
+    let context = Context {
+        resource: Some(Focus::resource(resource)),
+        root_resource: Some(Focus::resource(root)),
+        terminology: Some(&codes),
+        profiles: Some(&judge),
+        ..Context::default()
+    };
+    let answer = expression.test(focus, &context);
+    match answer {
+        Ok(None) if codes.unknown.get() => walk.unknown_codes += 1,
+        // No answer is no complaint: published constraints count on it where an element is absent.
+        Ok(Some(true) | None) => {}
+        Ok(Some(false)) => {
+            let severity = match invariant.severity {
+                Severity::Error => IssueSeverity::Error,
+                Severity::Warning => IssueSeverity::Warning,
+            };
+            let message = format!("{} ({}{source})", invariant.human, invariant.key);
+            let fault = Fault { rule: Rule::Invariant, severity, code: IssueType::Invariant, message };
+            walk.report(at, at, fault);
+        }
+        Err(_) => walk.unchecked_invariants += 1,
+    }
+}
+
+/// The names that an expression asks of its own focus. `None` where it may ask for more than names tell.
+///
+/// What stands in the arguments of `where`, `all`, `exists` and `select` is asked of the items before them.
+fn outer_words(text: &str) -> Option<Vec<&str>> {
+    const PER_ITEM: &[&str] = &["where", "all", "exists", "select"];
+    const FORBIDDEN: &[&str] = &["children", "descendants", "repeat", "iif"];
+    let bytes = text.as_bytes();
+    let mut words = Vec::new();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'%' | b'$' | b'`' => return None,
+            b'\'' => at = skip_text(bytes, at),
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
+                let start = at;
+                while bytes.get(at).is_some_and(|it| it.is_ascii_alphanumeric() || *it == b'_') {
+                    at += 1;
+                }
+                let word = text.get(start..at)?;
+                let call = bytes.get(at) == Some(&b'(');
+                let chained = text.get(..start)?.trim_end().ends_with('.');
+                if call
+                    && (!chained || FORBIDDEN.contains(&word))
+                    && !matches!(word, "and" | "or" | "implies" | "xor" | "in")
+                {
+                    return None;
+                }
+                if call && PER_ITEM.contains(&word) {
+                    at = skip_arguments(bytes, at);
+                } else if !call {
+                    words.push(word);
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    Some(words)
+}
+
+/// The place after a text in quotes that begins at `at`.
+fn skip_text(bytes: &[u8], mut at: usize) -> usize {
+    at += 1;
+    while let Some(&byte) = bytes.get(at) {
+        at += 1 + usize::from(byte == b'\\');
+        if byte == b'\'' {
+            break;
+        }
+    }
+    at
+}
+
+/// The place after the parentheses that open at `at`.
+fn skip_arguments(bytes: &[u8], mut at: usize) -> usize {
+    let mut depth = 0usize;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'\'' => {
+                at = skip_text(bytes, at);
+                continue;
+            }
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+/// Answers `memberOf()` from the definitions.
+struct Codes<'t> {
+    definitions: &'t Definitions,
+    unknown: Cell<bool>,
+}
+
+impl Terminology for Codes<'_> {
+    fn member_of(&self, code: &Code<'_>, value_set: &str) -> Answer {
+        let found = self.definitions.value_set(value_set);
+        match found.map(|set| set.membership(code.system.as_deref(), &code.code)) {
+            Some(Membership::Member) => Answer::Yes,
+            Some(Membership::NotMember) => Answer::No,
+            Some(Membership::Unknown) | None => {
+                self.unknown.set(true);
+                Answer::Unknown
+            }
+        }
+    }
+
+    fn subsumes(&self, _: &Code<'_>, _: &Code<'_>) -> Answer {
+        self.unknown.set(true);
+        Answer::Unknown
+    }
+}
+
+/// Answers `conformsTo()`.
+struct Judge<'t> {
+    types: &'t Types,
+    profiles: &'t Profiles,
+    depth: usize,
+}
+
+impl fhirpath::Profiles for Judge<'_> {
+    fn conforms_to(&self, value: Value<'_>, profile: &str) -> Answer {
+        if self.depth >= DEPTH || self.profiles.get(self.types, profile).is_err() {
+            return Answer::Unknown;
+        }
+        let mut walk = Walk::new(self.types, self.profiles, Default::default(), value.document());
+        walk.nested = self.depth + 1;
+        if walk.obeys_canonical(value, profile) { Answer::Yes } else { Answer::No }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::outer_words;
+
+    #[test]
+    fn what_an_expression_asks_of_its_focus() {
+        let period = "start.hasValue().not() or end.hasValue().not() or (start <= end)";
+        assert_eq!(outer_words(period).unwrap(), ["start", "or", "end", "or", "start", "end"]);
+        let contained = "contained.where(('#'+id in (%resource.descendants().reference)).not()).empty()";
+        assert_eq!(outer_words(contained).unwrap(), ["contained"]);
+        assert_eq!(
+            outer_words("name.matches('[A-Z](x)%') implies code.exists()").unwrap(),
+            ["name", "implies", "code"]
+        );
+        assert!(outer_words("hasValue() or (children().count() > id.count())").is_none());
+        assert!(outer_words("%resource.id = id").is_none());
+        assert!(outer_words("$this.length() > 3").is_none());
+    }
+}
