@@ -251,8 +251,9 @@ impl<'a> Machine<'_, 'a> {
     ) -> Outcome<()> {
         let base = self.eval_input(input, scope)?;
         let Some(&name) = arguments.first() else { return Ok(()) };
-        let name = self.text_argument(node, name, scope, "defineVariable")?;
-        let Some(name) = name else { return Ok(()) };
+        let this: Arc<[Item<'a>]> = self.stack.get(base..).unwrap_or_default().into();
+        let inner = scope.with(&this, scope.index);
+        let Some(name) = self.text_argument(node, name, &inner, "defineVariable")? else { return Ok(()) };
         let name: Arc<str> = name.as_str().into();
         let reserved = matches!(&*name, "context" | "resource" | "rootResource" | "ucum" | "sct" | "loinc");
         let taken = self.variables.iter().any(|(own, _)| *own == name)
@@ -260,9 +261,9 @@ impl<'a> Machine<'_, 'a> {
         if reserved || taken {
             return self.stop(node, EvaluationFault::VariableRedefined(name.to_string()));
         }
-        let items: Arc<[Item<'a>]> = match arguments.get(1) {
-            Some(value) => self.collect(*value, scope)?.into(),
-            None => self.stack.get(base..).unwrap_or_default().into(),
+        let items = match arguments.get(1) {
+            Some(value) => self.collect(*value, &inner)?.into(),
+            None => this,
         };
         self.variables.push((name, items));
         Ok(())

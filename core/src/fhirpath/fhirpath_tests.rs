@@ -366,6 +366,8 @@ fn strings() {
 fn variables_live_on_the_chain_that_defines_them() {
     judge(&[
         ("defineVariable('n', name.first()).select(%n.family & %n.use)", "Rossiofficial"),
+        ("name.defineVariable('n', first()).last().select(%n.use & use)", "officialnickname"),
+        ("defineVariable(defineVariable('p', 'q').select(%p), 'r').select(%q)", "r"),
         ("name.defineVariable('all').first().select(%all.count())", "2"),
         ("name.select(defineVariable('n').given.first().select($this & %n.use))", "Marioofficial, Ginonickname"),
         ("defineVariable('a', 1).select(%a) | defineVariable('a', 2).select(%a)", "1, 2"),

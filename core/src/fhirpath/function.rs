@@ -222,7 +222,7 @@ impl Function {
 
     /// True where the arguments have the whole input as `$this`.
     pub fn is_on_input(self) -> bool {
-        matches!(self, Function::Iif | Function::Coalesce)
+        matches!(self, Function::Iif | Function::Coalesce | Function::DefineVariable)
     }
 }
 

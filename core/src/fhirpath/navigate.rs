@@ -104,7 +104,7 @@ impl<'a> Navigator<'a> {
             && children(document.nodes(), value.id())
                 .find(|(_, child)| child.name() == name::RESOURCE_TYPE)
                 .and_then(|(id, _)| document.value(id))
-                .is_some_and(|own| own.raw().trim_matches('"') == ty.structure().text())
+                .is_some_and(|own| unquoted(own.raw()) == Some(ty.structure().text()))
     }
 
     /// The resource at a value, with its type.
@@ -382,4 +382,10 @@ fn primitive_pairs(
             }
         }
     }
+}
+
+/// The text between the quotes, where it needs no unescaping to be compared.
+#[inline]
+fn unquoted(raw: &str) -> Option<&str> {
+    raw.strip_prefix('"')?.strip_suffix('"')
 }

@@ -154,9 +154,10 @@ pub(super) fn check<'d>(
 
 /// The names that an expression asks of its own focus. `None` where it may ask for more than names tell.
 ///
-/// What stands in the arguments of `where`, `all`, `exists` and `select` is asked of the items before them.
+/// What stands in the arguments of `where`, `all`, `exists`, `select` and `trace` is asked of the items before
+/// them.
 fn outer_words(text: &str) -> Option<Vec<&str>> {
-    const PER_ITEM: &[&str] = &["where", "all", "exists", "select"];
+    const PER_ITEM: &[&str] = &["where", "all", "exists", "select", "trace"];
     const FORBIDDEN: &[&str] = &["children", "descendants", "repeat", "iif"];
     let bytes = text.as_bytes();
     let mut words = Vec::new();
@@ -276,7 +277,7 @@ mod tests {
     fn what_an_expression_asks_of_its_focus() {
         let period = "start.hasValue().not() or end.hasValue().not() or (start <= end)";
         assert_eq!(outer_words(period).unwrap(), ["start", "or", "end", "or", "start", "end"]);
-        let contained = "contained.where(('#'+id in (%resource.descendants().reference)).not()).empty()";
+        let contained = "contained.where(('#'+id in (%resource.descendants().reference)).not()).trace('unmatched', id).empty()";
         assert_eq!(outer_words(contained).unwrap(), ["contained"]);
         assert_eq!(
             outer_words("name.matches('[A-Z](x)%') implies code.exists()").unwrap(),

@@ -15,6 +15,8 @@ const FHIR_TYPE: &str = "http://hl7.org/fhir/StructureDefinition/structuredefini
 const MAX_VALUE_SET: &str = "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxValueSet";
 /// The extension that points a type's profile at one element of it.
 const PROFILE_ELEMENT: &str = "http://hl7.org/fhir/StructureDefinition/elementdefinition-profile-element";
+/// The extension that gives the least length of a text.
+const MIN_LENGTH: &str = "http://hl7.org/fhir/StructureDefinition/minLength";
 /// The prefix of FHIRPath's own types.
 const SYSTEM: &str = "http://hl7.org/fhirpath/System.";
 
@@ -207,6 +209,8 @@ pub struct ElementDefinition {
     pub min_value: Option<RawValue>,
     /// Largest value.
     pub max_value: Option<RawValue>,
+    /// Shortest text, in characters.
+    pub min_length: Option<u32>,
     /// Longest text, in characters.
     pub max_length: Option<u32>,
     /// Regular expression for the whole text: stands on the `value` element of primitives.
@@ -289,6 +293,11 @@ impl ElementDefinition {
                     if let Some(regex) = extension(value, REGEX) {
                         element.regex = Some(regex);
                     }
+                    let least = items(Some(member))
+                        .find(|it| it.get(name::URL).is_some_and(|url| url.is_str(MIN_LENGTH)))
+                        .and_then(|it| it.get_key("valueInteger"))
+                        .and_then(Value::as_number);
+                    element.min_length = least.and_then(|digits| digits.parse().ok()).or(element.min_length);
                 }
                 "maxLength" => element.max_length = Some(number(member, "maxLength")?),
                 "condition" => element.condition = texts(member),

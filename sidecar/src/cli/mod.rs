@@ -4,6 +4,7 @@ mod certify;
 mod check;
 mod consent;
 mod demo;
+mod fhirpath;
 mod packages;
 mod say;
 mod serve;
@@ -30,6 +31,8 @@ enum Command {
     Certify(certify::Certify),
     Packages(packages::Packages),
     Validate(validate::Validate),
+    #[command(name = "fhirpath")]
+    FhirPath(fhirpath::FhirPath),
 }
 
 /// Runs the command that the arguments name.
@@ -42,5 +45,6 @@ pub fn run() -> ExitCode {
         Command::Certify(command) => command.run(),
         Command::Packages(command) => command.run(),
         Command::Validate(command) => command.run(),
+        Command::FhirPath(command) => command.run(),
     }
 }

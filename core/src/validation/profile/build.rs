@@ -286,6 +286,7 @@ impl<'t> Builder<'t> {
                 *slot = Some(held(raw)?);
             }
         }
+        node.min_length = element.min_length.or(node.min_length);
         node.max_length = element.max_length.or(node.max_length);
         if let Some(binding) = &element.binding
             && base.is_none_or(|base| !base.is_bound_to(binding))

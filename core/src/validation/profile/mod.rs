@@ -89,6 +89,7 @@ pub(super) struct Node {
     pub pattern: Option<OwnedDocument>,
     pub min_value: Option<OwnedDocument>,
     pub max_value: Option<OwnedDocument>,
+    pub min_length: Option<u32>,
     pub max_length: Option<u32>,
     pub binding: Option<Arc<BindingRule>>,
     pub invariants: Vec<Arc<Invariant>>,

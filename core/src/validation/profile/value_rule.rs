@@ -37,6 +37,13 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, profile: 
         let message = format!("{} has at most {length} characters ({})", node.id, profile.url);
         walk.report(value, value, Rule::Bounds.error(IssueType::TooLong, message));
     }
+    if let Some(length) = node.min_length
+        && let Some(text) = value.as_str()
+        && text.chars().count() < length as usize
+    {
+        let message = format!("{} has at least {length} characters ({})", node.id, profile.url);
+        walk.report(value, value, Rule::Bounds.error(IssueType::Value, message));
+    }
     for (bound, wrong, word) in
         [(&node.min_value, Ordering::Less, "at least"), (&node.max_value, Ordering::Greater, "at most")]
     {

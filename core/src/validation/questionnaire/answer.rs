@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use fhir_models::definition::{Definitions, Membership};
 use fhir_models::document::{Value, name};
+use regex::RegexBuilder;
 
 use crate::outcome::IssueType;
 
@@ -13,6 +14,8 @@ use super::super::walk::Walk;
 use super::{BASE, broken, extension, list, number_of, text, value_of};
 
 const SDC: &str = "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-";
+/// Most bytes of a compiled pattern: patterns come from outside.
+const LARGEST_PATTERN: usize = 1 << 20;
 const UCUM: &str = "http://unitsofmeasure.org";
 
 /// The properties that an answer to a question of this type may use.
@@ -61,6 +64,19 @@ fn lengths<'d>(walk: &mut Walk<'_, 'd>, question: Value<'_>, value: Value<'d>) {
     let length = own.chars().count();
     if let Some(max) = question.get_key("maxLength").and_then(number_of).filter(|max| length > *max) {
         broken(walk, value, IssueType::TooLong, format!("the answer has at most {max} characters"));
+    }
+    for pattern in extension(question, &[BASE, "regex"].concat()) {
+        let Some(pattern) = pattern.as_str() else { continue };
+        // A pattern beyond the bound, or none at all, is the questionnaire's fault.
+        let whole = RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(LARGEST_PATTERN).build();
+        if whole.is_ok_and(|whole| !whole.is_match(&own)) {
+            broken(
+                walk,
+                value,
+                IssueType::Value,
+                "the answer does not have the form that the question asks for",
+            );
+        }
     }
     let least = extension(question, &[BASE, "minLength"].concat()).next().and_then(number_of);
     if let Some(min) = least.filter(|min| length < *min) {
