@@ -39,9 +39,12 @@ const CASES: &[(&str, &str)] = &[
     ("criteria", "name.exists() and telecom.where(system='phone').exists()"),
     ("dom-4", "contained.meta.versionId.empty() and contained.meta.lastUpdated.empty()"),
     ("ele-1", "hasValue() or (children().count() > id.count())"),
-    ("dom-3", "contained.where((('#'+id in (%resource.descendants().reference | %resource.descendants().as(canonical) \
+    (
+        "dom-3",
+        "contained.where((('#'+id in (%resource.descendants().reference | %resource.descendants().as(canonical) \
         | %resource.descendants().as(uri) | %resource.descendants().as(url))) or descendants().where(reference = '#').exists() \
-        or descendants().where(as(canonical) = '#').exists()).not()).trace('unmatched', id).empty()"),
+        or descendants().where(as(canonical) = '#').exists()).not()).trace('unmatched', id).empty()",
+    ),
     ("text", "name.select(given.first() & ' ' & family)"),
     ("descendants", "descendants().count()"),
 ];

@@ -23,7 +23,7 @@ fuzz_target!(|text: &str| {
     }
     let Ok(expression) = lenient else { return };
     let limits = Limits { steps: 20_000, depth: 100, items: 10_000 };
-    let context = Context { limits, ..Context::default() };
+    let context = Context { limits: Some(limits), ..Context::default() };
     if let Ok(result) = expression.evaluate(PATIENT.document(), &context) {
         assert!(result.len() <= limits.items);
         for item in result.iter() {

@@ -36,7 +36,14 @@ impl<'a> Machine<'_, 'a> {
                     None => None,
                     Some(argument) => match argument.whole() {
                         Some(digits) => Some(digits),
-                        None => return self.wrong_type(node, function.name(), "a whole number as argument", argument),
+                        None => {
+                            return self.wrong_type(
+                                node,
+                                function.name(),
+                                "a whole number as argument",
+                                argument,
+                            );
+                        }
                     },
                 };
                 let high = function == F::HighBoundary;
@@ -49,7 +56,9 @@ impl<'a> Machine<'_, 'a> {
                     }
                     Some(other) => match other.number() {
                         Some(number) => decimal_boundary(number, digits, high).map(Item::Decimal),
-                        None => return self.wrong_type(node, function.name(), "numbers, dates and times", item),
+                        None => {
+                            return self.wrong_type(node, function.name(), "numbers, dates and times", item);
+                        }
                     },
                     None => None,
                 }
@@ -67,7 +76,9 @@ impl<'a> Machine<'_, 'a> {
                 let both = value.as_ref().and_then(Item::quantity).zip(first.and_then(Item::quantity));
                 both.map(|(left, right)| Item::Boolean(left.compare(&right).is_some()))
             }
-            F::Duration | F::Difference => return self.interval(node, function, item, arguments).map(|()| true),
+            F::Duration | F::Difference => {
+                return self.interval(node, function, item, arguments).map(|()| true);
+            }
             _ => match component(function, value.as_ref()) {
                 Some(result) => result,
                 None => return Ok(false),
@@ -93,7 +104,10 @@ impl<'a> Machine<'_, 'a> {
             _ => None,
         };
         let Some(unit) = unit else {
-            let fault = EvaluationFault::BadArgument(function.name(), "the precision is a calendar word such as 'day'");
+            let fault = EvaluationFault::BadArgument(
+                function.name(),
+                "the precision is a calendar word such as 'day'",
+            );
             return self.stop(node, fault);
         };
         let count = match function {
@@ -234,12 +248,17 @@ mod tests {
     #[test]
     fn decimals_follow_the_specification() {
         let at = |text: &str, places: Option<i64>, high: bool| {
-            decimal_boundary(Decimal::parse(text).unwrap(), places, high).map(|it| it.to_string()).unwrap_or_default()
+            decimal_boundary(Decimal::parse(text).unwrap(), places, high)
+                .map(|it| it.to_string())
+                .unwrap_or_default()
         };
         let low = |text: &str, places: i64| at(text, Some(places), false);
         let high = |text: &str, places: i64| at(text, Some(places), true);
         assert_eq!(at("1.587", None, false), "1.58650000");
-        assert_eq!((low("1.587", 6), low("1.587", 2), low("1.587", 0)), ("1.586500".into(), "1.58".into(), "1".into()));
+        assert_eq!(
+            (low("1.587", 6), low("1.587", 2), low("1.587", 0)),
+            ("1.586500".into(), "1.58".into(), "1".into())
+        );
         assert_eq!((low("-1.587", 2), low("-1.587", 0)), ("-1.59".into(), "-2".into()));
         assert_eq!((high("1.587", 2), high("1.587", 0)), ("1.59".into(), "2".into()));
         assert_eq!((high("-1.587", 6), high("-1.587", 2)), ("-1.586500".into(), "-1.58".into()));

@@ -253,9 +253,11 @@ impl Temporal {
     /// one is not known to that precision or the kinds differ.
     pub fn periods_until(&self, other: &Temporal, unit: CalendarUnit) -> Option<i64> {
         let (from, to) = self.comparable_to(other, unit)?;
-        let nanos = |value: &Temporal| i128::from(value.local_minutes()) * 60_000_000_000
-            + i128::from(value.second) * 1_000_000_000
-            + i128::from(value.nanosecond);
+        let nanos = |value: &Temporal| {
+            i128::from(value.local_minutes()) * 60_000_000_000
+                + i128::from(value.second) * 1_000_000_000
+                + i128::from(value.nanosecond)
+        };
         if let Some(length) = unit.milliseconds() {
             let periods = (nanos(&to) - nanos(&from)) / (i128::from(length) * 1_000_000);
             return i64::try_from(periods).ok();
@@ -342,7 +344,10 @@ mod tests {
     #[test]
     fn days_and_clocks_roll_over() {
         assert_eq!(moved("1973-12-25", "7.9", "days"), "1974-01-01");
-        assert_eq!(moved("1973-12-25T00:00:00.000+10:00", "42.53", "seconds"), "1973-12-25T00:00:42.530+10:00");
+        assert_eq!(
+            moved("1973-12-25T00:00:00.000+10:00", "42.53", "seconds"),
+            "1973-12-25T00:00:42.530+10:00"
+        );
         assert_eq!(moved("1973-12-25T23:59:59Z", "1", "second"), "1973-12-26T00:00:00Z");
         assert_eq!(moved("T23:30:00", "1", "hour"), "00:30:00");
         assert_eq!(moved("T01:00:00", "-2", "hours"), "23:00:00");

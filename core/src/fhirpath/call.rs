@@ -75,13 +75,20 @@ impl<'a> Machine<'_, 'a> {
             F::SubsetOf | F::SupersetOf | F::Intersect | F::Exclude | F::Union | F::Combine => {
                 self.combination(node, function, input, first, scope)
             }
-            F::AllTrue | F::AnyTrue | F::AllFalse | F::AnyFalse => self.quantified(node, function, input, scope),
+            F::AllTrue | F::AnyTrue | F::AllFalse | F::AnyFalse => {
+                self.quantified(node, function, input, scope)
+            }
             F::Sum | F::Avg | F::Min | F::Max => self.total(node, function, input, scope),
             F::Join => self.join(node, input, first, scope),
             F::MemberOf | F::Subsumes | F::SubsumedBy | F::ConformsTo => {
                 self.question(node, function, input, first, scope)
             }
-            F::HasValue | F::GetValue | F::Type | F::HtmlChecks | F::ElementDefinition | F::Slice
+            F::HasValue
+            | F::GetValue
+            | F::Type
+            | F::HtmlChecks
+            | F::ElementDefinition
+            | F::Slice
             | F::CheckModifiers => self.fhir(node, function, input, arguments, scope),
             _ => self.single_call(node, function, input, arguments, scope),
         }
@@ -178,7 +185,13 @@ impl<'a> Machine<'_, 'a> {
         Ok(())
     }
 
-    fn iif(&mut self, node: Ref, input: Option<Ref>, arguments: &[Ref], scope: &Scope<'_, 'a>) -> Outcome<()> {
+    fn iif(
+        &mut self,
+        node: Ref,
+        input: Option<Ref>,
+        arguments: &[Ref],
+        scope: &Scope<'_, 'a>,
+    ) -> Outcome<()> {
         let [criterion, results @ ..] = arguments else { return Ok(()) };
         let base = self.eval_input(input, scope)?;
         let this = self.stack.split_off(base);
@@ -186,7 +199,8 @@ impl<'a> Machine<'_, 'a> {
             return self.stop(node, EvaluationFault::NotSingle("iif", this.len()));
         }
         let inner = scope.with(&this, scope.index);
-        let chosen = if self.test_apart(*criterion, &inner)? == Some(true) { results.first() } else { results.get(1) };
+        let chosen =
+            if self.test_apart(*criterion, &inner)? == Some(true) { results.first() } else { results.get(1) };
         match chosen {
             Some(chosen) => self.eval_apart(*chosen, &inner),
             None => Ok(()),
@@ -206,7 +220,13 @@ impl<'a> Machine<'_, 'a> {
         Ok(())
     }
 
-    fn trace(&mut self, node: Ref, input: Option<Ref>, arguments: &[Ref], scope: &Scope<'_, 'a>) -> Outcome<()> {
+    fn trace(
+        &mut self,
+        node: Ref,
+        input: Option<Ref>,
+        arguments: &[Ref],
+        scope: &Scope<'_, 'a>,
+    ) -> Outcome<()> {
         let base = self.eval_input(input, scope)?;
         let Some(sink) = self.context.trace else { return Ok(()) };
         let name = match arguments.first() {
@@ -237,7 +257,9 @@ impl<'a> Machine<'_, 'a> {
             return text.as_str().to_owned();
         }
         match item {
-            Item::Node(place) => self.nav.document(place.document()).value(place.id()).map_or("", |it| it.raw()).to_owned(),
+            Item::Node(place) => {
+                self.nav.document(place.document()).value(place.id()).map_or("", |it| it.raw()).to_owned()
+            }
             other => self.type_text(other),
         }
     }
@@ -320,7 +342,13 @@ impl<'a> Machine<'_, 'a> {
         Ok(())
     }
 
-    fn extension(&mut self, node: Ref, input: Option<Ref>, url: Option<Ref>, scope: &Scope<'_, 'a>) -> Outcome<()> {
+    fn extension(
+        &mut self,
+        node: Ref,
+        input: Option<Ref>,
+        url: Option<Ref>,
+        scope: &Scope<'_, 'a>,
+    ) -> Outcome<()> {
         let Some(url) = url else { return Ok(()) };
         let base = self.eval_input(input, scope)?;
         let items = self.stack.split_off(base);

@@ -26,7 +26,9 @@ impl<'a> Machine<'_, 'a> {
         let base = self.eval_input(input, scope)?;
         let count = self.stack.len() - base;
         match function {
-            Function::Single if count > 1 => return self.stop(node, EvaluationFault::NotSingle("single", count)),
+            Function::Single if count > 1 => {
+                return self.stop(node, EvaluationFault::NotSingle("single", count));
+            }
             Function::Last if count > 1 => {
                 self.stack.drain(base..base + count - 1);
             }
@@ -89,7 +91,8 @@ impl<'a> Machine<'_, 'a> {
         let own = self.stack.split_off(base);
         match function {
             Function::SubsetOf | Function::SupersetOf => {
-                let (parts, whole) = if function == Function::SubsetOf { (&own, &other) } else { (&other, &own) };
+                let (parts, whole) =
+                    if function == Function::SubsetOf { (&own, &other) } else { (&other, &own) };
                 let mut all = true;
                 for item in parts {
                     all = all && self.holds(node, whole, item)?;
@@ -177,7 +180,8 @@ impl<'a> Machine<'_, 'a> {
         let mut fault = None;
         rows.sort_by(|(left, _), (right, _)| {
             for (at, (left, right)) in left.iter().zip(right).enumerate() {
-                let (down, empty_last) = keys.get(at).map_or((false, false), |(_, down, last)| (*down, *last));
+                let (down, empty_last) =
+                    keys.get(at).map_or((false, false), |(_, down, last)| (*down, *last));
                 let (order, turned) = match (left, right) {
                     (None, None) => (Ordering::Equal, false),
                     (None, Some(_)) => (Ordering::Less, empty_last),
@@ -219,7 +223,14 @@ impl<'a> Machine<'_, 'a> {
             self.charge(node, 1)?;
             match self.system(item) {
                 Some(value) => values.push(value),
-                None => return self.wrong_type(node, function.name(), "values that can be compared or added", item),
+                None => {
+                    return self.wrong_type(
+                        node,
+                        function.name(),
+                        "values that can be compared or added",
+                        item,
+                    );
+                }
             }
         }
         let Some((first, rest)) = values.split_first() else { return Ok(()) };
@@ -255,9 +266,10 @@ impl<'a> Machine<'_, 'a> {
         if function == Function::Avg {
             let count = Decimal::from(i64::try_from(values.len()).unwrap_or(i64::MAX));
             let average = match &sum {
-                Item::Quantity(total) => total.value.divided_by(count).map(|value| {
-                    Item::Quantity(Arc::new(Quantity { value, unit: total.unit.clone() }))
-                }),
+                Item::Quantity(total) => total
+                    .value
+                    .divided_by(count)
+                    .map(|value| Item::Quantity(Arc::new(Quantity { value, unit: total.unit.clone() }))),
                 other => match other.number() {
                     Some(total) => total.divided_by(count).map(Item::Decimal),
                     None => return self.wrong_type(node, "avg", "numbers and quantities", other),

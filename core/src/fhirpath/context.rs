@@ -154,6 +154,9 @@ pub struct Context<'a> {
 
 impl fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("now", &self.now).field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("now", &self.now)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }

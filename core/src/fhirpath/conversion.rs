@@ -23,7 +23,9 @@ impl<'a> Machine<'_, 'a> {
         use Function as F;
         let argument = match arguments.first() {
             Some(Some(Item::Text(text))) => Some(text.as_str()),
-            Some(Some(other)) => return self.wrong_type(node, function.name(), "a string as argument", other),
+            Some(Some(other)) => {
+                return self.wrong_type(node, function.name(), "a string as argument", other);
+            }
             _ if given > 0 => return Ok(()),
             _ => None,
         };
@@ -31,9 +33,11 @@ impl<'a> Machine<'_, 'a> {
         let value = value.as_ref();
         let converted = match function {
             F::ToBoolean | F::ConvertsToBoolean => value.and_then(to_boolean).map(Item::Boolean),
-            F::ToInteger | F::ConvertsToInteger => {
-                value.and_then(to_long).and_then(|it| i32::try_from(it).ok()).filter(|_| is_short(value)).map(Item::Integer)
-            }
+            F::ToInteger | F::ConvertsToInteger => value
+                .and_then(to_long)
+                .and_then(|it| i32::try_from(it).ok())
+                .filter(|_| is_short(value))
+                .map(Item::Integer),
             F::ToLong | F::ConvertsToLong => value.and_then(to_long).map(Item::Long),
             F::ToDecimal | F::ConvertsToDecimal => value.and_then(to_decimal).map(Item::Decimal),
             F::ToDate | F::ConvertsToDate => value.and_then(|it| to_date(it, argument)).map(Item::Temporal),
@@ -97,11 +101,7 @@ fn to_boolean(value: &Item<'_>) -> Option<bool> {
         },
         other => {
             let number = other.number()?;
-            if number == Decimal::from(1i64) {
-                Some(true)
-            } else {
-                number.is_zero().then_some(false)
-            }
+            if number == Decimal::from(1i64) { Some(true) } else { number.is_zero().then_some(false) }
         }
     }
 }

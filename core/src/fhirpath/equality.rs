@@ -58,7 +58,8 @@ impl<'a> Machine<'_, 'a> {
                 _ => None,
             };
         }
-        let temporal = |read: fn(&str) -> Option<Temporal>| text().and_then(|it| read(it.as_str())).map(Item::Temporal);
+        let temporal =
+            |read: fn(&str) -> Option<Temporal>| text().and_then(|it| read(it.as_str())).map(Item::Temporal);
         match place.ty().converts_to()? {
             SystemType::Boolean => value.as_bool().map(Item::Boolean),
             SystemType::String => text().map(Item::Text),
@@ -113,7 +114,12 @@ impl<'a> Machine<'_, 'a> {
     }
 
     /// `left = right` for two collections: the same items in the same order.
-    pub fn equal_collections(&mut self, node: Ref, left: &[Item<'a>], right: &[Item<'a>]) -> Outcome<Option<bool>> {
+    pub fn equal_collections(
+        &mut self,
+        node: Ref,
+        left: &[Item<'a>],
+        right: &[Item<'a>],
+    ) -> Outcome<Option<bool>> {
         if left.is_empty() || right.is_empty() {
             return Ok(None);
         }
@@ -133,14 +139,21 @@ impl<'a> Machine<'_, 'a> {
     }
 
     /// `left ~ right` for two collections: the same items in any order.
-    pub fn equivalent_collections(&mut self, node: Ref, left: &[Item<'a>], right: &[Item<'a>]) -> Outcome<bool> {
+    pub fn equivalent_collections(
+        &mut self,
+        node: Ref,
+        left: &[Item<'a>],
+        right: &[Item<'a>],
+    ) -> Outcome<bool> {
         if left.len() != right.len() {
             return Ok(false);
         }
         let mut open: Vec<&Item<'a>> = right.iter().collect();
         for item in left {
             self.charge(node, open.len() as u64)?;
-            let Some(at) = open.iter().position(|other| self.equivalent(item, other)) else { return Ok(false) };
+            let Some(at) = open.iter().position(|other| self.equivalent(item, other)) else {
+                return Ok(false);
+            };
             open.swap_remove(at);
         }
         Ok(true)

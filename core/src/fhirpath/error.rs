@@ -54,7 +54,9 @@ pub enum CompileFault {
     #[error("the escape \\u names half a character; write both halves of the surrogate pair")]
     LoneSurrogate,
     /// A number beyond the range of its type.
-    #[error("the number does not fit its type: an Integer has 32 bits (add L for a Long of 64), a Decimal 38 digits")]
+    #[error(
+        "the number does not fit its type: an Integer has 32 bits (add L for a Long of 64), a Decimal 38 digits"
+    )]
     NumberRange,
     /// A date or time that the calendar or the grammar does not have.
     #[error("this is no date or time; write @2026-03-29, @2026-03-29T14:30:00+01:00 or @T14:30")]
@@ -113,7 +115,9 @@ pub enum CompileFault {
         found: String,
     },
     /// A position where there is no order.
-    #[error("{0} picks by position, but children() and descendants() have no order; name the elements instead")]
+    #[error(
+        "{0} picks by position, but children() and descendants() have no order; name the elements instead"
+    )]
     NoOrder(&'static str),
     /// A regular expression that can't be compiled.
     #[error("the regular expression can't be used: {0}")]

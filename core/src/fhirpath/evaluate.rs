@@ -6,15 +6,11 @@
 
 use std::sync::Arc;
 
-use fhir_models::document::{Document, NodeId, Value, name};
-
-use super::context::{Argument, Context, Limits};
+use super::context::{Context, Limits};
 use super::error::EvaluationFault;
-use super::function::Function;
-use super::model::TypeId;
-use super::item::{Item, NodeRef, Text, TypeInfo};
+use super::item::{Item, NodeRef, TypeInfo};
 use super::navigate::Navigator;
-use super::program::{List, Op, Program, Source, Step, Variable};
+use super::program::{Op, Program};
 use super::syntax::{Operator, Ref};
 
 /// What stops an evaluation, and where in the expression.
@@ -52,7 +48,7 @@ pub(super) struct Machine<'m, 'a> {
     pub limits: Limits,
     steps_left: u64,
     depth: u16,
-    focus: NodeRef,
+    pub focus: NodeRef,
 }
 
 /// Takes an item; false ends the search.
@@ -79,11 +75,6 @@ impl<'m, 'a> Machine<'m, 'a> {
             depth: 0,
             focus,
         }
-    }
-
-    /// The place that the evaluation starts from.
-    pub fn focus(&self) -> NodeRef {
-        self.focus
     }
 
     #[cold]
@@ -144,7 +135,10 @@ impl<'m, 'a> Machine<'m, 'a> {
             Op::Total => self.stack.extend_from_slice(scope.total),
             Op::Variable(variable) => self.variable(node, variable)?,
             Op::Path(source, steps) => self.path(source, steps, scope)?,
-            Op::Chain(Operator::And | Operator::Or, _) | Op::Is(..) | Op::TextEquals { .. } | Op::HasContent => {
+            Op::Chain(Operator::And | Operator::Or, _)
+            | Op::Is(..)
+            | Op::TextEquals { .. }
+            | Op::HasContent => {
                 let answer = self.test_op(node, scope)?;
                 self.stack.extend(answer.map(Item::Boolean));
             }
@@ -214,7 +208,12 @@ impl<'m, 'a> Machine<'m, 'a> {
     }
 
     /// The one item of an operation's result, or none.
-    pub fn single_of(&mut self, node: Ref, scope: &Scope<'_, 'a>, what: &'static str) -> Outcome<Option<Item<'a>>> {
+    pub fn single_of(
+        &mut self,
+        node: Ref,
+        scope: &Scope<'_, 'a>,
+        what: &'static str,
+    ) -> Outcome<Option<Item<'a>>> {
         let base = self.stack.len();
         self.eval_apart(node, scope)?;
         self.take_single(node, base, what)
@@ -241,236 +240,20 @@ impl<'m, 'a> Machine<'m, 'a> {
         self.stack.truncate(kept);
     }
 
-    /// Hands the items of an operation on one by one, where possible without collecting them. What the taker
-    /// pushes stays on the stack.
-    pub fn visit(&mut self, node: Option<Ref>, scope: &Scope<'_, 'a>, take: Visitor<'_, 'm, 'a>) -> Outcome<()> {
-        let Some(node) = node else {
-            for item in scope.this {
-                if !take(self, item.clone())? {
-                    break;
-                }
-            }
-            return Ok(());
-        };
-        match self.program.op(node) {
-            Op::Path(source @ (Source::This | Source::Typed(_) | Source::Resource), steps)
-                if scope.this.iter().all(|item| matches!(item, Item::Node(_))) =>
-            {
-                self.charge(node, 1)?;
-                self.visit_path(source, self.program.steps(steps), scope, take)
-            }
-            Op::Call(Function::Where, input, arguments) => {
-                let Some(&criterion) = self.program.list(arguments).first() else { return Ok(()) };
-                self.enter(node)?;
-                let mut index = 0;
-                self.visit(input, scope, &mut |machine, item| {
-                    machine.charge(node, 1)?;
-                    let inner = scope.with(std::slice::from_ref(&item), index);
-                    index += 1;
-                    if machine.test_apart(criterion, &inner)? == Some(true) { take(machine, item) } else { Ok(true) }
-                })?;
-                self.leave();
-                Ok(())
-            }
-            _ => {
-                let base = self.stack.len();
-                self.eval(node, scope)?;
-                let end = self.stack.len();
-                for at in base..end {
-                    let Some(item) = self.stack.get(at).cloned() else { break };
-                    if !take(self, item)? {
-                        break;
-                    }
-                }
-                self.stack.drain(base..end);
-                Ok(())
-            }
-        }
-    }
-
-    fn visit_path(
-        &mut self,
-        source: Source,
-        steps: &'a [Step],
-        scope: &Scope<'_, 'a>,
-        take: Visitor<'_, 'm, 'a>,
-    ) -> Outcome<()> {
-        let nav = self.nav;
-        let mut outcome = Ok(());
-        let mut walk = |machine: &mut Machine<'m, 'a>, place: NodeRef| {
-            nav.walk(place, steps, &mut |found| match take(machine, Item::Node(found)) {
-                Ok(more) => more,
-                Err(stop) => {
-                    outcome = Err(stop);
-                    false
-                }
-            })
-        };
-        match source {
-            Source::Resource => {
-                if let Some(resource) = self.resource() {
-                    walk(self, resource);
-                }
-            }
-            _ => {
-                for item in scope.this {
-                    let more = match (item, source) {
-                        (Item::Node(place), Source::Typed(ty)) => !nav.is_a(place, ty) || walk(self, *place),
-                        (Item::Node(place), _) => walk(self, *place),
-                        _ => true,
-                    };
-                    if !more {
-                        break;
-                    }
-                }
-            }
-        }
-        outcome
-    }
-
-    fn path(&mut self, source: Source, list: List, scope: &Scope<'_, 'a>) -> Outcome<()> {
-        let steps = self.program.steps(list);
-        match source {
-            Source::Of(input) => {
-                let base = self.stack.len();
-                self.eval(input, scope)?;
-                let end = self.stack.len();
-                for at in base..end {
-                    if let Some(item) = self.stack.get(at).cloned() {
-                        self.path_from(&item, steps);
-                    }
-                }
-                self.stack.drain(base..end);
-            }
-            Source::Resource => {
-                if let Some(resource) = self.resource() {
-                    self.path_from(&Item::Node(resource), steps);
-                }
-            }
-            Source::This | Source::Typed(_) => {
-                for item in scope.this {
-                    let fits = match (source, item) {
-                        (Source::Typed(ty), Item::Node(place)) => self.nav.is_a(place, ty),
-                        (Source::Typed(_), _) => false,
-                        _ => true,
-                    };
-                    if fits {
-                        self.path_from(item, steps);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn path_from(&mut self, item: &Item<'a>, steps: &[Step]) {
-        let (stack, limit) = (&mut *self.stack, self.limits.items);
-        match item {
-            Item::Node(place) => {
-                self.nav.walk(*place, steps, &mut |found| {
-                    stack.push(Item::Node(found));
-                    stack.len() <= limit
-                });
-            }
-            Item::TypeInfo(info) => match steps {
-                [] => stack.push(item.clone()),
-                [only] => match &*only.text {
-                    "name" => stack.push(Item::Text(Text::Borrowed(info.name))),
-                    "namespace" => stack.push(Item::Text(Text::Borrowed(info.namespace()))),
-                    _ => {}
-                },
-                _ => {}
-            },
-            _ if steps.is_empty() => stack.push(item.clone()),
-            _ => {}
-        }
-    }
-
     fn indexer(&mut self, node: Ref, input: Ref, index: Ref, scope: &Scope<'_, 'a>) -> Outcome<()> {
         let base = self.stack.len();
         self.eval(input, scope)?;
         let found = self.single_of(index, scope, "an index")?;
         let picked = match found.map(|it| (self.system(&it).and_then(|value| value.whole()), it)) {
             None => None,
-            Some((Some(at), _)) => usize::try_from(at).ok().and_then(|at| self.stack.get(base.checked_add(at)?)).cloned(),
+            Some((Some(at), _)) => {
+                usize::try_from(at).ok().and_then(|at| self.stack.get(base.checked_add(at)?)).cloned()
+            }
             Some((None, it)) => return self.wrong_type(node, "an index", "whole numbers", &it),
         };
         self.stack.truncate(base);
         self.stack.extend(picked);
         Ok(())
-    }
-
-    fn variable(&mut self, node: Ref, variable: Variable) -> Outcome<()> {
-        match variable {
-            Variable::Context => self.stack.push(Item::Node(self.focus)),
-            Variable::Resource => {
-                let resource = self.resource();
-                self.stack.extend(resource.map(Item::Node));
-            }
-            Variable::RootResource => {
-                let root = self.root_resource();
-                self.stack.extend(root.map(Item::Node));
-            }
-            Variable::Text(number) => {
-                let program = self.program;
-                self.stack.push(Item::Text(Text::Borrowed(program.text(number))));
-            }
-            Variable::Named(number) => {
-                let program = self.program;
-                let wanted = program.name(number);
-                if let Some((_, items)) = self.variables.iter().find(|(own, _)| &**own == wanted) {
-                    self.stack.extend_from_slice(items);
-                } else if let Some((_, arguments)) =
-                    self.context.variables.iter().find(|(own, _)| *own == wanted)
-                {
-                    for argument in arguments {
-                        let item = self.passed_in(argument);
-                        self.stack.push(item);
-                    }
-                } else {
-                    return self.stop(node, EvaluationFault::UnknownVariable(wanted.to_owned()));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn passed_in(&self, argument: &Argument<'a>) -> Item<'a> {
-        match argument {
-            Argument::Boolean(value) => Item::Boolean(*value),
-            Argument::Integer(value) => Item::Integer(*value),
-            Argument::Text(text) => Item::Text(Text::Borrowed(text)),
-            Argument::Temporal(value) => Item::Temporal(*value),
-            Argument::Value(focus) => Item::Node(self.nav.place(focus, TypeId::UNKNOWN)),
-        }
-    }
-
-    /// `%resource`
-    pub fn resource(&self) -> Option<NodeRef> {
-        match &self.context.resource {
-            Some(focus) => Some(self.nav.place(focus, TypeId::UNKNOWN)),
-            None if self.nav.model.is_resource(self.focus.ty()) => Some(self.focus),
-            None => self.around(&self.focus).0,
-        }
-    }
-
-    /// `%rootResource`
-    pub fn root_resource(&self) -> Option<NodeRef> {
-        match &self.context.root_resource {
-            Some(focus) => Some(self.nav.place(focus, TypeId::UNKNOWN)),
-            None => {
-                let start = self.resource().unwrap_or(self.focus);
-                self.around(&start).1
-            }
-        }
-    }
-
-    /// The resource around a place (or the place itself), and the one that contains it.
-    pub fn around(&self, node: &NodeRef) -> (Option<NodeRef>, Option<NodeRef>) {
-        let document = self.nav.document(node.document());
-        let (inner, container) = around(document, node.id());
-        let resource = |value: Value<'a>| self.nav.resource(value, node.document());
-        (inner.map(resource), container.map(resource))
     }
 
     /// True where an item is of a type that the expression names.
@@ -515,31 +298,5 @@ impl<'m, 'a> Machine<'m, 'a> {
     ) -> Outcome<T> {
         let found = self.type_text(item);
         self.stop(node, EvaluationFault::WrongType { operation, expected, found })
-    }
-}
-
-/// The innermost resource around a node, and the outermost one that contains it (by `contained` only).
-fn around(document: Document<'_>, id: NodeId) -> (Option<Value<'_>>, Option<Value<'_>>) {
-    let (mut inner, mut container) = (None, None);
-    let mut here = document.root();
-    let mut contained = false;
-    loop {
-        if here.is_object() && here.get(name::RESOURCE_TYPE).is_some() {
-            inner = Some(here);
-            if !contained {
-                container = Some(here);
-            }
-        }
-        if here.id() == id {
-            return (inner, container);
-        }
-        // Children stand in the order of their numbers: the last that is not beyond holds the node.
-        let Some(next) = here.children().take_while(|child| child.id() <= id).last() else {
-            return (inner, container);
-        };
-        if here.is_object() {
-            contained = next.name() == name::CONTAINED || (contained && inner.is_some());
-        }
-        here = next;
     }
 }

@@ -66,7 +66,9 @@ impl<'a> Machine<'_, 'a> {
                 for item in &items {
                     let Item::Node(place) = item else { continue };
                     if let Some(url) = self.unknown_modifier(place, &known) {
-                        let reason = format!("an element has the modifier extension {url}, which is not among the known ones");
+                        let reason = format!(
+                            "an element has the modifier extension {url}, which is not among the known ones"
+                        );
                         return self.stop(node, EvaluationFault::Unanswerable("checkModifiers", reason));
                     }
                 }
@@ -121,11 +123,15 @@ impl<'a> Machine<'_, 'a> {
             Function::MemberOf => {
                 let Some(set) = self.text_argument(node, argument, scope, "memberOf")? else { return Ok(()) };
                 let codes = self.codes(node, function, &item)?;
-                let Some(terminology) = self.context.terminology else { return self.no_terminology(node, function) };
+                let Some(terminology) = self.context.terminology else {
+                    return self.no_terminology(node, function);
+                };
                 any(codes.iter().map(|code| terminology.member_of(code, set.as_str())))
             }
             _ => {
-                let Some(profile) = self.text_argument(node, argument, scope, "conformsTo")? else { return Ok(()) };
+                let Some(profile) = self.text_argument(node, argument, scope, "conformsTo")? else {
+                    return Ok(());
+                };
                 self.conforms(node, &item, profile.as_str())?
             }
         };

@@ -150,7 +150,10 @@ fn types_and_their_hierarchy() {
         ("deceased.ofType(dateTime)", ""),
         ("name[0].type().name & '/' & name.type().first().namespace", "HumanName/FHIR"),
         ("1.type().namespace & '.' & 1.type().name", "System.Integer"),
-        ("1 is Integer and 1.0 is Decimal and 1L is Long and 'a' is String and true is System.Boolean", "true"),
+        (
+            "1 is Integer and 1.0 is Decimal and 1L is Long and 'a' is String and true is System.Boolean",
+            "true",
+        ),
         ("@2026 is Date and @2026T is DateTime and @T10 is Time and 1 day is Quantity", "true"),
         ("extension.value is Quantity", "true"),
         ("extension.value is System.Quantity", "false"),
@@ -191,7 +194,11 @@ fn existence_and_subsets() {
         ("(1).repeatAll(iif($this < 3, $this + 1, {}))", "2, 3"),
         ("name.select(given.first() & ' ' & family)", "Mario Rossi, Gino "),
     ]);
-    refused(&[("name.single()", "needs one item"), ("(true | 'x').allTrue()", "booleans"), ("(1 | 'a').sort()", "can't bring")]);
+    refused(&[
+        ("name.single()", "needs one item"),
+        ("(true | 'x').allTrue()", "booleans"),
+        ("(1 | 'a').sort()", "can't bring"),
+    ]);
 }
 
 #[test]
@@ -301,10 +308,15 @@ fn dates_move_by_the_calendar() {
         ("@2014-01-05T10:30:00.000.precision() | @T10:30.precision() | 1.58700.precision()", "17, 4, 5"),
         ("birthDate.lowBoundary() | birthDate.highBoundary()", "1980-03-01, 1980-03-31"),
         ("1.587.lowBoundary() | 1.587.highBoundary(2)", "1.58650000, 1.59"),
-        ("@2012-01-01T12:30:40.002-07:00.select(yearOf() | monthOf() | hourOf() | millisecondOf() | timezoneOffsetOf())",
-            "2012, 1, 12, 2, -7.0"),
+        (
+            "@2012-01-01T12:30:40.002-07:00.select(yearOf() | monthOf() | hourOf() | millisecondOf() | timezoneOffsetOf())",
+            "2012, 1, 12, 2, -7.0",
+        ),
         ("@2012-03-01T12:30:40Z.dateOf() | @2012-03-01T12:30:40Z.timeOf()", "2012-03-01, 12:30:40"),
-        ("@1980-03-15.duration(@2026-03-14, 'years') | @1980-03-15.difference(@2026-03-14, 'year')", "45, 46"),
+        (
+            "@1980-03-15.duration(@2026-03-14, 'years') | @1980-03-15.difference(@2026-03-14, 'year')",
+            "45, 46",
+        ),
     ]);
     refused(&[
         ("@2026-01-01 + 1 'mo'", "can't be moved"),
@@ -322,9 +334,15 @@ fn conversions() {
         ("'+5'.toInteger() | true.toInteger() | '9999999999'.toLong()", "5, 1, 9999999999"),
         ("'9999999999'.convertsToInteger()", "false"),
         ("'1.50'.toDecimal() | true.toDecimal()", "1.50, 1.0"),
-        ("'2015-02'.toDate() | @2015-02-04T10:00:00Z.toDate() | '15-01-2024'.toDate('dd-MM-yyyy')", "2015-02, 2015-02-04, 2024-01-15"),
+        (
+            "'2015-02'.toDate() | @2015-02-04T10:00:00Z.toDate() | '15-01-2024'.toDate('dd-MM-yyyy')",
+            "2015-02, 2015-02-04, 2024-01-15",
+        ),
         ("'2015-02-04T14'.toDateTime() | '14:34'.toTime()", "2015-02-04T14, 14:34"),
-        ("'10 \\'mm[Hg]\\''.toQuantity() | '4 days'.toQuantity() | 5.toQuantity()", "10 'mm[Hg]', 4 days, 5 '1'"),
+        (
+            "'10 \\'mm[Hg]\\''.toQuantity() | '4 days'.toQuantity() | 5.toQuantity()",
+            "10 'mm[Hg]', 4 days, 5 '1'",
+        ),
         ("52 'cm'.toQuantity('m')", "0.52 'm'"),
         ("'1 wk'.convertsToQuantity() or 'a'.convertsToDate() or '25'.convertsToTime()", "false"),
         ("name.first().convertsToString() or {}.convertsToString().exists()", "false"),
@@ -347,7 +365,10 @@ fn strings() {
         ("'abc'.replace('', 'x') | 'abcabc'.replace('b', '')", "xaxbxcx, acac"),
         ("'abc'.matches('b') and 'abc'.matchesFull('b').not() and 'aB'.matches('ab', 'i')", "true"),
         ("gender.matches('^m' & 'ale$')", "true"),
-        ("'11/30/1972'.replaceMatches('\\\\b(?<m>\\\\d+)/(?<d>\\\\d+)/(?<y>\\\\d+)\\\\b', '${d}-${m}-${y}')", "30-11-1972"),
+        (
+            "'11/30/1972'.replaceMatches('\\\\b(?<m>\\\\d+)/(?<d>\\\\d+)/(?<y>\\\\d+)\\\\b', '${d}-${m}-${y}')",
+            "30-11-1972",
+        ),
         ("'héé'.length() | 'ab'.toChars()", "3, a, b"),
         ("'A,,C'.split(',').count() | ('A' | 'B').join('-') | ('A' | 'B').join()", "3, A-B, AB"),
         ("'test'.encode('base64').decode('base64') | 'A&B'.escape('html').unescape('html')", "test, A&B"),
@@ -369,7 +390,10 @@ fn variables_live_on_the_chain_that_defines_them() {
         ("name.defineVariable('n', first()).last().select(%n.use & use)", "officialnickname"),
         ("defineVariable(defineVariable('p', 'q').select(%p), 'r').select(%q)", "r"),
         ("name.defineVariable('all').first().select(%all.count())", "2"),
-        ("name.select(defineVariable('n').given.first().select($this & %n.use))", "Marioofficial, Ginonickname"),
+        (
+            "name.select(defineVariable('n').given.first().select($this & %n.use))",
+            "Marioofficial, Ginonickname",
+        ),
         ("defineVariable('a', 1).select(%a) | defineVariable('a', 2).select(%a)", "1, 2"),
         ("'x'.replace(defineVariable('v', 'x').select(%v), defineVariable('v', 'y').select(%v))", "y"),
     ]);
@@ -382,7 +406,8 @@ fn variables_live_on_the_chain_that_defines_them() {
     let variables: &[(&str, Vec<Argument<'_>>)] =
         &[("weight", vec![Argument::Integer(70)]), ("unit", vec![Argument::Text("kg")])];
     let options = Options { variables: &["weight", "unit"], ..Options::strict() };
-    let expression = Expression::compile("%weight.toString() & %unit & %`vs-x`", &Model::r4(), &options).unwrap();
+    let expression =
+        Expression::compile("%weight.toString() & %unit & %`vs-x`", &Model::r4(), &options).unwrap();
     let document = patient();
     let context = Context { variables, ..Context::default() };
     let found = expression.evaluate(document.document(), &context).unwrap();
@@ -421,10 +446,15 @@ impl Trace for std::sync::Mutex<Vec<String>> {
 fn others_answer_what_the_document_can_not() {
     let log = std::sync::Mutex::new(Vec::new());
     let document = patient();
-    let context =
-        Context { terminology: Some(&Answers), profiles: Some(&Answers), trace: Some(&log), ..Context::default() };
+    let context = Context {
+        terminology: Some(&Answers),
+        profiles: Some(&Answers),
+        trace: Some(&log),
+        ..Context::default()
+    };
     let test = |text: &str| {
-        let expression = Expression::compile(text, &Model::r4(), &Options { on: Some("Patient"), ..Options::strict() });
+        let expression =
+            Expression::compile(text, &Model::r4(), &Options { on: Some("Patient"), ..Options::strict() });
         expression.unwrap().test(document.document(), &context)
     };
     assert_eq!(test("gender.memberOf('http://example.org/sexes')"), Ok(Some(true)));
@@ -434,7 +464,13 @@ fn others_answer_what_the_document_can_not() {
     assert_eq!(test("conformsTo('http://example.org/adult')"), Ok(Some(true)));
     assert_eq!(test("conformsTo('http://hl7.org/fhir/StructureDefinition/Person')"), Ok(Some(false)));
     assert_eq!(test("name.trace('names', given).exists() and gender.trace('sex').exists()"), Ok(Some(true)));
-    assert_eq!(*log.lock().unwrap(), ["names: Mario; Luigi; Gino; {\"extension\": [{\"url\": \"http://example.org/unknown\"}]}", "sex: male"]);
+    assert_eq!(
+        *log.lock().unwrap(),
+        [
+            "names: Mario; Luigi; Gino; {\"extension\": [{\"url\": \"http://example.org/unknown\"}]}",
+            "sex: male"
+        ]
+    );
     refused(&[
         ("gender.memberOf('x')", "no terminology"),
         ("conformsTo('http://example.org/adult')", "no profiles"),
@@ -456,7 +492,12 @@ fn references_are_resolved_within_a_bundle() {
       {"fullUrl":"urn:uuid:1","resource":{"resourceType":"Practitioner","id":"x"}}]}"##;
     let bundle = OwnedDocument::parse_json(text, &fhir_models::document::Limits::default()).unwrap();
     let on = |text: &str| {
-        outcome(text, &Options { on: Some("Bundle"), ..Options::strict() }, bundle.document(), &Context::default())
+        outcome(
+            text,
+            &Options { on: Some("Bundle"), ..Options::strict() },
+            bundle.document(),
+            &Context::default(),
+        )
     };
     let observation = "entry.resource.ofType(Observation)";
     assert_eq!(on(&format!("{observation}.subject.resolve().gender")), "male");
@@ -493,13 +534,19 @@ fn invariants_hold_on_elements() {
     let root = document.root();
     let ele_1 = "hasValue() or (children().count() > id.count())";
     assert_eq!(ask(ele_1, "Patient", root), Some(true));
-    assert_eq!(ask(ele_1, "Patient.name", root.get_key("name").unwrap().children().next().unwrap()), Some(true));
+    assert_eq!(
+        ask(ele_1, "Patient.name", root.get_key("name").unwrap().children().next().unwrap()),
+        Some(true)
+    );
     assert_eq!(ask(ele_1, "code", root.get_key("gender").unwrap()), Some(true));
     assert_eq!(ask(ele_1, "CodeableConcept", root.get_key("_maritalStatus").unwrap()), Some(false));
     let extension = root.get_key("extension").unwrap().children().next().unwrap();
     assert_eq!(ask("extension.exists() != value.exists()", "Extension", extension), Some(true));
     let contained = root.get_key("contained").unwrap().children().next().unwrap();
-    assert_eq!(ask("%rootResource.id = 'p1' and %resource.id = 'org'", "Organization", contained), Some(true));
+    assert_eq!(
+        ask("%rootResource.id = 'p1' and %resource.id = 'org'", "Organization", contained),
+        Some(true)
+    );
     let reference = root.get_key("managingOrganization").unwrap();
     let ref_1 = "reference.startsWith('#').not() or (reference.substring(1) in %rootResource.contained.id)";
     assert_eq!(ask(ref_1, "Reference", reference), Some(true));
@@ -540,7 +587,10 @@ fn an_evaluation_ends_within_its_bounds() {
     assert!(bounded("'a'.repeatAll($this)").contains("error"));
     assert!(bounded("(1 | 2).repeatAll($this.combine($this))").contains("error"));
     assert!(bounded("'x'.repeat($this & 'x').count()").contains("error"));
-    assert!(bounded("'xxxxxxxxxx'.replace('', 'yyyyyyyyyy').replace('', 'zzzzzzzzzz').replace('', 'wwwwwwwwww')").contains("error"));
+    assert!(
+        bounded("'xxxxxxxxxx'.replace('', 'yyyyyyyyyy').replace('', 'zzzzzzzzzz').replace('', 'wwwwwwwwww')")
+            .contains("error")
+    );
     let nested = "iif(true, ".repeat(90) + "1" + &")".repeat(90);
     assert_eq!(bounded(&nested), "1");
     let deep = "name".to_owned() + &".where(true)".repeat(90) + ".count()";
@@ -550,7 +600,12 @@ fn an_evaluation_ends_within_its_bounds() {
     let signs = "1".to_owned() + &" + 1".repeat(90);
     assert_eq!(bounded(&signs), "91");
     let shallow = Limits { depth: 10, ..Limits::default() };
-    let found = outcome(&nested, &Options::default(), patient().document(), &Context { limits: Some(shallow), ..now() });
+    let found = outcome(
+        &nested,
+        &Options::default(),
+        patient().document(),
+        &Context { limits: Some(shallow), ..now() },
+    );
     assert!(found.contains("nested too deeply"), "{found}");
 }
 
@@ -559,7 +614,8 @@ fn results_know_their_place() {
     let document = patient();
     let expression = Expression::compile("telecom.value | 1", &Model::r4(), &Options::default()).unwrap();
     let found = expression.evaluate(document.document(), &Context::default()).unwrap();
-    let places: Vec<_> = found.iter().map(|item| (item.type_name(), item.path(), item.position().map(|it| it.line))).collect();
+    let places: Vec<_> =
+        found.iter().map(|item| (item.type_name(), item.path(), item.position().map(|it| it.line))).collect();
     assert_eq!(places[1], ("string", Some("Patient.telecom[1].value".to_owned()), Some(15)));
     assert_eq!(places[2], ("integer", None, None));
     assert!(found.iter().nth(2).unwrap().is_computed());
@@ -567,25 +623,127 @@ fn results_know_their_place() {
 
 fn words() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
-        "name", "given", "Patient", "birthDate", "telecom", "extension", "value", "'a'", "'1'", "1", "-1", "1.5", "2L", "{}",
-        "true", "@2014-01", "@2014-01-31T10:00:00Z", "@T10:30", "4 days", "1 'mg'", "$this", "$index", "%context", "(name)",
-        "(1 | 2 | 3)", "('b' | 'a')",
+        "name",
+        "given",
+        "Patient",
+        "birthDate",
+        "telecom",
+        "extension",
+        "value",
+        "'a'",
+        "'1'",
+        "1",
+        "-1",
+        "1.5",
+        "2L",
+        "{}",
+        "true",
+        "@2014-01",
+        "@2014-01-31T10:00:00Z",
+        "@T10:30",
+        "4 days",
+        "1 'mg'",
+        "$this",
+        "$index",
+        "%context",
+        "(name)",
+        "(1 | 2 | 3)",
+        "('b' | 'a')",
     ])
 }
 
 fn calls() -> impl Strategy<Value = String> {
     let plain = prop::sample::select(vec![
-        "empty()", "count()", "not()", "first()", "last()", "tail()", "single()", "distinct()", "isDistinct()", "allTrue()",
-        "toInteger()", "toLong()", "toDecimal()", "toDate()", "toDateTime()", "toTime()", "toQuantity()", "toString()",
-        "toBoolean()", "convertsToQuantity()", "length()", "upper()", "toChars()", "trim()", "abs()", "ceiling()", "floor()",
-        "exp()", "ln()", "sqrt()", "truncate()", "round()", "children()", "descendants()", "lowBoundary()", "highBoundary()",
-        "precision()", "type()", "hasValue()", "getValue()", "resolve()", "htmlChecks()", "sum()", "avg()", "min()", "max()",
-        "sort()", "join()", "yearOf()", "timezoneOffsetOf()", "checkModifiers()", "name", "given", "value", "[0]",
+        "empty()",
+        "count()",
+        "not()",
+        "first()",
+        "last()",
+        "tail()",
+        "single()",
+        "distinct()",
+        "isDistinct()",
+        "allTrue()",
+        "toInteger()",
+        "toLong()",
+        "toDecimal()",
+        "toDate()",
+        "toDateTime()",
+        "toTime()",
+        "toQuantity()",
+        "toString()",
+        "toBoolean()",
+        "convertsToQuantity()",
+        "length()",
+        "upper()",
+        "toChars()",
+        "trim()",
+        "abs()",
+        "ceiling()",
+        "floor()",
+        "exp()",
+        "ln()",
+        "sqrt()",
+        "truncate()",
+        "round()",
+        "children()",
+        "descendants()",
+        "lowBoundary()",
+        "highBoundary()",
+        "precision()",
+        "type()",
+        "hasValue()",
+        "getValue()",
+        "resolve()",
+        "htmlChecks()",
+        "sum()",
+        "avg()",
+        "min()",
+        "max()",
+        "sort()",
+        "join()",
+        "yearOf()",
+        "timezoneOffsetOf()",
+        "checkModifiers()",
+        "name",
+        "given",
+        "value",
+        "[0]",
     ]);
     let unary = prop::sample::select(vec![
-        "where", "select", "exists", "all", "repeat", "skip", "take", "union", "combine", "intersect", "exclude", "subsetOf",
-        "startsWith", "contains", "indexOf", "substring", "matches", "split", "power", "log", "round", "sort", "coalesce",
-        "aggregate", "trace", "toQuantity", "toDate", "lowBoundary", "comparable", "extension", "encode", "unescape", "memberOf",
+        "where",
+        "select",
+        "exists",
+        "all",
+        "repeat",
+        "skip",
+        "take",
+        "union",
+        "combine",
+        "intersect",
+        "exclude",
+        "subsetOf",
+        "startsWith",
+        "contains",
+        "indexOf",
+        "substring",
+        "matches",
+        "split",
+        "power",
+        "log",
+        "round",
+        "sort",
+        "coalesce",
+        "aggregate",
+        "trace",
+        "toQuantity",
+        "toDate",
+        "lowBoundary",
+        "comparable",
+        "extension",
+        "encode",
+        "unescape",
+        "memberOf",
     ]);
     prop_oneof![
         plain.prop_map(|call| if call == "[0]" { call.to_owned() } else { format!(".{call}") }),
@@ -594,10 +752,13 @@ fn calls() -> impl Strategy<Value = String> {
 }
 
 fn expressions() -> impl Strategy<Value = String> {
-    let chain = || (words(), prop::collection::vec(calls(), 0..4)).prop_map(|(word, calls)| word.to_owned() + &calls.concat());
+    let chain = || {
+        (words(), prop::collection::vec(calls(), 0..4))
+            .prop_map(|(word, calls)| word.to_owned() + &calls.concat())
+    };
     let operators = prop::sample::select(vec![
-        "+", "-", "*", "/", "&", "div", "mod", "|", "=", "!=", "~", "!~", "<", "<=", ">", ">=", "in", "contains", "and", "or",
-        "xor", "implies",
+        "+", "-", "*", "/", "&", "div", "mod", "|", "=", "!=", "~", "!~", "<", "<=", ">", ">=", "in",
+        "contains", "and", "or", "xor", "implies",
     ]);
     (chain(), prop::collection::vec((operators, chain()), 0..3)).prop_map(|(first, rest)| {
         rest.into_iter().fold(first, |text, (operator, next)| format!("({text}) {operator} {next}"))

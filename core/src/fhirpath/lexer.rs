@@ -73,6 +73,8 @@ impl<'t> Lexer<'t> {
             b'0'..=b'9' => self.number(),
             b'\'' => self.quoted(b'\'', "string", "'")?,
             b'`' => self.quoted(b'`', "quoted name", "`")?,
+            // FHIR R4 still writes `%"vs-name"`.
+            b'"' => self.quoted(b'"', "quoted name", "\"")?,
             b'@' => self.temporal()?,
             b'$' => {
                 self.at += 1;
@@ -137,7 +139,7 @@ impl<'t> Lexer<'t> {
             }
         }
         self.at += 1;
-        Ok(if quote == b'`' { TokenKind::QuotedWord } else { TokenKind::Text })
+        Ok(if quote == b'\'' { TokenKind::Text } else { TokenKind::QuotedWord })
     }
 
     /// `@` and a date, a date with time, or a time; what it says is read later.
@@ -189,7 +191,9 @@ impl<'t> Lexer<'t> {
         let digit = |ahead: usize| self.byte(ahead).is_some_and(|byte| byte.is_ascii_digit());
         match self.byte(0) {
             Some(b'Z') => self.at += 1,
-            Some(b'+' | b'-') if digit(1) && digit(2) && self.byte(3) == Some(b':') && digit(4) && digit(5) => {
+            Some(b'+' | b'-')
+                if digit(1) && digit(2) && self.byte(3) == Some(b':') && digit(4) && digit(5) =>
+            {
                 self.at += 6;
             }
             _ => {}
@@ -238,7 +242,8 @@ pub(super) fn unquoted(token: Token<'_>) -> Result<Cow<'_, str>, Fault> {
             'u' => match code_unit(escape.get(1..).unwrap_or_default()) {
                 None => out.push('u'),
                 Some(unit) => {
-                    let (found, length) = character(unit, escape).ok_or((CompileFault::LoneSurrogate, token.at))?;
+                    let (found, length) =
+                        character(unit, escape).ok_or((CompileFault::LoneSurrogate, token.at))?;
                     out.push(found);
                     used = length;
                 }
@@ -261,7 +266,8 @@ fn character(unit: u32, escape: &str) -> Option<(char, usize)> {
     if !(0xD800..0xE000).contains(&unit) {
         return char::from_u32(unit).map(|it| (it, 5));
     }
-    let low = code_unit(escape.get(5..)?.strip_prefix("\\u")?).filter(|low| (0xDC00..0xE000).contains(low))?;
+    let low =
+        code_unit(escape.get(5..)?.strip_prefix("\\u")?).filter(|low| (0xDC00..0xE000).contains(low))?;
     let high = unit.checked_sub(0xD800).filter(|high| *high < 0x400)?;
     char::from_u32(0x10000 + (high << 10) + (low - 0xDC00)).map(|it| (it, 11))
 }

@@ -1,10 +1,10 @@
 //! Yes-or-no questions, answered without building collections: `true`, `false` or nothing (FHIRPath
 //! §Boolean logic, §Singleton Evaluation of Collections).
 
+use super::equality::{is_textual, negated};
 use super::error::EvaluationFault;
 use super::evaluate::{Machine, Outcome, Scope};
 use super::function::Function;
-use super::equality::{is_textual, negated};
 use super::item::{Item, NodeRef};
 use super::program::{Literal, Op, Source, Step};
 use super::syntax::{Operator, Ref};
@@ -122,7 +122,8 @@ impl<'a> Machine<'_, 'a> {
     /// As [`Machine::test_apart`], with a short way for whether a path leads anywhere: the most common question.
     #[inline]
     fn test_quick(&mut self, node: Ref, scope: &Scope<'_, 'a>) -> Outcome<Option<bool>> {
-        if let Op::Call(function @ (Function::Exists | Function::Empty), Some(input), arguments) = self.program.op(node)
+        if let Op::Call(function @ (Function::Exists | Function::Empty), Some(input), arguments) =
+            self.program.op(node)
             && arguments.len == 0
             && let Op::Path(source @ (Source::This | Source::Typed(_)), steps) = self.program.op(input)
         {
@@ -207,7 +208,13 @@ impl<'a> Machine<'_, 'a> {
         Ok(all)
     }
 
-    fn is_type(&mut self, node: Ref, input: Option<Ref>, spec: u32, scope: &Scope<'_, 'a>) -> Outcome<Option<bool>> {
+    fn is_type(
+        &mut self,
+        node: Ref,
+        input: Option<Ref>,
+        spec: u32,
+        scope: &Scope<'_, 'a>,
+    ) -> Outcome<Option<bool>> {
         let mut count = 0;
         let mut answer = None;
         self.visit(input, scope, &mut |machine, item| {

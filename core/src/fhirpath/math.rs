@@ -43,7 +43,10 @@ impl<'a> Machine<'_, 'a> {
                     None => 0,
                     Some((_, Some(places))) if places >= 0 => u8::try_from(places).unwrap_or(u8::MAX),
                     Some(_) => {
-                        let fault = EvaluationFault::BadArgument("round", "the precision is a whole number from 0 up");
+                        let fault = EvaluationFault::BadArgument(
+                            "round",
+                            "the precision is a whole number from 0 up",
+                        );
                         return self.stop(node, fault);
                     }
                 };
@@ -51,11 +54,15 @@ impl<'a> Machine<'_, 'a> {
                     Item::Quantity(quantity) => simple(function, quantity.value, places).map(|value| {
                         Item::Quantity(Arc::new(Quantity { value, unit: quantity.unit.clone() }))
                     }),
-                    Item::Integer(value) if function == Function::Abs => value.checked_abs().map(Item::Integer),
+                    Item::Integer(value) if function == Function::Abs => {
+                        value.checked_abs().map(Item::Integer)
+                    }
                     Item::Long(value) if function == Function::Abs => value.checked_abs().map(Item::Long),
                     other => match other.number() {
                         Some(number) => simple(function, number, places).map(|it| typed(function, it)),
-                        None => return self.wrong_type(node, function.name(), "numbers and quantities", item),
+                        None => {
+                            return self.wrong_type(node, function.name(), "numbers and quantities", item);
+                        }
                     },
                 }
             }
@@ -68,7 +75,8 @@ impl<'a> Machine<'_, 'a> {
                 } else {
                     let base = argument.map(|(number, _)| number);
                     if function == Function::Log && !(positive(number) && base.is_none_or(positive)) {
-                        let fault = EvaluationFault::BadArgument("log", "logarithms exist only of numbers above 0");
+                        let fault =
+                            EvaluationFault::BadArgument("log", "logarithms exist only of numbers above 0");
                         return self.stop(node, fault);
                     }
                     scientific(function, number, base).map(Item::Decimal)

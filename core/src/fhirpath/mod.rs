@@ -29,6 +29,8 @@ mod calendar;
 mod call;
 mod collections;
 mod compile;
+mod compile_call;
+mod compile_path;
 mod context;
 mod conversion;
 mod date_format;
@@ -37,6 +39,8 @@ mod encoding;
 mod equality;
 mod error;
 mod evaluate;
+mod evaluate_path;
+mod evaluate_variable;
 mod fhir;
 mod function;
 mod item;
@@ -105,7 +109,11 @@ impl Expression {
     /// # Errors
     /// [`CompileError`] with its place in the text: for text that is not FHIRPath, for unknown functions,
     /// types and variables, and in strict mode for paths that can't exist.
-    pub fn compile(text: &str, model: &Arc<Model>, options: &Options<'_>) -> Result<Expression, CompileError> {
+    pub fn compile(
+        text: &str,
+        model: &Arc<Model>,
+        options: &Options<'_>,
+    ) -> Result<Expression, CompileError> {
         let program = compile::compile(text, model, options)?;
         Ok(Expression { text: text.into(), program, model: Arc::clone(model) })
     }
@@ -149,8 +157,9 @@ impl Expression {
         found.items.clear();
         found.documents.clear();
         let nav = Navigator::new(&self.model, focus.value.document());
-        let outcome =
-            self.run(&focus, context, &nav, &mut found.items, |machine, scope| machine.eval(self.program.root, scope));
+        let outcome = self.run(&focus, context, &nav, &mut found.items, |machine, scope| {
+            machine.eval(self.program.root, scope)
+        });
         found.model = Some(&*self.model);
         found.documents.push(focus.value.document());
         let mut others = nav.others.into_inner();

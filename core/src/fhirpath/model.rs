@@ -232,7 +232,9 @@ impl Model {
 
     /// All types that the element with this path may have.
     pub(super) fn types_of(&self, path: &str) -> Vec<TypeId> {
-        let Some((parent, tail)) = path.rsplit_once('.') else { return self.type_of(path).into_iter().collect() };
+        let Some((parent, tail)) = path.rsplit_once('.') else {
+            return self.type_of(path).into_iter().collect();
+        };
         let Some(shape) = self.type_of(parent).and_then(|ty| self.shape(ty)) else { return Vec::new() };
         let element = shape.element(Name::of(tail.trim_end_matches("[x]")));
         element.map(|element| element.properties.iter().map(|it| it.ty).collect()).unwrap_or_default()
@@ -256,12 +258,14 @@ impl Model {
 
     /// True for a resource type, abstract ones included.
     pub(super) fn is_resource(&self, ty: TypeId) -> bool {
-        ty.is_structure() && self.structure(ty.structure()).is_some_and(|it| it.kind == StructureKind::Resource)
+        ty.is_structure()
+            && self.structure(ty.structure()).is_some_and(|it| it.kind == StructureKind::Resource)
     }
 
     /// True where instances may be of a type that specialises it, with elements that it does not name.
     pub(super) fn is_open(&self, ty: TypeId) -> bool {
-        ty == TypeId::UNKNOWN || self.structure(ty.structure()).is_some_and(|it| it.is_abstract && ty.part() == 0)
+        ty == TypeId::UNKNOWN
+            || self.structure(ty.structure()).is_some_and(|it| it.is_abstract && ty.part() == 0)
     }
 
     /// True where `ty` is `ancestor` or specialises it.
@@ -367,7 +371,8 @@ fn properties_of(
     let tail = element.tail();
     let stem = tail.strip_suffix("[x]");
     let name = Name::of(stem.unwrap_or(tail));
-    let plain = |key: Name, ty: TypeId| Property { key, element: name, ty, primitive: false, resource: false };
+    let plain =
+        |key: Name, ty: TypeId| Property { key, element: name, ty, primitive: false, resource: false };
     if let Some(reference) = &element.content_reference {
         let id = reference.rsplit('#').next().unwrap_or_default();
         let path = definition.element(id).map_or(id, |target| &*target.path);
@@ -382,7 +387,8 @@ fn properties_of(
             None => name,
         };
         // R4 publishes `Resource.id` as a string; its grammar is that of `id`.
-        let code = if resource && tail == "id" && element.path.matches('.').count() == 1 { "id" } else { code };
+        let code =
+            if resource && tail == "id" && element.path.matches('.').count() == 1 { "id" } else { code };
         let ty = TypeId::of_structure(Name::of(code));
         // FHIR names its primitives in lower case, and nothing else.
         let primitive = code.starts_with(|first: char| first.is_ascii_lowercase());

@@ -28,14 +28,75 @@ const NAMESPACE: &str = "http://www.w3.org/1999/xhtml";
 const DEEPEST: usize = 256;
 
 const ELEMENTS: &[&str] = &[
-    "a", "abbr", "acronym", "address", "area", "b", "bdo", "big", "blockquote", "br", "caption", "cite", "code",
-    "col", "colgroup", "dd", "dfn", "div", "dl", "dt", "em", "font", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i",
-    "img", "kbd", "li", "map", "ol", "p", "pre", "q", "samp", "small", "span", "strong", "sub", "sup", "table",
-    "tbody", "td", "tfoot", "th", "thead", "tr", "tt", "u", "ul", "var",
+    "a",
+    "abbr",
+    "acronym",
+    "address",
+    "area",
+    "b",
+    "bdo",
+    "big",
+    "blockquote",
+    "br",
+    "caption",
+    "cite",
+    "code",
+    "col",
+    "colgroup",
+    "dd",
+    "dfn",
+    "div",
+    "dl",
+    "dt",
+    "em",
+    "font",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "hr",
+    "i",
+    "img",
+    "kbd",
+    "li",
+    "map",
+    "ol",
+    "p",
+    "pre",
+    "q",
+    "samp",
+    "small",
+    "span",
+    "strong",
+    "sub",
+    "sup",
+    "table",
+    "tbody",
+    "td",
+    "tfoot",
+    "th",
+    "thead",
+    "tr",
+    "tt",
+    "u",
+    "ul",
+    "var",
 ];
 
 const ATTRIBUTES: &[&str] = &[
-    "accesskey", "class", "dir", "id", "lang", "style", "tabindex", "title", "xml:lang", "xml:space", "xmlns",
+    "accesskey",
+    "class",
+    "dir",
+    "id",
+    "lang",
+    "style",
+    "tabindex",
+    "title",
+    "xml:lang",
+    "xml:space",
+    "xmlns",
 ];
 
 const OWN_ATTRIBUTES: &[(&str, &[&str])] = &[
@@ -54,24 +115,39 @@ const OWN_ATTRIBUTES: &[(&str, &[&str])] = &[
     ("h5", &["align"]),
     ("h6", &["align"]),
     ("hr", &["align", "noshade", "size", "width"]),
-    ("img", &["align", "alt", "border", "height", "hspace", "ismap", "longdesc", "src", "usemap", "vspace", "width"]),
+    (
+        "img",
+        &[
+            "align", "alt", "border", "height", "hspace", "ismap", "longdesc", "src", "usemap", "vspace",
+            "width",
+        ],
+    ),
     ("li", &["type", "value"]),
     ("map", &["name"]),
     ("ol", &["compact", "start", "type"]),
     ("p", &["align"]),
     ("pre", &["width"]),
     ("q", &["cite"]),
-    ("table", &["align", "bgcolor", "border", "cellpadding", "cellspacing", "frame", "rules", "summary", "width"]),
+    (
+        "table",
+        &["align", "bgcolor", "border", "cellpadding", "cellspacing", "frame", "rules", "summary", "width"],
+    ),
     ("tbody", &["align", "char", "charoff", "valign"]),
-    ("td", &[
-        "abbr", "align", "axis", "bgcolor", "char", "charoff", "colspan", "headers", "height", "nowrap", "rowspan",
-        "scope", "valign", "width",
-    ]),
+    (
+        "td",
+        &[
+            "abbr", "align", "axis", "bgcolor", "char", "charoff", "colspan", "headers", "height", "nowrap",
+            "rowspan", "scope", "valign", "width",
+        ],
+    ),
     ("tfoot", &["align", "char", "charoff", "valign"]),
-    ("th", &[
-        "abbr", "align", "axis", "bgcolor", "char", "charoff", "colspan", "headers", "height", "nowrap", "rowspan",
-        "scope", "valign", "width",
-    ]),
+    (
+        "th",
+        &[
+            "abbr", "align", "axis", "bgcolor", "char", "charoff", "colspan", "headers", "height", "nowrap",
+            "rowspan", "scope", "valign", "width",
+        ],
+    ),
     ("thead", &["align", "char", "charoff", "valign"]),
     ("tr", &["align", "bgcolor", "char", "charoff", "valign"]),
     ("ul", &["compact", "type"]),
@@ -111,7 +187,8 @@ impl<'t> Scan<'t> {
         let mut rest = text;
         while let Some(at) = rest.find('&') {
             let after = rest.get(at + 1..).unwrap_or_default();
-            let length = after.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'#').count();
+            let length =
+                after.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'#').count();
             if length == 0 || after.as_bytes().get(length) != Some(&b';') {
                 return Err(NarrativeFault::Form);
             }
@@ -164,7 +241,9 @@ impl<'t> Scan<'t> {
                 break;
             }
             let (attribute, value, after) = attribute(rest).ok_or(NarrativeFault::Form)?;
-            if !is_allowed(name, attribute) || value.trim_start().to_ascii_lowercase().starts_with("javascript:") {
+            if !is_allowed(name, attribute)
+                || value.trim_start().to_ascii_lowercase().starts_with("javascript:")
+            {
                 return Err(NarrativeFault::Attribute);
             }
             namespace |= attribute == "xmlns" && value == NAMESPACE;
@@ -209,8 +288,14 @@ mod tests {
 
     #[test]
     fn formatting_is_fine() {
-        assert_eq!(within("<p style='color: red'>Glicemia <b>alta</b> &amp; chetoni &#233;</p><br/>"), Ok(()));
-        assert_eq!(within("<table border=\"1\"><tr><td colspan=\"2\">120</td></tr></table><!-- note -->"), Ok(()));
+        assert_eq!(
+            within("<p style='color: red'>Glicemia <b>alta</b> &amp; chetoni &#233;</p><br/>"),
+            Ok(())
+        );
+        assert_eq!(
+            within("<table border=\"1\"><tr><td colspan=\"2\">120</td></tr></table><!-- note -->"),
+            Ok(())
+        );
         assert_eq!(within("<img src=\"#p1\" alt=\"ECG\"/>"), Ok(()));
         assert_eq!(within("<a name=\"x\"/>a<a href=\"http://hl7.it\">b</a>"), Ok(()));
     }

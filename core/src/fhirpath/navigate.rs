@@ -54,7 +54,11 @@ impl<'a> Navigator<'a> {
     /// The number of a document, new ones included; `None` where there are too many.
     #[inline]
     pub fn number_of(&self, document: Document<'a>) -> Option<u16> {
-        if std::ptr::eq(self.main.nodes(), document.nodes()) { Some(0) } else { self.number_of_other(document) }
+        if std::ptr::eq(self.main.nodes(), document.nodes()) {
+            Some(0)
+        } else {
+            self.number_of_other(document)
+        }
     }
 
     #[cold]
@@ -288,7 +292,9 @@ impl<'a> Navigator<'a> {
                 continue;
             }
             let more = match shape.and_then(|it| it.property(key)) {
-                Some(property) => self.property(nodes, with_twins, (id, child), property, node.document(), take),
+                Some(property) => {
+                    self.property(nodes, with_twins, (id, child), property, node.document(), take)
+                }
                 None if child.kind() == Kind::Array => children(nodes, id)
                     .filter(|(_, item)| item.kind() != Kind::Null)
                     .all(|(id, _)| take(self.untyped(id, node.document()))),
@@ -368,7 +374,8 @@ fn primitive_pairs(
     }
     let items = |it: Found| {
         let (many, one) = if is_array(it) { (it, None) } else { (None, it) };
-        let many = many.into_iter().flat_map(|(id, _)| children(nodes, id)).map(|(id, item)| (id, item.kind()));
+        let many =
+            many.into_iter().flat_map(|(id, _)| children(nodes, id)).map(|(id, item)| (id, item.kind()));
         many.chain(one)
     };
     let (mut values, mut twins) = (items(value), items(twin));

@@ -113,7 +113,9 @@ impl<'a> Machine<'_, 'a> {
         left: &Item<'a>,
         right: &Item<'a>,
     ) -> Outcome<Option<Ordering>> {
-        let (Some(a), Some(b)) = (self.ordered(node, operation, left)?, self.ordered(node, operation, right)?) else {
+        let (Some(a), Some(b)) =
+            (self.ordered(node, operation, left)?, self.ordered(node, operation, right)?)
+        else {
             return Ok(None);
         };
         match (&a, &b) {
@@ -143,13 +145,21 @@ impl<'a> Machine<'_, 'a> {
             Some(value) => Ok(Some(value)),
             None => match item {
                 Item::Node(place) if self.nav.model.is_primitive(place.ty()) => Ok(None),
-                other => self.wrong_type(node, operation, "strings, numbers, quantities, dates and times", other),
+                other => {
+                    self.wrong_type(node, operation, "strings, numbers, quantities, dates and times", other)
+                }
             },
         }
     }
 
     #[cold]
-    pub fn mismatch<T>(&self, node: Ref, operation: &'static str, left: &Item<'a>, right: &Item<'a>) -> Outcome<T> {
+    pub fn mismatch<T>(
+        &self,
+        node: Ref,
+        operation: &'static str,
+        left: &Item<'a>,
+        right: &Item<'a>,
+    ) -> Outcome<T> {
         let (left, right) = (self.type_text(left), self.type_text(right));
         self.stop(node, EvaluationFault::Mismatch { operation, left, right })
     }
@@ -186,9 +196,7 @@ impl<'a> Machine<'_, 'a> {
         scope: &Scope<'_, 'a>,
     ) -> Outcome<()> {
         let Some((left, right)) = self.operands(operator, left, right, scope)? else { return Ok(()) };
-        let valueless = |item: &Item<'a>| {
-            matches!(item, Item::Node(place) if self.nav.model.is_primitive(place.ty()) && !self.nav.has_value(place))
-        };
+        let valueless = |item: &Item<'a>| matches!(item, Item::Node(place) if self.nav.model.is_primitive(place.ty()) && !self.nav.has_value(place));
         if valueless(&left) || valueless(&right) {
             return Ok(());
         }
@@ -199,7 +207,9 @@ impl<'a> Machine<'_, 'a> {
             return self.push_text(node, [a.as_str(), b.as_str()].concat());
         }
         let result = match (&a, &b) {
-            (Item::Temporal(value), Item::Quantity(by)) if matches!(operator, Operator::Plus | Operator::Minus) => {
+            (Item::Temporal(value), Item::Quantity(by))
+                if matches!(operator, Operator::Plus | Operator::Minus) =>
+            {
                 self.moved(node, value, by, operator == Operator::Minus)?
             }
             (Item::Quantity(_), _) | (_, Item::Quantity(_)) => match (a.quantity(), b.quantity()) {
@@ -305,7 +315,8 @@ fn quantities(operator: Operator, left: &Quantity, right: &Quantity) -> Option<Q
             } else {
                 // Calendar years and months convert only when asked to.
                 left.compare(right)?;
-                let long = |it: &Quantity| it.unit.calendar().is_some_and(|unit| unit.milliseconds().is_none());
+                let long =
+                    |it: &Quantity| it.unit.calendar().is_some_and(|unit| unit.milliseconds().is_none());
                 let same = left.unit.ucum() == right.unit.ucum();
                 if !same && (long(left) || long(right)) {
                     return None;

@@ -158,7 +158,8 @@ impl<'t> Parser<'t> {
             // The least Integer has no positive counterpart to be negated.
             self.advance()?;
             self.add(Syntax::Integer(i32::MIN), at)?
-        } else if negative && self.token.kind == TokenKind::Long && self.token.text == "9223372036854775808L" {
+        } else if negative && self.token.kind == TokenKind::Long && self.token.text == "9223372036854775808L"
+        {
             self.advance()?;
             self.add(Syntax::Long(i64::MIN), at)?
         } else {
@@ -244,7 +245,9 @@ impl<'t> Parser<'t> {
         let decimal = || Decimal::parse(token.text).ok_or(range.clone());
         let unit = match self.token.kind {
             TokenKind::Text => Some(Unit::Quoted(unquoted(self.token)?.into())),
-            TokenKind::Word => CalendarUnit::of(self.token.text).map(|(unit, plural)| Unit::Calendar(unit, plural)),
+            TokenKind::Word => {
+                CalendarUnit::of(self.token.text).map(|(unit, plural)| Unit::Calendar(unit, plural))
+            }
             _ => None,
         };
         if let Some(unit) = unit {
@@ -351,10 +354,13 @@ mod tests {
 
     fn show(tree: &Tree, node: Ref) -> String {
         let prefix = |input: &Option<Ref>| input.map_or(String::new(), |it| show(tree, it) + ".");
-        let list = |nodes: &[Ref], with: &str| nodes.iter().map(|it| show(tree, *it)).collect::<Vec<_>>().join(with);
+        let list =
+            |nodes: &[Ref], with: &str| nodes.iter().map(|it| show(tree, *it)).collect::<Vec<_>>().join(with);
         match tree.syntax(node) {
             Syntax::Member(input, name) => format!("{}{name}", prefix(input)),
-            Syntax::Call(input, name, arguments) => format!("{}{name}({})", prefix(input), list(arguments, ",")),
+            Syntax::Call(input, name, arguments) => {
+                format!("{}{name}({})", prefix(input), list(arguments, ","))
+            }
             Syntax::Indexer(left, right) => format!("{}[{}]", show(tree, *left), show(tree, *right)),
             Syntax::Binary(op, left, right) => {
                 format!("({} {} {})", show(tree, *left), op.sign(), show(tree, *right))
@@ -389,6 +395,7 @@ mod tests {
         assert_eq!(shown("contains.is.as"), "contains.is.as");
         assert_eq!(shown("text.`div`"), "text.div");
         assert_eq!(shown("value.as(FHIR.Quantity)"), "value.as(FHIR.Quantity)");
+        assert_eq!(shown("%\"vs-x\" & %'vs-y'"), "(%vs-x & %vs-y)");
         assert_eq!(shown("%`us-zip` // the rest is a comment"), "%us-zip");
         assert_eq!(shown("a /* within */ . b"), "a.b");
         assert_eq!(shown("year.day"), "year.day");
@@ -399,7 +406,10 @@ mod tests {
         assert_eq!(shown(r"'\p\\p\u0065\'\t'"), r#""p\\pe'\t""#);
         assert_eq!(shown(r"'\uD83D\uDD25'"), "\"🔥\"");
         assert_eq!(shown(r"'\u005'"), "\"u005\"");
-        assert_eq!(shown(r"'\uD83D'"), "0: the escape \\u names half a character; write both halves of the surrogate pair");
+        assert_eq!(
+            shown(r"'\uD83D'"),
+            "0: the escape \\u names half a character; write both halves of the surrogate pair"
+        );
     }
 
     #[test]
@@ -409,7 +419,9 @@ mod tests {
         assert_eq!(shown("'abc"), "0: the string has no end; close it with '");
         assert_eq!(shown("1 /* x"), "2: the comment has no end; close it with */");
         assert_eq!(shown("a.div"), "2: a name (reserved words need backticks) is expected here, not div");
-        for text in ["@2014-13", "@T25:00", "@T14:34:28Z", "@", "3000000000", "#", "a ; b", "(", "f(1,)", "{1}"] {
+        for text in
+            ["@2014-13", "@T25:00", "@T14:34:28Z", "@", "3000000000", "#", "a ; b", "(", "f(1,)", "{1}"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse("-2147483648").is_ok() && parse("2147483648").is_err() && parse("2147483648L").is_ok());

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use fhir_models::document::Name;
 use regex::Regex;
 
+use super::decimal::Decimal;
 use super::function::Function;
 use super::item::{Item, Text};
 use super::model::{Element, TypeId};
 use super::quantity::Quantity;
 use super::syntax::{Operator, Ref};
 use super::system::SystemType;
-use super::decimal::Decimal;
 use super::temporal::Temporal;
 
 /// Some entries of one of the program's lists.
@@ -64,12 +64,21 @@ pub(super) enum Op {
     Chain(Operator, List),
     Is(Option<Ref>, u32),
     /// The items of a type; `single` where several items are an error.
-    As { input: Option<Ref>, spec: u32, operation: &'static str, single: bool },
+    As {
+        input: Option<Ref>,
+        spec: u32,
+        operation: &'static str,
+        single: bool,
+    },
     Call(Function, Option<Ref>, List),
     /// A sort key from high to low.
     Descending(Ref),
     /// `path = 'text'` (or `!=` where negated), compared in place.
-    TextEquals { path: Ref, text: u32, negated: bool },
+    TextEquals {
+        path: Ref,
+        text: u32,
+        negated: bool,
+    },
     /// `hasValue() or (children().count() > id.count())`: `ele-1`.
     HasContent,
 }

@@ -48,7 +48,9 @@ impl QuantityUnit {
     pub fn calendar(&self) -> Option<CalendarUnit> {
         match self {
             QuantityUnit::Calendar(unit, _) => Some(*unit),
-            QuantityUnit::Ucum(code) => CalendarUnit::of_ucum(code).filter(|unit| *unit > CalendarUnit::Month),
+            QuantityUnit::Ucum(code) => {
+                CalendarUnit::of_ucum(code).filter(|unit| *unit > CalendarUnit::Month)
+            }
         }
     }
 
@@ -76,7 +78,8 @@ impl Quantity {
     /// Reads `number`, `number 'unit'` or `number calendar-word`.
     pub fn parse(text: &str) -> Option<Quantity> {
         let text = text.trim();
-        let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
+        let end =
+            text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
         let (number, unit) = text.split_at(end);
         let value = Decimal::parse(number)?;
         let unit = unit.trim_start();

@@ -34,7 +34,7 @@ impl<'a> Machine<'_, 'a> {
         }
         match (item, self.system(item)?) {
             (Item::Node(place), Item::Text(text)) => Some((text.as_str().to_owned(), *place)),
-            (_, Item::Text(text)) => Some((text.as_str().to_owned(), self.focus())),
+            (_, Item::Text(text)) => Some((text.as_str().to_owned(), self.focus)),
             _ => None,
         }
     }

@@ -26,7 +26,9 @@ pub(super) fn compile(pattern: &str, flags: &str, whole: bool) -> Result<Regex, 
     }
     builder.build().map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
-        other => other.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+        other => {
+            other.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+        }
     })
 }
 
@@ -42,8 +44,10 @@ fn expanded(captures: &Captures<'_>, substitution: &str) -> String {
         out.push_str(rest.get(..at).unwrap_or_default());
         let after = rest.get(at + 1..).unwrap_or_default();
         let digits = after.bytes().take_while(u8::is_ascii_digit).count();
-        let (group, used) = if let Some((name, _)) = after.strip_prefix('{').and_then(|it| it.split_once('}')) {
-            let found = name.parse().ok().and_then(|number| captures.get(number)).or_else(|| captures.name(name));
+        let (group, used) = if let Some((name, _)) = after.strip_prefix('{').and_then(|it| it.split_once('}'))
+        {
+            let found =
+                name.parse().ok().and_then(|number| captures.get(number)).or_else(|| captures.name(name));
             (found.map_or("", |it| it.as_str()), name.len() + 2)
         } else if digits > 0 {
             let number = after.get(..digits).and_then(|it| it.parse().ok());

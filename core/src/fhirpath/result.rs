@@ -94,7 +94,9 @@ impl<'c, 'a> ResultItem<'c, 'a> {
     pub fn type_name(&self) -> &'static str {
         match (self.item, self.item.system_type()) {
             (_, Some(system)) => system.fhir_name(),
-            (Item::Node(place), None) => self.collection.model.map_or("", |model| model.type_name(place.ty())),
+            (Item::Node(place), None) => {
+                self.collection.model.map_or("", |model| model.type_name(place.ty()))
+            }
             _ => "",
         }
     }
@@ -115,7 +117,9 @@ impl<'c, 'a> ResultItem<'c, 'a> {
     /// The twin that holds a primitive's id and extensions, where there is one.
     pub fn twin(&self) -> Option<Value<'a>> {
         match self.item {
-            Item::Node(place) if place.twin() != NodeId::ROOT => self.document(place.document())?.value(place.twin()),
+            Item::Node(place) if place.twin() != NodeId::ROOT => {
+                self.document(place.document())?.value(place.twin())
+            }
             _ => None,
         }
     }
@@ -142,7 +146,9 @@ impl<'c, 'a> ResultItem<'c, 'a> {
             Item::Quantity(value) => Some(Scalar::Quantity(Quantity::clone(value))),
             Item::Text(Text::Borrowed(text)) => Some(Scalar::String(Cow::Borrowed(text))),
             Item::Text(Text::Shared(text)) => Some(Scalar::String(Cow::Borrowed(text))),
-            Item::TypeInfo(info) => Some(Scalar::String(Cow::Owned(format!("{}.{}", info.namespace(), info.name)))),
+            Item::TypeInfo(info) => {
+                Some(Scalar::String(Cow::Owned(format!("{}.{}", info.namespace(), info.name))))
+            }
             Item::Node(place) => {
                 let value = self.value()?;
                 if let Some(value) = value.as_bool() {

@@ -53,17 +53,23 @@ impl<'a> Machine<'_, 'a> {
             F::IndexOf => position(text, text.find(first)),
             F::LastIndexOf => position(text, text.rfind(first)),
             F::Length => count(text.chars().count()),
-            F::Matches | F::MatchesFull => match self.matches(node, text, first, second, function == F::MatchesFull) {
-                Ok(answer) => Item::Boolean(answer),
-                Err(stop) => return Err(stop),
-            },
+            F::Matches | F::MatchesFull => {
+                match self.matches(node, text, first, second, function == F::MatchesFull) {
+                    Ok(answer) => Item::Boolean(answer),
+                    Err(stop) => return Err(stop),
+                }
+            }
             F::Upper => return self.push_text(node, text.to_uppercase()).map(|()| true),
             F::Lower => return self.push_text(node, text.to_lowercase()).map(|()| true),
             F::Trim => {
-                return self.push_text(node, text.trim_matches([' ', '\t', '\r', '\n']).to_owned()).map(|()| true);
+                return self
+                    .push_text(node, text.trim_matches([' ', '\t', '\r', '\n']).to_owned())
+                    .map(|()| true);
             }
             F::Replace => return self.replace(node, text, first, second).map(|()| true),
-            F::ReplaceMatches => return self.replace_matches(node, text, first, second, third).map(|()| true),
+            F::ReplaceMatches => {
+                return self.replace_matches(node, text, first, second, third).map(|()| true);
+            }
             F::ToChars => {
                 for found in text.chars() {
                     self.stack.push(Item::text(found.to_string()));

@@ -167,7 +167,8 @@ impl Temporal {
     /// The time of day within it, where it has one.
     pub fn time(&self) -> Option<Temporal> {
         let known = self.precision >= Precision::Hour;
-        let time = Temporal { kind: TemporalKind::Time, year: 1, month: 1, day: 1, offset: NO_OFFSET, ..*self };
+        let time =
+            Temporal { kind: TemporalKind::Time, year: 1, month: 1, day: 1, offset: NO_OFFSET, ..*self };
         known.then_some(time)
     }
 
@@ -195,7 +196,9 @@ impl Temporal {
         }
         if self.precision >= Precision::Hour && other.precision >= Precision::Hour && !left_time {
             match (self.offset(), other.offset()) {
-                (Some(left), Some(right)) if left != right => return self.compare_instants(other, left, right),
+                (Some(left), Some(right)) if left != right => {
+                    return self.compare_instants(other, left, right);
+                }
                 (Some(left), None) => return certain(self, left, other),
                 (None, Some(right)) => return certain(other, right, self).map(Ordering::reverse),
                 _ => {}
@@ -371,7 +374,8 @@ mod tests {
         for text in ["2014", "2014-01", "2014-01-25", "2014-01-25T14", "2014-01-25T14:30"] {
             assert_eq!(at(text).to_string(), text);
         }
-        for text in ["2014-01-25T14:30:14.559Z", "2014-01-25T14:30:14-05:30", "2024-02-29T00:00:00.000+14:00"] {
+        for text in ["2014-01-25T14:30:14.559Z", "2014-01-25T14:30:14-05:30", "2024-02-29T00:00:00.000+14:00"]
+        {
             assert_eq!(at(text).to_string(), text);
         }
         assert_eq!(at("T14:34:28.1").to_string(), "14:34:28.1");
@@ -380,7 +384,9 @@ mod tests {
 
     #[test]
     fn what_the_calendar_lacks_is_refused() {
-        for text in ["2014-13", "2014-02-29", "2014-00-01", "0000", "2014-01-25T24", "2014-01T10", "2014-01-25T1"] {
+        for text in
+            ["2014-13", "2014-02-29", "2014-00-01", "0000", "2014-01-25T24", "2014-01T10", "2014-01-25T1"]
+        {
             assert!(Temporal::parse_date_time(text).is_none(), "{text}");
         }
         for text in ["", "24:00", "12:60", "12:30:61", "12:30Z", "12:", "1:00"] {

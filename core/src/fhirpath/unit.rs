@@ -100,12 +100,6 @@ pub fn size_of(code: &str) -> Option<UnitSize> {
     (reader.at == code.len()).then_some(size)
 }
 
-/// True where one unit converts into the other.
-pub fn commensurable(left: &str, right: &str) -> bool {
-    left == right
-        || matches!((size_of(left), size_of(right)), (Some(l), Some(r)) if l.dimensions == r.dimensions)
-}
-
 /// `value` in unit `from`, as a number of unit `to`.
 pub fn convert(value: Decimal, from: &str, to: &str) -> Option<Decimal> {
     if from == to {
@@ -287,7 +281,10 @@ impl Reader<'_> {
 
     fn defined(&self, number: usize) -> Option<UnitSize> {
         let unit: &Unit = UNITS.get(number)?;
-        let base = || UnitSize { dimensions: vec![(u16::try_from(number).unwrap_or(u16::MAX), 1)], ..UnitSize::one() };
+        let base = || UnitSize {
+            dimensions: vec![(u16::try_from(number).unwrap_or(u16::MAX), 1)],
+            ..UnitSize::one()
+        };
         let of = |unit: &str, factor: UnitSize| {
             let mut reader = Reader { text: unit.as_bytes(), at: 0, depth: self.depth };
             Some(reader.term()?.times(&factor, 1))
@@ -404,7 +401,8 @@ mod tests {
     fn comparison_needs_common_dimensions() {
         assert_eq!(compare(d("4.0000"), "g", d("4000"), "mg"), Some(Ordering::Equal));
         assert_eq!(compare(d("1"), "mg/dL", d("1"), "mmol/L"), None);
-        assert!(commensurable("cm", "[in_i]") && !commensurable("cm", "s") && !commensurable("cm", "[s]"));
+        assert_eq!(compare(d("2"), "cm", d("1"), "[in_i]"), Some(Ordering::Less));
+        assert_eq!(compare(d("1"), "cm", d("1"), "[s]"), None);
         assert_eq!(compare(d("1"), "{score}", d("1"), "1"), Some(Ordering::Equal));
     }
 

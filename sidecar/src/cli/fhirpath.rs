@@ -11,7 +11,9 @@ use clap::{Args, ValueEnum};
 use fhir_models::definition::Definitions;
 use fhir_models::document::xml::DefinitionSchema;
 use fhir_models::document::{JsonWriter, Limits, OwnedDocument};
-use varco_core::fhirpath::{Collection, Context, Expression, Model, Options, ResultItem, Scalar, Temporal, Trace};
+use varco_core::fhirpath::{
+    Collection, Context, Expression, Model, Options, ResultItem, Scalar, Temporal, Trace,
+};
 
 use super::say;
 
@@ -63,8 +65,7 @@ impl FhirPath {
             Err(message) => return fault(message),
         };
         let resource_type = document.root().resource_type();
-        let options =
-            Options { strict: !self.lenient, on: resource_type.as_deref(), ..Options::default() };
+        let options = Options { strict: !self.lenient, on: resource_type.as_deref(), ..Options::default() };
         let expression = match Expression::compile(&self.expression, &Model::r4(), &options) {
             Ok(expression) => expression,
             Err(error) => return self.show(&error.fault.to_string(), error.offset),
