@@ -84,7 +84,8 @@ fn the_cases_are_valid_r4() {
         files.push(folder.join("resource.json"));
         for file in files.iter().filter(|file| file.exists()) {
             let report = validator.validate(document(file).document());
-            assert!(report.issues.is_empty(), "{}: {:#?}", file.display(), report.issues);
+            // One case holds a code that its system lacks, on purpose: that is a warning, not an error.
+            assert!(report.is_valid(), "{}: {:#?}", file.display(), report.issues);
         }
     }
 }

@@ -14,6 +14,31 @@ use super::quantity::Quantity;
 use super::syntax::Ref;
 use super::unit;
 
+/// An item and its sort keys.
+type Row<'a> = (Vec<Option<Item<'a>>>, Item<'a>);
+
+/// Sorts stably by an order that may fail, or not be one: dates of different precision have none. The
+/// standard library's sort panics there.
+fn merge_sorted<T>(
+    mut items: Vec<T>,
+    order: &mut impl FnMut(&T, &T) -> Outcome<Ordering>,
+) -> Outcome<Vec<T>> {
+    if items.len() < 2 {
+        return Ok(items);
+    }
+    let right = items.split_off(items.len() / 2);
+    let mut left = merge_sorted(items, order)?.into_iter().peekable();
+    let mut right = merge_sorted(right, order)?.into_iter().peekable();
+    let mut merged = Vec::with_capacity(left.len() + right.len());
+    while let (Some(first), Some(second)) = (left.peek(), right.peek()) {
+        let next = if order(first, second)?.is_gt() { right.next() } else { left.next() };
+        merged.extend(next);
+    }
+    merged.extend(left);
+    merged.extend(right);
+    Ok(merged)
+}
+
 impl<'a> Machine<'_, 'a> {
     pub(super) fn subset(
         &mut self,
@@ -177,8 +202,8 @@ impl<'a> Machine<'_, 'a> {
             }
             rows.push((row, item));
         }
-        let mut fault = None;
-        rows.sort_by(|(left, _), (right, _)| {
+        let rows = merge_sorted(rows, &mut |(left, _): &Row<'a>, (right, _): &Row<'a>| {
+            self.charge(node, 1)?;
             for (at, (left, right)) in left.iter().zip(right).enumerate() {
                 let (down, empty_last) =
                     keys.get(at).map_or((false, false), |(_, down, last)| (*down, *last));
@@ -186,24 +211,17 @@ impl<'a> Machine<'_, 'a> {
                     (None, None) => (Ordering::Equal, false),
                     (None, Some(_)) => (Ordering::Less, empty_last),
                     (Some(_), None) => (Ordering::Greater, empty_last),
-                    (Some(left), Some(right)) => match self.compare_items(node, "sort", left, right) {
-                        Ok(order) => (order.unwrap_or(Ordering::Equal), down),
-                        Err(stop) => {
-                            fault = Some(stop);
-                            (Ordering::Equal, false)
-                        }
-                    },
+                    (Some(left), Some(right)) => {
+                        let order = self.compare_items(node, "sort", left, right)?;
+                        (order.unwrap_or(Ordering::Equal), down)
+                    }
                 };
-                let order = if turned { order.reverse() } else { order };
                 if order != Ordering::Equal {
-                    return order;
+                    return Ok(if turned { order.reverse() } else { order });
                 }
             }
-            Ordering::Equal
-        });
-        if let Some(stop) = fault {
-            return Err(stop);
-        }
+            Ok(Ordering::Equal)
+        })?;
         self.stack.extend(rows.into_iter().map(|(_, item)| item));
         Ok(())
     }

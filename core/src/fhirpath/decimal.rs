@@ -177,7 +177,7 @@ impl Decimal {
     }
 
     /// The quotient without its decimal places.
-    pub fn div(self, other: Decimal) -> Option<Decimal> {
+    pub fn div_whole(self, other: Decimal) -> Option<Decimal> {
         let (left, right, _) = aligned(self, other)?;
         Decimal::new(left.checked_div(right)?, 0)
     }
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(shown(d("1").divided_by(d("3"))), "0.33333333333333333333");
         assert_eq!(shown(d("2").divided_by(d("3"))), "0.66666666666666666667");
         assert_eq!(shown(d("1").divided_by(d("0.0"))), "overflow");
-        assert_eq!(shown(d("5.5").div(d("0.7"))), "7");
+        assert_eq!(shown(d("5.5").div_whole(d("0.7"))), "7");
         assert_eq!(shown(d("5.5").modulo(d("0.7"))), "0.6");
         assert_eq!(shown(d("2.5").power(2)), "6.25");
         assert_eq!(shown(d("10").power(39)), "overflow");
@@ -378,7 +378,7 @@ mod tests {
             let back = Decimal::parse(&left.to_string()).unwrap();
             prop_assert_eq!(back.to_string(), left.to_string());
             if b != 0 {
-                let whole = left.div(right).unwrap().times(right).unwrap().plus(left.modulo(right).unwrap()).unwrap();
+                let whole = left.div_whole(right).unwrap().times(right).unwrap().plus(left.modulo(right).unwrap()).unwrap();
                 prop_assert_eq!(whole, left);
             }
         }

@@ -104,7 +104,7 @@ pub(super) fn escape(text: &str, target: &str) -> Result<Option<String>, Unknown
 }
 
 pub(super) fn unescape(text: &str, target: &str) -> Result<Option<String>, UnknownFormat> {
-    let (start, read): (char, fn(&str) -> Option<(char, usize)>) = match target {
+    let (start, read): (char, Reader) = match target {
         "html" => ('&', entity),
         "json" => ('\\', json_escape),
         _ => return Err(UnknownFormat),
@@ -128,6 +128,9 @@ pub(super) fn unescape(text: &str, target: &str) -> Result<Option<String>, Unkno
     out.push_str(rest);
     Ok(Some(out))
 }
+
+/// Reads one escape behind its first character: what it stands for, and its length.
+type Reader = fn(&str) -> Option<(char, usize)>;
 
 /// The character of an HTML entity, behind its `&`, and the length read.
 fn entity(text: &str) -> Option<(char, usize)> {

@@ -203,8 +203,7 @@ pub(super) struct Known<'a> {
     others: Vec<Item<'a>>,
 }
 
-/// A FHIR Quantity as a FHIRPath one (FHIR R4 §2.1.20.6): UCUM's `a`, `mo`, … become calendar durations. One
-/// with a comparator is no exact amount.
+/// A FHIR Quantity as a FHIRPath one (FHIR R4 §2.1.20.6). One with a comparator is no exact amount.
 fn quantity_of(value: Value<'_>) -> Option<Quantity> {
     if value.get_key("comparator").is_some() {
         return None;
@@ -215,7 +214,7 @@ fn quantity_of(value: Value<'_>) -> Option<Quantity> {
     let unit = match code.or_else(|| value.get_key("unit").and_then(Value::as_str)) {
         None => QuantityUnit::one(),
         Some(code) => match CalendarUnit::of_ucum(&code).filter(|_| ucum) {
-            Some(unit) => QuantityUnit::Calendar(unit, false),
+            Some(unit) => QuantityUnit::Either(unit),
             None => QuantityUnit::Ucum(code.as_ref().into()),
         },
     };

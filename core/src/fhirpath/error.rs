@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use fhir_models::document::Position;
+use fhir_models::document::{Position, SyntaxError};
 
 /// Why an expression can't be compiled, and where in its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,4 +218,15 @@ pub enum EvaluationFault {
     /// A larger result than allowed.
     #[error("the result is larger than allowed")]
     TooLarge,
+}
+
+/// Why an expression gave nothing on a text.
+#[derive(Debug, thiserror::Error)]
+pub enum TextError {
+    /// The text is not a document.
+    #[error(transparent)]
+    Syntax(#[from] SyntaxError),
+    /// The evaluation ended without a result.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationError),
 }

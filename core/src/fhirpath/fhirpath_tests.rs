@@ -45,7 +45,7 @@ fn outcome(text: &str, options: &Options<'_>, document: Document<'_>, context: &
     };
     // What a context borrows is of another lifetime than the document here; none of the tests share them.
     let context = Context { now: context.now, limits: context.limits, ..Context::default() };
-    let shown = match expression.evaluate(document, &context) {
+    match expression.evaluate(document, &context) {
         Err(error) => format!("error: {error}"),
         Ok(found) => {
             let text = |item: ResultItem<'_, '_>| match item.text() {
@@ -54,8 +54,7 @@ fn outcome(text: &str, options: &Options<'_>, document: Document<'_>, context: &
             };
             found.iter().map(text).collect::<Vec<_>>().join(", ")
         }
-    };
-    shown
+    }
 }
 
 /// The items that an expression for patients gives in strict mode, as text.
@@ -198,6 +197,8 @@ fn existence_and_subsets() {
         ("name.single()", "needs one item"),
         ("(true | 'x').allTrue()", "booleans"),
         ("(1 | 'a').sort()", "can't bring"),
+        // Once a panic: the order of things that have none is not one.
+        ("descendants().sort()", "sort works on"),
     ]);
 }
 
@@ -550,7 +551,7 @@ fn invariants_hold_on_elements() {
     let reference = root.get_key("managingOrganization").unwrap();
     let ref_1 = "reference.startsWith('#').not() or (reference.substring(1) in %rootResource.contained.id)";
     assert_eq!(ask(ref_1, "Reference", reference), Some(true));
-    assert_eq!(ask("text.`div`.htmlChecks()", "Patient", root), Some(true));
+    assert_eq!(ask("text.`div`.htmlChecks()", "Patient", root), None);
 }
 
 #[test]

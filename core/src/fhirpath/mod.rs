@@ -70,7 +70,7 @@ mod fhirpath_tests;
 use std::fmt;
 use std::sync::Arc;
 
-use fhir_models::document::Position;
+use fhir_models::document::{Position, Tape};
 
 use error::LocatedFault;
 use evaluate::{Machine, Outcome, Scope, Stop};
@@ -82,7 +82,7 @@ pub use calendar::{CalendarUnit, MoveFault};
 pub use compile::Options;
 pub use context::{Answer, Argument, Code, Context, Focus, Limits, Profiles, Resolver, Terminology, Trace};
 pub use decimal::{Decimal, MAX_SCALE};
-pub use error::{CompileError, CompileFault, EvaluationError, EvaluationFault};
+pub use error::{CompileError, CompileFault, EvaluationError, EvaluationFault, TextError};
 pub use model::{Model, TypeId};
 pub use narrative::{NarrativeFault, check as check_narrative};
 pub use quantity::{Quantity, QuantityUnit};
@@ -141,6 +141,31 @@ impl Expression {
         let mut found = Collection::new();
         self.evaluate_into(focus, context, &mut found)?;
         Ok(found)
+    }
+
+    /// Evaluates the expression on the text of a resource, JSON or XML. The tape's memory is used again.
+    ///
+    /// ```
+    /// # use fhir_models::document::Tape;
+    /// # use varco_core::fhirpath::{Context, Expression, Model, Options};
+    /// let expression = Expression::compile("birthDate.yearOf()", &Model::r4(), &Options::default())?;
+    /// let text = br#"<Patient xmlns="http://hl7.org/fhir"><birthDate value="1980-03"/></Patient>"#;
+    /// let mut tape = Tape::new();
+    /// let years = expression.evaluate_text(text, &mut tape, &Context::default())?;
+    /// assert_eq!(years.first().and_then(|year| year.text()).as_deref(), Some("1980"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TextError`] where the text is no document, or as [`Expression::evaluate`].
+    pub fn evaluate_text<'a>(
+        &'a self,
+        text: &'a [u8],
+        tape: &'a mut Tape,
+        context: &Context<'a>,
+    ) -> Result<Collection<'a>, TextError> {
+        let document = tape.parse(text, self.model.schema(), &fhir_models::document::Limits::default())?;
+        Ok(self.evaluate(document, context)?)
     }
 
     /// As [`Expression::evaluate`], into a collection whose memory is used again.

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use fhir_models::definition::{Definitions, ElementDefinition, StructureDefinition, StructureKind};
+use fhir_models::document::xml::DefinitionSchema;
 use fhir_models::document::{Name, Value, name};
 
 use super::system::SystemType;
@@ -159,6 +160,8 @@ pub(super) struct Structure {
 pub struct Model {
     definitions: Arc<Definitions>,
     structures: Box<[OnceLock<Option<Box<Structure>>>]>,
+    /// What reading XML needs to know.
+    schema: OnceLock<DefinitionSchema>,
 }
 
 impl fmt::Debug for Model {
@@ -172,13 +175,18 @@ impl Model {
     /// A model over these definitions. Nothing is read yet.
     pub fn new(definitions: Arc<Definitions>) -> Arc<Model> {
         let structures = (0..Name::count()).map(|_| OnceLock::new()).collect();
-        Arc::new(Model { definitions, structures })
+        Arc::new(Model { definitions, structures, schema: OnceLock::new() })
     }
 
     /// FHIR R4 as built in. Always the same value: what it has read stays read.
     pub fn r4() -> Arc<Model> {
         static R4: LazyLock<Arc<Model>> = LazyLock::new(|| Model::new(Definitions::r4()));
         Arc::clone(&R4)
+    }
+
+    /// What the definitions say about XML, for [`Tape::parse`](fhir_models::document::Tape::parse).
+    pub fn schema(&self) -> &DefinitionSchema {
+        self.schema.get_or_init(|| DefinitionSchema::new(Arc::clone(&self.definitions)))
     }
 
     pub(super) fn structure(&self, name: Name) -> Option<&Structure> {

@@ -300,7 +300,7 @@ fn decimals(operator: Operator, left: Decimal, right: Decimal) -> Option<Decimal
         Operator::Minus => left.minus(right),
         Operator::Times => left.times(right),
         Operator::Divide => left.divided_by(right),
-        Operator::Div => left.div(right),
+        Operator::Div => left.div_whole(right),
         _ => left.modulo(right),
     }
 }
@@ -330,11 +330,11 @@ fn quantities(operator: Operator, left: &Quantity, right: &Quantity) -> Option<Q
             let unit = match (&left.unit, &right.unit) {
                 (unit, other) if other.is_one() => unit.clone(),
                 (one, unit) if one.is_one() && operator == Operator::Times => unit.clone(),
-                (QuantityUnit::Ucum(left), QuantityUnit::Ucum(right)) => {
+                (QuantityUnit::Calendar(..), _) | (_, QuantityUnit::Calendar(..)) => return None,
+                (left, right) => {
                     let sign = if operator == Operator::Times { 1 } else { -1 };
-                    QuantityUnit::Ucum(unit::combined(left, right, sign).into())
+                    QuantityUnit::Ucum(unit::combined(left.ucum(), right.ucum(), sign).into())
                 }
-                _ => return None,
             };
             Some(Quantity { value, unit })
         }

@@ -14,6 +14,9 @@ pub enum QuantityUnit {
     Ucum(Box<str>),
     /// A calendar duration, and whether it was written in the plural.
     Calendar(CalendarUnit, bool),
+    /// A UCUM duration in a FHIR Quantity: definite beside definite durations, a calendar duration beside
+    /// dates and calendar durations (FHIR R4 §2.1.20.6).
+    Either(CalendarUnit),
 }
 
 impl QuantityUnit {
@@ -39,7 +42,16 @@ impl QuantityUnit {
     pub fn ucum(&self) -> &str {
         match self {
             QuantityUnit::Ucum(code) => code,
-            QuantityUnit::Calendar(unit, _) => unit.ucum(),
+            QuantityUnit::Calendar(unit, _) | QuantityUnit::Either(unit) => unit.ucum(),
+        }
+    }
+
+    /// The unit as it stands beside another.
+    fn beside(&self, other: &QuantityUnit) -> QuantityUnit {
+        match (self, other) {
+            (QuantityUnit::Either(unit), QuantityUnit::Calendar(..)) => QuantityUnit::Calendar(*unit, false),
+            (QuantityUnit::Either(unit), _) => QuantityUnit::Ucum(unit.ucum().into()),
+            (own, _) => own.clone(),
         }
     }
 
@@ -47,7 +59,7 @@ impl QuantityUnit {
     /// most a week. Definite years and months stand for none.
     pub fn calendar(&self) -> Option<CalendarUnit> {
         match self {
-            QuantityUnit::Calendar(unit, _) => Some(*unit),
+            QuantityUnit::Calendar(unit, _) | QuantityUnit::Either(unit) => Some(*unit),
             QuantityUnit::Ucum(code) => {
                 CalendarUnit::of_ucum(code).filter(|unit| *unit > CalendarUnit::Month)
             }
@@ -102,6 +114,11 @@ impl Quantity {
     /// Compares by amount; `None` where the units have no relation, or one is a calendar year or month and
     /// the other a definite duration.
     pub fn compare(&self, other: &Quantity) -> Option<Ordering> {
+        if matches!(self.unit, QuantityUnit::Either(_)) || matches!(other.unit, QuantityUnit::Either(_)) {
+            let left = Quantity { value: self.value, unit: self.unit.beside(&other.unit) };
+            let right = Quantity { value: other.value, unit: other.unit.beside(&left.unit) };
+            return left.compare(&right);
+        }
         let twelve = Decimal::from(12i64);
         match (&self.unit, &other.unit) {
             (QuantityUnit::Calendar(left, _), QuantityUnit::Calendar(right, _)) if left == right => {
@@ -142,7 +159,7 @@ impl Quantity {
         if let QuantityUnit::Calendar(source, _) = self.unit {
             // Calendar durations convert among themselves first; the result then takes the target's name.
             let goal = match target {
-                QuantityUnit::Calendar(unit, _) => *unit,
+                QuantityUnit::Calendar(unit, _) | QuantityUnit::Either(unit) => *unit,
                 QuantityUnit::Ucum(code) => CalendarUnit::of_ucum(code)?,
             };
             return calendar_converted(self.value, source, goal).map(made);
@@ -188,6 +205,7 @@ impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.unit {
             QuantityUnit::Ucum(code) => write!(f, "{} '{code}'", self.value),
+            QuantityUnit::Either(unit) => write!(f, "{} '{}'", self.value, unit.ucum()),
             QuantityUnit::Calendar(unit, plural) => {
                 write!(f, "{} {}{}", self.value, unit.name(), if *plural { "s" } else { "" })
             }
@@ -222,6 +240,10 @@ mod tests {
         assert_eq!(q("1 month").compare(&q("30 days")), None);
         assert_eq!(q("7 days").compare(&q("1 'wk'")), Some(Ordering::Equal));
         assert_eq!(q("1 hour").compare(&q("3600 's'")), Some(Ordering::Equal));
+        let age = Quantity { value: Decimal::from(30i64), unit: QuantityUnit::Either(CalendarUnit::Year) };
+        assert_eq!(age.compare(&q("18 'a'")), Some(Ordering::Greater));
+        assert_eq!(q("31 years").compare(&age), Some(Ordering::Greater));
+        assert_eq!(age.compare(&age), Some(Ordering::Equal));
         assert_eq!(q("1 year").equivalent(&q("1 'a'")), Some(true));
     }
 

@@ -97,7 +97,7 @@ impl SystemType {
             SystemType::Boolean => "boolean",
             SystemType::String => "string",
             SystemType::Integer => "integer",
-            SystemType::Long => "integer64",
+            SystemType::Long => "long",
             SystemType::Decimal => "decimal",
             SystemType::Date => "date",
             SystemType::DateTime => "dateTime",
