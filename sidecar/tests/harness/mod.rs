@@ -192,10 +192,17 @@ impl Region {
     async fn configured(listen: &str, more: &str) -> Region {
         let hospital =
             Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
-        let setup = Setup::listening(hospital.base_url(), listen, more);
-        let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let running = run::start(config::load(&setup.config_file()).unwrap(), metrics).await.unwrap();
-        Region { setup, hospital, running }
+        // A port that was free a moment ago may be taken by another test's connection: then others are chosen.
+        for _ in 0..5 {
+            let setup = Setup::listening(hospital.base_url(), listen, more);
+            let metrics = PrometheusBuilder::new().build_recorder().handle();
+            match run::start(config::load(&setup.config_file()).unwrap(), metrics).await {
+                Ok(running) => return Region { setup, hospital, running },
+                Err(run::StartError::Bind { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("no port is free");
     }
 
     pub fn asking(&self) -> Asking {
