@@ -68,6 +68,7 @@ pub(super) fn compile(text: &str, model: &Model, options: &Options<'_>) -> Resul
     let scope = Scope { this: focus, aggregate: false };
     let (node, _) = compiler.expression(root, &scope).map_err(located)?;
     compiler.program.root = node;
+    compiler.program.settle_quick();
     Ok(compiler.program)
 }
 

@@ -36,6 +36,12 @@ impl<'m, 'a> Machine<'m, 'a> {
                 let mut index = 0;
                 self.visit(input, scope, &mut |machine, item| {
                     machine.charge(node, 1)?;
+                    if let Item::Node(place) = item
+                        && machine.program.is_quick(criterion)
+                    {
+                        let fits = machine.nav.quick(machine.program, criterion, place) == Some(true);
+                        return if fits { take(machine, item) } else { Ok(true) };
+                    }
                     let inner = scope.with(std::slice::from_ref(&item), index);
                     index += 1;
                     if machine.test_apart(criterion, &inner)? == Some(true) {

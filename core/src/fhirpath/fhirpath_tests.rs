@@ -653,7 +653,22 @@ fn words() -> impl Strategy<Value = &'static str> {
     ])
 }
 
+fn criteria() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "use = 'official'",
+        "system != 'phone' or value.exists()",
+        "given.exists() and family.empty()",
+        "given.exists() = family.exists()",
+        "given.where(hasValue().not()).empty()",
+        "given.all($this = 'Mario') implies use = 'nickname'",
+        "hasValue() or (children().count() > id.count())",
+        "extension.exists() xor HumanName.family.exists()",
+        "extension.url = 'http://example.org/unknown'",
+    ])
+}
+
 fn calls() -> impl Strategy<Value = String> {
+    let filters = prop::sample::select(vec!["where", "exists", "all"]);
     let plain = prop::sample::select(vec![
         "empty()",
         "count()",
@@ -749,6 +764,7 @@ fn calls() -> impl Strategy<Value = String> {
     prop_oneof![
         plain.prop_map(|call| if call == "[0]" { call.to_owned() } else { format!(".{call}") }),
         (unary, words()).prop_map(|(name, word)| format!(".{name}({word})")),
+        (filters, criteria()).prop_map(|(name, criterion)| format!(".{name}({criterion})")),
     ]
 }
 
@@ -778,6 +794,15 @@ proptest! {
             let context = Context { limits: Some(limits), ..now() };
             let found = expression.evaluate(document.document(), &context);
             let test = expression.test(document.document(), &context);
+            let long = Expression::compile(&text, &Model::r4(), &options).unwrap().without_short_ways();
+            prop_assert_eq!(&long.test(document.document(), &context), &test, "{}", text);
+            let shown = |found: &Collection<'_>| {
+                let shown = found.iter().map(|it| (it.path(), it.text().map(|it| it.into_owned())));
+                shown.collect::<Vec<_>>()
+            };
+            if let (Ok(long), Ok(short)) = (long.evaluate(document.document(), &context), &found) {
+                prop_assert_eq!(shown(&long), shown(short), "{}", text);
+            }
             // The quick way to a boolean and the collection agree.
             if let (Ok(found), Ok(test)) = (&found, &test)
                 && found.len() == 1

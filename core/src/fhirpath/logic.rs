@@ -6,7 +6,7 @@ use super::error::EvaluationFault;
 use super::evaluate::{Machine, Outcome, Scope};
 use super::function::Function;
 use super::item::{Item, NodeRef};
-use super::program::{Literal, Op, Source, Step};
+use super::program::{Literal, Op, Source};
 use super::syntax::{Operator, Ref};
 use super::system::SystemType;
 
@@ -28,6 +28,12 @@ impl<'a> Machine<'_, 'a> {
     }
 
     pub(super) fn test_op(&mut self, node: Ref, scope: &Scope<'_, 'a>) -> Outcome<Option<bool>> {
+        if let [Item::Node(place)] = scope.this
+            && self.program.is_quick(node)
+        {
+            self.charge(node, 1)?;
+            return Ok(self.nav.quick(self.program, node, *place));
+        }
         match self.program.op(node) {
             Op::Chain(Operator::And, operands) => self.all_of(self.program.list(operands), scope),
             Op::Chain(Operator::Or, operands) => self.any_of(self.program.list(operands), scope),
@@ -119,25 +125,10 @@ impl<'a> Machine<'_, 'a> {
         }
     }
 
-    /// As [`Machine::test_apart`], with a short way for whether a path leads anywhere: the most common question.
-    #[inline]
-    fn test_quick(&mut self, node: Ref, scope: &Scope<'_, 'a>) -> Outcome<Option<bool>> {
-        if let Op::Call(function @ (Function::Exists | Function::Empty), Some(input), arguments) =
-            self.program.op(node)
-            && arguments.len == 0
-            && let Op::Path(source @ (Source::This | Source::Typed(_)), steps) = self.program.op(input)
-        {
-            self.charge(node, 2)?;
-            let found = self.leads_somewhere(source, self.program.steps(steps), scope);
-            return Ok(Some(found == (function == Function::Exists)));
-        }
-        self.test_apart(node, scope)
-    }
-
     fn all_of(&mut self, operands: &[Ref], scope: &Scope<'_, 'a>) -> Outcome<Option<bool>> {
         let mut answer = Some(true);
         for operand in operands {
-            match self.test_quick(*operand, scope)? {
+            match self.test_apart(*operand, scope)? {
                 Some(false) => return Ok(Some(false)),
                 Some(true) => {}
                 None => answer = None,
@@ -149,7 +140,7 @@ impl<'a> Machine<'_, 'a> {
     fn any_of(&mut self, operands: &[Ref], scope: &Scope<'_, 'a>) -> Outcome<Option<bool>> {
         let mut answer = Some(false);
         for operand in operands {
-            match self.test_quick(*operand, scope)? {
+            match self.test_apart(*operand, scope)? {
                 Some(true) => return Ok(Some(true)),
                 Some(false) => {}
                 None => answer = None,
@@ -161,12 +152,6 @@ impl<'a> Machine<'_, 'a> {
     fn exists(&mut self, input: Option<Ref>, criterion: Option<Ref>, scope: &Scope<'_, 'a>) -> Outcome<bool> {
         let mut found = false;
         let Some(criterion) = criterion else {
-            if let Some(input) = input
-                && let Op::Path(source @ (Source::This | Source::Typed(_)), steps) = self.program.op(input)
-            {
-                self.charge(input, 1)?;
-                return Ok(self.leads_somewhere(source, self.program.steps(steps), scope));
-            }
             self.visit(input, scope, &mut |_, _| {
                 found = true;
                 Ok(false)
@@ -181,19 +166,6 @@ impl<'a> Machine<'_, 'a> {
             Ok(!found)
         })?;
         Ok(found)
-    }
-
-    fn leads_somewhere(&self, source: Source, steps: &[Step], scope: &Scope<'_, 'a>) -> bool {
-        scope.this.iter().any(|item| match (item, source) {
-            (Item::Node(place), Source::Typed(ty)) => {
-                self.nav.is_a(place, ty) && self.nav.leads_somewhere(*place, steps)
-            }
-            (Item::Node(place), _) => self.nav.leads_somewhere(*place, steps),
-            // What `type()` gives has two members; other computed values have none.
-            (Item::TypeInfo(_), Source::This) => steps.len() <= 1,
-            (_, Source::This) => steps.is_empty(),
-            _ => false,
-        })
     }
 
     fn all(&mut self, input: Option<Ref>, criterion: Ref, scope: &Scope<'_, 'a>) -> Outcome<bool> {

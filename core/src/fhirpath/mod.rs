@@ -54,6 +54,7 @@ mod operators;
 mod parser;
 mod program;
 mod quantity;
+mod quick;
 mod reference;
 mod regular;
 mod result;
@@ -76,7 +77,7 @@ use error::LocatedFault;
 use evaluate::{Machine, Outcome, Scope, Stop};
 use item::Item;
 use navigate::Navigator;
-use program::Program;
+use program::{Op, Program, Source};
 
 pub use calendar::{CalendarUnit, MoveFault};
 pub use compile::Options;
@@ -182,9 +183,12 @@ impl Expression {
         found.items.clear();
         found.documents.clear();
         let nav = Navigator::new(&self.model, focus.value.document());
-        let outcome = self.run(&focus, context, &nav, &mut found.items, |machine, scope| {
-            machine.eval(self.program.root, scope)
-        });
+        let outcome = match self.directly(&nav, &focus, context, &mut found.items) {
+            true => Ok(()),
+            false => self.run(&focus, context, &nav, &mut found.items, |machine, scope| {
+                machine.eval(self.program.root, scope)
+            }),
+        };
         found.model = Some(&*self.model);
         found.documents.push(focus.value.document());
         let mut others = nav.others.into_inner();
@@ -195,6 +199,39 @@ impl Expression {
             found.items.clear();
         }
         outcome
+    }
+
+    /// Answers what is only a path, or a quick question, without a machine; false for anything else and
+    /// where the result would be too large.
+    fn directly<'a>(
+        &'a self,
+        nav: &Navigator<'a>,
+        focus: &Focus<'a>,
+        context: &Context<'a>,
+        items: &mut Vec<Item<'a>>,
+    ) -> bool {
+        let root = self.program.root;
+        if self.program.is_quick(root) {
+            let place = nav.place(focus, self.program.expected);
+            items.extend(nav.quick(&self.program, root, place).map(Item::Boolean));
+            return true;
+        }
+        let Op::Path(source @ (Source::This | Source::Typed(_)), steps) = self.program.op(root) else {
+            return false;
+        };
+        let place = nav.place(focus, self.program.expected);
+        if matches!(source, Source::Typed(ty) if !nav.is_a(&place, ty)) {
+            return true;
+        }
+        let limit = context.limits.map_or_else(|| Limits::default().items, |limits| limits.items);
+        let whole = nav.walk(place, self.program.steps(steps), &mut |found| {
+            items.push(Item::Node(found));
+            items.len() <= limit
+        });
+        if !whole {
+            items.clear();
+        }
+        whole
     }
 
     /// Asks a yes-or-no question, such as an invariant: `None` where the answer is empty. Cheaper than a
@@ -209,6 +246,10 @@ impl Expression {
     ) -> Result<Option<bool>, EvaluationError> {
         let focus = focus.into();
         let nav = Navigator::new(&self.model, focus.value.document());
+        if self.program.is_quick(self.program.root) {
+            let place = nav.place(&focus, self.program.expected);
+            return Ok(nav.quick(&self.program, self.program.root, place));
+        }
         let mut stack = Vec::new();
         self.run(&focus, context, &nav, &mut stack, |machine, scope| machine.test(self.program.root, scope))
     }
@@ -226,6 +267,13 @@ impl Expression {
         let mut machine = Machine::new(&self.program, nav, context, place, stack);
         let scope = Scope { this: std::slice::from_ref(&this), index: 0, total: &[] };
         work(&mut machine, &scope).map_err(|stop| self.located(*stop))
+    }
+
+    /// Takes the short ways out, so that tests can compare them with the long one.
+    #[cfg(test)]
+    fn without_short_ways(mut self) -> Expression {
+        self.program.quick.clear();
+        self
     }
 
     #[cold]

@@ -132,11 +132,6 @@ impl<'a> Navigator<'a> {
         }
     }
 
-    /// True where something stands behind `steps`.
-    pub fn leads_somewhere(&self, node: NodeRef, steps: &[Step]) -> bool {
-        !self.walk(node, steps, &mut |_| false)
-    }
-
     #[inline]
     pub fn step(&self, node: &NodeRef, step: &Step, take: Taker<'_>) -> bool {
         if node.ty() == step.on

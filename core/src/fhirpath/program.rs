@@ -140,6 +140,8 @@ pub(super) struct Program {
     pub literals: Vec<Literal>,
     pub names: Vec<Box<str>>,
     pub specs: Vec<TypeSpec>,
+    /// Which operations are quick, by number.
+    pub quick: Vec<bool>,
     /// Regular expressions of literal arguments, by the operation that calls for them.
     pub regexes: Vec<(Ref, Regex)>,
 }
@@ -155,6 +157,7 @@ impl Program {
             literals: Vec::new(),
             names: Vec::new(),
             specs: Vec::new(),
+            quick: Vec::new(),
             regexes: Vec::new(),
         }
     }
