@@ -1,7 +1,7 @@
 //! The sidecar: the only crate that opens sockets and files.
 //!
 //! A request crosses these modules in this order: [`listen`] takes it, [`identify`] says who asks,
-//! [`pipeline`] decides, asks [`upstream`], redacts and records in the [`store`]. [`admin`] and [`telemetry`]
+//! [`pipeline`] decides, asks [`upstream`], withholds what is hidden, and records in the [`store`]. [`admin`] and [`telemetry`]
 //! are the operator's windows; [`config`] is checked before any of it starts; [`run`] ties it together.
 
 pub mod admin;

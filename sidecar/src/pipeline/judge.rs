@@ -8,8 +8,8 @@ use fhir_models::document::Value;
 use varco_core::access::{Labels, PatientReference};
 use varco_core::audit::AuditConsent;
 use varco_core::consent::{
-    Action, CompiledConsent, LiteralReference, Outcome, Question, ReasonEffect, ResourceFacts, decide,
-    outcome,
+    Action, CompiledConsent, Decision, LiteralReference, Outcome, Question, ReasonEffect, ResourceFacts,
+    decide,
 };
 use varco_core::interaction::Instance;
 use varco_core::requester::BusinessIdentifier;
@@ -116,12 +116,12 @@ impl Exchange<'_> {
             let question = Question::new(&self.requester, action, self.account.received)
                 .known_as(&known_as)
                 .about(&facts);
-            let outcome = outcome(&consents, &question, gateway.combining);
-            judgement.permitted &= outcome.allows(gateway.without_consent);
-            if outcome == Outcome::NoConsent {
+            let decision = decide(&consents, &question, gateway.combining);
+            judgement.permitted &= decision.allows(gateway.without_consent);
+            if decision.outcome == Outcome::NoConsent {
                 judgement.note = Some("no consent applies");
             } else {
-                judgement.consents.extend(self.because(&consents, &question, outcome));
+                judgement.consents.extend(because(decision));
             }
             judgement.patients.push(patient);
         }
@@ -137,27 +137,19 @@ impl Exchange<'_> {
         let parties = self.gateway.parties.iter().filter(|(identifier, _)| own(identifier));
         parties.map(|(_, reference)| reference.clone()).collect()
     }
+}
 
-    /// Which provisions brought the outcome about.
-    fn because(
-        &self,
-        consents: &[&CompiledConsent],
-        question: &Question<'_>,
-        outcome: Outcome,
-    ) -> Vec<AuditConsent> {
-        let decided = |effect: ReasonEffect| match outcome {
-            Outcome::Permit => effect == ReasonEffect::Permit,
-            _ => matches!(effect, ReasonEffect::Deny | ReasonEffect::Withhold),
-        };
-        decide(consents, question, self.gateway.combining)
-            .because
-            .into_iter()
-            .filter(|reason| decided(reason.effect))
-            .map(|reason| AuditConsent {
-                consent: reason.consent.into(),
-                provision: reason.provision.into(),
-                effect: reason.effect.code().to_owned(),
-            })
-            .collect()
-    }
+/// Which provisions brought the decision about.
+fn because(decision: Decision) -> impl Iterator<Item = AuditConsent> {
+    let permits = decision.outcome == Outcome::Permit;
+    let decided = move |effect: ReasonEffect| match effect {
+        ReasonEffect::Permit => permits,
+        ReasonEffect::Deny | ReasonEffect::Withhold => !permits,
+        ReasonEffect::None => false,
+    };
+    decision.because.into_iter().filter(move |reason| decided(reason.effect)).map(|reason| AuditConsent {
+        consent: reason.consent.into(),
+        provision: reason.provision.into(),
+        effect: reason.effect.code().to_owned(),
+    })
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! receive → identify → limit → parse interaction → scopes → (map, plugin) → forward
 //!                                                                              ↓
-//!            respond ← audit ← map ← redact ← decide per resource ← plugin ← answer
+//!            respond ← audit ← map ← decide per resource ← plugin ← answer
 //! ```
 //!
 //! Invariants:
