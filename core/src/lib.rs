@@ -7,6 +7,7 @@ pub mod access;
 pub mod audit;
 pub mod consent;
 pub mod fhirpath;
+pub mod hl7v2;
 pub mod identity;
 pub mod interaction;
 pub mod outcome;
