@@ -1,5 +1,5 @@
 //! Reading an HL7 v2 admission of 665 bytes (goal: at most 2 µs), beside the crates `er7` and `hl7-parser`.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -47,7 +47,8 @@ fn reading(criterion: &mut Criterion) {
 
     let ours = per_run(100_000, || drop(black_box(read())));
     let er7 = per_run(20_000, || drop(black_box(er7::parse(black_box(ADMISSION)).unwrap())));
-    let hl7_parser = per_run(20_000, || drop(black_box(hl7_parser::parse_message(black_box(ADMISSION)).unwrap())));
+    let hl7_parser =
+        per_run(20_000, || drop(black_box(hl7_parser::parse_message(black_box(ADMISSION)).unwrap())));
     let splitting = per_run(100_000, || {
         black_box(split(black_box(ADMISSION)));
     });

@@ -99,7 +99,8 @@ impl Acknowledgment {
     /// the message; then MSA-2 is empty. `time` is MSH-7 (`YYYYMMDDHHMMSS+ZZZZ`), `control_id` the MSH-10 of this answer.
     pub fn write(&self, received: Option<&Message<'_>>, time: &str, control_id: &str) -> String {
         let delimiters = received.map_or_else(Delimiters::default, |message| *message.delimiters());
-        let field = |number| received.and_then(|message| message.header(number)).map_or("", |part| part.raw());
+        let field =
+            |number| received.and_then(|message| message.header(number)).map_or("", |part| part.raw());
         let separator = char::from(delimiters.field);
         let component = char::from(delimiters.component);
         let event = received.map(|message| message.message_type().event.into_owned()).unwrap_or_default();

@@ -34,7 +34,12 @@ pub fn split_batch(bytes: &[u8]) -> Result<Vec<&[u8]>, Hl7v2Error> {
             let held = messages.len() - counted;
             counted = messages.len();
             if said.is_some_and(|said| said != held) {
-                return Err(Hl7v2Error { kind: Hl7v2ErrorKind::BatchCount, offset: at, segment: 0, field: 0 });
+                return Err(Hl7v2Error {
+                    kind: Hl7v2ErrorKind::BatchCount,
+                    offset: at,
+                    segment: 0,
+                    field: 0,
+                });
             }
         }
         at = end + 1;

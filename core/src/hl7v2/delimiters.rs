@@ -59,10 +59,16 @@ impl Delimiters {
 
     /// MSH-2 as it is written.
     pub fn encoding_characters(&self) -> String {
-        [Some(self.component), Some(self.repetition), Some(self.escape), Some(self.subcomponent), self.truncation]
-            .into_iter()
-            .flatten()
-            .map(char::from)
-            .collect()
+        [
+            Some(self.component),
+            Some(self.repetition),
+            Some(self.escape),
+            Some(self.subcomponent),
+            self.truncation,
+        ]
+        .into_iter()
+        .flatten()
+        .map(char::from)
+        .collect()
     }
 }

@@ -16,13 +16,19 @@ pub enum Hl7v2ErrorKind {
     )]
     EncodingCharacters,
     /// A segment's name is not three capitals or digits followed by the field separator.
-    #[error("a segment begins with its name, a capital and two capitals or digits, then the field separator (§2.5.1)")]
+    #[error(
+        "a segment begins with its name, a capital and two capitals or digits, then the field separator (§2.5.1)"
+    )]
     SegmentName,
     /// A segment ends with LF.
-    #[error("segments end with CR alone (§2.5.1), not with LF: have the sender mend it, or tolerate any line end")]
+    #[error(
+        "segments end with CR alone (§2.5.1), not with LF: have the sender mend it, or tolerate any line end"
+    )]
     LineEnd,
     /// An escape without its end, or one that the standard does not know.
-    #[error("an escape is unknown or not closed (§2.7): have the sender escape the escape character as \\E\\")]
+    #[error(
+        "an escape is unknown or not closed (§2.7): have the sender escape the escape character as \\E\\"
+    )]
     Escape,
     /// A control character.
     #[error("a control character stands in a value (§2.5.3)")]
@@ -31,7 +37,9 @@ pub enum Hl7v2ErrorKind {
     #[error("the bytes do not fit the character set that MSH-18 declares (ASCII where it is empty)")]
     CharacterSet,
     /// A character set that can't be read.
-    #[error("MSH-18 names a character set that is not supported: send UNICODE UTF-8, 8859/1 or 8859/15 (table 0211)")]
+    #[error(
+        "MSH-18 names a character set that is not supported: send UNICODE UTF-8, 8859/1 or 8859/15 (table 0211)"
+    )]
     UnknownCharacterSet,
     /// More bytes than allowed.
     #[error("the message is larger than the limit allows")]
@@ -62,7 +70,9 @@ impl fmt::Display for Hl7v2Error {
         match (self.segment, self.field) {
             (0, _) => write!(f, "byte {}: {}", self.offset, self.kind),
             (segment, 0) => write!(f, "segment {segment}, byte {}: {}", self.offset, self.kind),
-            (segment, field) => write!(f, "segment {segment}, field {field}, byte {}: {}", self.offset, self.kind),
+            (segment, field) => {
+                write!(f, "segment {segment}, field {field}, byte {}: {}", self.offset, self.kind)
+            }
         }
     }
 }

@@ -73,7 +73,8 @@ fn resolve(body: &str, whole: &str, delimiters: &Delimiters, out: &mut String) {
         b"P" => out.push(char::from(delimiters.truncation.unwrap_or(b'#'))),
         b"H" | b"N" => {}
         [b'X', digits @ ..] => {
-            let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| hex(pair[0]) << 4 | hex(pair[1])).collect();
+            let bytes: Vec<u8> =
+                digits.chunks_exact(2).map(|pair| hex(pair[0]) << 4 | hex(pair[1])).collect();
             match std::str::from_utf8(&bytes) {
                 Ok(text) => out.push_str(text),
                 Err(_) => out.extend(bytes.iter().map(|byte| char::from(*byte))),

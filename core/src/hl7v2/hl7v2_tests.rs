@@ -57,7 +57,10 @@ fn escapes_become_text_and_text_becomes_escapes() {
     let value = message.value(&path("OBX-5")).unwrap();
     assert_eq!(value, "Perchè & C|o\nfine\n\nok \\Zlocal\\ \\");
     let delimiters = Delimiters::default();
-    assert_eq!(escape("a|b^c~d\\e&f\r\ng\u{7}", &delimiters), "a\\F\\b\\S\\c\\R\\d\\E\\e\\T\\f\\.br\\g\\X07\\");
+    assert_eq!(
+        escape("a|b^c~d\\e&f\r\ng\u{7}", &delimiters),
+        "a\\F\\b\\S\\c\\R\\d\\E\\e\\T\\f\\.br\\g\\X07\\"
+    );
 }
 
 #[test]
@@ -106,7 +109,8 @@ fn what_hospitals_send_is_read_leniently_and_noted() {
 #[test]
 fn character_sets_are_told_by_the_header() {
     let latin = |name: &str| {
-        let mut bytes = format!("MSH|^~\\&|A|B|C|D|2026||ADT^A01|1|P|2.5.1||||||{name}\rPID|1||||Nicol").into_bytes();
+        let mut bytes =
+            format!("MSH|^~\\&|A|B|C|D|2026||ADT^A01|1|P|2.5.1||||||{name}\rPID|1||||Nicol").into_bytes();
         bytes.push(0xF2);
         bytes.extend_from_slice(b"^\xA4\r");
         bytes
@@ -154,7 +158,8 @@ fn an_acknowledgment_turns_the_header_around() {
     assert_eq!(place, ["PID", "1", "3", "2", "1"]);
     assert_eq!(answer.value(&path("ERR-3.1")).unwrap(), "102");
     assert_eq!(answer.value(&path("ERR-8")).unwrap(), "il codice fiscale non è valido | correggere");
-    let nothing = Acknowledgment { code: AcknowledgmentCode::Reject, errors: Vec::new() }.write(None, "2026", "R2");
+    let nothing =
+        Acknowledgment { code: AcknowledgmentCode::Reject, errors: Vec::new() }.write(None, "2026", "R2");
     assert_eq!(parse(&nothing).value(&path("MSA-1")).unwrap(), "AR");
 }
 
@@ -175,7 +180,9 @@ fn places_are_written_as_they_are_read() {
     for text in ["PID-3", "PID-3.4.1", "PID-3[2].1", "OBX[2]-5", "OBX[12]-5[3].6.7"] {
         assert_eq!(path(text).to_string(), text);
     }
-    for text in ["", "PID", "PID-", "PID-0", "pid-3", "PID-3.", "PID-3[0]", "PID-3[1", "PID-3.1.2.3", "PID-70000"] {
+    for text in
+        ["", "PID", "PID-", "PID-0", "pid-3", "PID-3.", "PID-3[0]", "PID-3[1", "PID-3.1.2.3", "PID-70000"]
+    {
         assert_eq!(text.parse::<Path>(), Err(PathError), "{text}");
     }
 }

@@ -51,7 +51,10 @@ impl<'a> Part<'a> {
 
     fn first(self) -> Part<'a> {
         let Delimiters { component, repetition, subcomponent, .. } = *self.delimiters;
-        let end = self.text.bytes().position(|byte| byte == component || byte == repetition || byte == subcomponent);
+        let end = self
+            .text
+            .bytes()
+            .position(|byte| byte == component || byte == repetition || byte == subcomponent);
         Part { text: end.map_or(self.text, |end| &self.text[..end]), ..self }
     }
 
@@ -73,7 +76,9 @@ impl<'a> Part<'a> {
 
     /// The subcomponents of a component (of the first, if it is more than one).
     pub fn subcomponents(self) -> impl Iterator<Item = Part<'a>> {
-        self.leading(self.delimiters.repetition).leading(self.delimiters.component).split(self.delimiters.subcomponent)
+        self.leading(self.delimiters.repetition)
+            .leading(self.delimiters.component)
+            .split(self.delimiters.subcomponent)
     }
 
     /// A subcomponent, counted from 1. `None` where it isn't sent or is empty.

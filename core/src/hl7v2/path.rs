@@ -10,7 +10,9 @@ use super::part::Part;
 
 /// Why a text is not a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a place is written SEG-FIELD, with .COMPONENT and .SUBCOMPONENT and [REPETITION] where needed: PID-3[1].4.1")]
+#[error(
+    "a place is written SEG-FIELD, with .COMPONENT and .SUBCOMPONENT and [REPETITION] where needed: PID-3[1].4.1"
+)]
 pub struct PathError;
 
 /// A place in a message. Numbers count from 1.
@@ -131,7 +133,8 @@ impl fmt::Display for Path {
 impl Path {
     /// The place as ERR-2 has it (type ERL): segment, occurrence, field, repetition, component, subcomponent.
     pub(super) fn components(&self, delimiter: char) -> String {
-        let numbers = [self.occurrence.max(1), self.field, self.repetition.max(1), self.component, self.subcomponent];
+        let numbers =
+            [self.occurrence.max(1), self.field, self.repetition.max(1), self.component, self.subcomponent];
         let sent = numbers.iter().rposition(|number| *number > 0).map_or(0, |last| last + 1);
         let sent = if self.component == 0 && self.repetition == 0 { sent.min(2) } else { sent };
         let mut out = self.segment().to_owned();

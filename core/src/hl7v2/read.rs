@@ -27,8 +27,7 @@ pub(super) fn read<'m>(bytes: &'m [u8], reading: &Reading) -> Result<Message<'m>
     let &[field, ref rest @ ..] = header else { return Err(at_start(Hl7v2ErrorKind::EncodingCharacters)) };
     let length = rest.iter().position(|byte| *byte == field || is_line_end(*byte)).unwrap_or(rest.len());
     let in_header = |kind, field| Hl7v2Error { kind, offset: 3, segment: 1, field };
-    let delimiters =
-        Delimiters::read(field, &rest[..length]).map_err(|kind| in_header(kind, 2))?;
+    let delimiters = Delimiters::read(field, &rest[..length]).map_err(|kind| in_header(kind, 2))?;
     let mut notes = Vec::new();
     let text = decode(bytes, &delimiters, reading, &mut notes)?;
     // Latin-1 text is longer as UTF-8 than its bytes.
@@ -189,13 +188,16 @@ impl Scan<'_> {
         let mut at = start + 3;
         if header && text.get(at) == Some(&self.delimiters.field) {
             self.push(at, at + 1, true);
-            let length = text[at + 1..].iter().position(|byte| *byte == self.delimiters.field || is_line_end(*byte));
+            let length =
+                text[at + 1..].iter().position(|byte| *byte == self.delimiters.field || is_line_end(*byte));
             let end = length.map_or(text.len(), |length| at + 1 + length);
             self.push(at + 1, end, true);
             at = end;
         }
         let end = self.fields_of(text, at, first_field)?;
-        if text.get(end) == Some(&b'\n') && !self.notes.iter().any(|note| note.kind == Hl7v2ErrorKind::LineEnd) {
+        if text.get(end) == Some(&b'\n')
+            && !self.notes.iter().any(|note| note.kind == Hl7v2ErrorKind::LineEnd)
+        {
             self.tolerate(self.reading.any_line_end, self.fault(Hl7v2ErrorKind::LineEnd, end, 0))?;
         }
         self.segments.push(SegmentEntry {
