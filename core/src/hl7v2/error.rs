@@ -47,6 +47,9 @@ pub enum Hl7v2ErrorKind {
     /// More segments than allowed.
     #[error("the message has more segments than the limit allows")]
     TooManySegments,
+    /// A segment that the message's structure demands.
+    #[error("the structure of the message demands the segment {0} here, and it is missing")]
+    MissingSegment(&'static str),
     /// A batch whose trailer counts other messages than there are.
     #[error("the batch trailer (BTS-1) counts other messages than the batch holds: it was cut or mixed up")]
     BatchCount,

@@ -19,6 +19,7 @@ mod message;
 mod part;
 mod path;
 mod read;
+mod structure;
 
 pub use acknowledgment::{Acknowledgment, AcknowledgmentCode, ErrorCode, MessageError};
 pub use batch::split_batch;
@@ -29,6 +30,7 @@ pub use escape::escape;
 pub use message::{Message, MessageType, Segment};
 pub use part::Part;
 pub use path::{Path, PathError};
+pub use structure::{Group, Grouped, Member, Structure};
 
 /// What is tolerated, and the bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
