@@ -11,11 +11,13 @@ mod acknowledgment;
 mod batch;
 mod character_set;
 mod delimiters;
+mod document;
 mod error;
 mod escape;
 #[cfg(test)]
 mod hl7v2_tests;
 mod message;
+mod moment;
 mod part;
 mod path;
 mod read;
@@ -25,9 +27,11 @@ pub use acknowledgment::{Acknowledgment, AcknowledgmentCode, ErrorCode, MessageE
 pub use batch::split_batch;
 pub use character_set::CharacterSet;
 pub use delimiters::Delimiters;
+pub use document::{message_document, place_of};
 pub use error::{Hl7v2Error, Hl7v2ErrorKind, Note};
 pub use escape::escape;
 pub use message::{Message, MessageType, Segment};
+pub use moment::{Moment, MomentFault, time_of_day};
 pub use part::Part;
 pub use path::{Path, PathError};
 pub use structure::{Group, Grouped, Member, Structure};
