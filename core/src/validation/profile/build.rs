@@ -14,6 +14,7 @@ use fhir_models::definition::{
 use fhir_models::document::{Limits, Name, OwnedDocument};
 
 use super::super::binding::BindingRule;
+use super::super::extension_context::Contexts;
 use super::super::invariant::Invariant;
 use super::super::shape::{Content, Entry, Shape, Structure};
 use super::super::types::Types;
@@ -58,7 +59,7 @@ pub(super) fn build(
             .first()
             .or(definition.differential.first().filter(|it| !it.path.contains('.')))
             .map_or_else(|| base.is_some_and(|base| base.is_modifier), |root| root.is_modifier),
-        context: definition.context.clone().into(),
+        contexts: Contexts::of(definition),
         nodes: builder.nodes.into(),
         tests,
     })

@@ -20,10 +20,11 @@ mod value_rule;
 
 use std::sync::{Arc, OnceLock};
 
-use fhir_models::definition::{ExtensionContext, Max, Slicing};
+use fhir_models::definition::{Max, Slicing};
 use fhir_models::document::{Name, OwnedDocument};
 
 use super::binding::BindingRule;
+use super::extension_context::Contexts;
 use super::invariant::Invariant;
 
 pub(super) use compare::{equal, matches};
@@ -45,7 +46,7 @@ pub(super) struct Profile {
     /// For an extension: it may change what the rest means.
     pub is_modifier: bool,
     /// Where an extension may stand.
-    pub context: Box<[ExtensionContext]>,
+    pub contexts: Contexts,
     /// The type itself first.
     pub nodes: Box<[Node]>,
     /// What tells a slice, by the number of its node; filled when first asked for.

@@ -1,11 +1,13 @@
 //! The compiled profiles: each compiled at most once, when first asked for, and shared.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use fhir_models::definition::{Derivation, StructureDefinition, StructureKind};
 use fhir_models::document::Name;
 
+use super::super::extension_context::Contexts;
+use super::super::implied::Implied;
 use super::super::types::Types;
 use super::{Node, Profile, build};
 
@@ -30,12 +32,18 @@ type Compiled = Result<Arc<Profile>, ProfileError>;
 #[derive(Debug, Default)]
 pub(in super::super) struct Profiles {
     compiled: RwLock<HashMap<Box<str>, Compiled>>,
+    implied: OnceLock<Implied>,
 }
 
 impl Profiles {
     /// The rules of a profile, or of a type taken as a profile that says nothing.
     pub fn get(&self, types: &Types, canonical: &str) -> Compiled {
         self.at(types, canonical, 0)
+    }
+
+    /// The profiles that resources must obey unasked.
+    pub fn implied(&self, types: &Types) -> &Implied {
+        self.implied.get_or_init(|| Implied::of(types.definitions()))
     }
 
     fn at(&self, types: &Types, canonical: &str, depth: usize) -> Compiled {
@@ -98,7 +106,7 @@ fn part(whole: &Profile, element: &str) -> Option<Profile> {
         url: whole.url.clone(),
         type_name: Name::UNKNOWN,
         is_modifier: false,
-        context: Box::default(),
+        contexts: Contexts::default(),
         nodes,
         tests,
     })
@@ -111,7 +119,7 @@ fn bare(definition: &StructureDefinition, type_name: Name) -> Profile {
         url: definition.url.as_str().into(),
         type_name,
         is_modifier: false,
-        context: definition.context.clone().into(),
+        contexts: Contexts::of(definition),
         nodes: Box::new([root]),
         tests: Box::new([Default::default()]),
     }
