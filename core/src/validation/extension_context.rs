@@ -164,9 +164,7 @@ fn element(definitions: &Definitions, written: &str, host: &Host<'_>) -> bool {
     }
     let above = |path: &str| {
         let parts = path.split_once('.').zip(expression.split_once('.'));
-        parts.is_some_and(|((own, rest), (base, wanted))| {
-            rest == wanted && definitions.is_subtype(own, base)
-        })
+        parts.is_some_and(|((own, rest), (base, wanted))| rest == wanted && definitions.is_subtype(own, base))
     };
     let names = host.names();
     let exact = names.iter().any(|it| above(it) || it == expression);

@@ -69,13 +69,7 @@ fn definition(walk: &Walk<'_, '_>, url: &str) -> Result<Arc<Profile>, ProfileErr
 }
 
 /// An extension without a definition at hand.
-fn unknown<'d>(
-    walk: &mut Walk<'_, 'd>,
-    extension: Value<'d>,
-    url: Value<'d>,
-    text: &str,
-    modifying: bool,
-) {
+fn unknown<'d>(walk: &mut Walk<'_, 'd>, extension: Value<'d>, url: Value<'d>, text: &str, modifying: bool) {
     if let Some(foreign) = ForeignElement::of(text) {
         if let Some(is_modifier) = foreign.is_modifier(walk.types.definitions()) {
             listed(walk, extension, text, modifying, is_modifier);
@@ -134,13 +128,7 @@ fn listed<'d>(walk: &mut Walk<'_, 'd>, extension: Value<'d>, url: &str, modifyin
 }
 
 fn placed<'d>(walk: &mut Walk<'_, 'd>, extension: Value<'d>, profile: &Profile, host: &Host<'d>) {
-    listed(
-        walk,
-        extension,
-        &profile.url,
-        host.under == Some(name::MODIFIER_EXTENSION),
-        profile.is_modifier,
-    );
+    listed(walk, extension, &profile.url, host.under == Some(name::MODIFIER_EXTENSION), profile.is_modifier);
     let place = host.value.unwrap_or(extension);
     // Later editions widen what R4 published too narrowly.
     let later = || walk.profiles.get(walk.types, &profile.url).ok();

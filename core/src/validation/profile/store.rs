@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use fhir_models::definition::{Derivation, StructureDefinition, StructureKind};
+use fhir_models::definition::{STRUCTURE_BASE, StructureDefinition, StructureKind};
 use fhir_models::document::Name;
 
 use super::super::extension_context::Contexts;
@@ -13,6 +13,9 @@ use super::{Node, Profile, build};
 
 /// Longest chain of profiles that constrain each other.
 const MAX_CHAIN: usize = 32;
+
+/// What looking into the profile of an element's type counts in that chain.
+const DEEPER: usize = 8;
 
 /// Most canonicals remembered: names from instances must not grow memory without bound.
 const MOST: usize = 8_192;
@@ -51,6 +54,11 @@ impl Profiles {
         if let Some(known) = known {
             return known;
         }
+        if depth > MAX_CHAIN {
+            return Err(ProfileError::Broken(
+                "its base profiles form a circle or too long a chain".to_owned(),
+            ));
+        }
         let compiled = self.compile(types, canonical, depth);
         let mut all = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MOST && compiled.is_err() {
@@ -60,11 +68,6 @@ impl Profiles {
     }
 
     fn compile(&self, types: &Types, canonical: &str, depth: usize) -> Compiled {
-        if depth > MAX_CHAIN {
-            return Err(ProfileError::Broken(
-                "its base profiles form a circle or too long a chain".to_owned(),
-            ));
-        }
         if let Some((whole, element)) = canonical.split_once('#') {
             let whole = self.at(types, whole, depth)?;
             return part(&whole, element).map(Arc::new).ok_or(ProfileError::Unknown);
@@ -77,7 +80,9 @@ impl Profiles {
         if type_name == Name::UNKNOWN || definition.kind == StructureKind::Logical {
             return Err(broken("logical models are not built yet".to_owned()));
         }
-        if definition.is_type() {
+        // A profile that calls itself a specialization is still a profile.
+        if definition.is_type() && definition.url.strip_prefix(STRUCTURE_BASE) == Some(&definition.type_name)
+        {
             return Ok(Arc::new(bare(&definition, type_name)));
         }
         let base = definition.base_definition.as_deref().map(|base| self.at(types, base, depth + 1));
@@ -91,8 +96,8 @@ impl Profiles {
             Some(Err(error)) => return Err(error),
             None => return Err(broken("it names no base definition".to_owned())),
         };
-        debug_assert_eq!(definition.derivation, Some(Derivation::Constraint));
-        build::build(&definition, base.as_deref(), types).map(Arc::new).map_err(broken)
+        let other = |canonical: &str| self.at(types, canonical, depth + DEEPER).ok();
+        build::build(&definition, base.as_deref(), types, &other).map(Arc::new).map_err(broken)
     }
 }
 
