@@ -316,7 +316,10 @@ fn findings_and_depth_are_bounded() {
     let many = document(&format!(r#"{{"resourceType":"Patient","name":[{names}]}}"#));
     let report = validator().validate(many.document());
     assert_eq!((report.issues.len(), report.truncated), (200, true));
-    let few = Validator::with_settings(Definitions::r4(), Settings { findings: 3, depth: 4 });
+    let few = Validator::with_settings(
+        Definitions::r4(),
+        Settings { findings: 3, depth: 4, ..Settings::default() },
+    );
     assert_eq!(few.validate(many.document()).issues.len(), 3);
     let deep = r#"{"resourceType":"Patient","extension":[{"url":"http://example.org/a","extension":[{"url":"b",
         "extension":[{"url":"c","extension":[{"url":"d","valueString":"x"}]}]}]}]}"#;

@@ -1,8 +1,9 @@
 //! Extensions against their definitions: known, at a place where they may stand, in the right list, and
 //! with the content that the definition gives (FHIR R4 §2.5, §5.4 `StructureDefinition.context`).
 //!
-//! An extension that nobody here has defined can't be judged: in `extension` it may be ignored, in
-//! `modifierExtension` it may not (FHIR R4 §2.5.1).
+//! An extension that nobody here has defined can't be judged: in `extension` it may be ignored and is
+//! mentioned, or refused where the settings say so; in `modifierExtension` it must not be ignored
+//! (FHIR R4 §2.5.1). One that carries an element of another FHIR version is judged by that version.
 
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use fhir_models::document::{Document, Value, name};
 
 use crate::outcome::{IssueSeverity, IssueType};
 
+use super::UnknownExtensions;
+use super::cross_version::ForeignElement;
 use super::extension::is_absolute;
 use super::finding::{Fault, Rule};
 use super::locate::{Host, Locator};
@@ -37,16 +40,8 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, document: Document<'d>) {
             }
             Err(ProfileError::Unknown) => {
                 let host = locator.host(extension.id());
-                if host.is_some_and(|host| host.under == Some(name::MODIFIER_EXTENSION))
-                    && !is_spoken_for(&text)
-                {
-                    let message = format!(
-                        "nothing is known of the modifier extension {}: it may change what the rest means, \
-                         so its definition must be at hand",
-                        plain(&text)
-                    );
-                    walk.report(extension, url, Rule::Extension.error(IssueType::Extension, message));
-                }
+                let modifying = host.is_some_and(|host| host.under == Some(name::MODIFIER_EXTENSION));
+                unknown(walk, extension, url, &text, modifying);
             }
             Err(error) => {
                 let message = format!("the extension {} was not checked: {error}", plain(&text));
@@ -73,78 +68,80 @@ fn definition(walk: &Walk<'_, '_>, url: &str) -> Result<Arc<Profile>, ProfileErr
     walk.profiles.get(walk.types, url)
 }
 
-/// True for the urls of documentation (RFC 2606 §3) and for those that FHIR gives to the elements of its
-/// other versions (FHIR R5 §2.1.6.5): unknown here, but nobody's mistake.
-fn is_spoken_for(url: &str) -> bool {
+/// An extension without a definition at hand.
+fn unknown<'d>(walk: &mut Walk<'_, 'd>, extension: Value<'d>, url: Value<'d>, text: &str, modifying: bool) {
+    if let Some(foreign) = ForeignElement::of(text) {
+        if let Some(is_modifier) = foreign.is_modifier(walk.types.definitions()) {
+            listed(walk, extension, text, modifying, is_modifier);
+        }
+        return;
+    }
+    if modifying {
+        if !is_documentation(text) {
+            let message = format!(
+                "nothing is known of the modifier extension {}: it may change what the rest means, \
+                 so its definition must be at hand",
+                plain(text)
+            );
+            walk.report(extension, url, Rule::Extension.error(IssueType::Extension, message));
+        }
+        return;
+    }
+    let allowed = walk.authorities.iter().any(|prefix| text.starts_with(prefix.as_str()));
+    let refused = walk.settings.unknown_extensions == UnknownExtensions::Error && !allowed;
+    let (severity, message) = if refused {
+        let message = format!(
+            "no definition of the extension {} is at hand, and only known extensions are accepted: bring its \
+             definition or package",
+            plain(text)
+        );
+        (IssueSeverity::Error, message)
+    } else if !walk.mentioned.insert(text.to_owned()) {
+        return;
+    } else {
+        let message = format!("no definition of the extension {} is at hand: not checked", plain(text));
+        (IssueSeverity::Information, message)
+    };
+    let fault = Fault { rule: Rule::Extension, severity, code: IssueType::Extension, message };
+    walk.report(extension, url, fault);
+}
+
+/// True for the urls of documentation (RFC 2606 §3): unknown here, but nobody's mistake.
+fn is_documentation(url: &str) -> bool {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let host = rest.split(['/', ':']).next().unwrap_or_default();
     let example = ["example.org", "example.com", "example.net"];
-    let version = url.strip_prefix("http://hl7.org/fhir/").and_then(|rest| rest.split('/').next());
     example.iter().any(|it| host == *it || host.strip_suffix(it).is_some_and(|sub| sub.ends_with('.')))
-        || version.is_some_and(|it| it.len() == 3 && it.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// Modifier extensions stand under `modifierExtension`, others don't.
+fn listed<'d>(walk: &mut Walk<'_, 'd>, extension: Value<'d>, url: &str, modifying: bool, is_modifier: bool) {
+    if modifying == is_modifier {
+        return;
+    }
+    let message = if modifying {
+        format!("{} is not a modifier extension: write it under `extension`", plain(url))
+    } else {
+        format!("{} is a modifier extension: write it under `modifierExtension`", plain(url))
+    };
+    walk.report(extension, extension, Rule::Extension.error(IssueType::Extension, message));
 }
 
 fn placed<'d>(walk: &mut Walk<'_, 'd>, extension: Value<'d>, profile: &Profile, host: &Host<'d>) {
-    let modifying = host.under == Some(name::MODIFIER_EXTENSION);
-    if modifying != profile.is_modifier {
-        let message = if modifying {
-            format!("{} is not a modifier extension: write it under `extension`", profile.url)
-        } else {
-            format!("{} is a modifier extension: write it under `modifierExtension`", profile.url)
-        };
-        walk.report(extension, extension, Rule::Extension.error(IssueType::Extension, message));
-    }
-    let allows = |profile: &Profile| {
-        profile.context.is_empty()
-            || profile.context.iter().any(|it| fits(walk, &it.kind, &it.expression, host))
-    };
+    listed(walk, extension, &profile.url, host.under == Some(name::MODIFIER_EXTENSION), profile.is_modifier);
+    let place = host.value.unwrap_or(extension);
     // Later editions widen what R4 published too narrowly.
-    if allows(profile) || walk.profiles.get(walk.types, &profile.url).is_ok_and(|later| allows(&later)) {
+    let later = || walk.profiles.get(walk.types, &profile.url).ok();
+    if !profile.contexts.allow(walk, host) && !later().is_some_and(|it| it.contexts.allow(walk, host)) {
+        let allowed = profile.contexts.shown();
+        let message = format!("the extension {} does not belong here; it is for {allowed}", profile.url);
+        walk.report(place, extension, Rule::Extension.error(IssueType::Extension, message));
         return;
     }
-    let allowed: Vec<&str> = profile.context.iter().map(|it| it.expression.as_str()).collect();
-    let message =
-        format!("the extension {} does not belong here; it is for {}", profile.url, allowed.join(", "));
-    let place = host.value.unwrap_or(extension);
-    walk.report(place, extension, Rule::Extension.error(IssueType::Extension, message));
-}
-
-/// True where a context allows the host. FHIRPath contexts are taken as fulfilled.
-fn fits(walk: &Walk<'_, '_>, kind: &str, expression: &str, host: &Host<'_>) -> bool {
-    match kind {
-        "extension" => host
-            .value
-            .and_then(|value| value.get(name::URL))
-            .is_some_and(|url| url.is_str(expression.split('|').next().unwrap_or_default())),
-        "element" => {
-            let definitions = walk.types.definitions();
-            if expression.contains(['/', '#']) {
-                return true;
-            }
-            let above = |path: &str| {
-                let parts = path.split_once('.').zip(expression.split_once('.'));
-                parts.is_some_and(|((own, rest), (base, wanted))| {
-                    rest == wanted && definitions.is_subtype(own, base)
-                })
-            };
-            let exact = above(&host.path)
-                || above(&host.chain)
-                || [&host.path, &host.own, &host.chain, &host.type_name]
-                    .into_iter()
-                    .any(|it| it == expression);
-            let known = expression.contains('.') || definitions.type_kind(expression).is_some();
-            let inherits = match expression {
-                // Many definitions write Element and mean resources too.
-                "Element" => true,
-                "BackboneElement" => host.own.contains('.'),
-                _ => {
-                    definitions.is_subtype(&host.type_name, expression)
-                        || (!host.own.contains('.') && definitions.is_subtype(&host.own, expression))
-                }
-            };
-            exact || inherits || !known
-        }
-        _ => true,
+    let Some(rule) = profile.contexts.broken_rule(walk, host, extension) else { return };
+    if later().is_none_or(|it| it.contexts.broken_rule(walk, host, extension).is_some()) {
+        let message = format!("the extension {} may be used only where {rule}", profile.url);
+        walk.report(place, extension, Rule::Extension.error(IssueType::Extension, message));
     }
 }
 

@@ -132,6 +132,7 @@ pub(super) fn check<'d>(
         root_resource: Some(Focus::resource(root)),
         terminology: Some(&codes),
         profiles: Some(&judge),
+        now: walk.now,
         ..Context::default()
     };
     let answer = expression.test(focus, &context);

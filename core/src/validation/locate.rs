@@ -6,7 +6,8 @@
 
 use std::iter::{Enumerate, Peekable};
 
-use fhir_models::document::{Children, Document, Name, NodeId, Position, Value};
+use fhir_models::definition::choice_name;
+use fhir_models::document::{Children, Document, Name, NodeId, Position, Value, name};
 
 use super::shape::{Content, Entry, Shape, ShapeKind, Structure};
 use super::types::Types;
@@ -33,6 +34,31 @@ pub(super) struct Host<'d> {
     /// The property that holds the value asked for: `extension` or `modifierExtension`.
     pub under: Option<Name>,
     pub value: Option<Value<'d>>,
+    /// The value is the `_name` twin of a primitive.
+    pub is_twin: bool,
+    /// The extension that it is, or whose value it is.
+    pub extension: Option<Value<'d>>,
+    /// The innermost resource around it, or itself.
+    pub resource: Value<'d>,
+    /// The resource that contains that one, or the same.
+    pub root: Value<'d>,
+}
+
+impl Host<'_> {
+    /// All names of the element: by its definition, by its type, from its resource on; a choice with and
+    /// without its type.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = vec![self.path.clone(), self.own.clone(), self.chain.clone(), self.type_name.clone()];
+        if let Some(stem) = self.path.strip_suffix("[x]") {
+            for stem in [stem, self.chain.as_str()] {
+                names.push(stem.to_owned());
+                names.push(format!("{stem}[x]"));
+                names.push(format!("{stem}.ofType({})", self.type_name));
+                names.push(choice_name(stem, &self.type_name));
+            }
+        }
+        names
+    }
 }
 
 /// A value on the way down, with the child that the way goes through.
@@ -142,10 +168,15 @@ impl<'v, 'd> Locator<'v, 'd> {
             _ => type_name.clone(),
         };
         let mut chain: Vec<&str> = Vec::new();
-        for level in self.levels.get(..=at)? {
+        let (mut resource, mut root) = (self.root, self.root);
+        for (number, level) in self.levels.get(..=at)?.iter().enumerate() {
             match (level.meaning, level.place) {
-                (Meaning::Object(_, shape), _) if shape.kind == ShapeKind::Resource => {
-                    chain = vec![&shape.path]
+                (Meaning::Object(_, shape), place) if shape.kind == ShapeKind::Resource => {
+                    chain = vec![&shape.path];
+                    resource = self.value_at(number).unwrap_or(resource);
+                    if place.is_none_or(|(_, entry)| entry.name != name::CONTAINED) {
+                        root = resource;
+                    }
                 }
                 (_, Some((shape, entry))) if !level.step.starts_with('[') => {
                     chain.extend(shape.element(entry).map(|element| &*element.name));
@@ -153,8 +184,23 @@ impl<'v, 'd> Locator<'v, 'd> {
                 _ => {}
             }
         }
-        let around = levels.checked_sub(above + 1).and_then(|at| self.value_at(at));
-        Some(Host { path, type_name, own, chain: chain.join("."), under, value: around })
+        let is_extension = |at: &usize| {
+            let meaning = self.levels.get(*at).map(|level| level.meaning);
+            matches!(meaning, Some(Meaning::Object(_, shape)) if shape.kind == ShapeKind::Extension)
+        };
+        let extension = [Some(at), at.checked_sub(1)].into_iter().flatten().find(is_extension);
+        Some(Host {
+            path,
+            type_name,
+            own,
+            chain: chain.join("."),
+            under,
+            value: self.value_at(at),
+            is_twin: matches!(holder.meaning, Meaning::Object(_, shape) if &*shape.path == "Element"),
+            extension: extension.and_then(|at| self.value_at(at)),
+            resource,
+            root,
+        })
     }
 
     /// The value at a level: the current child of the level above.

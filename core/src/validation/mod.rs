@@ -23,13 +23,17 @@ mod choice;
 mod coding;
 mod compile;
 mod content;
+mod cross_version;
 mod element_id;
 mod extension;
+mod extension_context;
 mod extension_use;
 mod finding;
 mod identifier;
+mod implied;
 mod invariant;
 mod locate;
+mod modifier_table;
 mod narrative;
 mod primitive;
 mod profile;
@@ -49,6 +53,7 @@ use std::sync::Arc;
 use fhir_models::definition::Definitions;
 use fhir_models::document::{Document, Value, name};
 
+use crate::fhirpath::Temporal;
 use crate::outcome::{Issue, IssueType, Outcome};
 
 use finding::Finding;
@@ -65,13 +70,27 @@ pub struct Settings {
     pub findings: usize,
     /// Deepest nesting of elements.
     pub depth: usize,
+    /// What becomes of extensions that no definition at hand describes.
+    pub unknown_extensions: UnknownExtensions,
 }
 
 impl Default for Settings {
-    /// 200 findings, 128 levels.
+    /// 200 findings, 128 levels, unknown extensions accepted.
     fn default() -> Settings {
-        Settings { findings: 200, depth: 128 }
+        Settings { findings: 200, depth: 128, unknown_extensions: UnknownExtensions::Accept }
     }
+}
+
+/// What becomes of extensions that no definition at hand describes (FHIR R4 §2.5). Unknown modifier
+/// extensions are errors always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnknownExtensions {
+    /// They are mentioned, as information.
+    #[default]
+    Accept,
+    /// They are errors, but for those of an authority that
+    /// [`Validator::with_extension_authority`] names.
+    Error,
 }
 
 /// Validates resources. Made once, used by many threads.
@@ -82,6 +101,10 @@ pub struct Validator {
     /// Profiles that every resource must obey.
     asked: Vec<String>,
     settings: Settings,
+    /// Beginnings of the urls of extensions that need no definition.
+    authorities: Vec<String>,
+    /// The time, where it is known.
+    now: Option<Temporal>,
 }
 
 /// The result of a validation.
@@ -122,7 +145,25 @@ impl Validator {
             profiles: Profiles::default(),
             asked: Vec::new(),
             settings,
+            authorities: Vec::new(),
+            now: None,
         }
+    }
+
+    /// The same validator, which accepts unknown extensions whose url begins so
+    /// (`https://hospital.example/fhir/`) even under [`UnknownExtensions::Error`].
+    #[must_use]
+    pub fn with_extension_authority(mut self, prefix: impl Into<String>) -> Validator {
+        self.authorities.push(prefix.into());
+        self
+    }
+
+    /// The same validator, told the time: a DateTime with time zone. Without it, bounds relative to today
+    /// and invariants that ask for the time are not checked.
+    #[must_use]
+    pub fn with_now(mut self, now: Temporal) -> Validator {
+        self.now = Some(now);
+        self
     }
 
     /// The same validator, for resources that must obey this profile beside those that they claim.
@@ -134,7 +175,7 @@ impl Validator {
 
     /// Validates a resource and explains every fault.
     pub fn validate(&self, document: Document<'_>) -> ValidationReport {
-        let walk = self.walk(document, self.settings);
+        let walk = self.walk(document, self.settings, false);
         ValidationReport {
             truncated: walk.full,
             unknown_codes: walk.unknown_codes,
@@ -145,11 +186,14 @@ impl Validator {
 
     /// True where a resource has no fault. Stops at the first one.
     pub fn is_valid(&self, document: Document<'_>) -> bool {
-        self.walk(document, Settings { findings: 1, ..self.settings }).findings.is_empty()
+        self.walk(document, Settings { findings: 1, ..self.settings }, true).findings.is_empty()
     }
 
-    fn walk<'d>(&self, document: Document<'d>, settings: Settings) -> Walk<'_, 'd> {
+    fn walk<'d>(&self, document: Document<'d>, settings: Settings, faults_only: bool) -> Walk<'_, 'd> {
         let mut walk = Walk::new(&self.types, &self.profiles, settings, document);
+        walk.authorities = &self.authorities;
+        walk.now = self.now;
+        walk.faults_only = faults_only;
         resource::check(&mut walk, document.root(), false);
         for misplaced in document.misplaced() {
             if let Some(value) = document.value(misplaced) {
@@ -169,6 +213,9 @@ impl Validator {
             for canonical in profiles.into_iter().flat_map(Value::items).filter_map(Value::as_str) {
                 walk.conform(claim, &canonical, false);
             }
+        }
+        for resource in std::mem::take(&mut walk.implied) {
+            implied::check(&mut walk, resource);
         }
         walk
     }

@@ -65,6 +65,13 @@ pub(super) fn target<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, place: Place
     }
 }
 
+/// True where the reference itself is bound to name the type of its target: a relative reference begins with
+/// it (FHIR R4 §2.3.0.1). An absolute URL may follow other rules.
+pub(super) fn names_its_type(reference: Value<'_>) -> bool {
+    let literal = reference.get(name::REFERENCE).and_then(Value::as_str);
+    literal.is_some_and(|text| !text.contains([':', '?', '#']))
+}
+
 fn is_well_formed(types: &Types, text: &str) -> bool {
     if let Some(fragment) = text.strip_prefix('#') {
         return !fragment.contains(char::is_whitespace);

@@ -11,6 +11,9 @@ use std::sync::Arc;
 use fhir_models::document::{Document, Kind, Name, NodeId, Value, name};
 use fhir_models::primitive::{Primitive, PrimitiveError};
 
+use crate::fhirpath::Temporal;
+use crate::outcome::IssueSeverity;
+
 use super::finding::{Fault, Finding, Rule};
 use super::profile::Profiles;
 use super::resources::Resources;
@@ -49,6 +52,16 @@ pub(super) struct Walk<'v, 'd> {
     pub nested: usize,
     /// Invariants that could not be evaluated.
     pub unchecked_invariants: usize,
+    /// Beginnings of the urls of extensions that need no definition.
+    pub authorities: &'v [String],
+    /// The time, where it is known.
+    pub now: Option<Temporal>,
+    /// Only faults are noted, no information.
+    pub faults_only: bool,
+    /// Urls of unknown extensions that have been mentioned.
+    pub mentioned: HashSet<String>,
+    /// Resources of types that profiles are implied for.
+    pub implied: Vec<Value<'d>>,
     document: Document<'d>,
     index: Option<Arc<Resources<'d>>>,
     depth: usize,
@@ -96,6 +109,11 @@ impl<'v, 'd> Walk<'v, 'd> {
             judged: HashMap::new(),
             nested: 0,
             unchecked_invariants: 0,
+            authorities: &[],
+            now: None,
+            faults_only: false,
+            mentioned: HashSet::new(),
+            implied: Vec::new(),
             document,
             index: None,
             depth: 0,
@@ -111,6 +129,9 @@ impl<'v, 'd> Walk<'v, 'd> {
     /// Notes a broken rule of `element`, seen at `place`.
     #[cold]
     pub fn report(&mut self, element: Value<'d>, place: Value<'d>, fault: Fault) {
+        if self.faults_only && fault.severity == IssueSeverity::Information {
+            return;
+        }
         if self.findings.len() < self.settings.findings {
             self.findings.push(Finding { element: element.id(), place: place.id(), fault });
         }

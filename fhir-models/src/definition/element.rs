@@ -17,6 +17,11 @@ const MAX_VALUE_SET: &str = "http://hl7.org/fhir/StructureDefinition/elementdefi
 const PROFILE_ELEMENT: &str = "http://hl7.org/fhir/StructureDefinition/elementdefinition-profile-element";
 /// The extension that gives the least length of a text.
 const MIN_LENGTH: &str = "http://hl7.org/fhir/StructureDefinition/minLength";
+/// R5's `mustHaveValue` and `valueAlternatives` as R4 carries them.
+const MUST_HAVE_VALUE: &str =
+    "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.mustHaveValue";
+const VALUE_ALTERNATIVES: &str =
+    "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.valueAlternatives";
 /// The prefix of FHIRPath's own types.
 const SYSTEM: &str = "http://hl7.org/fhirpath/System.";
 
@@ -219,6 +224,11 @@ pub struct ElementDefinition {
     pub condition: Vec<String>,
     /// Its invariants.
     pub constraints: Vec<Constraint>,
+    /// A primitive that must have a value: an extension in its place is not enough (R5's `mustHaveValue`).
+    pub must_have_value: bool,
+    /// For a primitive, the canonicals of the extensions of which one must stand where it has no value (R5's
+    /// `valueAlternatives`).
+    pub value_alternatives: Vec<String>,
     /// Systems must be able to handle it.
     pub must_support: bool,
     /// It may change what the rest means.
@@ -298,7 +308,17 @@ impl ElementDefinition {
                         .and_then(|it| it.get_key("valueInteger"))
                         .and_then(Value::as_number);
                     element.min_length = least.and_then(|digits| digits.parse().ok()).or(element.min_length);
+                    let with = |url: &'static str| {
+                        member.items().filter(move |it| it.get(name::URL).is_some_and(|own| own.is_str(url)))
+                    };
+                    element.must_have_value |= with(MUST_HAVE_VALUE)
+                        .any(|it| it.get_key("valueBoolean").and_then(Value::as_bool) == Some(true));
+                    element.value_alternatives.extend(
+                        with(VALUE_ALTERNATIVES).filter_map(|it| text_of(it.get_key("valueCanonical"))),
+                    );
                 }
+                "mustHaveValue" => element.must_have_value = member.as_bool() == Some(true),
+                "valueAlternatives" => element.value_alternatives = texts(member),
                 "maxLength" => element.max_length = Some(number(member, "maxLength")?),
                 "condition" => element.condition = texts(member),
                 "constraint" => {

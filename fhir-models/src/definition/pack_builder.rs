@@ -46,7 +46,7 @@ pub enum Keeping {
 
 /// Types that describe data too, and that only users bring.
 const BROUGHT_TYPES: &[&str] =
-    &["ActivityDefinition", "Library", "Measure", "PlanDefinition", "Questionnaire"];
+    &["ActivityDefinition", "ImplementationGuide", "Library", "Measure", "PlanDefinition", "Questionnaire"];
 
 /// Collects definitions and makes a pack of them.
 #[derive(Debug)]

@@ -18,8 +18,9 @@ use fhir_models::definition::Definitions;
 use fhir_models::document::xml::DefinitionSchema;
 use fhir_models::document::{Document, Format, Limits, Position, SyntaxError, SyntaxErrorKind, Tape};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use varco_core::fhirpath::Temporal;
 use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
-use varco_core::validation::Validator;
+use varco_core::validation::{Settings, UnknownExtensions, Validator};
 
 use self::input::{Input, Record};
 use self::show::Renderer;
@@ -54,6 +55,13 @@ pub struct Validate {
     /// Where to ask about codes that no local value set can judge. Only `none` is built yet.
     #[arg(long, value_name = "none|URL", default_value = "none")]
     terminology: String,
+    /// What becomes of extensions that no definition at hand describes; unknown modifier extensions are
+    /// errors always.
+    #[arg(long, value_name = "accept|error", default_value = "accept")]
+    unknown_extensions: UnknownExtension,
+    /// With `--unknown-extensions error`: accept those whose url begins so.
+    #[arg(long, value_name = "URL")]
+    extension_authority: Vec<String>,
     /// How to print the findings.
     #[arg(long, value_name = "FORM", default_value = "text")]
     output: Output,
@@ -70,6 +78,14 @@ enum Output {
     Json,
     /// A report to look at. Not built yet: refused.
     Html,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum UnknownExtension {
+    /// They are mentioned.
+    Accept,
+    /// They are errors.
+    Error,
 }
 
 impl Validate {
@@ -91,9 +107,27 @@ impl Validate {
             Err(error) => return refused(IssueType::NotFound, format!("{error:#}")),
         };
         match definitions::gather(&self.package, &self.definition) {
-            Ok(definitions) => Run::new(json, &inputs, definitions, &self.profile).all(&inputs),
+            Ok(definitions) => {
+                let validator = self.validator(Arc::clone(&definitions));
+                Run::new(json, &inputs, definitions, validator).all(&inputs)
+            }
             Err(error) => refused(IssueType::NotFound, format!("{error:#}")),
         }
+    }
+
+    fn validator(&self, definitions: Arc<Definitions>) -> Validator {
+        let unknown_extensions = match self.unknown_extensions {
+            UnknownExtension::Accept => UnknownExtensions::Accept,
+            UnknownExtension::Error => UnknownExtensions::Error,
+        };
+        let settings = Settings { unknown_extensions, ..Settings::default() };
+        let mut validator = Validator::with_settings(definitions, settings);
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
+        if let Some(now) = Temporal::parse_date_time(&now) {
+            validator = validator.with_now(now);
+        }
+        validator = self.extension_authority.iter().fold(validator, Validator::with_extension_authority);
+        self.profile.iter().fold(validator, Validator::with_profile)
     }
 
     /// What is asked for and not built yet.
@@ -134,10 +168,8 @@ struct Run {
 }
 
 impl Run {
-    fn new(json: bool, inputs: &[Input], definitions: Arc<Definitions>, profiles: &[String]) -> Run {
-        let schema = DefinitionSchema::new(Arc::clone(&definitions));
-        let validator =
-            profiles.iter().fold(Validator::new(definitions), |it, profile| it.with_profile(profile));
+    fn new(json: bool, inputs: &[Input], definitions: Arc<Definitions>, validator: Validator) -> Run {
+        let schema = DefinitionSchema::new(definitions);
         Run {
             json,
             validator,

@@ -14,9 +14,12 @@ use fhir_models::definition::{
 use fhir_models::document::{Limits, Name, OwnedDocument};
 
 use super::super::binding::BindingRule;
+use super::super::extension_context::Contexts;
 use super::super::invariant::Invariant;
 use super::super::shape::{Content, Entry, Shape, Structure};
 use super::super::types::Types;
+use super::errata;
+use super::graft::graft;
 use super::segments::{Segment, ways};
 use super::{Child, Node, NodeNumber, Profile, Slice, TypeRule};
 
@@ -28,6 +31,7 @@ pub(super) fn build(
     definition: &StructureDefinition,
     base: Option<&Profile>,
     types: &Types,
+    profile: &dyn Fn(&str) -> Option<Arc<Profile>>,
 ) -> Result<Profile, String> {
     let own;
     let (elements, whole) = if definition.differential.is_empty() || base.is_none() {
@@ -45,7 +49,7 @@ pub(super) fn build(
     };
     let root = Node { id: definition.type_name.as_str().into(), ..Node::default() };
     let mut builder =
-        Builder { types, nodes: base.map_or_else(|| vec![root], |base| base.nodes.to_vec()), whole };
+        Builder { types, profile, nodes: base.map_or_else(|| vec![root], |base| base.nodes.to_vec()), whole };
     for (element, way) in elements.iter().zip(ways(elements)) {
         builder.add(&definition.type_name, element, &way)?;
     }
@@ -58,7 +62,7 @@ pub(super) fn build(
             .first()
             .or(definition.differential.first().filter(|it| !it.path.contains('.')))
             .map_or_else(|| base.is_some_and(|base| base.is_modifier), |root| root.is_modifier),
-        context: definition.context.clone().into(),
+        contexts: Contexts::of(definition),
         nodes: builder.nodes.into(),
         tests,
     })
@@ -66,6 +70,8 @@ pub(super) fn build(
 
 struct Builder<'t> {
     types: &'t Types,
+    /// Looks another profile up.
+    profile: &'t dyn Fn(&str) -> Option<Arc<Profile>>,
     nodes: Vec<Node>,
     /// The elements come from a snapshot: they repeat what the type says.
     whole: bool,
@@ -85,6 +91,9 @@ impl<'t> Builder<'t> {
         let mut ground = Ground { object: self.object(Name::of(type_name)), place: None };
         for (step, segment) in way.iter().enumerate() {
             let last = step + 1 == way.len();
+            if step > 0 {
+                self.unfold(at)?;
+            }
             (at, ground) = self.step(at, ground, segment, last)?;
         }
         self.say(at, element, ground)
@@ -142,6 +151,19 @@ impl<'t> Builder<'t> {
         Ok((at, below))
     }
 
+    /// What lies below an element with one profiled type is named by that profile: its slices are taken over
+    /// before the first step into it.
+    fn unfold(&mut self, at: NodeNumber) -> Result<(), String> {
+        let Some(node) = self.nodes.get(at as usize).filter(|node| !node.unfolded) else { return Ok(()) };
+        let [only] = &*node.types else { return Ok(()) };
+        let [canonical] = &*only.profiles else { return Ok(()) };
+        let found = (self.profile)(canonical);
+        if let Some(node) = self.nodes.get_mut(at as usize) {
+            node.unfolded = true;
+        }
+        found.map_or(Ok(()), |profile| graft(&mut self.nodes, at, &profile, MOST_NODES))
+    }
+
     fn below(&self, ground: Ground<'t>, entry: Option<Entry>) -> Ground<'t> {
         let object = entry.and_then(|entry| match entry.content {
             Content::Type(name) => self.object(name),
@@ -177,7 +199,7 @@ impl<'t> Builder<'t> {
         if let (Some(node), Some(name)) = (self.nodes.get_mut(slice as usize), type_name)
             && node.types.is_empty()
         {
-            node.types = Box::new([TypeRule { name, profiles: Box::default(), targets: Box::default() }]);
+            node.types = Box::new([TypeRule::plain(name)]);
         }
     }
 
@@ -286,9 +308,14 @@ impl<'t> Builder<'t> {
                 *slot = Some(held(raw)?);
             }
         }
+        node.must_have_value |= element.must_have_value;
+        if !element.value_alternatives.is_empty() {
+            node.value_alternatives =
+                element.value_alternatives.iter().map(|text| text.as_str().into()).collect();
+        }
         node.min_length = element.min_length.or(node.min_length);
         node.max_length = element.max_length.or(node.max_length);
-        if let Some(binding) = &element.binding
+        if let Some(binding) = element.binding.as_ref().map(|it| errata::binding(&element.path, it)).as_ref()
             && base.is_none_or(|base| !base.is_bound_to(binding))
             && let Some(rule) = binding_rule(binding)
         {
@@ -315,6 +342,7 @@ impl<'t> Builder<'t> {
             name: Name::of(&type_.code),
             profiles: boxed(&type_.profiles),
             targets: boxed(&type_.target_profiles),
+            aggregation: type_.aggregation.as_slice().into(),
         });
         Ok(rules.collect())
     }

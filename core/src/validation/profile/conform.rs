@@ -10,11 +10,11 @@ use fhir_models::document::{Name, Value, name};
 use crate::outcome::{IssueSeverity, IssueType};
 
 use super::super::cardinality::Cardinality;
-use super::super::finding::{Fault, Rule};
+use super::super::finding::{Fault, Finding, Rule};
 use super::super::invariant;
 use super::super::walk::Walk;
 use super::store::ProfileError;
-use super::{Node, NodeNumber, Occurrence, Profile, slice, target, value_rule};
+use super::{Node, NodeNumber, Occurrence, Profile, aggregation, obligation, slice, target, value_rule};
 
 /// Deepest nesting of profiles reached through types and references.
 const DEPTH: usize = 24;
@@ -104,7 +104,9 @@ impl<'v, 'd> Walk<'v, 'd> {
         let (full, unknown) = (self.full, self.unknown_codes);
         self.full = false;
         check(self);
-        let clean = !self.findings.iter().any(|finding| finding.fault.severity.is_error());
+        // What the definitions lack is no fault of the value.
+        let is_fault = |it: &Finding| it.fault.severity.is_error() && it.fault.rule != Rule::Definition;
+        let clean = !self.findings.iter().any(is_fault);
         self.findings = findings;
         (self.full, self.unknown_codes) = (full, unknown);
         clean
@@ -118,6 +120,9 @@ impl<'v, 'd> Walk<'v, 'd> {
         }
         self.typed(item, profile, node);
         value_rule::check(self, item, profile, node);
+        if node.must_have_value || !node.value_alternatives.is_empty() {
+            obligation::check(self, item, profile, node);
+        }
         for rule in &node.invariants {
             let type_name = if number == 0 { profile.type_name } else { item.type_name };
             invariant::check(
@@ -183,6 +188,10 @@ impl<'v, 'd> Walk<'v, 'd> {
         if !named.is_empty() && fits.iter().all(|it| !it.profiles.is_empty()) {
             self.one_of(item, &named, &node.id);
         }
+        if fits.iter().all(|it| !it.aggregation.is_empty()) {
+            let allowed: Vec<_> = fits.iter().flat_map(|it| it.aggregation.iter()).copied().collect();
+            aggregation::check(self, item, &allowed, &node.id);
+        }
         let targets: Vec<&str> = fits.iter().flat_map(|it| it.targets.iter()).map(|it| &**it).collect();
         if !targets.is_empty() {
             target::check(self, item, &targets, &node.id);
@@ -194,6 +203,16 @@ impl<'v, 'd> Walk<'v, 'd> {
         let known: Vec<_> =
             named.iter().filter_map(|canonical| self.profiles.get(self.types, canonical).ok()).collect();
         if known.len() < named.len() {
+            // What an extension must be is said where extensions are checked.
+            if let [missing] = named
+                && item.type_name.text() != "Extension"
+            {
+                let message = format!(
+                    "{id} must obey the profile {}, which is not at hand: bring its package or definition",
+                    plain(missing)
+                );
+                self.report(item.at, item.at, Rule::Definition.error(IssueType::NotFound, message));
+            }
             return;
         }
         if let [only] = known.as_slice() {
@@ -202,6 +221,10 @@ impl<'v, 'd> Walk<'v, 'd> {
         if !known.iter().any(|profile| self.obeys_profile(item, profile)) {
             let message = format!("this obeys none of the profiles that {id} allows: {}", named.join(", "));
             self.report(item.at, item.at, Rule::Profile.error(IssueType::Structure, message));
+            // And why not.
+            for profile in &known {
+                self.whole(item, profile);
+            }
         }
     }
 

@@ -7,11 +7,16 @@
 //!
 //! Invariant: a compiled [`Profile`] never changes and is shared by all threads.
 
+mod aggregation;
 mod build;
 mod compare;
 mod conform;
 mod discriminator;
+mod errata;
+mod graft;
 mod instance;
+mod obligation;
+mod relative_bound;
 mod segments;
 mod slice;
 mod store;
@@ -20,10 +25,11 @@ mod value_rule;
 
 use std::sync::{Arc, OnceLock};
 
-use fhir_models::definition::{ExtensionContext, Max, Slicing};
+use fhir_models::definition::{Aggregation, Max, Slicing};
 use fhir_models::document::{Name, OwnedDocument};
 
 use super::binding::BindingRule;
+use super::extension_context::Contexts;
 use super::invariant::Invariant;
 
 pub(super) use compare::{equal, matches};
@@ -45,7 +51,7 @@ pub(super) struct Profile {
     /// For an extension: it may change what the rest means.
     pub is_modifier: bool,
     /// Where an extension may stand.
-    pub context: Box<[ExtensionContext]>,
+    pub contexts: Contexts,
     /// The type itself first.
     pub nodes: Box<[Node]>,
     /// What tells a slice, by the number of its node; filled when first asked for.
@@ -92,10 +98,16 @@ pub(super) struct Node {
     pub min_length: Option<u32>,
     pub max_length: Option<u32>,
     pub binding: Option<Arc<BindingRule>>,
+    /// A primitive needs a value, not only extensions.
+    pub must_have_value: bool,
+    /// Extensions of which a primitive without a value needs one.
+    pub value_alternatives: Box<[Box<str>]>,
     pub invariants: Vec<Arc<Invariant>>,
     pub children: Vec<Child>,
     pub slicing: Option<Slicing>,
     pub slices: Vec<Slice>,
+    /// The profile of its type has been taken over below it.
+    pub unfolded: bool,
 }
 
 /// A child element that the profile speaks of.
@@ -124,4 +136,13 @@ pub(super) struct TypeRule {
     pub profiles: Box<[Box<str>]>,
     /// The target of a reference obeys one of these.
     pub targets: Box<[Box<str>]>,
+    /// Where the target of a reference may stand; empty: anywhere.
+    pub aggregation: Box<[Aggregation]>,
+}
+
+impl TypeRule {
+    /// Any value of this type.
+    pub fn plain(name: Name) -> TypeRule {
+        TypeRule { name, profiles: Box::default(), targets: Box::default(), aggregation: Box::default() }
+    }
 }

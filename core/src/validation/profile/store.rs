@@ -1,16 +1,21 @@
 //! The compiled profiles: each compiled at most once, when first asked for, and shared.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use fhir_models::definition::{Derivation, StructureDefinition, StructureKind};
+use fhir_models::definition::{STRUCTURE_BASE, StructureDefinition, StructureKind};
 use fhir_models::document::Name;
 
+use super::super::extension_context::Contexts;
+use super::super::implied::Implied;
 use super::super::types::Types;
 use super::{Node, Profile, build};
 
 /// Longest chain of profiles that constrain each other.
 const MAX_CHAIN: usize = 32;
+
+/// What looking into the profile of an element's type counts in that chain.
+const DEEPER: usize = 8;
 
 /// Most canonicals remembered: names from instances must not grow memory without bound.
 const MOST: usize = 8_192;
@@ -30,6 +35,7 @@ type Compiled = Result<Arc<Profile>, ProfileError>;
 #[derive(Debug, Default)]
 pub(in super::super) struct Profiles {
     compiled: RwLock<HashMap<Box<str>, Compiled>>,
+    implied: OnceLock<Implied>,
 }
 
 impl Profiles {
@@ -38,10 +44,20 @@ impl Profiles {
         self.at(types, canonical, 0)
     }
 
+    /// The profiles that resources must obey unasked.
+    pub fn implied(&self, types: &Types) -> &Implied {
+        self.implied.get_or_init(|| Implied::of(types.definitions()))
+    }
+
     fn at(&self, types: &Types, canonical: &str, depth: usize) -> Compiled {
         let known = self.compiled.read().unwrap_or_else(PoisonError::into_inner).get(canonical).cloned();
         if let Some(known) = known {
             return known;
+        }
+        if depth > MAX_CHAIN {
+            return Err(ProfileError::Broken(
+                "its base profiles form a circle or too long a chain".to_owned(),
+            ));
         }
         let compiled = self.compile(types, canonical, depth);
         let mut all = self.compiled.write().unwrap_or_else(PoisonError::into_inner);
@@ -52,11 +68,6 @@ impl Profiles {
     }
 
     fn compile(&self, types: &Types, canonical: &str, depth: usize) -> Compiled {
-        if depth > MAX_CHAIN {
-            return Err(ProfileError::Broken(
-                "its base profiles form a circle or too long a chain".to_owned(),
-            ));
-        }
         if let Some((whole, element)) = canonical.split_once('#') {
             let whole = self.at(types, whole, depth)?;
             return part(&whole, element).map(Arc::new).ok_or(ProfileError::Unknown);
@@ -69,7 +80,9 @@ impl Profiles {
         if type_name == Name::UNKNOWN || definition.kind == StructureKind::Logical {
             return Err(broken("logical models are not built yet".to_owned()));
         }
-        if definition.is_type() {
+        // A profile that calls itself a specialization is still a profile.
+        if definition.is_type() && definition.url.strip_prefix(STRUCTURE_BASE) == Some(&definition.type_name)
+        {
             return Ok(Arc::new(bare(&definition, type_name)));
         }
         let base = definition.base_definition.as_deref().map(|base| self.at(types, base, depth + 1));
@@ -83,8 +96,8 @@ impl Profiles {
             Some(Err(error)) => return Err(error),
             None => return Err(broken("it names no base definition".to_owned())),
         };
-        debug_assert_eq!(definition.derivation, Some(Derivation::Constraint));
-        build::build(&definition, base.as_deref(), types).map(Arc::new).map_err(broken)
+        let other = |canonical: &str| self.at(types, canonical, depth + DEEPER).ok();
+        build::build(&definition, base.as_deref(), types, &other).map(Arc::new).map_err(broken)
     }
 }
 
@@ -98,7 +111,7 @@ fn part(whole: &Profile, element: &str) -> Option<Profile> {
         url: whole.url.clone(),
         type_name: Name::UNKNOWN,
         is_modifier: false,
-        context: Box::default(),
+        contexts: Contexts::default(),
         nodes,
         tests,
     })
@@ -111,7 +124,7 @@ fn bare(definition: &StructureDefinition, type_name: Name) -> Profile {
         url: definition.url.as_str().into(),
         type_name,
         is_modifier: false,
-        context: definition.context.clone().into(),
+        contexts: Contexts::of(definition),
         nodes: Box::new([root]),
         tests: Box::new([Default::default()]),
     }

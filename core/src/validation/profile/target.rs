@@ -31,8 +31,9 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, targets: 
         let mut names: Vec<&str> = profiles.iter().map(|it| it.type_name.text()).collect();
         names.dedup();
         let message = format!("{id} refers to another type of resource than {}", names.join(", "));
-        // What can't be looked up may be something else than its reference says.
-        let severity = if found.value.is_some() { IssueSeverity::Error } else { IssueSeverity::Warning };
+        // An absolute URL belongs to another server, which may name things by other rules.
+        let certain = found.value.is_some() || super::super::reference::names_its_type(value);
+        let severity = if certain { IssueSeverity::Error } else { IssueSeverity::Warning };
         let fault = Fault { rule: Rule::Target, severity, code: IssueType::Structure, message };
         return walk.report(value, place, fault);
     }

@@ -11,7 +11,7 @@ use crate::outcome::{IssueSeverity, IssueType};
 
 use super::super::finding::{Fault, Rule};
 use super::super::walk::Walk;
-use super::{Node, Occurrence, Profile, equal, matches};
+use super::{Node, Occurrence, Profile, equal, matches, relative_bound};
 
 /// Longest expected value that a message repeats, in characters.
 const SHOWN: usize = 120;
@@ -48,7 +48,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, profile: 
         [(&node.min_value, Ordering::Less, "at least"), (&node.max_value, Ordering::Greater, "at most")]
     {
         if let Some(bound) = bound
-            && compare(value, bound.root()) == Some(wrong)
+            && order(walk, value, bound.root(), wrong) == Some(wrong)
         {
             let message = format!("{} is {word} {} ({})", node.id, shown(bound), profile.url);
             walk.report(value, value, Rule::Bounds.error(IssueType::Value, message));
@@ -106,6 +106,16 @@ fn shown(document: &OwnedDocument) -> String {
         text.to_owned()
     } else {
         text.chars().take(SHOWN).collect::<String>() + "…"
+    }
+}
+
+/// The order of a value and its bound; a duration bounds dates and times relative to now.
+fn order(walk: &Walk<'_, '_>, value: Value<'_>, bound: Value<'_>, wrong: Ordering) -> Option<Ordering> {
+    match value.as_str() {
+        Some(text) if bound.is_object() => {
+            relative_bound::compare(walk.now?, &text, bound, wrong == Ordering::Less)
+        }
+        _ => compare(value, bound),
     }
 }
 
