@@ -22,6 +22,7 @@ mod cardinality;
 mod choice;
 mod coding;
 mod compile;
+mod conformance;
 mod content;
 mod cross_version;
 mod element_id;

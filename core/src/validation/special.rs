@@ -4,12 +4,14 @@ use fhir_models::document::Value;
 
 use super::bundle;
 use super::canonical;
+use super::conformance;
 use super::questionnaire;
 use super::walk::Walk;
 
 /// True for a type that [`check`] has rules for.
 pub(super) fn has_rules(type_name: &str) -> bool {
-    matches!(type_name, "Bundle" | "CodeSystem" | "QuestionnaireResponse" | "ValueSet")
+    matches!(type_name, "Bundle" | "CodeSystem" | "Questionnaire" | "QuestionnaireResponse" | "ValueSet")
+        || conformance::has_rules(type_name)
 }
 
 /// The rules of one resource.
@@ -22,6 +24,8 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, resource: Value<'d>) {
         Some("CodeSystem") => canonical::code_system(walk, resource),
         Some("ValueSet") => canonical::value_set(walk, resource),
         Some("QuestionnaireResponse") => questionnaire::check(walk, resource),
-        _ => {}
+        Some("Questionnaire") => questionnaire::check_form(walk, resource),
+        Some(other) => conformance::check(walk, resource, other),
+        None => {}
     }
 }

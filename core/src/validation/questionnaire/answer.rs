@@ -19,7 +19,7 @@ const LARGEST_PATTERN: usize = 1 << 20;
 const UCUM: &str = "http://unitsofmeasure.org";
 
 /// The properties that an answer to a question of this type may use.
-fn properties(kind: &str) -> &'static [&'static str] {
+pub(super) fn properties(kind: &str) -> &'static [&'static str] {
     match kind {
         "boolean" => &["valueBoolean"],
         "decimal" => &["valueDecimal", "valueInteger"],
@@ -42,9 +42,26 @@ fn properties(kind: &str) -> &'static [&'static str] {
     }
 }
 
+/// The properties that any answer may use (FHIR R4 §2.41, `QuestionnaireResponse.item.answer.value[x]`).
+const ANSWERS: &[&str] = &[
+    "valueBoolean",
+    "valueDecimal",
+    "valueInteger",
+    "valueDate",
+    "valueDateTime",
+    "valueTime",
+    "valueString",
+    "valueUri",
+    "valueAttachment",
+    "valueCoding",
+    "valueQuantity",
+    "valueReference",
+];
+
 /// Checks an answer to a question of this type.
 pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, question: Value<'_>, kind: &str, answer: Value<'d>) {
-    let Some(value) = value_of(answer) else { return };
+    // What no answer may use has been reported as unknown.
+    let Some(value) = value_of(answer).filter(|it| ANSWERS.contains(&it.name().text())) else { return };
     let allowed = properties(kind);
     if !allowed.is_empty() && !allowed.contains(&value.name().text()) {
         let message = format!("the question is of type {kind}; this answer is of another type");

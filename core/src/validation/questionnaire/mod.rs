@@ -6,6 +6,7 @@
 
 mod answer;
 mod enabled;
+mod form;
 
 use fhir_models::document::{OwnedDocument, Value, name};
 
@@ -14,6 +15,8 @@ use crate::outcome::{IssueSeverity, IssueType};
 use super::finding::{Fault, Rule};
 use super::profile::plain;
 use super::walk::Walk;
+
+pub(super) use form::check as check_form;
 
 /// Deepest nesting of items.
 const DEPTH: usize = 32;
