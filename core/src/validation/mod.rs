@@ -27,6 +27,7 @@ mod element_id;
 mod extension;
 mod extension_use;
 mod finding;
+mod form;
 mod identifier;
 mod invariant;
 mod locate;
@@ -136,16 +137,17 @@ impl Validator {
     pub fn validate(&self, document: Document<'_>) -> ValidationReport {
         let walk = self.walk(document, self.settings);
         ValidationReport {
-            truncated: walk.full,
+            truncated: walk.full || document.has_more_form_faults(),
             unknown_codes: walk.unknown_codes,
             unchecked_invariants: walk.unchecked_invariants,
-            issues: self.issues(document, walk.findings),
+            issues: form::among(&self.types, document, self.issues(document, walk.findings)),
         }
     }
 
     /// True where a resource has no fault. Stops at the first one.
     pub fn is_valid(&self, document: Document<'_>) -> bool {
-        self.walk(document, Settings { findings: 1, ..self.settings }).findings.is_empty()
+        document.form_faults().is_empty()
+            && self.walk(document, Settings { findings: 1, ..self.settings }).findings.is_empty()
     }
 
     fn walk<'d>(&self, document: Document<'d>, settings: Settings) -> Walk<'_, 'd> {
@@ -194,6 +196,7 @@ impl Validator {
                 code: fault.code,
                 message: fault.message,
                 expression,
+                location: None,
                 source: None,
                 position: Some(lines.position(offset)),
                 rule: Some(fault.rule.name()),
