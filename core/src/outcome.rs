@@ -103,6 +103,9 @@ pub struct Issue {
     pub message: String,
     /// The element it is about, as a FHIRPath expression such as `Patient.name[0].given[1]`.
     pub expression: Option<String>,
+    /// The element in the source where it is no element of FHIR's, as an XPath such as `/f:Patient/f:name[2]`
+    /// (FHIR R4 §6.6.1, `issue.location`).
+    pub location: Option<String>,
     /// The input it is about where there are several: a file, or a line of one. Goes to `diagnostics`.
     pub source: Option<String>,
     /// Line and column in the source. Goes to `diagnostics`.
@@ -119,6 +122,7 @@ impl Issue {
             code,
             message: message.into(),
             expression: None,
+            location: None,
             source: None,
             position: None,
             rule: None,
@@ -156,6 +160,9 @@ impl Issue {
         json.begin_object().member("severity", self.severity.code()).member("code", self.code.code());
         json.key("details").begin_object().member("text", &self.message).end_object();
         json.optional("diagnostics", self.diagnostics().as_deref());
+        if let Some(location) = &self.location {
+            json.key("location").begin_array().string(location).end_array();
+        }
         if let Some(expression) = &self.expression {
             json.key("expression").begin_array().string(expression).end_array();
         }

@@ -3,9 +3,15 @@
 
 #![no_main]
 
+use std::sync::LazyLock;
+
+use fhir_models::definition::Definitions;
 use fhir_models::document::stream::{BundleStream, NdjsonStream};
-use fhir_models::document::{Kind, Limits, SyntaxErrorKind, Tape, Value};
+use fhir_models::document::xml::DefinitionSchema;
+use fhir_models::document::{Format, Kind, Limits, SyntaxErrorKind, Tape, Value};
 use libfuzzer_sys::fuzz_target;
+
+static R4: LazyLock<DefinitionSchema> = LazyLock::new(|| DefinitionSchema::new(Definitions::r4()));
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { bytes: 1 << 16, depth: 64, nodes: 10_000 };
@@ -25,6 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(ours_alone || serde_json::from_slice::<serde_json::Value>(bytes).is_err(), "{error}");
         }
     }
+    tolerant(bytes, &limits);
     let mut lines = NdjsonStream::new(bytes, limits);
     while !matches!(lines.next_document(), Ok(None)) {}
     let mut bundle = BundleStream::new(bytes, limits);
@@ -32,6 +39,25 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(entry.document().root().is_object());
     }
 });
+
+/// Read tolerantly, a right text is the same, and a wrong one becomes JSON with notes of what was wrong.
+fn tolerant(bytes: &[u8], limits: &Limits) {
+    let (mut strict, mut mended, mut again) = (Tape::new(), Tape::new(), Tape::new());
+    let strict = strict.parse_json(bytes, limits);
+    if Format::of(bytes) != Format::Json {
+        return;
+    }
+    let Ok(document) = mended.parse_tolerant(bytes, &*R4, limits) else {
+        return assert!(strict.is_err());
+    };
+    assert_eq!(strict.is_ok(), document.form_faults().is_empty());
+    let whole = Limits { bytes: usize::MAX, ..*limits };
+    assert!(again.parse_json(document.text().as_bytes(), &whole).is_ok());
+    check(document.root());
+    for value in document.root().descendants() {
+        assert!(document.source_offset(value.span().start) < document.source().len());
+    }
+}
 
 /// Every way to read a value, none of which may panic.
 fn check(value: Value<'_>) {

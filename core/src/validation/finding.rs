@@ -14,6 +14,8 @@ pub enum Rule {
     UnknownElement,
     /// Too few or too many repetitions.
     Cardinality,
+    /// The grammar of JSON or XML.
+    Syntax,
     /// An array, object or primitive where JSON writes another.
     JsonForm,
     /// Elements out of their order in XML.
@@ -76,6 +78,7 @@ impl Rule {
         match self {
             Rule::UnknownElement => "unknown-element",
             Rule::Cardinality => "cardinality",
+            Rule::Syntax => "syntax",
             Rule::JsonForm => "json-form",
             Rule::XmlOrder => "xml-order",
             Rule::Content => "content",

@@ -30,6 +30,7 @@ mod extension;
 mod extension_context;
 mod extension_use;
 mod finding;
+mod form;
 mod identifier;
 mod implied;
 mod invariant;
@@ -178,16 +179,17 @@ impl Validator {
     pub fn validate(&self, document: Document<'_>) -> ValidationReport {
         let walk = self.walk(document, self.settings, false);
         ValidationReport {
-            truncated: walk.full,
+            truncated: walk.full || document.has_more_form_faults(),
             unknown_codes: walk.unknown_codes,
             unchecked_invariants: walk.unchecked_invariants,
-            issues: self.issues(document, walk.findings),
+            issues: form::among(&self.types, document, self.issues(document, walk.findings)),
         }
     }
 
     /// True where a resource has no fault. Stops at the first one.
     pub fn is_valid(&self, document: Document<'_>) -> bool {
-        self.walk(document, Settings { findings: 1, ..self.settings }, true).findings.is_empty()
+        document.form_faults().is_empty()
+            && self.walk(document, Settings { findings: 1, ..self.settings }, true).findings.is_empty()
     }
 
     fn walk<'d>(&self, document: Document<'d>, settings: Settings, faults_only: bool) -> Walk<'_, 'd> {
@@ -242,6 +244,7 @@ impl Validator {
                 code: fault.code,
                 message: fault.message,
                 expression,
+                location: None,
                 source: None,
                 position: Some(lines.position(offset)),
                 rule: Some(fault.rule.name()),

@@ -6,12 +6,15 @@
 //! ([`Edits`]) cuts and splices bytes: what is not changed is not reprinted.
 //!
 //! The parser is strict (RFC 8259 and FHIR R4 §2.6.2): duplicate property names, invalid UTF-8, bad
-//! escapes, malformed numbers and anything beyond the [`Limits`] are errors with line and column.
+//! escapes, malformed numbers and anything beyond the [`Limits`] are errors with line and column. A validator
+//! reads with [`Tape::parse_tolerant`], which notes faults of form and goes on.
 
 mod edit;
+mod form;
 mod format;
 mod json;
 mod members;
+mod mend;
 pub mod name;
 pub mod nodes;
 mod scan;
@@ -24,9 +27,13 @@ mod write;
 pub mod xml;
 
 pub use edit::Edits;
+pub use form::{FormFault, MOST_FAULTS};
 pub use format::Format;
 pub use name::Name;
 pub use syntax::{Limits, Position, SyntaxError, SyntaxErrorKind};
 pub use tape::{Document, Kind, Node, NodeId, OwnedDocument, Tape};
 pub use value::{Children, Value};
 pub use write::JsonWriter;
+
+#[cfg(test)]
+mod tolerant_tests;

@@ -130,6 +130,9 @@ pub enum SyntaxErrorKind {
     /// A document type declaration: it could define entities and defaults.
     #[error("a document type declaration is not allowed in FHIR XML; remove it")]
     DocumentType,
+    /// A comment in JSON.
+    #[error("JSON has no comments; remove it")]
+    Comment,
     /// An entity other than XML's own five.
     #[error("this entity is not one of XML's own; write the character, or its number as in &#160;")]
     UnknownEntity,

@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::form::{FormFault, Tolerance};
 use super::json::{parse_into, parse_owned_into};
+use super::mend::mend;
 use super::xml::{Schema, SourceMap, translate};
 use super::{Format, Limits, Name, Position, SyntaxError, Value};
 
@@ -99,7 +101,37 @@ impl Tape {
         schema: &dyn Schema,
         limits: &Limits,
     ) -> Result<Document<'a>, SyntaxError> {
-        let text = parse_xml(text, schema, limits, &mut self.json, &mut self.map, &mut self.nodes)?;
+        let strict = Tolerance::none();
+        let text = parse_xml(text, schema, limits, strict, &mut self.json, &mut self.map, &mut self.nodes)?;
+        Ok(Document { text, nodes: &self.nodes, map: Some(&self.map) })
+    }
+
+    /// Parses JSON or FHIR XML for a validator: faults of form are noted ([`Document::form_faults`]) and the
+    /// reading goes on. An error says that nothing is left to judge. Bytes that are not UTF-8, and
+    /// characters that XML forbids, read as U+FFFD; offsets are those of [`Document::source`], which has them
+    /// replaced. Not for traffic: two readers would repair differently.
+    pub fn parse_tolerant<'a>(
+        &'a mut self,
+        text: &'a [u8],
+        schema: &dyn Schema,
+        limits: &Limits,
+    ) -> Result<Document<'a>, SyntaxError> {
+        let (json, map, nodes) = (&mut self.json, &mut self.map, &mut self.nodes);
+        match Format::of(text) {
+            Format::Json => match parse_into(text, limits, nodes) {
+                Ok(text) => return Ok(Document { text, nodes: &self.nodes, map: None }),
+                Err(error) if error.is_limit() => return Err(error),
+                Err(first) => {
+                    // What follows from a wrong repair is told by the fault that came first.
+                    mend(text, limits, json, map).ok_or(first)?;
+                    parse_translated(limits, json, map, nodes)?;
+                }
+            },
+            Format::Xml => {
+                parse_xml(text, schema, limits, Tolerance::some(), json, map, nodes)?;
+            }
+        }
+        let text = std::str::from_utf8(&self.json).unwrap_or_default();
         Ok(Document { text, nodes: &self.nodes, map: Some(&self.map) })
     }
 
@@ -121,16 +153,27 @@ fn parse_xml<'j>(
     text: &[u8],
     schema: &dyn Schema,
     limits: &Limits,
+    tolerance: Tolerance,
     json: &'j mut Vec<u8>,
     map: &mut SourceMap,
     nodes: &mut Vec<Node>,
 ) -> Result<&'j str, SyntaxError> {
     nodes.clear();
-    translate(text, schema, limits, json, map)?;
+    translate(text, schema, limits, tolerance, json, map)?;
+    parse_translated(limits, json, map, nodes)
+}
+
+fn parse_translated<'j>(
+    limits: &Limits,
+    json: &'j [u8],
+    map: &SourceMap,
+    nodes: &mut Vec<Node>,
+) -> Result<&'j str, SyntaxError> {
     // The bound on bytes is one on what was sent.
     let limits = Limits { bytes: usize::MAX, ..*limits };
-    parse_into(json, &limits, nodes)
-        .map_err(|error| SyntaxError::at(error.kind, text, map.source_offset(error.offset)))
+    parse_into(json, &limits, nodes).map_err(|error| {
+        SyntaxError::at(error.kind, map.source().as_bytes(), map.source_offset(error.offset))
+    })
 }
 
 /// A parsed document: text and nodes. Cheap to copy.
@@ -150,10 +193,11 @@ impl<'a> Document<'a> {
 
     /// How the document was written.
     pub fn format(self) -> Format {
-        if self.map.is_some() { Format::Xml } else { Format::Json }
+        self.map.map_or(Format::Json, SourceMap::format)
     }
 
-    /// The text as it was sent, which positions refer to: XML or JSON.
+    /// The text as it was sent, which positions refer to: XML or JSON. Where it was read tolerantly, what is no
+    /// character stands as U+FFFD.
     pub fn source(self) -> &'a str {
         self.map.map_or(self.text, SourceMap::source)
     }
@@ -173,6 +217,16 @@ impl<'a> Document<'a> {
         let misplaced = |(_, node): &(u32, &Node)| offsets.binary_search(&at(node)).is_ok();
         let nodes = if offsets.is_empty() { &[][..] } else { self.nodes };
         (0..).zip(nodes).filter(misplaced).map(|(number, _)| NodeId(number)).collect()
+    }
+
+    /// What a tolerant reading put up with, by rising offset: none where the text is as it must be.
+    pub fn form_faults(self) -> &'a [FormFault] {
+        self.map.map_or(&[], SourceMap::faults)
+    }
+
+    /// True where there was more to put up with than [`Document::form_faults`] lists.
+    pub fn has_more_form_faults(self) -> bool {
+        self.map.is_some_and(SourceMap::has_more_faults)
     }
 
     /// How many nodes it has: at least one.
@@ -270,7 +324,8 @@ impl OwnedDocument {
         limits: &Limits,
     ) -> Result<OwnedDocument, SyntaxError> {
         let (mut json, mut map, mut nodes) = (Vec::new(), SourceMap::default(), Vec::new());
-        let json = parse_xml(text, schema, limits, &mut json, &mut map, &mut nodes)?.to_owned();
+        let strict = Tolerance::none();
+        let json = parse_xml(text, schema, limits, strict, &mut json, &mut map, &mut nodes)?.to_owned();
         Ok(OwnedDocument::keep(json, nodes, Some(map)))
     }
 

@@ -33,7 +33,7 @@ pub(super) fn scan_string(bytes: &[u8], start: usize) -> Result<StringEnd, (Synt
 
 #[cold]
 /// Checks the escape whose backslash stands at `at`; gives the offset after it.
-fn check_escape(bytes: &[u8], at: usize) -> Result<usize, (SyntaxErrorKind, usize)> {
+pub(super) fn check_escape(bytes: &[u8], at: usize) -> Result<usize, (SyntaxErrorKind, usize)> {
     match bytes.get(at + 1) {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
         Some(b'u') => {

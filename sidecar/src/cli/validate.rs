@@ -16,7 +16,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use fhir_models::definition::Definitions;
 use fhir_models::document::xml::DefinitionSchema;
-use fhir_models::document::{Document, Format, Limits, Position, SyntaxError, SyntaxErrorKind, Tape};
+use fhir_models::document::{Document, Format, Limits, Position, SyntaxError, Tape};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use varco_core::fhirpath::Temporal;
 use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
@@ -234,25 +234,13 @@ impl Run {
         self.bar.inc(record.read as u64);
         let mut issues = Vec::new();
         if record.byte_order_mark {
-            let message = "the input begins with a byte-order mark, which JSON does not allow (RFC 8259 §8.1); \
-                           it was skipped: save the file as UTF-8 without one";
-            let warning = Issue::new(IssueSeverity::Warning, IssueType::Structure, message);
-            issues.push(warning.on(Position { line: 1, column: 1 }));
+            issues.extend(byte_order_mark(record.text));
         }
         let mut resource_type = None;
         let mut tape = std::mem::take(&mut self.tape);
-        match tape.parse(record.text, &self.schema, limits) {
+        match tape.parse_tolerant(record.text, &self.schema, limits) {
             Ok(document) => resource_type = self.validated(document, &mut issues),
-            Err(error) => {
-                issues.push(syntax(&error, record.text));
-                // One wrong byte must not hide everything else that is wrong.
-                if error.kind == SyntaxErrorKind::NotUtf8 {
-                    let readable = String::from_utf8_lossy(record.text);
-                    if let Ok(document) = tape.parse(readable.as_bytes(), &self.schema, limits) {
-                        resource_type = self.validated(document, &mut issues);
-                    }
-                }
-            }
+            Err(error) => issues.push(syntax(&error, record.text)),
         }
         self.tape = tape;
         self.tally.resource(resource_type.as_deref(), &issues, record.text.len());
@@ -292,6 +280,14 @@ impl Run {
         }
         self.tally.issues += 1;
     }
+}
+
+/// XML may begin with a byte-order mark (XML 1.0 §4.3.3), JSON may not.
+fn byte_order_mark(text: &[u8]) -> Option<Issue> {
+    let message = "the input begins with a byte-order mark, which JSON does not allow (RFC 8259 §8.1); \
+                   it was skipped: save the file as UTF-8 without one";
+    let warning = || Issue::new(IssueSeverity::Warning, IssueType::Structure, message);
+    (Format::of(text) == Format::Json).then(|| warning().on(Position { line: 1, column: 1 }))
 }
 
 fn syntax(error: &SyntaxError, text: &[u8]) -> Issue {

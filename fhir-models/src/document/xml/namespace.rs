@@ -29,6 +29,8 @@ pub(super) enum Namespace {
     Fhir,
     Xhtml,
     SchemaInstance,
+    /// That of a prefix without declaration.
+    Undeclared,
     /// Any other, by the order of first mention.
     Other(u32),
 }

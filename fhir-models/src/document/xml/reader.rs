@@ -10,6 +10,7 @@ use super::character::{is_space, name_end};
 use super::namespace::{Namespace, Namespaces};
 use super::{Fault, reference};
 use crate::document::SyntaxErrorKind as Kind;
+use crate::document::form::Tolerance;
 use crate::document::scan::{self, find};
 
 /// Most attributes of one element, namespace declarations included.
@@ -62,7 +63,7 @@ struct Qualified {
 }
 
 /// Reads tokens.
-pub(super) struct Reader<'a> {
+pub(super) struct Reader<'a, 't> {
     text: &'a str,
     at: usize,
     depth: usize,
@@ -75,11 +76,13 @@ pub(super) struct Reader<'a> {
     ends_at_once: bool,
     /// The root element has begun.
     begun: bool,
+    /// What to do about faults that the reader can go on after.
+    pub tolerance: &'t mut Tolerance,
 }
 
-impl<'a> Reader<'a> {
+impl<'a, 't> Reader<'a, 't> {
     /// A reader of a text that holds only characters that XML allows. `depth` bounds the open elements.
-    pub fn new(text: &'a str, depth: usize) -> Result<Reader<'a>, Fault> {
+    pub fn new(text: &'a str, depth: usize, tolerance: &'t mut Tolerance) -> Result<Reader<'a, 't>, Fault> {
         let mut reader = Reader {
             text,
             at: if text.starts_with('\u{FEFF}') { 3 } else { 0 },
@@ -89,8 +92,13 @@ impl<'a> Reader<'a> {
             attributes: Vec::new(),
             ends_at_once: false,
             begun: false,
+            tolerance,
         };
-        reader.declaration()?;
+        if let Err(fault) = reader.declaration() {
+            reader.tolerance.note(fault)?;
+            let end = reader.rest().find("?>").ok_or((Kind::UnexpectedEnd, text.len()))?;
+            reader.at += end + 2;
+        }
         Ok(reader)
     }
 
@@ -108,7 +116,7 @@ impl<'a> Reader<'a> {
                     None if self.begun => return Ok(Token::EndOfDocument),
                     None => return Err((Kind::UnexpectedEnd, self.at)),
                     Some(b'<') => {}
-                    Some(_) if self.begun => return Err((Kind::TrailingText, self.at)),
+                    Some(_) if self.begun => return self.trailing(),
                     Some(_) => return Err((Kind::ExpectedMarkup("an element"), self.at)),
                 }
             } else if let Some(at) = self.text_run()? {
@@ -122,10 +130,17 @@ impl<'a> Reader<'a> {
                 }
                 Some(b'?') => self.instruction()?,
                 Some(b'/') => return self.end_tag(),
-                _ if self.open.is_empty() && self.begun => return Err((Kind::TrailingText, self.at)),
+                _ if self.open.is_empty() && self.begun => return self.trailing(),
                 _ => return self.start_tag(),
             }
         }
+    }
+
+    /// Something after the root element: a document ends with that.
+    fn trailing(&mut self) -> Result<Token, Fault> {
+        self.tolerance.note((Kind::TrailingText, self.at))?;
+        self.at = self.text.len();
+        Ok(Token::EndOfDocument)
     }
 
     /// A comment, or CDATA: where that begins if it is not blank.
@@ -190,7 +205,13 @@ impl<'a> Reader<'a> {
         let rest = self.text.get(inner..).unwrap_or_default();
         let dashes = rest.find("--").ok_or((Kind::UnexpectedEnd, self.text.len()))?;
         self.at = inner + dashes + 2;
-        if self.take_byte(b'>') { Ok(()) } else { Err(self.fault(Kind::BadComment)) }
+        if !self.take_byte(b'>') {
+            self.tolerance.note(self.fault(Kind::BadComment))?;
+            self.at = inner + dashes;
+            let end = self.rest().find("-->").ok_or((Kind::UnexpectedEnd, self.text.len()))?;
+            self.at += end + 3;
+        }
+        Ok(())
     }
 
     fn instruction(&mut self) -> Result<(), Fault> {
@@ -198,7 +219,7 @@ impl<'a> Reader<'a> {
         self.at += "<?".len();
         let target = self.name()?;
         if self.slice(target).eq_ignore_ascii_case("xml") {
-            return Err((Kind::BadDeclaration, start));
+            self.tolerance.note((Kind::BadDeclaration, start))?;
         }
         if !self.take("?>") {
             if !self.peek().is_some_and(is_space) {
@@ -223,7 +244,8 @@ impl<'a> Reader<'a> {
                     self.at += self.reference()?;
                 }
                 Some(b']') if self.rest().starts_with("]]>") => {
-                    return Err((Kind::ExpectedMarkup("`]]&gt;` in place of `]]>`"), self.at));
+                    self.tolerance.note((Kind::ExpectedMarkup("`]]&gt;` in place of `]]>`"), self.at))?;
+                    self.at += "]]>".len();
                 }
                 Some(_) => {
                     found = found.or(Some(self.at));
@@ -255,9 +277,14 @@ impl<'a> Reader<'a> {
         self.namespaces.open();
         self.begun = true;
         self.ends_at_once = self.attributes_of_tag()?;
-        let unbound = (Kind::UndeclaredPrefix, at);
         let prefix = self.slice(qualified.prefix.clone());
-        let namespace = self.namespaces.of_element(prefix).ok_or(unbound)?;
+        let namespace = match self.namespaces.of_element(prefix) {
+            Some(namespace) => namespace,
+            None => {
+                self.tolerance.note((Kind::UndeclaredPrefix, at))?;
+                Namespace::Undeclared
+            }
+        };
         let declared_here = prefix.is_empty() && self.namespaces.default_is_declared_here();
         Ok(Token::Start(Start { at, local: qualified.local, namespace, declared_here }))
     }
@@ -276,7 +303,8 @@ impl<'a> Reader<'a> {
             }
             let at = self.at;
             if !spaced {
-                return Err(self.fault(Kind::ExpectedMarkup("white space or the end of the tag")));
+                let kind = Kind::ExpectedMarkup("white space or the end of the tag");
+                self.tolerance.note(self.fault(kind))?;
             }
             count += 1;
             if count > MAX_ATTRIBUTES {
@@ -297,7 +325,9 @@ impl<'a> Reader<'a> {
             };
             if let Some(declared) = declared {
                 let uri = reference::attribute_value(self.slice(value));
-                self.namespaces.declare(declared, &uri).map_err(|kind| (kind, at))?;
+                if let Err(kind) = self.namespaces.declare(declared, &uri) {
+                    self.tolerance.note((kind, at))?;
+                }
             } else {
                 self.attributes.push(Attribute { at, local, value, namespace: Namespace::None, prefix });
             }
@@ -308,18 +338,26 @@ impl<'a> Reader<'a> {
 
     /// Finds the namespaces of the attributes once all declarations are known, and refuses duplicates.
     fn resolve_attributes(&mut self) -> Result<(), Fault> {
-        for number in 0..self.attributes.len() {
+        let mut number = 0;
+        while number < self.attributes.len() {
             let (earlier, rest) = self.attributes.split_at_mut(number);
             let Some(attribute) = rest.first_mut() else { break };
             let text = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
             let namespace = self.namespaces.of_attribute(text(&attribute.prefix));
-            attribute.namespace = namespace.ok_or((Kind::UndeclaredPrefix, attribute.at))?;
+            attribute.namespace = namespace.unwrap_or(Namespace::Undeclared);
             let same = |it: &Attribute| {
                 it.namespace == attribute.namespace && text(&it.local) == text(&attribute.local)
             };
-            if earlier.iter().any(same) {
-                return Err((Kind::DuplicateAttribute, attribute.at));
-            }
+            let kind = if namespace.is_none() {
+                Kind::UndeclaredPrefix
+            } else if earlier.iter().any(same) {
+                Kind::DuplicateAttribute
+            } else {
+                number += 1;
+                continue;
+            };
+            self.tolerance.note((kind, attribute.at))?;
+            self.attributes.remove(number);
         }
         Ok(())
     }
@@ -389,8 +427,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn reference(&self) -> Result<usize, Fault> {
-        reference::read(self.rest()).map(|(_, length)| length).map_err(|kind| self.fault(kind))
+    fn reference(&mut self) -> Result<usize, Fault> {
+        match reference::read(self.rest()) {
+            Ok((_, length)) => Ok(length),
+            Err(kind) => {
+                // The ampersand stays as it is.
+                self.tolerance.note(self.fault(kind))?;
+                Ok(1)
+            }
+        }
     }
 
     fn skip_space(&mut self) -> bool {

@@ -10,7 +10,8 @@ fn tokens(text: &str) -> Result<Vec<String>, Fault> {
     if let Some(at) = first_forbidden(text) {
         return Err((Kind::ForbiddenCharacter, at));
     }
-    let mut reader = Reader::new(text, 16)?;
+    let mut strict = Tolerance::none();
+    let mut reader = Reader::new(text, 16, &mut strict)?;
     let mut found = Vec::new();
     loop {
         match reader.next()? {
@@ -113,7 +114,8 @@ fn limits_hold() {
 #[test]
 fn prefixes_are_resolved_where_they_are_bound() {
     let text = "<p:a xmlns:p='http://hl7.org/fhir'><b xmlns='http://www.w3.org/1999/xhtml'/><c/></p:a>";
-    let mut reader = Reader::new(text, 16).unwrap();
+    let mut strict = Tolerance::none();
+    let mut reader = Reader::new(text, 16, &mut strict).unwrap();
     let mut namespaces = Vec::new();
     loop {
         match reader.next().unwrap() {

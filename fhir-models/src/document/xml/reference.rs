@@ -39,7 +39,7 @@ fn of_number(text: &str) -> Option<char> {
 }
 
 /// The value of an attribute: references resolved, line ends and tabs turned into spaces (XML 1.0 §3.3.3).
-/// The text has been checked by the reader.
+/// The text has been checked by the reader; where it was tolerant, an ampersand that begins no reference stays.
 pub(super) fn attribute_value(raw: &str) -> std::borrow::Cow<'_, str> {
     // Of the control characters, only tabs and line ends are left by now.
     if find(raw.as_bytes(), 0, |byte| (byte == b'&') | (byte < b' ')) == raw.len() {
@@ -51,7 +51,7 @@ pub(super) fn attribute_value(raw: &str) -> std::borrow::Cow<'_, str> {
         let (plain, from) = rest.split_at(stop);
         out.push_str(plain);
         let used = if from.starts_with('&') {
-            let (character, used) = read(from).unwrap_or((char::REPLACEMENT_CHARACTER, 1));
+            let (character, used) = read(from).unwrap_or(('&', 1));
             out.push(character);
             used
         } else {

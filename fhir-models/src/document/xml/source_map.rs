@@ -1,18 +1,39 @@
-//! From the JSON that a document was translated to, back to its source.
+//! From the JSON that a document was translated to, back to its source: XML, or JSON that had to be mended.
+
+use crate::document::{FormFault, Format};
 
 /// Where the parts of a translated document stand in its source.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub(in crate::document) struct SourceMap {
+    format: Format,
     source: String,
     /// Offset in the translation, offset in the source; by rising offset in the translation.
     marks: Vec<(u32, u32)>,
     /// Offsets in the translation.
     misplaced: Vec<u32>,
+    faults: Vec<FormFault>,
+    more_faults: bool,
+}
+
+impl Default for SourceMap {
+    fn default() -> SourceMap {
+        SourceMap {
+            format: Format::Xml,
+            source: String::new(),
+            marks: Vec::new(),
+            misplaced: Vec::new(),
+            faults: Vec::new(),
+            more_faults: false,
+        }
+    }
 }
 
 impl SourceMap {
     /// Forgets everything and takes another source.
-    pub fn begin(&mut self, source: &str) {
+    pub fn begin(&mut self, format: Format, source: &str) {
+        self.format = format;
+        self.faults.clear();
+        self.more_faults = false;
         self.source.clear();
         self.source.push_str(source);
         self.marks.clear();
@@ -40,6 +61,33 @@ impl SourceMap {
                 self.misplaced.push(translated);
             }
         }
+    }
+
+    /// Takes back all marks from this offset of the translation on.
+    pub fn unmark(&mut self, translated: usize) {
+        let keep = self.marks.partition_point(|(at, _)| (*at as usize) < translated);
+        self.marks.truncate(keep);
+    }
+
+    /// What was put up with.
+    pub fn tolerate(&mut self, (faults, more): (Vec<FormFault>, bool)) {
+        self.faults = faults;
+        self.more_faults = more;
+    }
+
+    /// How the source is written.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// What was put up with, by rising offset in the source.
+    pub fn faults(&self) -> &[FormFault] {
+        &self.faults
+    }
+
+    /// True where more was put up with than is kept.
+    pub fn has_more_faults(&self) -> bool {
+        self.more_faults
     }
 
     /// The text that was translated.

@@ -4,41 +4,74 @@
 //! becomes an array where it repeats. A value whose text is not what its type asks for stays a string, so
 //! that a validator finds it there.
 
+use std::borrow::Cow;
+
 use super::Fault;
-use super::character::first_forbidden;
+use super::character::{first_forbidden, is_allowed};
 use super::schema::{Content, Schema, Shape};
 use super::source_map::SourceMap;
 use super::tree::{Element, Tree};
+use crate::document::form::Tolerance;
 use crate::document::json::is_number;
 use crate::document::write::quote;
-use crate::document::{Kind, Limits, Name, SyntaxError, SyntaxErrorKind as Why, name};
+use crate::document::{Format, Kind, Limits, Name, SyntaxError, SyntaxErrorKind as Why, name};
 
 /// Translates a text into `json`, and says in `map` what came from where.
 pub(in crate::document) fn translate(
     bytes: &[u8],
     schema: &dyn Schema,
     limits: &Limits,
+    mut tolerance: Tolerance,
     json: &mut Vec<u8>,
     map: &mut SourceMap,
 ) -> Result<(), SyntaxError> {
-    let refused = |(kind, offset)| SyntaxError::at(kind, bytes, offset);
     json.clear();
     let longest = limits.bytes.min(u32::MAX as usize - 1);
     if bytes.len() > longest {
-        return Err(refused((Why::TooLarge(longest), longest)));
+        return Err(SyntaxError::at(Why::TooLarge(longest), bytes, longest));
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| refused((Why::NotUtf8, error.valid_up_to())))?;
-    if let Some(at) = first_forbidden(text) {
-        return Err(refused((Why::ForbiddenCharacter, at)));
-    }
-    map.begin(text);
-    let tree = Tree::read(text, limits).map_err(refused)?;
+    let text = readable(bytes, &mut tolerance)?;
+    let refused = |(kind, offset)| SyntaxError::at(kind, text.as_bytes(), offset);
+    map.begin(Format::Xml, &text);
+    let tree = Tree::read(&text, limits, &mut tolerance).map_err(refused)?;
     let misplaced = Vec::new();
-    let mut translator = Translator { tree: &tree, schema, json, map, misplaced };
+    let mut translator = Translator { tree: &tree, schema, json, map, misplaced, tolerance };
     translator.resource(0).map_err(refused)?;
-    let misplaced = translator.misplaced;
+    let Translator { misplaced, tolerance, .. } = translator;
     map.misplace(misplaced);
+    let (mut faults, more) = tolerance.into_faults();
+    if !faults.is_empty() {
+        let paths = tree.paths(faults.iter().map(|fault| fault.offset));
+        faults.iter_mut().zip(paths).for_each(|(fault, path)| fault.path = path);
+    }
+    map.tolerate((faults, more));
     Ok(())
+}
+
+/// The text, with U+FFFD for what is no character or none that XML allows, where that is put up with.
+fn readable<'b>(bytes: &'b [u8], tolerance: &mut Tolerance) -> Result<Cow<'b, str>, SyntaxError> {
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(error) => {
+            let fault = (Why::NotUtf8, error.valid_up_to());
+            tolerance.note(fault).map_err(|(kind, at)| SyntaxError::at(kind, bytes, at))?;
+            String::from_utf8_lossy(bytes)
+        }
+    };
+    let Some(first) = first_forbidden(&text) else { return Ok(text) };
+    let mut clean = String::with_capacity(text.len());
+    let (before, rest) = text.split_at(first);
+    clean.push_str(before);
+    for character in rest.chars() {
+        if is_allowed(character) {
+            clean.push(character);
+        } else {
+            let fault = (Why::ForbiddenCharacter, clean.len());
+            tolerance.note(fault).map_err(|(kind, at)| SyntaxError::at(kind, text.as_bytes(), at))?;
+            clean.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    Ok(Cow::Owned(clean))
 }
 
 struct Translator<'t, 'a> {
@@ -48,6 +81,7 @@ struct Translator<'t, 'a> {
     map: &'t mut SourceMap,
     /// Offsets in the source.
     misplaced: Vec<u32>,
+    tolerance: Tolerance,
 }
 
 impl<'t, 'a> Translator<'t, 'a> {
@@ -60,9 +94,7 @@ impl<'t, 'a> Translator<'t, 'a> {
         self.json.extend_from_slice(b"{\"resourceType\":");
         quote(self.json, tree.local(element));
         let shape = self.schema.shape(element.name);
-        if let Some(extra) = tree.attributes(element).first() {
-            return Err((Why::UnexpectedAttribute, extra.at as usize));
-        }
+        self.no_attributes(element)?;
         self.members(number, shape, true)?;
         self.json.push(b'}');
         Ok(())
@@ -82,7 +114,8 @@ impl<'t, 'a> Translator<'t, 'a> {
                 None => local == "id",
             };
             if !allowed || !attribute.plain {
-                return Err((Why::UnexpectedAttribute, attribute.at as usize));
+                self.tolerance.note((Why::UnexpectedAttribute, attribute.at as usize))?;
+                continue;
             }
             self.comma(&mut filled);
             self.map.mark(self.json.len(), attribute.at);
@@ -102,14 +135,19 @@ impl<'t, 'a> Translator<'t, 'a> {
             let child = shape.and_then(|shape| self.schema.child(shape, element.name));
             if let Some(child) = child {
                 if child.attribute {
-                    return Err((Why::ExpectedAttribute, element.start as usize));
+                    self.tolerance.note((Why::ExpectedAttribute, element.start as usize))?;
+                    continue;
                 }
                 if child.order < latest {
                     self.misplaced.push(element.start);
                 }
-                latest = latest.max(child.order);
+                latest = child.order;
             }
             if !element.first {
+                continue;
+            }
+            if child.is_none() && is_reserved(tree.local(element)) {
+                self.tolerance.note((Why::ReservedName, element.start as usize))?;
                 continue;
             }
             let repeats = child.is_some_and(|child| child.repeats) || element.twin != 0;
@@ -131,9 +169,8 @@ impl<'t, 'a> Translator<'t, 'a> {
     fn unknown(&mut self, first: u32, repeats: bool) -> Result<(), Fault> {
         let tree = self.tree;
         let Some(element) = tree.elements.get(first as usize) else { return Ok(()) };
-        let local = tree.local(element);
-        if local.starts_with('_') || local == "resourceType" {
-            return Err((Why::ReservedName, element.start as usize));
+        for (_, element) in tree.twins(first) {
+            self.tolerance.forget(element.start as usize + 1..element.end as usize);
         }
         if element.xhtml {
             return self.each(first, repeats, |own, _, div| own.narrative(div));
@@ -182,7 +219,7 @@ impl<'t, 'a> Translator<'t, 'a> {
                 match tree.attribute_local(attribute) {
                     "value" if attribute.plain => valued = valued.or(Some(element)),
                     "id" if attribute.plain => extended = extended.or(Some(element)),
-                    _ => return Err((Why::UnexpectedAttribute, attribute.at as usize)),
+                    _ => self.tolerance.note((Why::UnexpectedAttribute, attribute.at as usize))?,
                 }
             }
             if tree.has_children(at) {
@@ -263,7 +300,9 @@ impl<'t, 'a> Translator<'t, 'a> {
 
     /// The narrative's `div`: its source, to the byte.
     fn narrative(&mut self, div: &Element) -> Result<(), Fault> {
-        if !div.xhtml || !div.declared_here || self.tree.local(div) != "div" {
+        let whole = div.xhtml && div.declared_here && self.tree.local(div) == "div";
+        // A tolerant reading leaves it to the rules of narrative.
+        if !whole && !self.tolerance.is_some() {
             return Err((Why::ExpectedDiv, div.start as usize));
         }
         quote(self.json, self.tree.source(div));
@@ -273,9 +312,7 @@ impl<'t, 'a> Translator<'t, 'a> {
     /// An element that holds a resource: `contained`, `resource`.
     fn held_resource(&mut self, number: u32, element: &Element) -> Result<(), Fault> {
         self.in_fhir(element)?;
-        if let Some(extra) = self.tree.attributes(element).first() {
-            return Err((Why::UnexpectedAttribute, extra.at as usize));
-        }
+        self.no_attributes(element)?;
         let mut children = self.tree.children(number);
         match (children.next(), children.next()) {
             (Some((only, _)), None) => self.resource(only),
@@ -283,15 +320,25 @@ impl<'t, 'a> Translator<'t, 'a> {
                 self.json.extend_from_slice(b"{}");
                 Ok(())
             }
-            (_, Some((_, second))) => Err((Why::ExpectedOneResource, second.start as usize)),
+            (Some((first, _)), Some((_, second))) => {
+                self.tolerance.note((Why::ExpectedOneResource, second.start as usize))?;
+                self.resource(first)
+            }
         }
     }
 
-    fn in_fhir(&self, element: &Element) -> Result<(), Fault> {
+    fn in_fhir(&mut self, element: &Element) -> Result<(), Fault> {
         if element.fhir {
             return Ok(());
         }
-        Err((Why::WrongNamespace, element.start as usize))
+        self.tolerance.note((Why::WrongNamespace, element.start as usize))
+    }
+
+    fn no_attributes(&mut self, element: &Element) -> Result<(), Fault> {
+        for extra in self.tree.attributes(element) {
+            self.tolerance.note((Why::UnexpectedAttribute, extra.at as usize))?;
+        }
+        Ok(())
     }
 
     fn mark(&mut self, element: &Element) {
@@ -311,4 +358,9 @@ impl<'t, 'a> Translator<'t, 'a> {
         }
         *filled = true;
     }
+}
+
+/// True for a name that JSON uses for something else.
+fn is_reserved(local: &str) -> bool {
+    local.starts_with('_') || local == "resourceType"
 }

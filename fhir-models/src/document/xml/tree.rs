@@ -12,6 +12,7 @@ use super::namespace::Namespace;
 use super::reader::{Reader, Start, Token};
 use super::reference::attribute_value;
 use super::{Fault, reader};
+use crate::document::form::Tolerance;
 use crate::document::name::Names;
 use crate::document::{Limits, Name, SyntaxErrorKind as Kind};
 
@@ -71,14 +72,21 @@ pub(super) struct Tree<'a> {
 
 impl<'a> Tree<'a> {
     /// Reads a text that holds only characters that XML allows.
-    pub fn read(text: &'a str, limits: &Limits) -> Result<Tree<'a>, Fault> {
-        let mut reader = Reader::new(text, limits.depth.min(MAX_DEPTH))?;
+    pub fn read(text: &'a str, limits: &Limits, tolerance: &mut Tolerance) -> Result<Tree<'a>, Fault> {
+        let mut reader = Reader::new(text, limits.depth.min(MAX_DEPTH), tolerance)?;
+        let mut home = Namespace::Fhir;
         let mut tree = Tree { text, elements: Vec::new(), attributes: Vec::new() };
         let names = Names::get();
         let mut ancestors = Ancestors { open: Vec::new(), few: Vec::new() };
         loop {
             match reader.next()? {
-                Token::Start(start) => {
+                Token::Start(mut start) => {
+                    if reader.tolerance.is_some()
+                        && !settle(&mut reader, &mut start, &mut home, tree.elements.is_empty())?
+                    {
+                        skip(&mut reader)?;
+                        continue;
+                    }
                     if tree.elements.len() + tree.attributes.len() >= limits.nodes.min(u32::MAX as usize - 1)
                     {
                         return Err((Kind::TooManyNodes(limits.nodes), start.at));
@@ -104,7 +112,7 @@ impl<'a> Tree<'a> {
                         tree.close(closed, end);
                     }
                 }
-                Token::Text(at) => return Err((Kind::StrayText, at)),
+                Token::Text(at) => reader.tolerance.note((Kind::StrayText, at))?,
                 Token::EndOfDocument => return Ok(tree),
             }
         }
@@ -205,13 +213,81 @@ impl<'a> Tree<'a> {
         self.slice(element.start as usize..element.end as usize)
     }
 
+    /// The innermost element around each of these offsets, which rise, as an XPath.
+    pub fn paths(&self, offsets: impl Iterator<Item = usize>) -> Vec<Option<String>> {
+        let mut ordinals = vec![0u32; self.elements.len()];
+        for (at, element) in self.elements.iter().enumerate() {
+            let next = ordinals.get(at).map_or(0, |own| own + 1);
+            if let Some(twin) = ordinals.get_mut(element.twin as usize).filter(|_| element.twin != 0) {
+                *twin = next;
+            }
+        }
+        let mut elements = self.elements.iter().enumerate().peekable();
+        let mut open: Vec<(usize, &Element)> = Vec::new();
+        let found = offsets.map(|offset| {
+            while let Some(begun) = elements.next_if(|(_, element)| element.start as usize <= offset) {
+                while open.pop_if(|(_, outer)| outer.end <= begun.1.start).is_some() {}
+                open.push(begun);
+            }
+            while open.pop_if(|(_, outer)| outer.end as usize <= offset).is_some() {}
+            let step = |(at, element): &(usize, &Element)| {
+                let prefix = if element.xhtml { 'h' } else { 'f' };
+                let local = self.local(element);
+                let ordinal = ordinals.get(*at).copied().unwrap_or_default();
+                let repeats = element.twin != 0 || ordinal != 0;
+                let index = if repeats { format!("[{}]", ordinal + 1) } else { String::new() };
+                format!("/{prefix}:{local}{index}")
+            };
+            (!open.is_empty()).then(|| open.iter().map(step).collect())
+        });
+        found.collect()
+    }
+
     fn slice(&self, range: Range<usize>) -> &'a str {
         self.text.get(range).unwrap_or_default()
     }
 }
 
+/// Gives an element its namespace where reading is tolerant: that of the root, whichever it is, is taken for
+/// FHIR's, and every `div` for a narrative, for the validator to judge. False for an element to be left out.
+fn settle(
+    reader: &mut Reader<'_, '_>,
+    start: &mut Start,
+    home: &mut Namespace,
+    is_root: bool,
+) -> Result<bool, Fault> {
+    if is_root {
+        let strange = start.namespace != Namespace::Fhir;
+        if strange
+            && (start.namespace == Namespace::Xhtml || !is_type_name(reader.slice(start.local.clone())))
+        {
+            return Err((Kind::WrongNamespace, start.at));
+        }
+        if strange && start.namespace != Namespace::Undeclared {
+            reader.tolerance.note((Kind::WrongNamespace, start.at))?;
+        }
+        *home = start.namespace;
+        start.namespace = Namespace::Fhir;
+    } else if reader.slice(start.local.clone()) == "div" {
+        start.namespace = Namespace::Xhtml;
+    } else if start.namespace == *home || start.namespace == Namespace::Fhir {
+        start.namespace = Namespace::Fhir;
+    } else {
+        if start.namespace != Namespace::Undeclared {
+            reader.tolerance.note((Kind::WrongNamespace, start.at))?;
+        }
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// True for a name that may be a resource's.
+fn is_type_name(local: &str) -> bool {
+    local.starts_with(|first: char| first.is_ascii_uppercase()) && Name::of(local) != Name::UNKNOWN
+}
+
 /// Passes over the rest of the element just begun; gives the offset after it.
-fn skip(reader: &mut Reader<'_>) -> Result<usize, Fault> {
+fn skip(reader: &mut Reader<'_, '_>) -> Result<usize, Fault> {
     let mut depth = 1usize;
     loop {
         match reader.next()? {
@@ -277,7 +353,7 @@ mod tests {
     use super::*;
 
     fn tree(text: &str) -> Result<Tree<'_>, Fault> {
-        Tree::read(text, &Limits::default())
+        Tree::read(text, &Limits::default(), &mut Tolerance::none())
     }
 
     #[test]

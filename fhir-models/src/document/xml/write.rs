@@ -9,6 +9,7 @@ use super::namespace::{FHIR, Namespace};
 use super::reader::{Reader, Token};
 use super::reference::escape_attribute;
 use super::schema::{Child, Content, Schema, Shape};
+use crate::document::form::Tolerance;
 use crate::document::{Kind, Name, Position, Value, name};
 
 /// Deepest nesting that is written: writing recurses.
@@ -276,7 +277,9 @@ impl Writer<'_> {
 /// True for one well-formed `div` that declares XHTML's namespace itself, and nothing else.
 fn is_narrative(text: &str) -> bool {
     let whole = text.starts_with("<div") && text.ends_with('>') && first_forbidden(text).is_none();
-    let Some(mut reader) = whole.then(|| Reader::new(text, MAX_DEPTH).ok()).flatten() else { return false };
+    let mut strict = Tolerance::none();
+    let reader = whole.then(|| Reader::new(text, MAX_DEPTH, &mut strict).ok()).flatten();
+    let Some(mut reader) = reader else { return false };
     let mut depth = 0usize;
     loop {
         match reader.next() {

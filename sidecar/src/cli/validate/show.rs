@@ -43,7 +43,12 @@ impl Renderer {
         let place = issue.position.map_or_else(String::new, |position| {
             format!(":{}:{}", position.line + record.line, position.column)
         });
-        let element = issue.expression.as_ref().map(|it| format!(" at {it}")).unwrap_or_default();
+        let element = issue
+            .expression
+            .as_ref()
+            .or(issue.location.as_ref())
+            .map(|it| format!(" at {it}"))
+            .unwrap_or_default();
         let number = issue.position.map(|it| (it.line + record.line).to_string()).unwrap_or_default();
         let margin = " ".repeat(number.len());
         text += &format!("{margin}{} {name}{place}{element}\n", self.paint(BLUE, "-->"));
