@@ -31,6 +31,7 @@ mod identifier;
 mod invariant;
 mod locate;
 mod narrative;
+mod native;
 mod primitive;
 mod profile;
 mod questionnaire;

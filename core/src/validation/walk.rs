@@ -49,6 +49,8 @@ pub(super) struct Walk<'v, 'd> {
     pub nested: usize,
     /// Invariants that could not be evaluated.
     pub unchecked_invariants: usize,
+    /// Texts that begin with `#` and refer to a contained resource, in document order.
+    pub fragments: Vec<Value<'d>>,
     document: Document<'d>,
     index: Option<Arc<Resources<'d>>>,
     depth: usize,
@@ -96,6 +98,7 @@ impl<'v, 'd> Walk<'v, 'd> {
             judged: HashMap::new(),
             nested: 0,
             unchecked_invariants: 0,
+            fragments: Vec::new(),
             document,
             index: None,
             depth: 0,
@@ -127,9 +130,12 @@ impl<'v, 'd> Walk<'v, 'd> {
         shape: &'v Shape,
         around: ShapeKind,
     ) {
+        let before = self.findings.len();
         let present = self.members(value, structure, shape, false);
+        // What is faulty may stand there without content: then being there tells nothing.
+        let whole = self.findings.len() == before;
         for invariant in &shape.invariants {
-            if invariant.triggers == 0 || invariant.triggers & present != 0 {
+            if !(whole && invariant.is_idle(present)) {
                 invariant::check(self, invariant, Some(value), None, &shape.path, "");
             }
         }
@@ -261,8 +267,14 @@ impl<'v, 'd> Walk<'v, 'd> {
         match place.entry.content {
             Content::Primitive(primitive) => match primitive.check_value(value) {
                 Ok(()) if place.entry.flags & (BOUND | ELEMENT_ID | RULED) == 0 => {
-                    if primitive == Primitive::String {
-                        identifier::plain_text(self, value);
+                    match primitive {
+                        Primitive::String => identifier::plain_text(self, value),
+                        Primitive::Uri | Primitive::Url | Primitive::Canonical
+                            if value.raw().as_bytes().get(1) == Some(&b'#') =>
+                        {
+                            self.fragments.push(value);
+                        }
+                        _ => {}
                     }
                     return;
                 }
