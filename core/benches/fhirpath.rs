@@ -11,28 +11,7 @@ use fhir_models::document::{Limits, OwnedDocument};
 use varco_core::fhirpath::{Collection, Context, Expression, Model, Options};
 
 /// Synthetic, in the shape that record exports have.
-const PATIENT: &str = r#"{"resourceType":"Patient","id":"09075876-bd10-46cf-9455-d55dc7df9f59","text":{"status":"generated",
-"div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">Generato dal <a href=\"https://example.org/archivio\">repository aziendale</a>. Versione 2.4.0, generatore sintetico, nessun riferimento a persone reali.</div>"},
-"extension":[{"url":"http://example.org/fhir/StructureDefinition/cittadinanza","extension":[{"url":"codice","valueCoding":{"system":"urn:iso:std:iso:3166","code":"IT","display":"Italia"}},{"url":"testo","valueString":"Italia"}]},
-{"url":"http://example.org/fhir/StructureDefinition/residenza","extension":[{"url":"asl","valueCoding":{"system":"http://example.org/asl","code":"030321","display":"ATS Milano"}},{"url":"testo","valueString":"ATS della Città Metropolitana di Milano"}]},
-{"url":"http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName","valueString":"Irma Colombo"},
-{"url":"http://example.org/fhir/StructureDefinition/sesso","valueCode":"M"},
-{"url":"http://hl7.org/fhir/StructureDefinition/patient-birthPlace","valueAddress":{"city":"Gallarate","state":"VA","country":"IT"}},
-{"url":"http://example.org/fhir/StructureDefinition/dalys","valueDecimal":18.77891488068862},
-{"url":"http://example.org/fhir/StructureDefinition/qalys","valueDecimal":33.22108511931138}],
-"identifier":[{"system":"https://example.org/fhir/interno","value":"68ee5dd1-b17f-4956-99b3-691a0a379565"},
-{"type":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v2-0203","code":"MR","display":"Numero di cartella"}],"text":"Numero di cartella"},"system":"http://ospedale.example.org","value":"68ee5dd1-b17f-4956-99b3-691a0a379565"},
-{"type":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v2-0203","code":"NI","display":"Codice fiscale"}],"text":"Codice fiscale"},"system":"http://hl7.it/sid/codiceFiscale","value":"RSSMRA68M24D869X"},
-{"type":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v2-0203","code":"DL","display":"Patente di guida"}],"text":"Patente di guida"},"system":"urn:oid:2.16.840.1.113883.4.3.25","value":"S99910494"},
-{"type":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v2-0203","code":"PPN","display":"Passaporto"}],"text":"Passaporto"},"system":"http://example.org/fhir/StructureDefinition/passaporto","value":"X22194379X"}],
-"name":[{"use":"official","family":"Rossi","given":["Mario"],"prefix":["Sig."]}],
-"telecom":[{"system":"phone","value":"02 536 2439","use":"home"},{"system":"email","value":"m.rossi@example.org","use":"home"}],
-"gender":"male","birthDate":"1968-08-24",
-"address":[{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/geolocation","extension":[{"url":"latitude","valueDecimal":45.586516},{"url":"longitude","valueDecimal":8.988062}]}],"line":["Via Garibaldi 618"],"city":"Gallarate","state":"Varese","postalCode":"21013","country":"IT"}],
-"maritalStatus":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v3-MaritalStatus","code":"M","display":"Coniugato"}],"text":"M"},
-"multipleBirthBoolean":false,"communication":[{"language":{"coding":[{"system":"urn:ietf:bcp:47","code":"it-IT","display":"Italiano"}],"text":"Italiano"}}],
-"generalPractitioner":[{"reference":"Practitioner/4b0d2f5e","display":"Dott.ssa Anna Bianchi"}],"managingOrganization":{"reference":"Organization/030913"},
-"meta":{"tag":[{"system":"https://example.org/tags","code":"sintetico"}]}}"#;
+const PATIENT: &str = include_str!("patient.json");
 
 const CASES: &[(&str, &str)] = &[
     ("names", "Patient.name.given"),

@@ -23,90 +23,33 @@ pub enum NarrativeFault {
     Empty,
 }
 
-const NAMESPACE: &str = "http://www.w3.org/1999/xhtml";
+pub(super) const NAMESPACE: &str = "http://www.w3.org/1999/xhtml";
 /// Deepest nesting of elements.
 const DEEPEST: usize = 256;
 
-const ELEMENTS: &[&str] = &[
-    "a",
-    "abbr",
-    "acronym",
-    "address",
-    "area",
-    "b",
-    "bdo",
-    "big",
-    "blockquote",
-    "br",
-    "caption",
-    "cite",
-    "code",
-    "col",
-    "colgroup",
-    "dd",
-    "dfn",
-    "div",
-    "dl",
-    "dt",
-    "em",
-    "font",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "hr",
-    "i",
-    "img",
-    "kbd",
-    "li",
-    "map",
-    "ol",
-    "p",
-    "pre",
-    "q",
-    "samp",
-    "small",
-    "span",
-    "strong",
-    "sub",
-    "sup",
-    "table",
-    "tbody",
-    "td",
-    "tfoot",
-    "th",
-    "thead",
-    "tr",
-    "tt",
-    "u",
-    "ul",
-    "var",
-];
-
-const ATTRIBUTES: &[&str] = &[
-    "accesskey",
-    "class",
-    "dir",
-    "id",
-    "lang",
-    "style",
-    "tabindex",
-    "title",
-    "xml:lang",
-    "xml:space",
-    "xmlns",
-];
-
-const OWN_ATTRIBUTES: &[(&str, &[&str])] = &[
+/// The elements by name, each with the attributes that it has beside [`ATTRIBUTES`].
+pub(super) const ELEMENTS: &[(&str, &[&str])] = &[
     ("a", &["href", "name", "rel", "rev", "charset", "hreflang", "type", "target"]),
+    ("abbr", &[]),
+    ("acronym", &[]),
+    ("address", &[]),
     ("area", &["alt", "coords", "href", "nohref", "shape"]),
+    ("b", &[]),
+    ("bdo", &[]),
+    ("big", &[]),
     ("blockquote", &["cite"]),
     ("br", &["clear"]),
+    ("caption", &[]),
+    ("cite", &[]),
+    ("code", &[]),
     ("col", &["align", "char", "charoff", "span", "valign", "width"]),
     ("colgroup", &["align", "char", "charoff", "span", "valign", "width"]),
+    ("dd", &[]),
+    ("dfn", &[]),
     ("div", &["align"]),
+    ("dl", &[]),
+    ("dt", &[]),
+    ("em", &[]),
     ("font", &["color", "face", "size"]),
     ("h1", &["align"]),
     ("h2", &["align"]),
@@ -115,6 +58,7 @@ const OWN_ATTRIBUTES: &[(&str, &[&str])] = &[
     ("h5", &["align"]),
     ("h6", &["align"]),
     ("hr", &["align", "noshade", "size", "width"]),
+    ("i", &[]),
     (
         "img",
         &[
@@ -122,12 +66,19 @@ const OWN_ATTRIBUTES: &[(&str, &[&str])] = &[
             "width",
         ],
     ),
+    ("kbd", &[]),
     ("li", &["type", "value"]),
     ("map", &["name"]),
     ("ol", &["compact", "start", "type"]),
     ("p", &["align"]),
     ("pre", &["width"]),
     ("q", &["cite"]),
+    ("samp", &[]),
+    ("small", &[]),
+    ("span", &[]),
+    ("strong", &[]),
+    ("sub", &[]),
+    ("sup", &[]),
     (
         "table",
         &["align", "bgcolor", "border", "cellpadding", "cellspacing", "frame", "rules", "summary", "width"],
@@ -150,19 +101,83 @@ const OWN_ATTRIBUTES: &[(&str, &[&str])] = &[
     ),
     ("thead", &["align", "char", "charoff", "valign"]),
     ("tr", &["align", "bgcolor", "char", "charoff", "valign"]),
+    ("tt", &[]),
+    ("u", &[]),
     ("ul", &["compact", "type"]),
+    ("var", &[]),
 ];
+
+pub(super) const ATTRIBUTES: &[&str] = &[
+    "accesskey",
+    "class",
+    "dir",
+    "id",
+    "lang",
+    "style",
+    "tabindex",
+    "title",
+    "xml:lang",
+    "xml:space",
+    "xmlns",
+];
+
+/// By first letter, where its elements begin in [`ELEMENTS`]; the last is where those of `z` end.
+const FIRST: [u8; 27] = {
+    let mut first = [0; 27];
+    let mut letter = 0;
+    while letter < 27 {
+        let mut at = 0;
+        while at < ELEMENTS.len() && ELEMENTS[at].0.as_bytes()[0] < b'a' + letter as u8 {
+            at += 1;
+        }
+        first[letter] = at as u8;
+        letter += 1;
+    }
+    first
+};
+
+/// The number in [`ELEMENTS`] of the element with this name.
+pub(super) fn element(name: &[u8]) -> Option<u8> {
+    let letter = usize::from(name.first()?.wrapping_sub(b'a'));
+    let (start, end) = (*FIRST.get(letter)?, *FIRST.get(letter + 1)?);
+    (start..end)
+        .find(|number| ELEMENTS.get(usize::from(*number)).is_some_and(|(known, _)| known.as_bytes() == name))
+}
+
+const BLANK: u8 = 0;
+const PLAIN: u8 = 1;
+const AMPERSAND: u8 = 2;
+/// Part of a character beyond ASCII: it may be a space.
+const WIDE: u8 = 4;
+const TAG: u8 = 8;
+
+/// What a byte of running text is.
+const CLASS: [u8; 256] = {
+    let mut table = [PLAIN; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'\t' | b'\n' | 0x0B | 0x0C | b'\r' | b' ' => BLANK,
+            b'&' => AMPERSAND | PLAIN,
+            b'<' => TAG,
+            0x80.. => WIDE,
+            _ => PLAIN,
+        };
+        byte += 1;
+    }
+    table
+};
 
 /// Checks the text of `Narrative.div`.
 pub fn check(text: &str) -> Result<(), NarrativeFault> {
     let mut scan = Scan { open: Vec::new(), filled: false, started: false };
     let mut rest = text.trim();
-    while let Some(at) = rest.find('<') {
-        let (before, tag) = rest.split_at(at);
-        scan.text(before)?;
-        rest = scan.tag(tag)?;
+    while !rest.is_empty() {
+        rest = scan.text(rest)?;
+        if !rest.is_empty() {
+            rest = scan.tag(rest)?;
+        }
     }
-    scan.text(rest)?;
     match (scan.started, scan.open.is_empty(), scan.filled) {
         (false, ..) => Err(NarrativeFault::Root),
         (_, false, _) => Err(NarrativeFault::Form),
@@ -178,23 +193,27 @@ struct Scan<'t> {
 }
 
 impl<'t> Scan<'t> {
-    fn text(&mut self, text: &str) -> Result<(), NarrativeFault> {
-        let blank = text.trim().is_empty();
+    /// Text up to the next tag; gives what follows.
+    fn text(&mut self, text: &'t str) -> Result<&'t str, NarrativeFault> {
+        let (mut end, mut classes) = (text.len(), 0);
+        for (at, byte) in text.bytes().enumerate() {
+            let class = CLASS[usize::from(byte)];
+            if class == TAG {
+                end = at;
+                break;
+            }
+            classes |= class;
+        }
+        let (text, after) = text.split_at(end);
+        let blank = classes & PLAIN == 0 && (classes == BLANK || text.trim().is_empty());
         if !blank && self.open.is_empty() {
             return Err(NarrativeFault::Root);
         }
         self.filled |= !blank;
-        let mut rest = text;
-        while let Some(at) = rest.find('&') {
-            let after = rest.get(at + 1..).unwrap_or_default();
-            let length =
-                after.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'#').count();
-            if length == 0 || after.as_bytes().get(length) != Some(&b';') {
-                return Err(NarrativeFault::Form);
-            }
-            rest = after;
+        if classes & AMPERSAND != 0 {
+            entities(text)?;
         }
-        Ok(())
+        Ok(after)
     }
 
     /// A tag, comment or CDATA section at the start of `text`; gives what follows.
@@ -218,9 +237,8 @@ impl<'t> Scan<'t> {
         if name.is_empty() {
             return Err(NarrativeFault::Form);
         }
-        if !ELEMENTS.contains(&name) {
-            return Err(NarrativeFault::Element);
-        }
+        let number = element(name.as_bytes()).ok_or(NarrativeFault::Element)?;
+        let own = ELEMENTS.get(usize::from(number)).map_or(&[][..], |(_, own)| *own);
         let root = self.open.is_empty();
         if root && (self.started || name != "div") {
             return Err(NarrativeFault::Root);
@@ -241,9 +259,8 @@ impl<'t> Scan<'t> {
                 break;
             }
             let (attribute, value, after) = attribute(rest).ok_or(NarrativeFault::Form)?;
-            if !is_allowed(name, attribute)
-                || value.trim_start().to_ascii_lowercase().starts_with("javascript:")
-            {
+            let known = ATTRIBUTES.contains(&attribute) || own.contains(&attribute);
+            if !known || is_script(value) {
                 return Err(NarrativeFault::Attribute);
             }
             namespace |= attribute == "xmlns" && value == NAMESPACE;
@@ -258,23 +275,37 @@ impl<'t> Scan<'t> {
     }
 }
 
-fn is_allowed(element: &str, attribute: &str) -> bool {
-    let own = OWN_ATTRIBUTES.iter().find(|(name, _)| *name == element);
-    ATTRIBUTES.contains(&attribute) || own.is_some_and(|(_, names)| names.contains(&attribute))
+/// References to characters and entities are complete.
+fn entities(text: &str) -> Result<(), NarrativeFault> {
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        let after = rest.get(at + 1..).unwrap_or_default();
+        let length = after.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'#').count();
+        if length == 0 || after.as_bytes().get(length) != Some(&b';') {
+            return Err(NarrativeFault::Form);
+        }
+        rest = after;
+    }
+    Ok(())
+}
+
+fn is_script(value: &str) -> bool {
+    const SCHEME: &str = "javascript:";
+    let start = value.trim_start().as_bytes().get(..SCHEME.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(SCHEME.as_bytes()))
 }
 
 /// Name and value of an attribute, and what follows.
 fn attribute(text: &str) -> Option<(&str, &str, &str)> {
-    let (name, rest) = text.split_once('=')?;
-    let name = name.trim_end();
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_');
-    if name.is_empty() || !name.bytes().all(plain) {
-        return None;
-    }
-    let rest = rest.trim_start();
-    let quote = rest.chars().next().filter(|it| matches!(it, '"' | '\''))?;
-    let (value, rest) = rest.get(1..)?.split_once(quote)?;
-    (!value.contains('<')).then_some((name, value, rest))
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'-' | b'_');
+    let (name, rest) = text.split_at(text.bytes().take_while(|byte| plain(byte)).count());
+    let rest = rest.trim_start().strip_prefix('=')?.trim_start();
+    let quote = rest.bytes().next().filter(|it| !name.is_empty() && matches!(it, b'"' | b'\''))?;
+    let inner = rest.get(1..)?;
+    let end = inner.bytes().position(|byte| byte == quote || byte == b'<')?;
+    let (value, after) = inner.split_at(end);
+    let after = after.strip_prefix(char::from(quote))?;
+    Some((name, value, after))
 }
 
 #[cfg(test)]

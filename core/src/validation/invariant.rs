@@ -2,7 +2,8 @@
 //!
 //! Each is compiled once, when first needed. Most constraints of FHIR hold wherever the elements that they
 //! speak of are absent; for those, `triggers` names these elements, and without any of them nothing is
-//! evaluated. An expression that can't be compiled, can't be evaluated, or asks about codes that nobody here
+//! evaluated. Others follow from which elements stand (`presence`), or are proven by native code
+//! ([`Native`]); only what is left is evaluated. An expression that can't be compiled, can't be evaluated, or asks about codes that nobody here
 //! knows, is counted and breaks nothing.
 //!
 //! Some are native code and left out here: [`NATIVE`].
@@ -13,10 +14,13 @@ use std::sync::{Arc, OnceLock};
 use fhir_models::definition::{Constraint, Definitions, Membership, Severity};
 use fhir_models::document::{Limits, OwnedDocument, Value, name};
 
-use crate::fhirpath::{self, Answer, Code, Context, Expression, Focus, Model, Options, Terminology, TypeId};
+use crate::fhirpath::{
+    self, Answer, Code, Context, Expression, Focus, Known, Model, Options, Presence, Terminology, TypeId,
+};
 use crate::outcome::{IssueSeverity, IssueType};
 
 use super::finding::{Fault, Rule};
+use super::native::Native;
 use super::profile::Profiles;
 use super::types::Types;
 use super::walk::Walk;
@@ -38,7 +42,10 @@ pub(super) struct Invariant {
     /// The definition whose elements it speaks of: `Patient`, `Patient.contact`; empty where unknown.
     on: Box<str>,
     /// By number in the shape, the elements without which it holds; 0: it must be evaluated always.
-    pub triggers: u128,
+    triggers: u128,
+    /// What the elements that stand tell about it.
+    presence: Option<Presence>,
+    native: Option<Native>,
     expression: OnceLock<Option<(Expression, Option<TypeId>)>>,
 }
 
@@ -56,6 +63,8 @@ impl Invariant {
             text: text.into(),
             on: on.into(),
             triggers: 0,
+            presence: None,
+            native: Native::of(text),
             expression: OnceLock::new(),
         })
     }
@@ -67,17 +76,26 @@ impl Invariant {
 
     /// The same, for a shape with elements of these names in this order.
     pub fn triggered<'n>(mut self, model: &Arc<Model>, elements: impl Iterator<Item = &'n str>) -> Invariant {
-        let Some(words) = outer_words(&self.text) else { return self };
-        let mut triggers = 0u128;
-        for (at, name) in elements.enumerate().take(128) {
-            if words.contains(&name) {
-                triggers |= 1 << at;
+        let elements: Vec<&str> = elements.take(128).collect();
+        let bit = |name: &str| elements.iter().position(|own| *own == name).map_or(0u128, |at| 1 << at);
+        if let Some(words) = outer_words(&self.text) {
+            let triggers = words.into_iter().fold(0u128, |all, word| all | bit(word));
+            if triggers != 0 && self.holds_on_nothing(model) {
+                self.triggers = triggers;
             }
         }
-        if triggers != 0 && self.holds_on_nothing(model) {
-            self.triggers = triggers;
-        }
+        self.presence = self.compiled(model).and_then(|(expression, _)| expression.presence(&bit));
         self
+    }
+
+    /// True where the elements that stand, each with content, are enough to know that it holds.
+    #[inline]
+    pub fn is_idle(&self, present: u128) -> bool {
+        (self.triggers != 0 && self.triggers & present == 0)
+            || self
+                .presence
+                .as_ref()
+                .is_some_and(|it| matches!(it.answer(present), Known::True | Known::Empty))
     }
 
     fn holds_on_nothing(&self, model: &Arc<Model>) -> bool {
@@ -108,13 +126,20 @@ pub(super) fn check<'d>(
     source: &str,
 ) {
     let Some(at) = value.or(twin) else { return };
+    if let (Some(native), Some(value)) = (invariant.native, value)
+        && native.holds(walk, value)
+    {
+        return;
+    }
     let model = walk.types.model();
     let Some((expression, own)) = invariant.compiled(model) else {
         walk.unchecked_invariants += 1;
         return;
     };
-    let named = model.type_of(type_name);
-    let own = if at.is_object() { own.or(named) } else { named.or(*own) };
+    let own = match own {
+        Some(own) if at.is_object() => Some(*own),
+        own => model.type_of(type_name).or(*own),
+    };
     let is_resource = at.is_object() && at.get(name::RESOURCE_TYPE).is_some();
     let focus = match own {
         _ if is_resource => Focus::resource(at),

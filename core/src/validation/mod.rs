@@ -37,6 +37,7 @@ mod invariant;
 mod locate;
 mod modifier_table;
 mod narrative;
+mod native;
 mod primitive;
 mod profile;
 mod questionnaire;

@@ -17,6 +17,9 @@ use super::walk::{Place, Walk};
 pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>) {
     let Some(reference) = value.get(name::REFERENCE) else { return };
     let Some(text) = reference.as_str() else { return };
+    if text.starts_with('#') {
+        walk.fragments.push(reference);
+    }
     if text.is_empty() || is_well_formed(walk.types, &text) {
         return;
     }

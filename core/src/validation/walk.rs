@@ -62,6 +62,8 @@ pub(super) struct Walk<'v, 'd> {
     pub mentioned: HashSet<String>,
     /// Resources of types that profiles are implied for.
     pub implied: Vec<Value<'d>>,
+    /// Texts that begin with `#` and refer to a contained resource, in document order.
+    pub fragments: Vec<Value<'d>>,
     document: Document<'d>,
     index: Option<Arc<Resources<'d>>>,
     depth: usize,
@@ -114,6 +116,7 @@ impl<'v, 'd> Walk<'v, 'd> {
             faults_only: false,
             mentioned: HashSet::new(),
             implied: Vec::new(),
+            fragments: Vec::new(),
             document,
             index: None,
             depth: 0,
@@ -148,9 +151,12 @@ impl<'v, 'd> Walk<'v, 'd> {
         shape: &'v Shape,
         around: ShapeKind,
     ) {
+        let before = self.findings.len();
         let present = self.members(value, structure, shape, false);
+        // What is faulty may stand there without content: then being there tells nothing.
+        let whole = self.findings.len() == before;
         for invariant in &shape.invariants {
-            if invariant.triggers == 0 || invariant.triggers & present != 0 {
+            if !(whole && invariant.is_idle(present)) {
                 invariant::check(self, invariant, Some(value), None, &shape.path, "");
             }
         }
@@ -282,8 +288,14 @@ impl<'v, 'd> Walk<'v, 'd> {
         match place.entry.content {
             Content::Primitive(primitive) => match primitive.check_value(value) {
                 Ok(()) if place.entry.flags & (BOUND | ELEMENT_ID | RULED) == 0 => {
-                    if primitive == Primitive::String {
-                        identifier::plain_text(self, value);
+                    match primitive {
+                        Primitive::String => identifier::plain_text(self, value),
+                        Primitive::Uri | Primitive::Url | Primitive::Canonical
+                            if value.raw().as_bytes().get(1) == Some(&b'#') =>
+                        {
+                            self.fragments.push(value);
+                        }
+                        _ => {}
                     }
                     return;
                 }

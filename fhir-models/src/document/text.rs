@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::SyntaxErrorKind;
-use super::scan::next_stop;
+use super::scan::{find, next_stop};
 
 /// Where a string ends, and whether it holds an escape.
 pub(super) struct StringEnd {
@@ -64,14 +64,17 @@ fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// The text between the quotes with its escapes undone. The input has been checked by [`scan_string`].
 pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
-    if !raw.contains('\\') {
+    let bytes = raw.as_bytes();
+    let next = |at: usize| find(bytes, at, |byte| byte == b'\\');
+    let mut slash = next(0);
+    if slash >= bytes.len() {
         return Cow::Borrowed(raw);
     }
     let mut out = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(slash) = rest.find('\\') {
-        out.push_str(&rest[..slash]);
-        let escape = &rest.as_bytes()[slash..];
+    let mut at = 0;
+    while slash < bytes.len() {
+        out.push_str(raw.get(at..slash).unwrap_or_default());
+        let escape = bytes.get(slash..).unwrap_or_default();
         let (decoded, used) = match escape.get(1) {
             Some(b'b') => ('\u{8}', 2),
             Some(b'f') => ('\u{c}', 2),
@@ -83,9 +86,10 @@ pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
             None => break,
         };
         out.push(decoded);
-        rest = rest.get(slash + used..).unwrap_or_default();
+        at = slash + used;
+        slash = next(at);
     }
-    out.push_str(rest);
+    out.push_str(raw.get(at..).unwrap_or_default());
     Cow::Owned(out)
 }
 
