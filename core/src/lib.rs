@@ -9,6 +9,7 @@ pub mod consent;
 pub mod fhirpath;
 pub mod identity;
 pub mod interaction;
+pub mod mapping;
 pub mod outcome;
 pub mod requester;
 pub mod validation;
