@@ -10,6 +10,7 @@ pub mod fhirpath;
 pub mod hl7v2;
 pub mod identity;
 pub mod interaction;
+pub mod mapping;
 pub mod outcome;
 pub mod requester;
 pub mod validation;

@@ -1,0 +1,4 @@
+//! Mapping between structures with the FHIR Mapping Language.
+
+pub mod error;
+pub mod syntax;

@@ -1,0 +1,181 @@
+//! Where a FHIRPath expression ends inside a map.
+//!
+//! The expression's grammar is followed only as far as its extent goes; FHIRPath's own compiler reads it later.
+//! Text in double quotes is a string in a map and a name in FHIRPath: it is written with single quotes here.
+
+use super::super::error::MapFault;
+use super::Located;
+use super::lexer::{Token, TokenKind, quoted, unquoted};
+use super::model::Expression;
+use super::parser::Parser;
+
+/// Deepest nesting of an expression.
+const DEEPEST: usize = 100;
+
+impl Parser<'_> {
+    /// An expression, as far as it goes.
+    pub(super) fn expression(&mut self) -> Result<Expression, Located> {
+        let start = self.at;
+        self.operand(0)?;
+        Ok(self.extract(start, self.at))
+    }
+
+    /// An expression in parentheses, which are not part of it.
+    pub(super) fn parenthesised(&mut self) -> Result<Expression, Located> {
+        self.expect("(")?;
+        let found = self.expression()?;
+        self.expect(")")?;
+        Ok(found)
+    }
+
+    /// An expression that may stand in parentheses as a whole.
+    pub(super) fn clause(&mut self) -> Result<Expression, Located> {
+        let start = self.at;
+        if self.token().is_sign("(") {
+            let inner = self.parenthesised()?;
+            let more = self.operator() || self.token().is_sign(".") || self.token().is_sign("[");
+            if !more {
+                return Ok(inner);
+            }
+            self.at = start;
+        }
+        self.expression()
+    }
+
+    fn extract(&self, start: usize, end: usize) -> Expression {
+        let tokens = self.tokens.get(start..end).unwrap_or_default();
+        let Some(first) = tokens.first() else { return Expression { text: String::new(), at: 0 } };
+        let mut text = String::new();
+        let mut copied = first.at;
+        for (at, token) in tokens.iter().enumerate() {
+            let named = at.checked_sub(1).and_then(|it| tokens.get(it)).is_some_and(|it| it.is_sign("%"));
+            if token.kind == TokenKind::Double && !named {
+                text.push_str(self.text.get(copied..token.at).unwrap_or_default());
+                text.push_str(&quoted(&unquoted(token)));
+                copied = token.end();
+            }
+        }
+        let end = tokens.last().map_or(copied, Token::end);
+        text.push_str(self.text.get(copied..end).unwrap_or_default());
+        Expression { text, at: first.at }
+    }
+
+    /// True before an operator between two operands.
+    fn operator(&self) -> bool {
+        let token = self.token();
+        match token.kind {
+            TokenKind::Sign => matches!(
+                token.text,
+                "*" | "/" | "+" | "-" | "&" | "|" | "<" | "<=" | ">" | ">=" | "=" | "!=" | "~" | "!~"
+            ),
+            TokenKind::Word => matches!(
+                token.text,
+                "div" | "mod" | "in" | "contains" | "and" | "or" | "xor" | "implies" | "is"
+            ) || (token.text == "as" && self.is_type_operator()),
+            _ => false,
+        }
+    }
+
+    /// `as` is also the map's word for a variable's name: an operator only before a type's name.
+    fn is_type_operator(&self) -> bool {
+        let next = self.peek(1);
+        next.text.starts_with(|first: char| first.is_ascii_uppercase()) && next.kind == TokenKind::Word
+    }
+
+    fn operand(&mut self, depth: usize) -> Result<(), Located> {
+        if depth > DEEPEST {
+            return Err((MapFault::TooDeep(DEEPEST), self.token().at));
+        }
+        loop {
+            while self.token().is_sign("-") || self.token().is_sign("+") {
+                self.advance();
+            }
+            self.term(depth)?;
+            if !self.operator() {
+                return Ok(());
+            }
+            self.advance();
+        }
+    }
+
+    fn term(&mut self, depth: usize) -> Result<(), Located> {
+        let token = self.token();
+        match token.kind {
+            TokenKind::Word | TokenKind::QuotedWord => {
+                self.advance();
+                self.arguments(depth)?;
+            }
+            TokenKind::Single | TokenKind::Double | TokenKind::Temporal | TokenKind::Long => {
+                self.advance();
+            }
+            TokenKind::Integer | TokenKind::Decimal => {
+                self.advance();
+                let unit = self.token();
+                if unit.kind == TokenKind::Single || (unit.kind == TokenKind::Word && is_calendar_word(unit.text)) {
+                    self.advance();
+                }
+            }
+            TokenKind::Sign if token.text == "(" => {
+                self.advance();
+                self.operand(depth + 1)?;
+                self.expect(")")?;
+            }
+            TokenKind::Sign if token.text == "{" => {
+                self.advance();
+                self.expect("}")?;
+            }
+            TokenKind::Sign if token.text == "%" => {
+                self.advance();
+                let name = self.token().kind;
+                if !matches!(name, TokenKind::Word | TokenKind::QuotedWord | TokenKind::Single | TokenKind::Double) {
+                    return Err(self.unexpected("the name of a variable"));
+                }
+                self.advance();
+            }
+            _ => return Err(self.unexpected("a FHIRPath expression")),
+        }
+        loop {
+            if self.token().is_sign(".") {
+                self.advance();
+                if !matches!(self.token().kind, TokenKind::Word | TokenKind::QuotedWord) {
+                    return Err(self.unexpected("a name"));
+                }
+                self.advance();
+                self.arguments(depth)?;
+            } else if self.token().is_sign("[") {
+                self.advance();
+                self.operand(depth + 1)?;
+                self.expect("]")?;
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    fn arguments(&mut self, depth: usize) -> Result<(), Located> {
+        if !self.token().is_sign("(") {
+            return Ok(());
+        }
+        self.advance();
+        if !self.token().is_sign(")") {
+            loop {
+                self.operand(depth + 1)?;
+                if self.token().is_word("asc") || self.token().is_word("desc") {
+                    self.advance();
+                }
+                if !self.token().is_sign(",") {
+                    break;
+                }
+                self.advance();
+            }
+        }
+        self.expect(")")
+    }
+}
+
+fn is_calendar_word(word: &str) -> bool {
+    matches!(
+        word.strip_suffix('s').unwrap_or(word),
+        "year" | "month" | "week" | "day" | "hour" | "minute" | "second" | "millisecond"
+    )
+}
