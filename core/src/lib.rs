@@ -14,3 +14,8 @@ pub mod mapping;
 pub mod outcome;
 pub mod requester;
 pub mod validation;
+
+/// The examples of the README compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

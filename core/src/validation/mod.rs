@@ -17,6 +17,7 @@
 
 mod binding;
 mod bundle;
+mod bytes;
 mod canonical;
 mod cardinality;
 mod choice;
@@ -25,6 +26,7 @@ mod compile;
 mod conformance;
 mod content;
 mod cross_version;
+mod cure;
 mod element_id;
 mod extension;
 mod extension_context;
@@ -34,6 +36,7 @@ mod form;
 mod identifier;
 mod implied;
 mod invariant;
+mod issue;
 mod locate;
 mod modifier_table;
 mod narrative;
@@ -46,6 +49,7 @@ mod resource;
 mod resources;
 mod shape;
 mod special;
+mod stream;
 mod twin;
 mod types;
 mod unknown;
@@ -54,15 +58,19 @@ mod walk;
 use std::sync::Arc;
 
 use fhir_models::definition::Definitions;
-use fhir_models::document::{Document, Value, name};
+use fhir_models::document::xml::DefinitionSchema;
+use fhir_models::document::{Document, Limits, Value, name};
 
 use crate::fhirpath::Temporal;
 use crate::outcome::{Issue, IssueType, Outcome};
 
+pub use bytes::syntax_issue;
+pub use cure::cure;
 use finding::Finding;
 pub use finding::Rule;
 use locate::{Lines, Locator};
 use profile::Profiles;
+pub use stream::Streamed;
 use types::Types;
 use walk::Walk;
 
@@ -108,6 +116,8 @@ pub struct Validator {
     authorities: Vec<String>,
     /// The time, where it is known.
     now: Option<Temporal>,
+    schema: DefinitionSchema,
+    limits: Limits,
 }
 
 /// The result of a validation.
@@ -144,12 +154,14 @@ impl Validator {
     /// A validator with bounds of its own.
     pub fn with_settings(definitions: Arc<Definitions>, settings: Settings) -> Validator {
         Validator {
+            schema: DefinitionSchema::new(Arc::clone(&definitions)),
             types: Types::new(definitions),
             profiles: Profiles::default(),
             asked: Vec::new(),
             settings,
             authorities: Vec::new(),
             now: None,
+            limits: Limits::default(),
         }
     }
 
@@ -176,6 +188,18 @@ impl Validator {
         self
     }
 
+    /// The same validator, with these bounds on documents that it reads itself ([`Validator::read`]).
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Validator {
+        self.limits = limits;
+        self
+    }
+
+    /// The bounds on documents that it reads itself.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// Validates a resource and explains every fault.
     pub fn validate(&self, document: Document<'_>) -> ValidationReport {
         let walk = self.walk(document, self.settings, false);
@@ -194,11 +218,21 @@ impl Validator {
     }
 
     fn walk<'d>(&self, document: Document<'d>, settings: Settings, faults_only: bool) -> Walk<'_, 'd> {
+        let mut walk = self.begin(document, settings);
+        walk.faults_only = faults_only;
+        self.finish(&mut walk, document);
+        walk
+    }
+
+    fn begin<'d>(&self, document: Document<'d>, settings: Settings) -> Walk<'_, 'd> {
         let mut walk = Walk::new(&self.types, &self.profiles, settings, document);
         walk.authorities = &self.authorities;
         walk.now = self.now;
-        walk.faults_only = faults_only;
-        resource::check(&mut walk, document.root(), false);
+        walk
+    }
+
+    fn finish<'v, 'd>(&'v self, walk: &mut Walk<'v, 'd>, document: Document<'d>) {
+        resource::check(walk, document.root(), false);
         for misplaced in document.misplaced() {
             if let Some(value) = document.value(misplaced) {
                 let message = "in XML, elements stand in the order of the definition: move this one";
@@ -206,9 +240,9 @@ impl Validator {
             }
         }
         for special in std::mem::take(&mut walk.special) {
-            special::check(&mut walk, special);
+            special::check(walk, special);
         }
-        extension_use::check(&mut walk, document);
+        extension_use::check(walk, document);
         for canonical in &self.asked {
             walk.conform(document.root(), canonical, true);
         }
@@ -219,9 +253,8 @@ impl Validator {
             }
         }
         for resource in std::mem::take(&mut walk.implied) {
-            implied::check(&mut walk, resource);
+            implied::check(walk, resource);
         }
-        walk
     }
 
     fn issues(&self, document: Document<'_>, mut findings: Vec<Finding>) -> Vec<Issue> {
@@ -231,25 +264,12 @@ impl Validator {
         findings.sort_by_key(|finding| finding.element);
         let mut locator = Locator::new(&self.types, document);
         let located = findings.into_iter().map(|finding| {
-            let offset = document.value(finding.place).map_or(0, |place| place.member_span().start);
-            let offset = document.source_offset(offset);
-            (offset, locator.expression(finding.element), finding.fault)
+            (issue::offset(document, &finding), locator.expression(finding.element), finding.fault)
         });
         let mut located: Vec<_> = located.collect();
         located.sort_by_key(|(offset, ..)| *offset);
         let mut lines = Lines::new(document.source());
-        located
-            .into_iter()
-            .map(|(offset, expression, fault)| Issue {
-                severity: fault.severity,
-                code: fault.code,
-                message: fault.message,
-                expression,
-                location: None,
-                source: None,
-                position: Some(lines.position(offset)),
-                rule: Some(fault.rule.name()),
-            })
-            .collect()
+        let told = |(offset, expression, fault)| issue::of(fault, expression, lines.position(offset));
+        located.into_iter().map(told).collect()
     }
 }

@@ -18,6 +18,7 @@ use super::finding::{Fault, Finding, Rule};
 use super::profile::Profiles;
 use super::resources::Resources;
 use super::shape::{BOUND, Content, ELEMENT_ID, Entry, RULED, Shape, ShapeKind, Structure};
+use super::stream::Listener;
 use super::types::Types;
 use super::{
     Settings, binding, cardinality, choice, coding, content, element_id, extension, identifier, invariant,
@@ -64,6 +65,12 @@ pub(super) struct Walk<'v, 'd> {
     pub implied: Vec<Value<'d>>,
     /// Texts that begin with `#` and refer to a contained resource, in document order.
     pub fragments: Vec<Value<'d>>,
+    /// Hears findings instead of having them collected.
+    pub listener: Option<Listener<'v>>,
+    /// Findings that were heard; the largest number once nothing more is to be heard.
+    pub heard: usize,
+    /// How many trials are open: what they find is forgotten.
+    pub trials: usize,
     document: Document<'d>,
     index: Option<Arc<Resources<'d>>>,
     depth: usize,
@@ -117,6 +124,9 @@ impl<'v, 'd> Walk<'v, 'd> {
             mentioned: HashSet::new(),
             implied: Vec::new(),
             fragments: Vec::new(),
+            listener: None,
+            heard: 0,
+            trials: 0,
             document,
             index: None,
             depth: 0,
@@ -133,6 +143,18 @@ impl<'v, 'd> Walk<'v, 'd> {
     #[cold]
     pub fn report(&mut self, element: Value<'d>, place: Value<'d>, fault: Fault) {
         if self.faults_only && fault.severity == IssueSeverity::Information {
+            return;
+        }
+        if self.trials == 0
+            && let Some(listener) = &mut self.listener
+        {
+            if self.heard < self.settings.findings {
+                self.heard += 1;
+                if listener(Finding { element: element.id(), place: place.id(), fault }).is_break() {
+                    self.heard = usize::MAX;
+                }
+                self.full |= self.heard >= self.settings.findings;
+            }
             return;
         }
         if self.findings.len() < self.settings.findings {

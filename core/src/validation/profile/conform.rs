@@ -103,7 +103,9 @@ impl<'v, 'd> Walk<'v, 'd> {
         let findings = std::mem::take(&mut self.findings);
         let (full, unknown) = (self.full, self.unknown_codes);
         self.full = false;
+        self.trials += 1;
         check(self);
+        self.trials -= 1;
         // What the definitions lack is no fault of the value.
         let is_fault = |it: &Finding| it.fault.severity.is_error() && it.fault.rule != Rule::Definition;
         let clean = !self.findings.iter().any(is_fault);
