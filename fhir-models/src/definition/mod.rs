@@ -18,6 +18,7 @@ mod pack_format;
 mod pack_layout;
 mod pack_order;
 pub mod package;
+pub mod package_cache;
 mod search_parameter;
 mod slim;
 pub mod structure;

@@ -49,7 +49,7 @@ const MOST_REPORTED: usize = 2_000;
   varco validate export/ results.ndjson              folders, and NDJSON with one resource a line
   varco validate --package hl7.fhir.uv.ips-2.0.0.tgz \\
     --profile http://hl7.org/fhir/uv/ips/StructureDefinition/Bundle-uv-ips summary.json
-  varco validate --package hl7.fhir.uv.ips#2.0.0 --package ./my-guide/output summary.json
+  varco validate --package hl7.fhir.uv.ips#2.0.0 --definition my-profiles/ summary.json
   curl -s https://fhir.example.org/Patient/1 | varco validate -
 
 The same fault is printed once, with a count and its first places. Codes that no value set at hand can
@@ -61,8 +61,8 @@ pub struct Validate {
     /// A FHIR package with more definitions: a .tgz, its folder, or id#version of the package cache.
     #[arg(long, value_name = "TGZ|DIR|ID#VER")]
     package: Vec<String>,
-    /// A definition (profile, value set …) from a file.
-    #[arg(long, value_name = "FILE")]
+    /// A definition (profile, value set …) from a file, or those in a folder.
+    #[arg(long, value_name = "FILE|DIR")]
     definition: Vec<PathBuf>,
     /// A profile that every input must obey, beside those that it claims in `meta.profile`.
     #[arg(long, value_name = "CANONICAL")]
@@ -128,11 +128,14 @@ impl Validate {
             Err(error) => return refused(IssueType::NotFound, format!("{error:#}")),
         };
         let definitions = match definitions::gather(&self.package, &self.definition) {
-            Ok(definitions) => definitions,
+            Ok(gathered) => gathered,
             Err(error) => return refused(IssueType::NotFound, format!("{error:#}")),
         };
+        for warning in &definitions.warnings {
+            say::note(format!("varco validate: {warning}"));
+        }
         let report = self.output == Output::Html || self.report.is_some();
-        let checker = Checker::new(self.validator(definitions));
+        let checker = Checker::new(self.validator(definitions.definitions));
         let mut run = Run::new(checker);
         run.outcome = json.then(Outcome::default);
         run.most_issues = self.limit.unwrap_or(MOST_ISSUES);
