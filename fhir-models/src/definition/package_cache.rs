@@ -97,18 +97,21 @@ pub fn cached_version(cache: &Path, id: &str, wanted: &str) -> Option<String> {
     if is_plain(id) && is_plain(wanted) && cache.join(exact).is_dir() {
         return Some(wanted.to_owned());
     }
-    let all = wanted == "latest" || wanted == "*";
-    let prefix =
-        ["x", "X", "*"].iter().find_map(|any| wanted.strip_suffix(any)).filter(|it| it.ends_with('.'));
-    if !all && prefix.is_none() {
-        return None;
-    }
-    let fits = |version: &str| all || prefix.is_some_and(|prefix| version.starts_with(prefix));
     let held = cached_packages(cache).into_iter().rev().filter_map(|name| {
         let (own, version) = name.split_once('#')?;
-        (own == id && fits(version)).then(|| version.to_owned())
+        (own == id && version_meant(wanted, version)).then(|| version.to_owned())
     });
     held.into_iter().next()
+}
+
+/// True where a dependency that asks for `wanted` (`1.2.0`, `1.2.x`, `latest`) means this version.
+pub fn version_meant(wanted: &str, version: &str) -> bool {
+    let prefix =
+        ["x", "X", "*"].iter().find_map(|any| wanted.strip_suffix(any)).filter(|it| it.ends_with('.'));
+    wanted == version
+        || wanted == "latest"
+        || wanted == "*"
+        || prefix.is_some_and(|it| version.starts_with(it))
 }
 
 /// Which of two versions is the newer one: numbers as numbers, a ballot before its release.

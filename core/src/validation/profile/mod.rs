@@ -70,7 +70,10 @@ impl Profile {
             let fixed = url.and_then(|url| self.node(url.node)?.fixed.as_ref());
             match fixed.and_then(|fixed| fixed.root().as_str().map(|text| text.into_owned())) {
                 Some(text) => Some(text),
-                None => node.types.iter().flat_map(|it| it.profiles.iter()).next().map(|it| it.to_string()),
+                None => {
+                    let canonical = node.types.iter().flat_map(|it| it.profiles.iter()).next()?;
+                    canonical.split('|').next().map(str::to_owned)
+                }
             }
         };
         (!sliced.slices.is_empty()).then(|| sliced.slices.iter().map(url).collect())?

@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use fhir_models::definition::package::cache_folder;
-use fhir_models::definition::package_cache::cached_version;
-use fhir_models::definition::{Definitions, DefinitionsBuilder, Package, PackageLimits, built_in_packs};
+use fhir_models::definition::package_cache::{cached_version, compare_versions, version_meant};
+use fhir_models::definition::{
+    Definitions, DefinitionsBuilder, Manifest, Package, PackageLimits, Versions, built_in_packs,
+};
 use fhir_models::document::xml::DefinitionSchema;
 use fhir_models::document::{Format, Limits, OwnedDocument};
 
@@ -38,11 +40,13 @@ fn gather_with(packages: &[String], files: &[PathBuf], cache: Option<&Path>) -> 
     }
     let mut found = Found { cache, known: BTreeSet::new(), warnings: Vec::new() };
     let mut builder = Definitions::builder();
+    let mut all = Vec::new();
     for spec in packages {
-        for (name, package) in found.with_dependencies(spec)? {
-            builder =
-                builder.package(&package).with_context(|| format!("the package {name} can't be used"))?;
-        }
+        all.extend(found.with_dependencies(spec)?);
+    }
+    side_by_side(&mut all);
+    for (name, package) in &all {
+        builder = builder.package(package).with_context(|| format!("the package {name} can't be used"))?;
     }
     for file in files {
         add(&mut builder, file, &mut found.warnings)?;
@@ -113,10 +117,55 @@ impl Found<'_> {
     }
 }
 
+/// Where a package is there in several versions, each package means the versions that it depends on.
+fn side_by_side(packages: &mut [(String, Package)]) {
+    let mut ids = BTreeSet::new();
+    let twice = packages.iter().any(|(_, package)| !ids.insert(package.manifest.name.clone()));
+    if !twice {
+        return;
+    }
+    let own: Vec<Versions> = packages.iter().map(|(_, package)| package.canonicals()).collect();
+    let manifests: Vec<Manifest> = packages.iter().map(|(_, package)| package.manifest.clone()).collect();
+    for (at, (_, package)) in packages.iter_mut().enumerate() {
+        let mut meant = Versions::new();
+        for number in reached(&manifests, at) {
+            for (url, version) in own.get(number).into_iter().flatten() {
+                meant.entry(url.clone()).or_insert_with(|| version.clone());
+            }
+        }
+        let others = own.iter().flatten();
+        let several: BTreeSet<&String> = others
+            .filter(|(url, version)| meant.get(*url).is_some_and(|own| own != *version))
+            .map(|(url, _)| url)
+            .collect();
+        meant.retain(|url, _| several.contains(url));
+        package.pin(&meant);
+    }
+}
+
+/// The packages that one depends on, itself first, nearer ones before farther ones.
+fn reached(manifests: &[Manifest], from: usize) -> Vec<usize> {
+    let mut reached = vec![from];
+    let mut next = 0;
+    while let Some(manifest) = reached.get(next).and_then(|&number| manifests.get(number)) {
+        for (id, version) in &manifest.dependencies {
+            let fits = |own: &Manifest| own.name == *id && version_meant(version, &own.version);
+            let newest = (0..manifests.len())
+                .filter(|&number| manifests.get(number).is_some_and(fits) && !reached.contains(&number))
+                .max_by(|&a, &b| {
+                    let version = |number: usize| manifests.get(number).map_or("", |it| it.version.as_str());
+                    compare_versions(version(a), version(b))
+                });
+            reached.extend(newest);
+        }
+        next += 1;
+    }
+    reached
+}
+
 /// True for packages of FHIR R4 itself and for those that are built in in this version.
 fn is_built_in(id: &str, version: &str) -> bool {
-    let own =
-        |manifest: &fhir_models::definition::Manifest| manifest.name == id && manifest.version == version;
+    let own = |manifest: &Manifest| manifest.name == id && manifest.version == version;
     id.starts_with("hl7.fhir.r4.") || built_in_packs().iter().any(|pack| own(pack.manifest()))
 }
 

@@ -128,6 +128,26 @@ fn the_profiles_of_a_version_build_on_those_of_that_version() {
 }
 
 #[test]
+fn a_package_means_the_version_that_it_depends_on() {
+    let cache = tempfile::tempdir().unwrap();
+    for (version, element) in [("1.0.0", "birthDate"), ("2.0.0", "name")] {
+        let base = profile("Base", version, PATIENT, element);
+        package(cache.path(), "it.base", version, "", &[("b.json", base)]);
+    }
+    for (id, wanted) in [("it.old", "1.0.x"), ("it.new", "2.0.0")] {
+        let name = id.replace("it.", "");
+        let guide = profile(&name, "5.0.0", "http://example.it/fhir/Base", "gender");
+        package(cache.path(), id, "5.0.0", &format!(r#""it.base":"{wanted}""#), &[("g.json", guide)]);
+    }
+    let gathered = gathered(&["it.old#5.0.0", "it.new#5.0.0"], cache.path());
+    for (name, element) in [("old", "birthDate"), ("new", "name")] {
+        let canonical = format!("http://example.it/fhir/{name}");
+        let found = asked(&gathered.definitions, &canonical, r#","gender":"male""#);
+        assert!(found.len() == 1 && found.iter().all(|it| it.contains(element)), "{name}: {found:?}");
+    }
+}
+
+#[test]
 fn a_folder_of_definitions_is_read_and_what_is_none_is_told() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("p.json"), profile("P", "1.0.0", PATIENT, "birthDate")).unwrap();
