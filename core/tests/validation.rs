@@ -7,6 +7,7 @@ use std::sync::Arc;
 use fhir_models::definition::{Definitions, DefinitionsBuilder};
 use fhir_models::document::{Limits, OwnedDocument};
 use proptest::prelude::*;
+use varco_core::outcome::{Issue, IssueSeverity};
 use varco_core::validation::{Settings, ValidationReport, Validator};
 
 fn validator() -> Validator {
@@ -20,16 +21,21 @@ fn document(json: &str) -> OwnedDocument {
 fn report(json: &str) -> ValidationReport {
     let document = document(json);
     let validator = validator();
-    let report = validator.validate(document.document());
+    let mut report = validator.validate(document.document());
+    report.issues.retain(is_fault);
     assert_eq!(validator.is_valid(document.document()), report.issues.is_empty());
     report
 }
 
+/// Information is no fault.
+fn is_fault(issue: &Issue) -> bool {
+    issue.severity != IssueSeverity::Information
+}
+
 /// `rule element` of every finding.
 fn findings(json: &str) -> Vec<String> {
-    let shown = |issue: &varco_core::outcome::Issue| {
-        format!("{} {}", issue.rule.unwrap(), issue.expression.as_deref().unwrap_or("-"))
-    };
+    let shown =
+        |issue: &Issue| format!("{} {}", issue.rule.unwrap(), issue.expression.as_deref().unwrap_or("-"));
     report(json).issues.iter().map(shown).collect()
 }
 
@@ -325,8 +331,8 @@ fn findings_and_depth_are_bounded() {
     let deep = r#"{"resourceType":"Patient","extension":[{"url":"http://example.org/a","extension":[{"url":"b",
         "extension":[{"url":"c","extension":[{"url":"d","valueString":"x"}]}]}]}]}"#;
     let report = few.validate(document(deep).document());
-    assert_eq!(report.issues[0].rule, Some("limit"));
-    assert_eq!(validator().validate(document(deep).document()).issues, []);
+    assert!(report.issues.iter().any(|issue| issue.rule == Some("limit")));
+    assert!(!validator().validate(document(deep).document()).issues.iter().any(is_fault));
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::outcome::{IssueSeverity, IssueType};
 use super::finding::{Fault, Rule};
 use super::native::Native;
 use super::profile::Profiles;
+use super::resource;
 use super::types::Types;
 use super::walk::Walk;
 
@@ -290,6 +291,13 @@ impl fhirpath::Profiles for Judge<'_> {
         }
         let mut walk = Walk::new(self.types, self.profiles, Default::default(), value.document());
         walk.nested = self.depth + 1;
+        if value.get(name::RESOURCE_TYPE).is_some() {
+            // A resource obeys its type's own definition first.
+            resource::check(&mut walk, value, false);
+            if walk.findings.iter().any(|it| it.fault.severity.is_error()) {
+                return Answer::No;
+            }
+        }
         if walk.obeys_canonical(value, profile) { Answer::Yes } else { Answer::No }
     }
 }

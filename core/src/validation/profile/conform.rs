@@ -70,7 +70,8 @@ impl<'v, 'd> Walk<'v, 'd> {
         self.obeys_profile(item, &profile)
     }
 
-    fn obeys_profile(&mut self, item: Occurrence<'d>, profile: &Arc<Profile>) -> bool {
+    /// True where the value obeys the profile.
+    pub(in super::super) fn obeys_profile(&mut self, item: Occurrence<'d>, profile: &Arc<Profile>) -> bool {
         let key = (item.at.id(), Arc::as_ptr(profile) as usize);
         if let Some(&known) = self.judged.get(&key) {
             return known;

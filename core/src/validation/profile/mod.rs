@@ -32,6 +32,7 @@ use super::binding::BindingRule;
 use super::extension_context::Contexts;
 use super::invariant::Invariant;
 
+use compare::differing;
 pub(super) use compare::{equal, matches};
 pub(super) use conform::plain;
 pub(super) use discriminator::Tests;
