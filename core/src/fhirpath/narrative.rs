@@ -19,7 +19,9 @@ pub enum NarrativeFault {
     #[error("the narrative has an attribute that is not allowed")]
     Attribute,
     /// An entity that XML does not have: what HTML defines is unknown there (FHIR R4 §2.4.0).
-    #[error("the narrative has an entity that XML does not know: write the character, or its number as in &#160;")]
+    #[error(
+        "the narrative has an entity that XML does not know: write the character, or its number as in &#160;"
+    )]
     Entity,
     /// Nothing to read.
     #[error("the narrative has no text and no image")]

@@ -1,16 +1,17 @@
 //! Links of a narrative into its own document (FHIR R4 §2.4.0): `<a href="#x">` and `<img src="#x">`.
 //!
 //! What they lead to is an `id` or `name` in a narrative, the id of an element or that of a resource. A
-//! document is one page to its reader, so anchors in any narrative of it count.
+//! document is one page to its reader, so anchors in any narrative of it count. A lost image is a warning: what
+//! it shows may come with the page.
 
 use std::collections::HashSet;
 
 use fhir_models::document::{Document, Kind, Value, name};
 
 use crate::fhirpath::check_narrative_attributes;
-use crate::outcome::IssueType;
+use crate::outcome::{IssueSeverity, IssueType};
 
-use super::finding::Rule;
+use super::finding::{Fault, Rule};
 use super::walk::Walk;
 
 /// Longest part of a link that a message repeats, in characters.
@@ -31,9 +32,13 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, document: Document<'d>) {
     for div in std::mem::take(&mut walk.linking) {
         let Some(text) = div.as_str() else { continue };
         let mut lost: Vec<String> = Vec::new();
+        let mut severity = IssueSeverity::Warning;
         // A fault of form has been told where it was met.
         let _ = check_narrative_attributes(&text, &mut |element, name, value| {
             let missing = link(element, name, value).filter(|anchor| !anchors.contains(*anchor));
+            if missing.is_some() && element != "img" {
+                severity = IssueSeverity::Error;
+            }
             lost.extend(missing.map(str::to_owned));
         });
         let Some(first) = lost.first() else { continue };
@@ -46,7 +51,8 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, document: Document<'d>) {
             "the link #{shown} in the narrative leads nowhere{more}: no narrative, element or contained resource \
              has this id"
         );
-        walk.report(div, div, Rule::Narrative.error(IssueType::Invalid, message));
+        let fault = Fault { rule: Rule::Narrative, severity, code: IssueType::Invalid, message };
+        walk.report(div, div, fault);
     }
 }
 

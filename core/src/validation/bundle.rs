@@ -271,7 +271,8 @@ fn stylesheets<'d>(
         let Some(url) = place.as_str() else { continue };
         let targets = index.targets(entries.first(), &url);
         if targets.is_empty() && !is_absolute(&url) {
-            let message = "no entry of the Bundle is this style sheet: a relative link leads to a Binary in it";
+            let message =
+                "no entry of the Bundle is this style sheet: a relative link leads to a Binary in it";
             walk.report(place, place, Rule::Bundle.error(IssueType::NotFound, message));
         }
         found.extend(targets);

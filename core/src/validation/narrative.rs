@@ -42,9 +42,8 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>) {
         walk.linking.push(value);
     }
     // Of an XML text, the reader has told it already.
-    let told = |fault: &NarrativeFault| {
-        *fault == NarrativeFault::Entity && value.document().format() == Format::Xml
-    };
+    let told =
+        |fault: &NarrativeFault| *fault == NarrativeFault::Entity && value.document().format() == Format::Xml;
     if let Err(fault) = checked
         && !told(&fault)
     {
