@@ -87,6 +87,7 @@ pub use context::{Answer, Argument, Code, Context, Focus, Limits, Profiles, Reso
 pub use decimal::{Decimal, MAX_SCALE};
 pub use error::{CompileError, CompileFault, EvaluationError, EvaluationFault, TextError};
 pub use model::{Model, TypeId};
+pub(crate) use narrative::check_attributes as check_narrative_attributes;
 pub use narrative::{NarrativeFault, check as check_narrative};
 pub(crate) use narrative_proof::is_sound as is_sound_narrative;
 pub(crate) use presence::{Known, Presence};

@@ -15,6 +15,7 @@
 //! document order. The validator never recurses deeper than [`Settings::depth`] nor collects more than
 //! [`Settings::findings`].
 
+mod anchor;
 mod binding;
 mod bundle;
 mod bytes;
@@ -242,6 +243,7 @@ impl Validator {
         for special in std::mem::take(&mut walk.special) {
             special::check(walk, special);
         }
+        anchor::check(walk, document);
         extension_use::check(walk, document);
         for canonical in &self.asked {
             walk.conform(document.root(), canonical, true);

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use fhir_models::document::{Document, Kind, Name, NodeId, Value, name};
+use fhir_models::document::{Document, Format, Kind, Name, NodeId, Value, name};
 use fhir_models::primitive::{Primitive, PrimitiveError};
 
 use crate::fhirpath::Temporal;
@@ -41,6 +41,8 @@ pub(super) struct Walk<'v, 'd> {
     pub extensions: Vec<Value<'d>>,
     /// Resources of types that have rules of their own.
     pub special: Vec<Value<'d>>,
+    /// Narratives that hold links into the document.
+    pub linking: Vec<Value<'d>>,
     /// Resources that claim profiles, in document order.
     pub claims: Vec<Value<'d>>,
     /// Values being checked against profiles, innermost last.
@@ -112,6 +114,7 @@ impl<'v, 'd> Walk<'v, 'd> {
             profiles,
             extensions: Vec::new(),
             special: Vec::new(),
+            linking: Vec::new(),
             claims: Vec::new(),
             open_profiles: Vec::new(),
             seen_profiles: HashSet::new(),
@@ -287,6 +290,13 @@ impl<'v, 'd> Walk<'v, 'd> {
                     self.report(value, value, cardinality::not_an_array(place.shape, element));
                 }
                 self.item(object, value, place);
+            }
+            // In XML nothing is an array: the element stands too often.
+            (false, true) if self.document.format() == Format::Xml => {
+                if let Some(element) = place.shape.element(place.entry) {
+                    let count = value.children().count();
+                    self.report(object, value, cardinality::count(place.shape, element, count));
+                }
             }
             (false, true) => {
                 if let Some(element) = place.shape.element(place.entry) {
