@@ -104,8 +104,11 @@ fn begins_with_type<'d>(
     if holder.type_name.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
         return;
     }
-    let message =
-        format!("the path {} must begin with the type of the structure, {}", plain(&element.path), holder.type_name);
+    let message = format!(
+        "the path {} must begin with the type of the structure, {}",
+        plain(&element.path),
+        holder.type_name
+    );
     broken(walk, value, IssueType::Invalid, message);
 }
 
@@ -130,7 +133,9 @@ fn characteristics<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>) {
     if known.is_empty() || known.len() != types.len() {
         return;
     }
-    let any = |of: &[&str]| known.iter().any(|it| of.iter().any(|of| definitions.is_subtype(it, of)));
+    let any = |of: &[&str]| {
+        known.iter().any(|it| *it == "Element" || of.iter().any(|of| definitions.is_subtype(it, of)))
+    };
     let mut unfit = Vec::new();
     if element.binding.is_some() && !any(BINDABLE) {
         unfit.push("a binding");
@@ -156,14 +161,13 @@ fn characteristics<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>) {
 
 /// Types that a value set can bind.
 const BINDABLE: &[&str] =
-    &["code", "Coding", "CodeableConcept", "Quantity", "string", "uri", "Range", "Extension", "Element"];
+    &["code", "Coding", "CodeableConcept", "Quantity", "string", "uri", "Range", "Extension"];
 /// Types whose values have a length.
-const WITH_LENGTH: &[&str] = &[
-    "string", "uri", "integer", "decimal", "instant", "date", "dateTime", "time", "base64Binary", "Element",
-];
+const WITH_LENGTH: &[&str] =
+    &["string", "uri", "integer", "decimal", "instant", "date", "dateTime", "time", "base64Binary"];
 /// Types whose values have an order.
 const ORDERED: &[&str] =
-    &["integer", "decimal", "instant", "date", "dateTime", "time", "Quantity", "Money", "Period", "Element"];
+    &["integer", "decimal", "instant", "date", "dateTime", "time", "Quantity", "Money", "Period"];
 
 /// A profile only narrows what its base allows.
 fn narrows<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>, ground: &Ground<'_>) {
@@ -247,7 +251,8 @@ fn values<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>, ground: &Groun
     if let Some(base) = pattern.as_ref().and_then(parse).filter(|_| key == "fixed")
         && !matches(own.root(), base.root())
     {
-        let message = format!("the fixed value breaks the pattern that the base sets for {}", plain(&element.path));
+        let message =
+            format!("the fixed value breaks the pattern that the base sets for {}", plain(&element.path));
         broken(walk, at, IssueType::Value, message);
     }
 }

@@ -10,7 +10,7 @@ use super::super::profile::plain;
 use super::super::walk::Walk;
 use super::element::{self, Holder};
 use super::ground::Ground;
-use super::{broken, differential, extension, obligation, text};
+use super::{broken, differential, doubtful, extension, obligation, text};
 
 /// Checks a StructureDefinition.
 pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, structure: Value<'d>) {
@@ -19,8 +19,18 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, structure: Value<'d>) {
     legal_type(walk, structure, &type_name);
     let base = text(structure, "baseDefinition");
     let ground = base.as_deref().and_then(|base| Ground::of(definitions, base));
-    if let Some(base) = ground.as_ref().and_then(Ground::base) {
-        follows(walk, structure, &type_name, base);
+    match (ground.as_ref().and_then(Ground::base), base) {
+        (Some(base), _) => follows(walk, structure, &type_name, base),
+        (None, Some(base)) => {
+            let message = if text(structure, "url").as_deref() == Some(&*base) {
+                "a structure can't be its own base: its differential was not checked".to_owned()
+            } else {
+                format!("the base {} is not at hand: the differential was not checked", plain(&base))
+            };
+            let place = structure.get(name::BASE_DEFINITION).unwrap_or(structure);
+            doubtful(walk, place, IssueType::NotFound, message);
+        }
+        (None, None) => {}
     }
     extension::check(walk, structure, &type_name);
     let constraint = structure.get(name::DERIVATION).is_some_and(|it| it.is_str("constraint"));

@@ -101,6 +101,7 @@ fn part(whole: &Profile, element: &str) -> Option<Profile> {
         context: Box::default(),
         nodes,
         tests,
+        faults: Box::default(),
     })
 }
 
@@ -114,5 +115,6 @@ fn bare(definition: &StructureDefinition, type_name: Name) -> Profile {
         context: definition.context.clone().into(),
         nodes: Box::new([root]),
         tests: Box::new([Default::default()]),
+        faults: Box::default(),
     }
 }
