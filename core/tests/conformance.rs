@@ -30,6 +30,19 @@ fn with(all: &[String], json: &str) -> Vec<String> {
     found
 }
 
+#[test]
+fn extensions_stand_where_something_is() {
+    let at = |path: &str| {
+        let known = extension("http://example.org/e", r#","fixedUri":"http://example.org/e""#);
+        findings(&known.replace(r#""expression":"Patient""#, &format!(r#""expression":"{path}""#)))
+    };
+    assert_eq!(at("Patient.contact.name"), NONE);
+    assert_eq!(at("HumanName.family"), NONE);
+    assert_eq!(at("Observation.value"), NONE, "value[x], as it is often written");
+    assert_eq!(at("Patient.shoeSize"), ["StructureDefinition.context[0]"]);
+    assert_eq!(at("Shoe"), ["StructureDefinition.context[0]"]);
+}
+
 fn findings(json: &str) -> Vec<String> {
     with(&[], json)
 }
@@ -259,6 +272,7 @@ fn search_parameters_lead_somewhere() {
     let at = ["SearchParameter.expression"];
     assert_eq!(parameter(r#","type":"date","expression":"Patient.born""#), at);
     assert_eq!(parameter(r#","type":"date","expression":"Patient.birthDate |""#), at);
+    assert_eq!(parameter(r#","type":"number","expression":"Patient.birthDate""#), at, "a date is no number");
     assert_eq!(parameter(r#","type":"string","target":["Patient"]"#), ["SearchParameter.target[0]"]);
     assert_eq!(parameter(r#","type":"composite""#), ["SearchParameter"]);
     let birthdate = r#","derivedFrom":"http://hl7.org/fhir/SearchParameter/individual-birthdate""#;
@@ -370,7 +384,8 @@ fn a_report_has_the_parts_of_its_measure() {
             concept("v")
         )
     };
-    let group = |rest: &str| format!(r#"{{"population":[{upper},{lower}]{rest}}}"#);
+    let scored = r#","measureScore":{"value":0.5}"#;
+    let group = |rest: &str| format!(r#"{{"population":[{upper},{lower}]{scored}{rest}}}"#);
     let whole = stratified("age", "sex");
     assert_eq!(report("summary", &group(&whole)), NONE);
     assert_eq!(
@@ -378,11 +393,12 @@ fn a_report_has_the_parts_of_its_measure() {
         ["MeasureReport.group[0]", "MeasureReport.group[0].stratifier[0]"]
     );
     assert_eq!(report("summary", &group("")), ["MeasureReport.group[0]"], "not stratified");
-    let one = format!(r#"{{"population":[{upper}]{whole}}}"#);
+    let one = format!(r#"{{"population":[{upper}]{scored}{whole}}}"#);
     assert_eq!(report("summary", &one), ["MeasureReport.group[0]"], "no denominator");
-    let twice = format!(r#"{{"population":[{upper},{lower},{lower}]{whole}}}"#);
+    let twice = format!(r#"{{"population":[{upper},{lower},{lower}]{scored}{whole}}}"#);
     assert_eq!(report("summary", &twice), ["MeasureReport.group[0].population[2]"]);
-    let score = |value: &str| group(&format!(r#","measureScore":{{"value":{value}}}{whole}"#));
+    let score = |value: &str| group(&whole).replace("0.5", value);
+    assert_eq!(report("summary", &group(&whole).replace(scored, "")), ["MeasureReport.group[0]"], "no score");
     assert_eq!(report("summary", &score("0.5")), NONE);
     assert_eq!(report("summary", &score("2")), ["MeasureReport.group[0].measureScore.value"]);
     let collected = report("data-collection", &score("0.5"));

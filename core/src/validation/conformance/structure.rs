@@ -21,7 +21,9 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, structure: Value<'d>) {
     let ground = base.as_deref().and_then(|base| Ground::of(definitions, base));
     match (ground.as_ref().and_then(Ground::base), base) {
         (Some(base), _) => follows(walk, structure, &type_name, base),
-        (None, Some(base)) => {
+        (None, Some(base))
+            if base.strip_prefix(STRUCTURE_BASE).is_none_or(|it| !extension::LATER.contains(&it)) =>
+        {
             let message = if text(structure, "url").as_deref() == Some(&*base) {
                 "a structure can't be its own base: its differential was not checked".to_owned()
             } else {
@@ -30,7 +32,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, structure: Value<'d>) {
             let place = structure.get(name::BASE_DEFINITION).unwrap_or(structure);
             doubtful(walk, place, IssueType::NotFound, message);
         }
-        (None, None) => {}
+        (None, _) => {}
     }
     extension::check(walk, structure, &type_name);
     let constraint = structure.get(name::DERIVATION).is_some_and(|it| it.is_str("constraint"));
@@ -40,6 +42,11 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, structure: Value<'d>) {
         type_name: type_name.rsplit('/').next().unwrap_or_default(),
         constraint,
         ground: ground.as_ref(),
+        ids: [name::SNAPSHOT, name::DIFFERENTIAL]
+            .iter()
+            .flat_map(|part| structure.path(&[*part, name::ELEMENT, name::ID]))
+            .filter_map(Value::as_str)
+            .collect(),
     };
     if constraint {
         differential::check(walk, &holder);
