@@ -134,6 +134,13 @@ impl Expression {
         &self.model
     }
 
+    /// The names of the types that its result may have (`date`, `CodeableConcept`, `Boolean`), as far as the
+    /// definitions tell; `None` where they don't.
+    pub fn types(&self) -> Option<Vec<&'static str>> {
+        let types = self.program.types.as_ref()?;
+        Some(types.iter().map(|ty| self.model.type_name(*ty)).collect())
+    }
+
     /// Evaluates the expression on a resource or element.
     ///
     /// # Errors

@@ -23,7 +23,23 @@ impl<'v, 'd> Walk<'v, 'd> {
     /// Checks a value against a profile, and explains. Says so where the profile can't be used.
     pub fn conform(&mut self, value: Value<'d>, canonical: &str, asked: bool) {
         match self.profiles.get(self.types, canonical) {
-            Ok(profile) => self.whole(Occurrence::of(value), &profile),
+            Ok(profile) => {
+                if let Some(first) = profile.faults.first() {
+                    let place =
+                        value.get(name::META).and_then(|meta| meta.get(name::PROFILE)).unwrap_or(value);
+                    let message = format!(
+                        "the profile {} is at fault itself, and not all of it was checked: {first}",
+                        plain(canonical)
+                    );
+                    let severity = IssueSeverity::Warning;
+                    self.report(
+                        value,
+                        place,
+                        Fault { rule: Rule::Profile, severity, code: IssueType::NotSupported, message },
+                    );
+                }
+                self.whole(Occurrence::of(value), &profile);
+            }
             Err(error) => {
                 let unknown = matches!(error, ProfileError::Unknown);
                 let severity = if asked || !unknown { IssueSeverity::Error } else { IssueSeverity::Warning };

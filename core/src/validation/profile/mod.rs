@@ -57,6 +57,8 @@ pub(super) struct Profile {
     pub nodes: Box<[Node]>,
     /// What tells a slice, by the number of its node; filled when first asked for.
     pub tests: Box<[OnceLock<Tests>]>,
+    /// What it says that can't be checked, and why: its own faults, not those of instances.
+    pub faults: Box<[Box<str>]>,
 }
 
 impl Profile {
