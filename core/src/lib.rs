@@ -13,4 +13,5 @@ pub mod interaction;
 pub mod mapping;
 pub mod outcome;
 pub mod requester;
+pub mod terminology;
 pub mod validation;

@@ -58,6 +58,7 @@ use fhir_models::document::{Document, Value, name};
 
 use crate::fhirpath::Temporal;
 use crate::outcome::{Issue, IssueType, Outcome};
+use crate::terminology::{Answers, Codes, Question};
 
 use finding::Finding;
 pub use finding::Rule;
@@ -117,6 +118,9 @@ pub struct ValidationReport {
     pub issues: Vec<Issue>,
     /// Codes that no value set at hand could judge.
     pub unknown_codes: usize,
+    /// Of these, the questions that a terminology server may answer, sorted; only from
+    /// [`Validator::validate_with`], at most [`MOST_QUESTIONS`](crate::terminology::MOST_QUESTIONS).
+    pub questions: Vec<Question>,
     /// Invariants that could not be evaluated, most of them for want of a clock or a function.
     pub unchecked_invariants: usize,
     /// True where [`Settings::findings`] was reached: there may be more to find.
@@ -178,10 +182,23 @@ impl Validator {
 
     /// Validates a resource and explains every fault.
     pub fn validate(&self, document: Document<'_>) -> ValidationReport {
-        let walk = self.walk(document, self.settings, false);
+        self.report(document, None)
+    }
+
+    /// The same with what a terminology server said before; its report has the questions that are left.
+    ///
+    /// Ask with `&()` first, take [`ValidationReport::questions`] to the server, and validate again with its
+    /// answers until no question is left: answers may lead to other questions.
+    pub fn validate_with(&self, document: Document<'_>, answers: &dyn Answers) -> ValidationReport {
+        self.report(document, Some(answers))
+    }
+
+    fn report(&self, document: Document<'_>, answers: Option<&dyn Answers>) -> ValidationReport {
+        let walk = self.walk(document, self.settings, false, answers);
         ValidationReport {
             truncated: walk.full || document.has_more_form_faults(),
             unknown_codes: walk.unknown_codes,
+            questions: walk.codes.into_questions(),
             unchecked_invariants: walk.unchecked_invariants,
             issues: form::among(&self.types, document, self.issues(document, walk.findings)),
         }
@@ -190,11 +207,18 @@ impl Validator {
     /// True where a resource has no fault. Stops at the first one.
     pub fn is_valid(&self, document: Document<'_>) -> bool {
         document.form_faults().is_empty()
-            && self.walk(document, Settings { findings: 1, ..self.settings }, true).findings.is_empty()
+            && self.walk(document, Settings { findings: 1, ..self.settings }, true, None).findings.is_empty()
     }
 
-    fn walk<'d>(&self, document: Document<'d>, settings: Settings, faults_only: bool) -> Walk<'_, 'd> {
-        let mut walk = Walk::new(&self.types, &self.profiles, settings, document);
+    fn walk<'v, 'd>(
+        &'v self,
+        document: Document<'d>,
+        settings: Settings,
+        faults_only: bool,
+        answers: Option<&'v dyn Answers>,
+    ) -> Walk<'v, 'd> {
+        let codes = Codes::new(self.types.definitions(), answers);
+        let mut walk = Walk::new(&self.types, &self.profiles, settings, document, codes);
         walk.authorities = &self.authorities;
         walk.now = self.now;
         walk.faults_only = faults_only;
