@@ -97,11 +97,11 @@ pub enum UnknownExtensions {
     Error,
 }
 
-/// Validates resources. Made once, used by many threads.
-#[derive(Debug)]
+/// Validates resources. Made once, used by many threads; a clone shares what is compiled.
+#[derive(Debug, Clone)]
 pub struct Validator {
-    types: Types,
-    profiles: Profiles,
+    types: Arc<Types>,
+    profiles: Arc<Profiles>,
     /// Profiles that every resource must obey.
     asked: Vec<String>,
     settings: Settings,
@@ -148,8 +148,8 @@ impl Validator {
     /// A validator with bounds of its own.
     pub fn with_settings(definitions: Arc<Definitions>, settings: Settings) -> Validator {
         Validator {
-            types: Types::new(definitions),
-            profiles: Profiles::default(),
+            types: Arc::new(Types::new(definitions)),
+            profiles: Arc::new(Profiles::default()),
             asked: Vec::new(),
             settings,
             authorities: Vec::new(),
@@ -178,6 +178,11 @@ impl Validator {
     pub fn with_profile(mut self, canonical: impl Into<String>) -> Validator {
         self.asked.push(canonical.into());
         self
+    }
+
+    /// Why a profile can't be checked, in words: it is not at hand, or broken. None where it can.
+    pub fn profile_fault(&self, canonical: &str) -> Option<String> {
+        self.profiles.get(&self.types, canonical).err().map(|error| error.to_string())
     }
 
     /// Validates a resource and explains every fault.
