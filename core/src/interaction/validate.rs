@@ -9,6 +9,7 @@ use fhir_models::primitive::Primitive;
 
 use super::error::{InteractionError, ShownName};
 use super::id::{Instance, ResourceType};
+use crate::outcome::{Issue, IssueType};
 
 /// Longest canonical of a profile that is read, in bytes.
 const LONGEST_PROFILE: usize = 1024;
@@ -88,7 +89,9 @@ impl Validate {
                     return Err(InteractionError::Repeated(ShownName::of("resource")));
                 }
                 ("resource", Some(own)) if own.is_object() => resource = Some(own),
-                ("mode", None) => self.set_mode(&text_of(parameter, &["valueCode", "valueString"], "mode")?)?,
+                ("mode", None) => {
+                    self.set_mode(&text_of(parameter, &["valueCode", "valueString"], "mode")?)?
+                }
                 ("profile", None) => {
                     let forms = ["valueUri", "valueCanonical", "valueUrl", "valueString"];
                     self.set_profile(&text_of(parameter, &forms, "profile")?)?;
@@ -104,6 +107,30 @@ impl Validate {
             name: ShownName::of("resource"),
             expected: "given: the resource to validate, as the body or as this parameter of it",
         })
+    }
+
+    /// What is wrong with the resource for what it is meant for: another type than the URL's, or for an update no
+    /// id or another one (FHIR R4 §3.1.0.4).
+    pub fn faults(&self, resource: Value<'_>) -> Vec<Issue> {
+        let mut issues = Vec::new();
+        let own = &self.resource_type;
+        if resource.resource_type().is_some_and(|found| found != own.as_str()) {
+            let message = format!("the URL asks about {own}; this is another type of resource");
+            issues.push(Issue::error(IssueType::Invalid, message));
+        }
+        if self.mode == Some(ValidateMode::Update) {
+            let fits = |id: Value<'_>| match &self.instance {
+                Some(instance) => id.is_str(instance.id.as_str()),
+                None => true,
+            };
+            let message = match resource.get(name::ID) {
+                None => "an update needs the resource's id",
+                Some(id) if !fits(id) => "the resource's id must be the id in the URL",
+                Some(_) => return issues,
+            };
+            issues.push(Issue::error(IssueType::Invalid, message).at(format!("{own}.id")));
+        }
+        issues
     }
 }
 
@@ -144,7 +171,8 @@ mod tests {
 
     #[test]
     fn parameters_stand_in_the_url_or_beside_the_resource() {
-        let own = asked("/Patient/$validate", Some("mode=create&profile=http://example.org/p%7C1.0")).unwrap();
+        let own =
+            asked("/Patient/$validate", Some("mode=create&profile=http://example.org/p%7C1.0")).unwrap();
         assert_eq!(own.mode, Some(ValidateMode::Create));
         assert_eq!(own.profile.as_deref(), Some("http://example.org/p|1.0"));
         let mut own = asked("/Patient/p1/%24validate", None).unwrap();
@@ -153,7 +181,10 @@ mod tests {
             {"name":"mode","valueCode":"update"},{"name":"profile","valueUri":"http://example.org/p"},
             {"name":"resource","resource":{"resourceType":"Patient","id":"p1"}}]}"#;
         assert_eq!(body(&mut own, text).unwrap(), r#"{"resourceType":"Patient","id":"p1"}"#);
-        assert_eq!((own.mode, own.profile.as_deref()), (Some(ValidateMode::Update), Some("http://example.org/p")));
+        assert_eq!(
+            (own.mode, own.profile.as_deref()),
+            (Some(ValidateMode::Update), Some("http://example.org/p"))
+        );
         let mut own = asked("/Patient/$validate", None).unwrap();
         assert_eq!(body(&mut own, r#"{"resourceType":"Patient"}"#).unwrap(), r#"{"resourceType":"Patient"}"#);
     }
@@ -184,6 +215,22 @@ mod tests {
             let refused = Interaction::parse(method, path, None, None, &schema).unwrap_err();
             assert_eq!(refused.status(), status, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn an_update_is_held_against_its_url() {
+        let faults = |path: &str, query: Option<&str>, text: &str| {
+            let document = OwnedDocument::parse_json(text, &Limits::default()).unwrap();
+            asked(path, query).unwrap().faults(document.root()).len()
+        };
+        let patient = r#"{"resourceType":"Patient","id":"p1"}"#;
+        let update = Some("mode=update");
+        assert_eq!(faults("/Patient/p1/$validate", update, patient), 0);
+        assert_eq!(faults("/Patient/$validate", update, patient), 0);
+        assert_eq!(faults("/Patient/p2/$validate", update, patient), 1);
+        assert_eq!(faults("/Patient/p2/$validate", Some("mode=create"), patient), 0);
+        assert_eq!(faults("/Patient/$validate", update, r#"{"resourceType":"Patient"}"#), 1);
+        assert_eq!(faults("/Patient/$validate", None, r#"{"resourceType":"Group"}"#), 1);
     }
 
     #[test]

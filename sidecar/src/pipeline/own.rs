@@ -3,6 +3,8 @@
 //! Who may read and write them is decided by scope alone: `system/Consent.cru` is for the hospital's own consent
 //! desk, `system/AuditEvent.rs` for those who review accesses.
 
+use std::sync::Arc;
+
 use fhir_models::document::{Edits, JsonWriter, Limits, OwnedDocument, Value, name};
 use http::{StatusCode, header};
 use jiff::Timestamp;
@@ -17,9 +19,11 @@ use super::{Gateway, Refusal};
 use crate::store::{AuditQuery, StoredConsent};
 
 /// The date of the served interface, for `CapabilityStatement.date`; changes with what is served.
-const RELEASE_DATE: &str = "2026-11-21";
+const RELEASE_DATE: &str = "2026-11-22";
 const SECURITY: &str =
     "Bearer tokens (JWT) of the network's issuer; what is answered depends on the patient's consent.";
+/// The operation that every type has.
+const VALIDATE: &str = "http://hl7.org/fhir/OperationDefinition/Resource-validate";
 /// Most audit records on a page.
 const AUDIT_PAGE: usize = 1_000;
 
@@ -80,6 +84,7 @@ async fn put(
     let limits = Limits { bytes: exchange.gateway.config.limits.body_bytes, ..Limits::default() };
     let document = OwnedDocument::parse_json(body, &limits)
         .map_err(|error| Refusal::Body { text: format!("{error}."), too_large: error.is_limit() })?;
+    let document = Arc::new(document);
     let root = document.root();
     if root.resource_type().as_deref() != Some("Consent") {
         let text = "The body must be a Consent: its `resourceType` must say so.".to_owned();
@@ -97,6 +102,7 @@ async fn put(
             "`patient.reference` must name a Patient of this server, as in Patient/123".to_owned(),
         )
     })?;
+    exchange.inspect_request(&document, body).await?;
     let updated = exchange.account.received.to_string();
     let stamped = stamp(root, &id, version, &updated);
     let stored = StoredConsent { id: id.clone(), version, body: stamped.clone() };
@@ -302,5 +308,6 @@ fn write_capabilities_of(gateway: &Gateway, resource_type: &str, json: &mut Json
                 .end_object();
         }
     }
-    json.end_array().end_object();
+    json.end_array().key("operation").begin_array().begin_object().member("name", "validate");
+    json.member("definition", VALIDATE).end_object().end_array().end_object();
 }

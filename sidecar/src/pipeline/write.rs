@@ -5,6 +5,7 @@
 //! it is told what it would be told if nothing stood there. For the same reason an update never creates.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fhir_models::document::{Edits, Limits, OwnedDocument, Value, name};
@@ -24,9 +25,11 @@ pub(super) async fn create(
     resource_type: ResourceType,
     body: Bytes,
 ) -> Result<Answer, Refusal> {
+    let sent = body.clone();
     let document = without_id(&incoming(exchange, &resource_type, body)?);
-    let document = parse(exchange, &resource_type, &document)?;
+    let document = Arc::new(parse(exchange, &resource_type, &document)?);
     exchange.permit_write(document.root())?;
+    exchange.inspect_request(&document, &sent).await?;
     let interaction = Interaction::Create(resource_type.clone());
     let body = Bytes::from(document.text().to_owned());
     let answer = exchange.ask(&interaction, &interaction.to_request(), body).await?;
@@ -42,13 +45,15 @@ pub(super) async fn update(
     instance: Instance,
     body: Bytes,
 ) -> Result<Answer, Refusal> {
-    let document = incoming(exchange, &instance.resource_type, body)?;
+    let sent = body.clone();
+    let document = Arc::new(incoming(exchange, &instance.resource_type, body)?);
     if !document.root().get(name::ID).is_some_and(|id| id.is_str(instance.id.as_str())) {
         let text = "The resource's `id` must be the id in the URL.".to_owned();
         return Err(Refusal::Body { text, too_large: false });
     }
     guard(exchange, &instance).await?;
     exchange.permit_write(document.root())?;
+    exchange.inspect_request(&document, &sent).await?;
     let interaction = Interaction::Update(instance.clone());
     let body = Bytes::from(document.text().to_owned());
     let answer = exchange.ask(&interaction, &interaction.to_request(), body).await?;
