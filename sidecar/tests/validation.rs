@@ -3,10 +3,20 @@
 
 mod harness;
 
+use std::convert::Infallible;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use harness::{FHIR, Region};
-use http::{Method, StatusCode};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 fn observation(id: &str, patient: &str, status: &str) -> Value {
     json!({ "resourceType": "Observation", "id": id, "status": status, "subject": { "reference": format!("Patient/{patient}") },
@@ -245,5 +255,112 @@ async fn a_large_bundle_of_work_is_validated_beside_other_requests() {
     let (reply, small) = tokio::join!(asking.post("Patient/$validate", &large), asking.get("Patient/anna"));
     assert_eq!((reply.status, small.status), (StatusCode::OK, StatusCode::OK));
     assert!(!issues(&reply.json()).iter().any(|(severity, _)| severity == "error"), "{:?}", reply.body);
+    region.stop().await;
+}
+
+/// A terminology server that knows one code of LOINC, takes batches, counts requests and may hang.
+struct Loinc {
+    url: String,
+    requests: Arc<AtomicUsize>,
+    hangs: Arc<AtomicBool>,
+}
+
+impl Loinc {
+    async fn start() -> Loinc {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://{}/r4", listener.local_addr().unwrap());
+        let (requests, hangs) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let own = Loinc { url, requests: requests.clone(), hangs: hangs.clone() };
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (requests, hangs) = (requests.clone(), hangs.clone());
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let (requests, hangs) = (requests.clone(), hangs.clone());
+                    async move {
+                        requests.fetch_add(1, Ordering::SeqCst);
+                        let body = request.into_body().collect().await.unwrap().to_bytes();
+                        let text = String::from_utf8(body.to_vec()).unwrap();
+                        for secret in ["Patient", "anna", "Forlì", "negativo", "display"] {
+                            assert!(!text.contains(secret), "{text}");
+                        }
+                        if hangs.load(Ordering::SeqCst) {
+                            tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+                        }
+                        let answer = reply(&serde_json::from_str(&text).unwrap()).to_string();
+                        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(answer))))
+                    }
+                });
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        own
+    }
+
+    fn config(&self, responses: &str) -> String {
+        let server =
+            format!("[terminology]\nurl = \"{}\"\nanswer_seconds = 1\ntotal_seconds = 2\n", self.url);
+        route("types = [\"Observation\"]", "enforce", responses, "") + &server
+    }
+}
+
+fn reply(asked: &Value) -> Value {
+    if asked["resourceType"] == "Bundle" {
+        let entries = asked["entry"].as_array().unwrap().iter();
+        let entries: Vec<Value> = entries
+            .map(|it| json!({ "resource": reply(&it["resource"]), "response": { "status": "200" } }))
+            .collect();
+        return json!({ "resourceType": "Bundle", "type": "batch-response", "entry": entries });
+    }
+    let known = asked.to_string().contains("\"14957-5\"");
+    json!({ "resourceType": "Parameters", "parameter": [{ "name": "result", "valueBoolean": known }] })
+}
+
+fn coded(id: &str, codes: &[&str]) -> Value {
+    let mut own = valid(id, "anna");
+    let coding =
+        codes.iter().map(|code| json!({ "system": "http://loinc.org", "code": code, "display": "di Forlì" }));
+    own["code"]["coding"] = coding.collect();
+    own
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_that_nobody_here_can_judge_are_asked_of_the_server_once() {
+    let server = Loinc::start().await;
+    let region = Region::start(&server.config("warn")).await;
+    let asking = region.asking();
+    let created = asking.post("Observation", &coded("x", &["14957-5"])).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{:?}", created.body);
+    let refused = asking.post("Observation", &coded("x", &["99999-9", "14957-5"])).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{:?}", refused.body);
+    assert!(has(&refused.json(), "error", "Observation.code.coding[0].code"), "{:?}", refused.body);
+    let asked = server.requests.load(Ordering::SeqCst);
+    assert_eq!(asked, 2, "the second time one code was known");
+    assert_eq!(
+        asking.post("Observation", &coded("x", &["99999-9"])).await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    assert_eq!(server.requests.load(Ordering::SeqCst), asked, "answers are remembered");
+    for number in 0..6 {
+        region.seed(&coded(&format!("o{number}"), &[&format!("{number}-x"), "14957-5"]));
+    }
+    let page = asking.get("Observation").await;
+    assert!(page.headers["varco-validation"].to_str().unwrap().contains("errors=6"), "{:?}", page.headers);
+    assert_eq!(server.requests.load(Ordering::SeqCst), asked + 1, "one batch for the whole page");
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_delays_a_request_and_refuses_nothing() {
+    let server = Loinc::start().await;
+    server.hangs.store(true, Ordering::SeqCst);
+    let region = Region::start(&server.config("off")).await;
+    let asking = region.asking();
+    let asked = asking.post("Observation/$validate", &coded("x", &["99999-9"])).await;
+    assert_eq!(asked.status, StatusCode::OK);
+    assert!(!issues(&asked.json()).iter().any(|(severity, _)| severity == "error"), "{:?}", asked.body);
+    assert_eq!(asking.post("Observation", &coded("x", &["99999-9"])).await.status, StatusCode::CREATED);
     region.stop().await;
 }
