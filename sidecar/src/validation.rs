@@ -9,9 +9,14 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fhir_models::document::OwnedDocument;
+use bytes::Bytes;
+use fhir_models::document::xml::DefinitionSchema;
+use fhir_models::document::{Document, Limits, OwnedDocument, SyntaxError, Tape};
+use jiff::Timestamp;
 use metrics::gauge;
 use tokio::sync::Semaphore;
+use varco_core::fhirpath::Temporal;
+use varco_core::outcome::{Issue, IssueSeverity, IssueType};
 use varco_core::terminology::{Answers, Question};
 use varco_core::validation::{ValidationReport, Validator};
 
@@ -39,14 +44,34 @@ pub enum ValidationSetupError {
 #[derive(Debug, Clone)]
 pub struct Subject {
     /// The resource.
-    pub document: Arc<OwnedDocument>,
+    pub source: Source,
     /// Profiles that it must obey, beside those that it claims.
     pub profiles: Vec<String>,
+}
+
+/// Where a resource comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Read already.
+    Document(OwnedDocument),
+    /// JSON with faults of form: all of them are told, and the rest is judged.
+    Faulty(Bytes),
+}
+
+impl Source {
+    fn len(&self) -> usize {
+        match self {
+            Source::Document(document) => document.text().len(),
+            Source::Faulty(text) => text.len(),
+        }
+    }
 }
 
 /// Validates documents. Immutable but for what the terminology server said.
 pub struct Validation {
     validator: Validator,
+    schema: Arc<DefinitionSchema>,
+    limits: Limits,
     terminology: Option<Terminology>,
     places: Arc<Semaphore>,
     patience: Duration,
@@ -64,11 +89,18 @@ impl Validation {
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let server = config.terminology.as_ref();
         Ok(Validation {
+            schema: Arc::new(DefinitionSchema::new(Arc::clone(&definitions))),
+            limits: Limits { bytes: config.limits.body_bytes, ..Limits::default() },
             validator: Validator::new(definitions),
             terminology: server.map(Terminology::new).transpose()?,
             places: Arc::new(Semaphore::new(processors)),
             patience: Duration::from_secs(server.map_or(0, |server| server.total_seconds)),
         })
+    }
+
+    /// Reads what is faulty JSON as far as it can be read. An error says that nothing is left to judge.
+    pub fn read<'a>(&self, tape: &'a mut Tape, text: &'a [u8]) -> Result<Document<'a>, SyntaxError> {
+        tape.parse_tolerant(text, &*self.schema, &self.limits)
     }
 
     /// The report of each document, in their order.
@@ -110,12 +142,16 @@ impl Validation {
         which: Vec<usize>,
         answers: Option<Arc<Replies>>,
     ) -> Result<Vec<(usize, ValidationReport)>, ValidationFailed> {
-        let (subjects, validator) = (subjects.clone(), self.validator.clone());
-        let bytes: usize =
-            which.iter().filter_map(|at| subjects.get(*at)).map(|it| it.document.text().len()).sum();
+        let (subjects, schema, limits) = (subjects.clone(), self.schema.clone(), self.limits);
+        let mut validator = self.validator.clone();
+        if let Some(now) = now() {
+            validator = validator.with_now(now);
+        }
+        let bytes: usize = which.iter().filter_map(|at| subjects.get(*at)).map(|it| it.source.len()).sum();
         let work = move || {
             let answers = answers.as_deref().map(|answers| answers as &dyn Answers);
-            let of = |at: usize| subjects.get(at).map(|it| (at, one(&validator, it, answers)));
+            let run = Run { validator, schema: &schema, limits, answers };
+            let of = |at: usize| subjects.get(at).map(|it| (at, run.one(it)));
             which.into_iter().filter_map(of).collect::<Vec<_>>()
         };
         if bytes <= INLINE {
@@ -133,10 +169,46 @@ impl Validation {
     }
 }
 
-fn one(validator: &Validator, subject: &Subject, answers: Option<&dyn Answers>) -> ValidationReport {
-    let own = subject.profiles.iter().fold(validator.clone(), |it, profile| it.with_profile(profile));
-    match answers {
-        None => own.validate(subject.document.document()),
-        Some(answers) => own.validate_with(subject.document.document(), answers),
+/// The time, for invariants and bounds that depend on it.
+fn now() -> Option<Temporal> {
+    Temporal::parse_date_time(&Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
+}
+
+/// One pass over documents.
+struct Run<'r> {
+    validator: Validator,
+    schema: &'r DefinitionSchema,
+    limits: Limits,
+    answers: Option<&'r dyn Answers>,
+}
+
+impl Run<'_> {
+    fn one(&self, subject: &Subject) -> ValidationReport {
+        match &subject.source {
+            Source::Document(document) => self.document(document.document(), subject),
+            Source::Faulty(text) => match Tape::new().parse_tolerant(text, self.schema, &self.limits) {
+                Ok(document) => self.document(document, subject),
+                Err(error) => {
+                    ValidationReport { issues: vec![not_json(&error)], ..ValidationReport::default() }
+                }
+            },
+        }
     }
+
+    fn document(&self, document: Document<'_>, subject: &Subject) -> ValidationReport {
+        let own =
+            subject.profiles.iter().fold(self.validator.clone(), |it, profile| it.with_profile(profile));
+        match self.answers {
+            None => own.validate(document),
+            Some(answers) => own.validate_with(document, answers),
+        }
+    }
+}
+
+/// The one finding about a text that is no JSON.
+pub fn not_json(error: &SyntaxError) -> Issue {
+    let message = format!("this is not a JSON document: {}", error.kind);
+    let mut fatal = Issue::new(IssueSeverity::Fatal, IssueType::Structure, message);
+    fatal.rule = Some("syntax");
+    fatal.on(error.position)
 }

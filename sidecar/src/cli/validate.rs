@@ -3,6 +3,7 @@
 //! Exit codes are a contract: 0 no error, 1 errors, 2 could not run. An option whose rules are not built yet
 //! is refused, never ignored: a result must mean what it seems to mean.
 
+mod definitions;
 mod input;
 mod show;
 mod tally;
@@ -17,7 +18,6 @@ use fhir_models::definition::Definitions;
 use fhir_models::document::xml::DefinitionSchema;
 use fhir_models::document::{Document, Format, Limits, Position, SyntaxError, Tape};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use varco::definitions;
 use varco_core::fhirpath::Temporal;
 use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
 use varco_core::validation::{Settings, UnknownExtensions, Validator};

@@ -197,7 +197,10 @@ fn routes_name_profiles_that_are_at_hand_and_fit() {
         &["has no effect", "responses"],
     );
     folder.fault(&change("\"enforce\"", "\"enforced\""), &["route[0].validation.requests", "\"warn\""]);
-    folder.fault(&change("[\"Observation\"]", "[\"Osservazione\"]"), &["no resource type Osservazione"]);
+    folder.fault(
+        &change("[\"Observation\"]", "[\"Observation\", \"Osservazione\"]"),
+        &["no resource type Osservazione"],
+    );
     folder.fault(&change("type = \"Observation\"", "type = \"Patient\""), &["does not take Patient"]);
     folder.fault(
         &change("types = [\"Observation\"]\n", "").replace("type = \"Observation\"", "type = \"Patient\""),

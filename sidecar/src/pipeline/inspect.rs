@@ -11,7 +11,6 @@
 //! Invariant: logs and metrics hold counts and names of rules, never content.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Instant;
 
 use fhir_models::document::{Limits, OwnedDocument};
@@ -24,7 +23,7 @@ use super::answer::Answer;
 use super::exchange::Exchange;
 use super::{Refusal, validate};
 use crate::config::{DEFAULT_ROUTE, Direction, Route, ValidationMode};
-use crate::validation::Subject;
+use crate::validation::{Source, Subject};
 
 /// Tells the caller of faults on routes that warn.
 const HEADER: HeaderName = HeaderName::from_static("varco-validation");
@@ -97,11 +96,7 @@ impl<'g> Exchange<'g> {
     }
 
     /// Validates a body that is to be forwarded or kept; `sent` is how the caller wrote it.
-    pub async fn inspect_request(
-        &mut self,
-        document: &Arc<OwnedDocument>,
-        sent: &[u8],
-    ) -> Result<(), Refusal> {
+    pub async fn inspect_request(&mut self, document: &OwnedDocument, sent: &[u8]) -> Result<(), Refusal> {
         let Some((route, mode)) = self.inspected(Direction::Requests) else { return Ok(()) };
         let mut reports = self.inspect(route, mode, Direction::Requests, vec![document.clone()]).await?;
         let report = reports.pop().unwrap_or_default();
@@ -123,7 +118,7 @@ impl<'g> Exchange<'g> {
     ) -> Result<(), Refusal> {
         let Some((route, mode)) = self.inspected(Direction::Responses) else { return Ok(()) };
         let limits = Limits { bytes: usize::MAX, ..Limits::default() };
-        let parse = |json: &[u8]| OwnedDocument::parse_json(json, &limits).map(Arc::new);
+        let parse = |json: &[u8]| OwnedDocument::parse_json(json, &limits);
         let documents: Result<Vec<_>, _> = resources.into_iter().map(parse).collect();
         let documents = documents.map_err(|_| Refusal::Internal)?;
         if documents.is_empty() {
@@ -147,13 +142,16 @@ impl<'g> Exchange<'g> {
         route: &'g Route,
         mode: ValidationMode,
         direction: Direction,
-        documents: Vec<Arc<OwnedDocument>>,
+        documents: Vec<OwnedDocument>,
     ) -> Result<Vec<ValidationReport>, Refusal> {
         let started = Instant::now();
         let resource_type = self.account.resource_type();
         let profiles: Vec<String> =
             route.validation.profiles(direction, resource_type).map(str::to_owned).collect();
-        let subjects = documents.into_iter().map(|document| Subject { document, profiles: profiles.clone() });
+        let subjects = documents.into_iter().map(|document| {
+            let source = Source::Document(document);
+            Subject { source, profiles: profiles.clone() }
+        });
         let reports = self.gateway.validation.reports(subjects.collect()).await;
         let reports = reports.map_err(|_| Refusal::Internal)?;
         histogram!("varco_validation_seconds", "direction" => direction.name())

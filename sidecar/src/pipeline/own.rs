@@ -3,8 +3,6 @@
 //! Who may read and write them is decided by scope alone: `system/Consent.cru` is for the hospital's own consent
 //! desk, `system/AuditEvent.rs` for those who review accesses.
 
-use std::sync::Arc;
-
 use fhir_models::document::{Edits, JsonWriter, Limits, OwnedDocument, Value, name};
 use http::{StatusCode, header};
 use jiff::Timestamp;
@@ -84,7 +82,6 @@ async fn put(
     let limits = Limits { bytes: exchange.gateway.config.limits.body_bytes, ..Limits::default() };
     let document = OwnedDocument::parse_json(body, &limits)
         .map_err(|error| Refusal::Body { text: format!("{error}."), too_large: error.is_limit() })?;
-    let document = Arc::new(document);
     let root = document.root();
     if root.resource_type().as_deref() != Some("Consent") {
         let text = "The body must be a Consent: its `resourceType` must say so.".to_owned();

@@ -4,10 +4,8 @@
 //! included; other statuses mean that nothing was validated. Plugins and identifier aliases don't touch the
 //! resource. With a mode, the profiles of the caller's route hold as they would for the write itself.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use fhir_models::document::{Limits, OwnedDocument, Value};
+use fhir_models::document::{Format, Limits, OwnedDocument, Tape, Value};
 use http::StatusCode;
 use varco_core::interaction::Validate;
 use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
@@ -17,7 +15,7 @@ use super::Refusal;
 use super::answer::Answer;
 use super::exchange::Exchange;
 use crate::config::Direction;
-use crate::validation::Subject;
+use crate::validation::{Source, Subject, not_json};
 
 /// Most bytes of messages and expressions in one outcome.
 const MOST_TEXT: usize = 256 << 10;
@@ -29,34 +27,47 @@ pub(super) async fn validate(
     body: Bytes,
 ) -> Result<Answer, Refusal> {
     let limits = Limits { bytes: exchange.gateway.config.limits.body_bytes, ..Limits::default() };
-    let document = match OwnedDocument::parse_json(body, &limits) {
-        Ok(document) => document,
+    let (mut issues, source) = match OwnedDocument::parse_json(&*body, &limits) {
+        Ok(document) => {
+            let resource = asked.take_body(document.root()).map_err(Refusal::Interaction)?;
+            let issues = asked.faults(resource);
+            let alone = (resource.id() != document.root().id()).then(|| in_its_place(resource));
+            let document = match alone {
+                None => document,
+                Some(text) => OwnedDocument::parse_json(text, &limits).map_err(|_| Refusal::Internal)?,
+            };
+            (issues, Source::Document(document))
+        }
         Err(error) if error.is_limit() => {
             return Err(Refusal::Body { text: format!("{error}."), too_large: true });
         }
-        Err(error) => {
-            let message = format!("this is not a JSON document: {}", error.kind);
-            let fatal = Issue::new(IssueSeverity::Fatal, IssueType::Structure, message);
-            return Ok(answer(Outcome::of(fatal.on(error.position))));
-        }
-    };
-    let resource = asked.take_body(document.root()).map_err(Refusal::Interaction)?;
-    let mut issues = asked.faults(resource);
-    let alone = (resource.id() != document.root().id()).then(|| in_its_place(resource));
-    let document = match alone {
-        None => document,
-        Some(text) => OwnedDocument::parse_json(text, &limits).map_err(|_| Refusal::Internal)?,
+        Err(error) => match faulty(exchange, &asked, &body) {
+            Some(issues) => (issues, Source::Faulty(body)),
+            None => return Ok(answer(Outcome::of(not_json(&error)))),
+        },
     };
     let mut profiles: Vec<String> = asked.profile.into_iter().collect();
     if let (Some(_), Some(route)) = (asked.mode, exchange.route()) {
         let of_route = route.validation.profiles(Direction::Requests, asked.resource_type.as_str());
         profiles.extend(of_route.map(str::to_owned));
     }
-    let subject = Subject { document: Arc::new(document), profiles };
+    let subject = Subject { source, profiles };
     let reports = exchange.gateway.validation.reports(vec![subject]).await;
     let report = reports.map_err(|_| Refusal::Internal)?.pop().ok_or(Refusal::Internal)?;
     issues.extend(told(report));
     Ok(answer(Outcome { issues }))
+}
+
+/// What is wrong with the resource for what it is meant for, where faulty JSON is a resource for all that.
+fn faulty(exchange: &Exchange<'_>, asked: &Validate, body: &[u8]) -> Option<Vec<Issue>> {
+    let mut tape = Tape::new();
+    let document = match Format::of(body) {
+        Format::Json => exchange.gateway.validation.read(&mut tape, body).ok()?,
+        Format::Xml => return None,
+    };
+    let root = document.root();
+    let resource_type = root.resource_type()?;
+    (resource_type != "Parameters").then(|| asked.faults(root))
 }
 
 fn answer(outcome: Outcome) -> Answer {
@@ -80,14 +91,7 @@ pub(super) fn told(report: ValidationReport) -> Vec<Issue> {
         let length = issue.message.len() + issue.expression.as_ref().map_or(0, String::len);
         room.checked_sub(length).map(|left| room = left).is_some()
     };
-    let mut issues: Vec<Issue> = report
-        .issues
-        .into_iter()
-        .take_while({
-            let mut fits = fits;
-            move |issue| fits(issue)
-        })
-        .collect();
+    let mut issues: Vec<Issue> = report.issues.into_iter().take_while(fits).collect();
     if report.truncated || issues.len() < total {
         let text = "there may be more to find: only the first issues of a resource are listed";
         issues.push(note(IssueType::TooCostly, text.to_owned()));

@@ -5,7 +5,6 @@
 //! it is told what it would be told if nothing stood there. For the same reason an update never creates.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use fhir_models::document::{Edits, Limits, OwnedDocument, Value, name};
@@ -27,7 +26,7 @@ pub(super) async fn create(
 ) -> Result<Answer, Refusal> {
     let sent = body.clone();
     let document = without_id(&incoming(exchange, &resource_type, body)?);
-    let document = Arc::new(parse(exchange, &resource_type, &document)?);
+    let document = parse(exchange, &resource_type, &document)?;
     exchange.permit_write(document.root())?;
     exchange.inspect_request(&document, &sent).await?;
     let interaction = Interaction::Create(resource_type.clone());
@@ -46,7 +45,7 @@ pub(super) async fn update(
     body: Bytes,
 ) -> Result<Answer, Refusal> {
     let sent = body.clone();
-    let document = Arc::new(incoming(exchange, &instance.resource_type, body)?);
+    let document = incoming(exchange, &instance.resource_type, body)?;
     if !document.root().get(name::ID).is_some_and(|id| id.is_str(instance.id.as_str())) {
         let text = "The resource's `id` must be the id in the URL.".to_owned();
         return Err(Refusal::Body { text, too_large: false });
