@@ -201,7 +201,8 @@ fn routes_name_profiles_that_are_at_hand_and_fit() {
         &change("[\"Observation\"]", "[\"Observation\", \"Osservazione\"]"),
         &["no resource type Osservazione"],
     );
-    folder.fault(&change("type = \"Observation\"", "type = \"Patient\""), &["does not take Patient"]);
+    let patient = change("type = \"Observation\"", "type = \"Patient\"").replace("vitalsigns", "Patient");
+    folder.fault(&patient, &["does not take Patient"]);
     folder.fault(
         &change("types = [\"Observation\"]\n", "").replace("type = \"Observation\"", "type = \"Patient\""),
         &["one of Observation"],

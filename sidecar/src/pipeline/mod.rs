@@ -112,6 +112,8 @@ impl Gateway {
         let outcome = match self.answer(&head, body, peer, &mut account).await {
             Ok(answer) => self.record(&account, answer.status, None).await.map(|()| answer),
             Err(refusal) => {
+                // What was judged fit to be released did not leave.
+                account.released.clear();
                 let status = refusal.row().status;
                 self.record(&account, status, Some(&refusal)).await.and(Err(refusal))
             }
