@@ -20,7 +20,7 @@ impl Validator {
     /// # Errors
     /// [`SyntaxError`] where they are no document, or one beyond the limits; [`syntax_issue`] tells it in FHIR.
     pub fn read<'a>(&self, tape: &'a mut Tape, bytes: &'a [u8]) -> Result<Document<'a>, SyntaxError> {
-        tape.parse_tolerant(bytes, &self.schema, &self.limits)
+        tape.parse_tolerant(bytes, &*self.schema, &self.limits)
     }
 
     /// Validates the bytes of one resource, JSON or XML.

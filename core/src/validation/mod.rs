@@ -64,6 +64,7 @@ use fhir_models::document::{Document, Limits, Value, name};
 
 use crate::fhirpath::Temporal;
 use crate::outcome::{Issue, IssueType, Outcome};
+use crate::terminology::{Answers, Codes, Question};
 
 pub use bytes::syntax_issue;
 pub use cure::cure;
@@ -105,11 +106,11 @@ pub enum UnknownExtensions {
     Error,
 }
 
-/// Validates resources. Made once, used by many threads.
-#[derive(Debug)]
+/// Validates resources. Made once, used by many threads; a clone shares what is compiled.
+#[derive(Debug, Clone)]
 pub struct Validator {
-    types: Types,
-    profiles: Profiles,
+    types: Arc<Types>,
+    profiles: Arc<Profiles>,
     /// Profiles that every resource must obey.
     asked: Vec<String>,
     settings: Settings,
@@ -117,7 +118,7 @@ pub struct Validator {
     authorities: Vec<String>,
     /// The time, where it is known.
     now: Option<Temporal>,
-    schema: DefinitionSchema,
+    schema: Arc<DefinitionSchema>,
     limits: Limits,
 }
 
@@ -128,6 +129,9 @@ pub struct ValidationReport {
     pub issues: Vec<Issue>,
     /// Codes that no value set at hand could judge.
     pub unknown_codes: usize,
+    /// Of these, the questions that a terminology server may answer, sorted; only from
+    /// [`Validator::validate_with`], at most [`MOST_QUESTIONS`](crate::terminology::MOST_QUESTIONS).
+    pub questions: Vec<Question>,
     /// Invariants that could not be evaluated, most of them for want of a clock or a function.
     pub unchecked_invariants: usize,
     /// True where [`Settings::findings`] was reached: there may be more to find.
@@ -155,9 +159,9 @@ impl Validator {
     /// A validator with bounds of its own.
     pub fn with_settings(definitions: Arc<Definitions>, settings: Settings) -> Validator {
         Validator {
-            schema: DefinitionSchema::new(Arc::clone(&definitions)),
-            types: Types::new(definitions),
-            profiles: Profiles::default(),
+            schema: Arc::new(DefinitionSchema::new(Arc::clone(&definitions))),
+            types: Arc::new(Types::new(definitions)),
+            profiles: Arc::new(Profiles::default()),
             asked: Vec::new(),
             settings,
             authorities: Vec::new(),
@@ -201,12 +205,30 @@ impl Validator {
         &self.limits
     }
 
+    /// Why a profile can't be checked, in words: it is not at hand, or broken. None where it can.
+    pub fn profile_fault(&self, canonical: &str) -> Option<String> {
+        self.profiles.get(&self.types, canonical).err().map(|error| error.to_string())
+    }
+
     /// Validates a resource and explains every fault.
     pub fn validate(&self, document: Document<'_>) -> ValidationReport {
-        let walk = self.walk(document, self.settings, false);
+        self.report(document, None)
+    }
+
+    /// The same with what a terminology server said before; its report has the questions that are left.
+    ///
+    /// Ask with `&()` first, take [`ValidationReport::questions`] to the server, and validate again with its
+    /// answers until no question is left: answers may lead to other questions.
+    pub fn validate_with(&self, document: Document<'_>, answers: &dyn Answers) -> ValidationReport {
+        self.report(document, Some(answers))
+    }
+
+    fn report(&self, document: Document<'_>, answers: Option<&dyn Answers>) -> ValidationReport {
+        let walk = self.walk(document, self.settings, false, answers);
         ValidationReport {
             truncated: walk.full || document.has_more_form_faults(),
             unknown_codes: walk.unknown_codes,
+            questions: walk.codes.into_questions(),
             unchecked_invariants: walk.unchecked_invariants,
             issues: form::among(&self.types, document, self.issues(document, walk.findings)),
         }
@@ -215,18 +237,30 @@ impl Validator {
     /// True where a resource has no fault. Stops at the first one.
     pub fn is_valid(&self, document: Document<'_>) -> bool {
         document.form_faults().is_empty()
-            && self.walk(document, Settings { findings: 1, ..self.settings }, true).findings.is_empty()
+            && self.walk(document, Settings { findings: 1, ..self.settings }, true, None).findings.is_empty()
     }
 
-    fn walk<'d>(&self, document: Document<'d>, settings: Settings, faults_only: bool) -> Walk<'_, 'd> {
-        let mut walk = self.begin(document, settings);
+    fn walk<'v, 'd>(
+        &'v self,
+        document: Document<'d>,
+        settings: Settings,
+        faults_only: bool,
+        answers: Option<&'v dyn Answers>,
+    ) -> Walk<'v, 'd> {
+        let mut walk = self.begin(document, settings, answers);
         walk.faults_only = faults_only;
         self.finish(&mut walk, document);
         walk
     }
 
-    fn begin<'d>(&self, document: Document<'d>, settings: Settings) -> Walk<'_, 'd> {
-        let mut walk = Walk::new(&self.types, &self.profiles, settings, document);
+    fn begin<'v, 'd>(
+        &'v self,
+        document: Document<'d>,
+        settings: Settings,
+        answers: Option<&'v dyn Answers>,
+    ) -> Walk<'v, 'd> {
+        let codes = Codes::new(self.types.definitions(), answers);
+        let mut walk = Walk::new(&self.types, &self.profiles, settings, document, codes);
         walk.authorities = &self.authorities;
         walk.now = self.now;
         walk

@@ -77,7 +77,7 @@ impl Validator {
         }
         let mut places = Places::new(&self.types, document);
         let listener: Listener<'_> = Box::new(|finding| streamed.hand_over(places.issue(finding), each));
-        let mut walk = self.begin(document, self.settings);
+        let mut walk = self.begin(document, self.settings, None);
         walk.listener = Some(listener);
         self.finish(&mut walk, document);
         let (unknown_codes, unchecked_invariants) = (walk.unknown_codes, walk.unchecked_invariants);

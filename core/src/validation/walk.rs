@@ -13,6 +13,7 @@ use fhir_models::primitive::{Primitive, PrimitiveError};
 
 use crate::fhirpath::Temporal;
 use crate::outcome::IssueSeverity;
+use crate::terminology::Codes;
 
 use super::finding::{Fault, Finding, Rule};
 use super::profile::Profiles;
@@ -34,6 +35,8 @@ pub(super) struct Walk<'v, 'd> {
     pub unknown_codes: usize,
     /// True once the bound on findings is reached: nothing more is looked at.
     pub full: bool,
+    /// Answers for codes.
+    pub codes: Codes<'v>,
     /// The innermost resource.
     pub scope: Scope<'d>,
     pub profiles: &'v Profiles,
@@ -102,6 +105,7 @@ impl<'v, 'd> Walk<'v, 'd> {
         profiles: &'v Profiles,
         settings: Settings,
         document: Document<'d>,
+        codes: Codes<'v>,
     ) -> Walk<'v, 'd> {
         let scope = Scope { resource: NodeId::ROOT, root: NodeId::ROOT, ids: BTreeSet::new() };
         Walk {
@@ -110,6 +114,7 @@ impl<'v, 'd> Walk<'v, 'd> {
             findings: Vec::new(),
             unknown_codes: 0,
             full: false,
+            codes,
             scope,
             profiles,
             extensions: Vec::new(),

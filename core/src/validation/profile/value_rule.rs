@@ -69,9 +69,8 @@ fn bound<'d>(
     node: &Node,
 ) {
     let Some(rule) = &node.binding else { return };
-    let definitions = walk.types.definitions();
-    let answer = rule.answer(definitions, item.type_name.text(), value);
-    let limit = rule.limit_answer(definitions, item.type_name.text(), value);
+    let answer = rule.answer(&walk.codes, item.type_name.text(), value);
+    let limit = rule.limit_answer(&walk.codes, item.type_name.text(), value);
     if limit == Some(Membership::NotMember) {
         let message =
             format!("{} has a code outside the largest value set allowed ({})", node.id, profile.url);
