@@ -3,7 +3,7 @@
 //! Exit codes are a contract: 0 no error, 1 errors, 2 could not run. An option whose rules are not built yet
 //! is refused, never ignored: a result must mean what it seems to mean.
 
-mod definitions;
+pub(super) mod definitions;
 mod input;
 mod show;
 mod tally;

@@ -14,7 +14,7 @@ use fhir_models::document::xml::DefinitionSchema;
 use fhir_models::document::{Format, Limits, OwnedDocument};
 
 /// Reads the packages and files. A later one goes before an earlier one.
-pub(super) fn gather(packages: &[String], files: &[PathBuf]) -> Result<Arc<Definitions>> {
+pub(in crate::cli) fn gather(packages: &[String], files: &[PathBuf]) -> Result<Arc<Definitions>> {
     if packages.is_empty() && files.is_empty() {
         return Ok(Definitions::r4());
     }
