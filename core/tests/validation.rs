@@ -407,6 +407,30 @@ fn bytes_that_are_no_document_are_an_issue_with_its_place() {
 }
 
 #[test]
+fn codes_that_nobody_can_judge_are_counted_by_system_where_that_is_asked_for() {
+    let text = br#"{"resourceType":"Observation","status":"final","code":{"text":"x"},"valueQuantity":
+        {"value":1,"system":"http://unitsofmeasure.org","code":"mm"},"component":[{"code":{"coding":[
+        {"system":"http://loinc.org","code":"1"}]},"valueQuantity":{"value":2}}]}"#;
+    let profile = r#"{"resourceType":"StructureDefinition","url":"http://example.org/b","name":"B","status":"draft",
+        "kind":"resource","abstract":false,"type":"Observation","derivation":"constraint",
+        "baseDefinition":"http://hl7.org/fhir/StructureDefinition/Observation","differential":{"element":[
+        {"id":"Observation.component.code","path":"Observation.component.code","binding":{"strength":"required",
+          "valueSet":"http://example.org/fhir/ValueSet/nowhere"}}]}}"#;
+    let mut definitions = Definitions::builder();
+    definitions.definition("b.json", profile.as_bytes()).unwrap();
+    let definitions = Arc::new(definitions.build().unwrap());
+    for named in [false, true] {
+        let settings = Settings { unknown_systems: named, ..Settings::default() };
+        let validator = Validator::with_settings(Arc::clone(&definitions), settings);
+        let report = validator.with_profile("http://example.org/b").validate_bytes(text);
+        assert_eq!(report.unknown_codes, 1, "{report:?}");
+        let systems: Vec<_> = report.unknown_systems.into_iter().collect();
+        let expected = [("http://loinc.org".to_owned(), 1)];
+        assert_eq!(systems, if named { &expected[..] } else { &[] });
+    }
+}
+
+#[test]
 fn a_validator_is_made_once_and_shared_by_threads() {
     fn shared<T: Send + Sync + 'static>(_: &T) {}
     shared(&validator());

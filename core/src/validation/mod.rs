@@ -54,8 +54,10 @@ mod stream;
 mod twin;
 mod types;
 mod unknown;
+mod unknown_code;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fhir_models::definition::Definitions;
@@ -85,12 +87,19 @@ pub struct Settings {
     pub depth: usize,
     /// What becomes of extensions that no definition at hand describes.
     pub unknown_extensions: UnknownExtensions,
+    /// Whether [`ValidationReport::unknown_systems`] is filled, which costs a little for each such code.
+    pub unknown_systems: bool,
 }
 
 impl Default for Settings {
-    /// 200 findings, 128 levels, unknown extensions accepted.
+    /// 200 findings, 128 levels, unknown extensions accepted, unknown codes counted without their systems.
     fn default() -> Settings {
-        Settings { findings: 200, depth: 128, unknown_extensions: UnknownExtensions::Accept }
+        Settings {
+            findings: 200,
+            depth: 128,
+            unknown_extensions: UnknownExtensions::Accept,
+            unknown_systems: false,
+        }
     }
 }
 
@@ -132,6 +141,9 @@ pub struct ValidationReport {
     /// Of these, the questions that a terminology server may answer, sorted; only from
     /// [`Validator::validate_with`], at most [`MOST_QUESTIONS`](crate::terminology::MOST_QUESTIONS).
     pub questions: Vec<Question>,
+    /// The same by code system, for those whose system is stated; empty unless
+    /// [`Settings::unknown_systems`] asks for it.
+    pub unknown_systems: BTreeMap<String, usize>,
     /// Invariants that could not be evaluated, most of them for want of a clock or a function.
     pub unchecked_invariants: usize,
     /// True where [`Settings::findings`] was reached: there may be more to find.
@@ -229,6 +241,7 @@ impl Validator {
             truncated: walk.full || document.has_more_form_faults(),
             unknown_codes: walk.unknown_codes,
             questions: walk.codes.into_questions(),
+            unknown_systems: walk.unknown_systems,
             unchecked_invariants: walk.unchecked_invariants,
             issues: form::among(&self.types, document, self.issues(document, walk.findings)),
         }

@@ -5,7 +5,7 @@
 //! [`Settings::depth`], and ends early once [`Settings::findings`] is reached.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use fhir_models::document::{Document, Format, Kind, Name, NodeId, Value, name};
@@ -33,6 +33,8 @@ pub(super) struct Walk<'v, 'd> {
     pub findings: Vec<Finding>,
     /// Codes whose value set could not be consulted.
     pub unknown_codes: usize,
+    /// The same by code system, where that is asked for.
+    pub unknown_systems: BTreeMap<String, usize>,
     /// True once the bound on findings is reached: nothing more is looked at.
     pub full: bool,
     /// Answers for codes.
@@ -113,6 +115,7 @@ impl<'v, 'd> Walk<'v, 'd> {
             settings,
             findings: Vec::new(),
             unknown_codes: 0,
+            unknown_systems: BTreeMap::new(),
             full: false,
             codes,
             scope,

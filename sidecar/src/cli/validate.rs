@@ -193,7 +193,7 @@ impl Validate {
             UnknownExtension::Accept => UnknownExtensions::Accept,
             UnknownExtension::Error => UnknownExtensions::Error,
         };
-        let settings = Settings { unknown_extensions, ..Settings::default() };
+        let settings = Settings { unknown_extensions, unknown_systems: true, ..Settings::default() };
         let mut validator = Validator::with_settings(definitions, settings);
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
         if let Some(now) = Temporal::parse_date_time(&now) {

@@ -1,5 +1,7 @@
 //! One resource in, what there is to say about it out. Holds nothing of the run: threads may share it.
 
+use std::collections::BTreeMap;
+
 use fhir_models::document::{Document, Format, Limits, Name, Position, Tape, Value, name};
 use varco_core::outcome::{Issue, IssueSeverity, IssueType};
 use varco_core::validation::{ValidationReport, Validator, syntax_issue};
@@ -25,6 +27,8 @@ pub(super) struct Checked {
     /// Profiles that it claims, as it writes them.
     pub profiles: Vec<String>,
     pub unknown_codes: usize,
+    /// The same by code system, where that is stated.
+    pub unknown_systems: BTreeMap<String, usize>,
     pub unchecked_invariants: usize,
 }
 
@@ -63,8 +67,9 @@ impl Checker {
     }
 
     fn document(&self, document: Document<'_>, checked: &mut Checked) {
-        let ValidationReport { issues, unknown_codes, unchecked_invariants, truncated, .. } =
-            self.validator.validate(document);
+        let report = self.validator.validate(document);
+        let ValidationReport { issues, unknown_codes, unchecked_invariants, truncated, .. } = report;
+        checked.unknown_systems = report.unknown_systems;
         checked.unknown_codes += unknown_codes;
         checked.unchecked_invariants += unchecked_invariants;
         if truncated {

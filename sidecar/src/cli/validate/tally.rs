@@ -32,6 +32,8 @@ pub(super) struct Tally {
     pub notes: usize,
     /// Codes that no value set at hand could judge.
     pub unknown_codes: usize,
+    /// The same by code system, where that is stated.
+    pub unknown_systems: BTreeMap<Arc<str>, usize>,
     /// Invariants that could not be evaluated.
     pub unchecked_invariants: usize,
     /// All resources.
@@ -63,6 +65,7 @@ impl Tally {
             warnings: 0,
             notes: 0,
             unknown_codes: 0,
+            unknown_systems: BTreeMap::new(),
             unchecked_invariants: 0,
             total: Share::default(),
             warned: 0,
@@ -91,6 +94,10 @@ impl Tally {
         self.warnings += warnings;
         self.unknown_codes += checked.unknown_codes;
         self.unchecked_invariants += checked.unchecked_invariants;
+        for (system, count) in &checked.unknown_systems {
+            let name = name_of(&self.unknown_systems, system);
+            *self.unknown_systems.entry(name).or_default() += count;
+        }
         self.bytes += bytes;
         let faulty = errors > 0;
         self.total.add(faulty);
@@ -112,6 +119,18 @@ impl Tally {
             resources_per_second: per_second(self.total.all as f64),
             megabytes_per_second: per_second(self.bytes as f64 / 1e6),
         }
+    }
+
+    /// Codes that could not be judged by code system, the most frequent first.
+    pub fn unknown_by_system(&self) -> Vec<(&str, usize)> {
+        let mut systems: Vec<(&str, usize)> =
+            self.unknown_systems.iter().map(|(system, count)| (&**system, *count)).collect();
+        let named: usize = systems.iter().map(|(_, count)| count).sum();
+        if named < self.unknown_codes {
+            systems.push(("(no system stated)", self.unknown_codes - named));
+        }
+        systems.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        systems
     }
 
     /// All in one line.
@@ -163,6 +182,12 @@ impl Tally {
                 text += &format!("\n  {count:>9}  {rule}");
             }
         }
+        if self.unknown_codes > 0 {
+            text += "\n\n      codes  that could not be judged, by code system";
+            for (system, count) in self.unknown_by_system() {
+                text += &format!("\n  {count:>9}  {system}");
+            }
+        }
         if self.unchecked_invariants > 0 {
             text += &format!(
                 "\n\n{} could not be evaluated: counted, not held against the resources",
@@ -182,11 +207,16 @@ impl Share {
 
 /// Counts a resource under a name from the input; gives the name it was counted under.
 fn add(shares: &mut BTreeMap<Arc<str>, Share>, name: &str, faulty: bool) -> Arc<str> {
-    let own = super::excerpt::visible(name);
-    let full = shares.len() >= MOST_NAMES && !shares.contains_key(&*own);
-    let name: Arc<str> = Arc::from(if full { OTHERS } else { &*own });
+    let name = name_of(shares, name);
     shares.entry(Arc::clone(&name)).or_default().add(faulty);
     name
+}
+
+/// A name from the input as it is counted and shown.
+fn name_of<T>(known: &BTreeMap<Arc<str>, T>, name: &str) -> Arc<str> {
+    let own = super::excerpt::visible(name);
+    let full = known.len() >= MOST_NAMES && !known.contains_key(&*own);
+    Arc::from(if full { OTHERS } else { &*own })
 }
 
 /// `1 error`, `2 errors`.
@@ -206,7 +236,8 @@ mod tests {
             issues: severities.iter().map(|it| Issue::new(*it, IssueType::Value, "x")).collect(),
             resource_type: Some(Name::of(type_name)),
             profiles: profiles.iter().map(|it| (*it).to_owned()).collect(),
-            unknown_codes: 1,
+            unknown_codes: 3,
+            unknown_systems: BTreeMap::from([("http://loinc.org".to_owned(), 2)]),
             unchecked_invariants: 2,
         }
     }
@@ -223,8 +254,12 @@ mod tests {
         assert_eq!(tally.profiles.get("http://b"), Some(&Share { all: 1, faulty: 0 }));
         assert_eq!((tally.errors, tally.warnings, tally.warned, tally.bytes), (1, 1, 1, 15));
         let summary = tally.summary();
-        assert!(summary.contains("2 resources checked: 1 with 1 error; 2 codes could not"), "{summary}");
+        assert!(summary.contains("2 resources checked: 1 with 1 error; 6 codes could not"), "{summary}");
         assert!(summary.contains("          1       0  http://b"), "{summary}");
+        assert!(
+            summary.contains("          4  http://loinc.org\n          2  (no system stated)"),
+            "{summary}"
+        );
         assert!(summary.contains("4 invariants could not be evaluated"), "{summary}");
     }
 

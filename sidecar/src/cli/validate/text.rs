@@ -18,7 +18,8 @@ pub(super) fn render(faults: &[Fault], limit: usize, colours: bool) -> String {
     let mut text = String::new();
     let mut told = BTreeSet::new();
     for fault in faults.iter().take(limit) {
-        let cure = cure(fault.rule).filter(|_| told.insert(fault.rule));
+        let wanted = fault.severity < IssueSeverity::Information;
+        let cure = cure(fault.rule).filter(|_| wanted && told.insert(fault.rule));
         text += &one(fault, cure, &renderer, colours);
         text += "\n\n";
     }

@@ -147,7 +147,7 @@ fn one(page: &mut Page, fault: &Fault, profiles: &[Arc<str>]) {
         page.raw("<mark>").text(piece(excerpt.marked.clone())).raw("</mark>");
         page.text(piece(excerpt.marked.end..excerpt.text.len())).raw("</code></pre>\n");
     }
-    if let Some(cure) = cure(fault.rule) {
+    if let Some(cure) = cure(fault.rule).filter(|_| fault.severity < IssueSeverity::Information) {
         page.raw("<p class=\"cure\"><b>What to do</b> ").text(cure).raw("</p>\n");
     }
     if fault.count > 1 {

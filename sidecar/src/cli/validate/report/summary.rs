@@ -89,16 +89,36 @@ pub(super) fn tables(page: &mut Page, tally: &Tally) {
         shares(page, "By profile claimed", "Profile", &tally.profiles);
     }
     if !tally.rules.is_empty() {
-        let mut rules: Vec<_> = tally.rules.iter().collect();
-        rules.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        page.raw("<table>\n<caption>By rule</caption>\n<thead><tr><th scope=\"col\">Rule</th>");
-        page.raw("<th scope=\"col\">Findings</th></tr></thead>\n<tbody>\n");
-        for (rule, count) in rules {
-            page.raw("<tr><th scope=\"row\">").raw(rule).raw("</th><td>").number(*count).raw("</td></tr>\n");
-        }
-        page.raw("</tbody>\n</table>\n");
+        let mut rules: Vec<(&str, usize)> = tally.rules.iter().map(|(rule, count)| (*rule, *count)).collect();
+        rules.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        counts(page, "By rule", "Rule", "Findings", &rules);
+    }
+    if tally.unknown_codes > 0 {
+        counts(page, "Codes nobody could judge", "Code system", "Codes", &tally.unknown_by_system());
     }
     page.raw("</section>\n");
+}
+
+fn counts(
+    page: &mut Page,
+    caption: &'static str,
+    head: &'static str,
+    counted: &'static str,
+    rows: &[(&str, usize)],
+) {
+    page.raw("<table>\n<caption>").raw(caption).raw("</caption>\n<thead><tr><th scope=\"col\">").raw(head);
+    page.raw("</th><th scope=\"col\">").raw(counted).raw("</th></tr></thead>\n<tbody>\n");
+    for (name, count) in rows.iter().take(MOST_ROWS) {
+        page.raw("<tr><th scope=\"row\">").shown(name).raw("</th><td>").number(*count).raw("</td></tr>\n");
+    }
+    page.raw("</tbody>\n</table>\n");
+    more(page, rows.len());
+}
+
+fn more(page: &mut Page, rows: usize) {
+    if rows > MOST_ROWS {
+        page.raw("<p class=\"more\">and ").text(&amount(rows - MOST_ROWS, "other")).raw("</p>\n");
+    }
 }
 
 fn shares(page: &mut Page, caption: &'static str, head: &'static str, shares: &BTreeMap<Arc<str>, Share>) {
@@ -114,7 +134,5 @@ fn shares(page: &mut Page, caption: &'static str, head: &'static str, shares: &B
         page.number(share.faulty).raw("</td></tr>\n");
     }
     page.raw("</tbody>\n</table>\n");
-    if rows.len() > MOST_ROWS {
-        page.raw("<p class=\"more\">and ").text(&amount(rows.len() - MOST_ROWS, "other")).raw("</p>\n");
-    }
+    more(page, rows.len());
 }
