@@ -167,7 +167,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, place: Place<
     };
     match answer {
         Answer::Silent | Answer::Known(Membership::Member) => {}
-        Answer::Known(Membership::Unknown) => walk.unknown_code(value),
+        Answer::Known(Membership::Unknown) => walk.unknown_code(value, rule.canonical()),
         Answer::Known(Membership::NotMember) => {
             walk.report(value, value, fault(rule, walk.codes.definitions(), "the code is not in"));
         }

@@ -141,7 +141,7 @@ pub struct ValidationReport {
     /// Of these, the questions that a terminology server may answer, sorted; only from
     /// [`Validator::validate_with`], at most [`MOST_QUESTIONS`](crate::terminology::MOST_QUESTIONS).
     pub questions: Vec<Question>,
-    /// The same by code system, for those whose system is stated; empty unless
+    /// The same by code system, or by value set for those that state no system; empty unless
     /// [`Settings::unknown_systems`] asks for it.
     pub unknown_systems: BTreeMap<String, usize>,
     /// Invariants that could not be evaluated, most of them for want of a clock or a function.

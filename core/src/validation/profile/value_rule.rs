@@ -85,7 +85,7 @@ fn bound<'d>(
             walk.report(value, value, Rule::Binding.error(IssueType::CodeInvalid, message));
         }
         None | Some(Membership::Member) => {}
-        Some(Membership::Unknown) => walk.unknown_code(value),
+        Some(Membership::Unknown) => walk.unknown_code(value, rule.canonical()),
         Some(Membership::NotMember) => {
             let severity = if required { IssueSeverity::Error } else { IssueSeverity::Warning };
             let message = format!(

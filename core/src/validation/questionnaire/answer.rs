@@ -142,7 +142,7 @@ fn options<'d>(
             broken(walk, answer, IssueType::CodeInvalid, message);
         }
         Some(Membership::Member) => {}
-        Some(Membership::Unknown) | None => walk.unknown_code(value),
+        Some(Membership::Unknown) | None => walk.unknown_code(value, &canonical),
     }
 }
 
@@ -226,7 +226,7 @@ fn quantity<'d>(walk: &mut Walk<'_, 'd>, question: Value<'_>, value: Value<'d>) 
                 );
             }
             Some(Membership::Member) => {}
-            Some(Membership::Unknown) | None => walk.unknown_code(value),
+            Some(Membership::Unknown) | None => walk.unknown_code(value, &canonical),
         }
     }
 }

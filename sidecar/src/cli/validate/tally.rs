@@ -127,7 +127,7 @@ impl Tally {
             self.unknown_systems.iter().map(|(system, count)| (&**system, *count)).collect();
         let named: usize = systems.iter().map(|(_, count)| count).sum();
         if named < self.unknown_codes {
-            systems.push(("(no system stated)", self.unknown_codes - named));
+            systems.push(("(asked by invariants)", self.unknown_codes - named));
         }
         systems.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         systems
@@ -183,7 +183,7 @@ impl Tally {
             }
         }
         if self.unknown_codes > 0 {
-            text += "\n\n      codes  that could not be judged, by code system";
+            text += "\n\n      codes  that could not be judged, by code system or value set";
             for (system, count) in self.unknown_by_system() {
                 text += &format!("\n  {count:>9}  {system}");
             }
@@ -257,7 +257,7 @@ mod tests {
         assert!(summary.contains("2 resources checked: 1 with 1 error; 6 codes could not"), "{summary}");
         assert!(summary.contains("          1       0  http://b"), "{summary}");
         assert!(
-            summary.contains("          4  http://loinc.org\n          2  (no system stated)"),
+            summary.contains("          4  http://loinc.org\n          2  (asked by invariants)"),
             "{summary}"
         );
         assert!(summary.contains("4 invariants could not be evaluated"), "{summary}");

@@ -7,8 +7,10 @@ use super::super::tally::{Share, Tally};
 use super::markup::Page;
 use super::{About, amount, thousands};
 
+/// Rows of a table that are seen at once; the rest unfolds.
+const FIRST_ROWS: usize = 12;
 /// Most rows of a table.
-const MOST_ROWS: usize = 200;
+const MOST_ROWS: usize = 400;
 
 /// The run in one sentence.
 pub(super) fn verdict(tally: &Tally) -> String {
@@ -56,9 +58,9 @@ pub(super) fn figures(page: &mut Page, tally: &Tally) {
                     .raw(class)
                     .raw("\" y=\"0\" height=\"12\" x=\"")
                     .text(&from.to_string());
-                page.raw("\" width=\"").text(&width.max(2).to_string()).raw("\"/>");
+                page.raw("\" width=\"").text(&width.max(6).to_string()).raw("\"/>");
             }
-            from += width;
+            from += width.max(6);
         }
         page.raw("</svg>\n");
     }
@@ -94,7 +96,13 @@ pub(super) fn tables(page: &mut Page, tally: &Tally) {
         counts(page, "By rule", "Rule", "Findings", &rules);
     }
     if tally.unknown_codes > 0 {
-        counts(page, "Codes nobody could judge", "Code system", "Codes", &tally.unknown_by_system());
+        counts(
+            page,
+            "Codes nobody could judge",
+            "Code system or value set",
+            "Codes",
+            &tally.unknown_by_system(),
+        );
     }
     page.raw("</section>\n");
 }
@@ -108,16 +116,33 @@ fn counts(
 ) {
     page.raw("<table>\n<caption>").raw(caption).raw("</caption>\n<thead><tr><th scope=\"col\">").raw(head);
     page.raw("</th><th scope=\"col\">").raw(counted).raw("</th></tr></thead>\n<tbody>\n");
-    for (name, count) in rows.iter().take(MOST_ROWS) {
+    for (at, (name, count)) in rows.iter().take(MOST_ROWS).enumerate() {
+        fold(page, at, rows.len(), &[head, counted]);
         page.raw("<tr><th scope=\"row\">").shown(name).raw("</th><td>").number(*count).raw("</td></tr>\n");
     }
-    page.raw("</tbody>\n</table>\n");
-    more(page, rows.len());
+    end(page, rows.len());
 }
 
-fn more(page: &mut Page, rows: usize) {
+/// Ends the table before the row that is no longer seen at once, and begins the one that unfolds.
+fn fold(page: &mut Page, at: usize, rows: usize, heads: &[&'static str]) {
+    if at != FIRST_ROWS {
+        return;
+    }
+    page.raw("</tbody>\n</table>\n<details class=\"rest\"><summary>").number(rows.min(MOST_ROWS) - at);
+    page.raw(" more</summary>\n<table>\n<thead><tr>");
+    for head in heads {
+        page.raw("<th scope=\"col\">").raw(head).raw("</th>");
+    }
+    page.raw("</tr></thead>\n<tbody>\n");
+}
+
+fn end(page: &mut Page, rows: usize) {
+    page.raw("</tbody>\n</table>\n");
     if rows > MOST_ROWS {
         page.raw("<p class=\"more\">and ").text(&amount(rows - MOST_ROWS, "other")).raw("</p>\n");
+    }
+    if rows > FIRST_ROWS {
+        page.raw("</details>\n");
     }
 }
 
@@ -128,11 +153,11 @@ fn shares(page: &mut Page, caption: &'static str, head: &'static str, shares: &B
     page.raw(
         "</th><th scope=\"col\">Resources</th><th scope=\"col\">With errors</th></tr></thead>\n<tbody>\n",
     );
-    for (name, share) in rows.iter().take(MOST_ROWS) {
+    for (at, (name, share)) in rows.iter().take(MOST_ROWS).enumerate() {
+        fold(page, at, rows.len(), &[head, "Resources", "With errors"]);
         page.raw("<tr><th scope=\"row\">").shown(name).raw("</th><td>").number(share.all);
         page.raw(if share.faulty > 0 { "</td><td class=\"error\">" } else { "</td><td>" });
         page.number(share.faulty).raw("</td></tr>\n");
     }
-    page.raw("</tbody>\n</table>\n");
-    more(page, rows.len());
+    end(page, rows.len());
 }

@@ -99,6 +99,24 @@ fn what_is_left_out_is_said() {
 }
 
 #[test]
+fn long_tables_unfold_and_every_tag_is_closed() {
+    let mut tally = Tally::start();
+    for number in 0..500 {
+        let checked = super::super::checker::Checked {
+            profiles: vec![format!("http://example.org/{number}")],
+            ..Default::default()
+        };
+        tally.resource(&checked, 1);
+    }
+    let page = markup(&super::page(&About::default(), &tally, &[]));
+    assert!(page.contains("<summary>388 more</summary>") && page.contains("and 100 others"));
+    for tag in ["table", "thead", "tbody", "details", "tr", "section", "main", "p", "dl", "div"] {
+        let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
+        assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{tag}");
+    }
+}
+
+#[test]
 fn numbers_are_grouped_by_thousands() {
     assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     assert_eq!(amount(12_345, "error"), "12,345 errors");
