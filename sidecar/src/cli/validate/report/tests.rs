@@ -108,7 +108,7 @@ fn long_tables_unfold_and_every_tag_is_closed() {
         };
         tally.resource(&checked, 1);
     }
-    let page = markup(&super::page(&About::default(), &tally, &[]));
+    let page = markup(&page(&About::default(), &tally, &[]));
     assert!(page.contains("<summary>388 more</summary>") && page.contains("and 100 others"));
     for tag in ["table", "thead", "tbody", "details", "tr", "section", "main", "p", "dl", "div"] {
         let opened = page.matches(&format!("<{tag}>")).count() + page.matches(&format!("<{tag} ")).count();
