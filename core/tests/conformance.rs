@@ -127,8 +127,8 @@ fn slicing_has_a_place_and_a_way_to_tell() {
     assert_eq!(observation(&sliced("Observation.component", "value")), NONE);
     assert_eq!(observation(&sliced("Observation.component", "$this")), NONE);
     assert_eq!(observation(&sliced("Observation.subject", "resolve().code")), [format!("{FIRST}.slicing")]);
-    assert_eq!(observation(&sliced("Observation.component", "colour")), [by.clone()]);
-    assert_eq!(observation(&sliced("Observation.component", "code.colour")), [by.clone()]);
+    assert_eq!(observation(&sliced("Observation.component", "colour")), std::slice::from_ref(&by));
+    assert_eq!(observation(&sliced("Observation.component", "code.colour")), std::slice::from_ref(&by));
     assert_eq!(observation(&sliced("Observation.hasMember", "resolve().code")), NONE);
     assert_eq!(observation(&sliced("Observation.extension", "type")), [by]);
     let root = observation(&sliced("Observation", "code"));
@@ -462,7 +462,7 @@ fn a_faulty_profile_is_not_the_instances_fault() {
         issues.iter().map(|it| (it.rule.unwrap().to_owned(), it.severity.is_error())).collect()
     };
     let warned = ("profile".to_owned(), false);
-    assert_eq!(found(r#"{"resourceType":"Patient","name":[{"text":"a"}]}"#), [warned.clone()]);
+    assert_eq!(found(r#"{"resourceType":"Patient","name":[{"text":"a"}]}"#), std::slice::from_ref(&warned));
     assert_eq!(
         found(r#"{"resourceType":"Patient"}"#),
         [warned, ("cardinality".to_owned(), true)],
