@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use fhir_models::definition::{Definitions, DefinitionsBuilder};
 use fhir_models::document::{Limits, OwnedDocument};
+use proptest::prelude::*;
 use varco_core::validation::Validator;
 
 const NONE: [&str; 0] = [];
@@ -468,4 +469,38 @@ fn a_faulty_profile_is_not_the_instances_fault() {
         [warned, ("cardinality".to_owned(), true)],
         "what the profile says clearly still holds"
     );
+}
+
+/// Steps of paths: real ones, ones that lead in circles, ones that lead nowhere.
+fn step() -> impl Strategy<Value = String> {
+    let real =
+        ["value[x]", "valueQuantity", "component", "code", "extension", "subject", "hasMember", "$this"];
+    prop_oneof![
+        proptest::sample::select(real.map(str::to_owned).to_vec()),
+        Just("resolve()".to_owned()),
+        "[a-z:.\\[\\]]{0,6}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_differential_is_judged(
+        elements in prop::collection::vec((prop::collection::vec(step(), 0..90), step(), 0u32..3), 0..6),
+    ) {
+        let elements: Vec<String> = elements
+            .iter()
+            .map(|(steps, by, min)| {
+                let path = ["Observation".to_owned()].iter().chain(steps).cloned().collect::<Vec<_>>().join(".");
+                let rest = format!(
+                    r#","min":{min},"slicing":{{"rules":"open","discriminator":[{{"type":"value","path":"{by}.{path}"}}]}}"#
+                );
+                element(&path, &rest)
+            })
+            .collect();
+        let json = structure(&head("Observation", OBSERVATION), &elements.join(","));
+        let once = findings(&json);
+        prop_assert_eq!(once, findings(&json));
+    }
 }
