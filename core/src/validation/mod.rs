@@ -7,8 +7,9 @@
 //! Checked today: unknown elements, cardinality, JSON form, primitive grammars, choices, `_name` twins,
 //! content (`ele-1`), types of resources, containment, bindings to the value sets at hand, codes by their
 //! code systems, extensions by their definitions, references, narrative, ids of elements, invariants in
-//! FHIRPath, profiles (asked for, or claimed in `meta.profile`), Bundles, answers to questionnaires, order of
-//! elements in XML. Deliberately absent: logical models, remote terminology, profiles that are picked by a
+//! FHIRPath, profiles (asked for, or claimed in `meta.profile`), Bundles, questionnaires and answers to them,
+//! conformance resources (structures against their base, searches, operations, statements, guides, measures and
+//! reports), order of elements in XML. Deliberately absent: logical models, remote terminology, profiles that are picked by a
 //! code (vital signs), references beyond the document.
 //!
 //! Invariants: a code that no value set at hand can judge is counted, never an error. Findings come in

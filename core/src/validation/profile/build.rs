@@ -50,7 +50,7 @@ pub(super) fn build(
     let root = Node { id: definition.type_name.as_str().into(), ..Node::default() };
     let mut builder =
         Builder { types, profile, nodes: base.map_or_else(|| vec![root], |base| base.nodes.to_vec()), whole };
-    let mut faults = Vec::new();
+    let mut faults = base.map_or_else(Vec::new, |base| base.faults.to_vec());
     for (element, way) in elements.iter().zip(ways(elements)) {
         if let Err(fault) = builder.add(&definition.type_name, element, &way) {
             faults.push(fault.into());
