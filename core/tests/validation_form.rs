@@ -44,7 +44,7 @@ fn a_fault_of_json_does_not_hide_the_rest() {
         ]
     );
     let positions: Vec<_> = issues(text).iter().map(|it| it.position.unwrap()).collect();
-    assert_eq!(positions[0].to_string(), "line 2, column 28");
+    assert_eq!(positions[0].to_string(), "line 2, column 27");
     assert_eq!(positions[4].to_string(), "line 3, column 16");
 }
 
@@ -88,10 +88,34 @@ fn links_in_a_narrative_lead_somewhere() {
 }
 
 #[test]
+fn what_a_narrative_must_not_hold_is_named() {
+    let told = |inside: &str| {
+        let div = format!("<div xmlns='http://www.w3.org/1999/xhtml'>{inside}</div>");
+        let text = format!(
+            "{{\"resourceType\":\"Basic\",\"code\":{{\"text\":\"x\"}},\"text\":{{\"status\":\"additional\",\"div\":\"{div}\"}}}}"
+        );
+        issues(&text).into_iter().map(|it| it.message).collect::<String>()
+    };
+    assert_eq!(told("a <b class='x'>b</b>"), "");
+    assert!(told("a <b class='x'>b</b><script>x</script>").contains("`script`"));
+    assert!(told("<p class='x' onclick='y()'>b</p>").contains("`onclick` of `p`"));
+    assert!(told("<a href='javascript:x()'>b</a>").contains("`href` of `a`"));
+}
+
+#[test]
 fn a_narrative_has_the_entities_of_xml_only() {
     assert_eq!(narrative("1 &lt; 2 &amp; &#232; <a href='http://hl7.it?a=1&amp;b=2'>b</a>"), NONE);
     assert_eq!(narrative("Rossi&nbsp;Maria"), ["narrative Patient.text.div"]);
     assert_eq!(narrative("<a href='http://hl7.it?a=1&b=2'>b</a>"), ["narrative Patient.text.div"]);
+}
+
+#[test]
+fn a_contained_resource_that_nothing_refers_to_is_named() {
+    let text = r##"{"resourceType":"Patient","active":true,"managingOrganization":{"reference":"#b"},"contained":[
+        {"resourceType":"Organization","id":"a","name":"x"},{"resourceType":"Organization","id":"b","name":"x"},
+        {"resourceType":"Patient","id":"c","link":[{"other":{"reference":"#"},"type":"seealso"}]},
+        {"resourceType":"Organization","id":"d","name":"x"}]}"##;
+    assert_eq!(findings(text), ["invariant Patient.contained[0]", "invariant Patient.contained[3]"]);
 }
 
 const COMPOSITION: &str =

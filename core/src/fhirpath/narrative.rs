@@ -178,7 +178,8 @@ pub fn check(text: &str) -> Result<(), NarrativeFault> {
     check_attributes(text, &mut |_, _, _| {})
 }
 
-/// [`check`], showing each attribute in its order: the element's name, its own name, its value as written.
+/// [`check`], showing each element and attribute as it is met, allowed or not: the element's name, the
+/// attribute's own (empty for the element itself), and its value as written.
 pub fn check_attributes(text: &str, visit: &mut dyn FnMut(&str, &str, &str)) -> Result<(), NarrativeFault> {
     let mut scan = Scan { open: Vec::new(), filled: false, started: false, entity: false };
     let mut rest = text.trim();
@@ -254,6 +255,7 @@ impl<'t> Scan<'t> {
         if name.is_empty() {
             return Err(NarrativeFault::Form);
         }
+        visit(name, "", "");
         let number = element(name.as_bytes()).ok_or(NarrativeFault::Element)?;
         let own = ELEMENTS.get(usize::from(number)).map_or(&[][..], |(_, own)| *own);
         let root = self.open.is_empty();
@@ -276,12 +278,12 @@ impl<'t> Scan<'t> {
                 break;
             }
             let (attribute, value, after) = attribute(rest).ok_or(NarrativeFault::Form)?;
+            visit(name, attribute, value);
             let known = ATTRIBUTES.contains(&attribute) || own.contains(&attribute);
             if !known || is_script(value) {
                 return Err(NarrativeFault::Attribute);
             }
             self.entity |= entities(value)?;
-            visit(name, attribute, value);
             namespace |= attribute == "xmlns" && value == NAMESPACE;
             rest = after;
         }
@@ -379,10 +381,10 @@ mod tests {
         let mut seen = Vec::new();
         let text = format!("<div xmlns=\"{NAMESPACE}\"><a href='#x'>x</a></div>");
         let shown = check_attributes(&text, &mut |element, name, value| {
-            seen.push(format!("{element} {name} {value}"));
+            seen.push([element, name, value].join(" ").trim().to_owned());
         });
         assert_eq!(shown, Ok(()));
-        assert_eq!(seen, [format!("div xmlns {NAMESPACE}").as_str(), "a href #x"]);
+        assert_eq!(seen, ["div", &format!("div xmlns {NAMESPACE}"), "a", "a href #x"]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::outcome::{IssueSeverity, IssueType};
 use crate::terminology::{self, Codes, Membership};
 
 use super::finding::{Fault, Rule};
-use super::native::Native;
+use super::native::{Native, culprits};
 use super::profile::Profiles;
 use super::resource;
 use super::types::Types;
@@ -173,8 +173,14 @@ pub(super) fn check<'d>(
                 Severity::Warning => IssueSeverity::Warning,
             };
             let message = format!("{} ({}{source})", invariant.human, invariant.key);
-            let fault = Fault { rule: Rule::Invariant, severity, code: IssueType::Invariant, message };
-            walk.report(at, at, fault);
+            let mut places = culprits(invariant.native, walk, at);
+            if places.is_empty() {
+                places.push(at);
+            }
+            for place in places {
+                let (rule, code, message) = (Rule::Invariant, IssueType::Invariant, message.clone());
+                walk.report(place, place, Fault { rule, severity, code, message });
+            }
         }
         Err(_) => walk.unchecked_invariants += 1,
     }

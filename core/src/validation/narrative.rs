@@ -35,7 +35,12 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>) {
     }
     let Some(text) = value.as_str() else { return };
     let mut links = false;
+    let (mut last, mut of) = (String::new(), String::new());
     let checked = check_narrative_attributes(&text, &mut |element, name, value| {
+        of.clear();
+        of.push_str(element);
+        last.clear();
+        last.push_str(name);
         links |= anchor::link(element, name, value).is_some();
     });
     if links {
@@ -48,7 +53,12 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>) {
         && !told(&fault)
     {
         let key = if fault == NarrativeFault::Empty { "txt-2" } else { "txt-1" };
-        let message = format!("{fault} ({key})");
+        let culprit = match fault {
+            NarrativeFault::Element => format!(": `{of}`"),
+            NarrativeFault::Attribute => format!(": `{last}` of `{of}`"),
+            _ => String::new(),
+        };
+        let message = format!("{fault}{culprit} ({key})");
         walk.report(value, value, Rule::Narrative.error(IssueType::Invariant, message));
     }
 }

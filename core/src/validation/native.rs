@@ -53,6 +53,26 @@ impl Native {
     }
 }
 
+/// Where a broken constraint is broken, as far as plain code can tell more than its own place.
+pub(super) fn culprits<'d>(native: Option<Native>, walk: &Walk<'_, 'd>, value: Value<'d>) -> Vec<Value<'d>> {
+    if native != Some(Native::ContainedIsReferred) || walk.scope.resource != value.id() {
+        return Vec::new();
+    }
+    let refers_back = |inner: Value<'d>| {
+        inner.descendants().any(|it| it.name() == name::REFERENCE && plain_text(it) == Some("#"))
+    };
+    let contained = value.get(name::CONTAINED).into_iter().flat_map(Value::items);
+    contained.filter(|inner| is_unreferred(walk, value, *inner) && !refers_back(*inner)).collect()
+}
+
+/// True for a contained resource with an id to which nothing in the resource leads.
+fn is_unreferred(walk: &Walk<'_, '_>, resource: Value<'_>, inner: Value<'_>) -> bool {
+    let start = resource.span().start;
+    let mut own = walk.fragments.iter().rev().take_while(|it| it.span().start > start);
+    let id = inner.get(name::ID).and_then(plain_text);
+    id.is_some_and(|id| !own.any(|it| plain_text(*it).and_then(|text| text.strip_prefix('#')) == Some(id)))
+}
+
 /// What has no id can't be referred to and is not asked about.
 fn contained_is_referred(walk: &Walk<'_, '_>, resource: Value<'_>) -> bool {
     if walk.scope.resource != resource.id() {
