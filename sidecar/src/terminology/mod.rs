@@ -89,6 +89,11 @@ impl Replies {
         self.0.len()
     }
 
+    /// How many questions the server, now or before, gave a certain answer to.
+    pub fn certain(&self) -> usize {
+        self.0.values().filter(|answer| answer.membership != Membership::Unknown).count()
+    }
+
     /// True where nothing was asked.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

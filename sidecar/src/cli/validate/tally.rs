@@ -206,6 +206,7 @@ mod tests {
             issues: severities.iter().map(|it| Issue::new(*it, IssueType::Value, "x")).collect(),
             resource_type: Some(Name::of(type_name)),
             profiles: profiles.iter().map(|it| (*it).to_owned()).collect(),
+            questions: Vec::new(),
             unknown_codes: 1,
             unchecked_invariants: 2,
         }
