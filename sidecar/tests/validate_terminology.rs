@@ -148,7 +148,7 @@ async fn a_server_that_fails_makes_no_code_wrong_and_is_told_of() {
     std::fs::write(&file, observation("9-9")).unwrap();
     let (code, out, err) = run(arguments(&server, &[&file]), None).await;
     assert_eq!((code, errors(&out).len()), (0, 0), "{out}");
-    assert!(err.contains("did not tell for 1 of 1 codes"), "{err}");
+    assert!(err.contains("did not tell for 1 of 1 codes") && err.contains("status 503"), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -114,6 +114,11 @@ impl Terminology {
         })))
     }
 
+    /// Why the last request that failed did, in words; none where none did.
+    pub fn last_failure(&self) -> Option<String> {
+        self.0.line.last_failure()
+    }
+
     /// Answers the questions of one document or one page: from memory, else by the server. Every question has an
     /// answer afterwards, within the configured time and number; those beyond are unknown.
     pub async fn ask<'q>(&self, questions: impl IntoIterator<Item = &'q Question>) -> Replies {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use tokio::runtime::{Builder, Runtime};
 use varco::config;
 use varco::terminology::{Replies, Terminology};
@@ -63,8 +63,8 @@ impl Server {
         };
         let runtime =
             Builder::new_current_thread().enable_all().build().context("no clock or network is to be had")?;
-        let (replies, client) = (Replies::default(), Terminology::new(&config)?);
-        Ok(Server { runtime, client, replies, asked: 0, answered: 0 })
+        let client = Terminology::new(&config).map_err(|error| anyhow!("{error}"))?;
+        Ok(Server { runtime, client, replies: Replies::default(), asked: 0, answered: 0 })
     }
 
     /// Asks these questions together. Each has an answer afterwards, `unknown` among them.
@@ -81,9 +81,11 @@ impl Server {
     /// What the run should say of it at its end.
     pub fn told(&self) -> Option<String> {
         let open = self.asked.checked_sub(self.answered).filter(|open| *open > 0)?;
+        let cause = self.client.last_failure().map(|cause| format!("; its last failure: {cause}"));
         Some(format!(
-            "the terminology server did not tell for {open} of {} codes that it was asked about",
-            self.asked
+            "the terminology server did not tell for {open} of {} codes that it was asked about{}",
+            self.asked,
+            cause.unwrap_or_default()
         ))
     }
 }
