@@ -85,7 +85,11 @@ pub struct ValidationFailed;
 impl Validation {
     /// A validator with the configured definitions and terminology server.
     pub fn new(config: &Config) -> Result<Validation, ValidationSetupError> {
-        let definitions = definitions::gather(&config.validation.packages, &config.validation.definitions)?;
+        let gathered = definitions::gather(&config.validation.packages, &config.validation.definitions)?;
+        for warning in &gathered.warnings {
+            tracing::warn!(warning, "definitions are missing");
+        }
+        let definitions = gathered.definitions;
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let server = config.terminology.as_ref();
         Ok(Validation {

@@ -14,6 +14,7 @@ use clap::Args;
 use fhir_models::definition::Definitions;
 use fhir_models::document::xml::DefinitionSchema;
 use fhir_models::document::{JsonWriter, Limits, OwnedDocument, Position};
+use varco::definitions;
 use varco_core::fhirpath::Temporal;
 use varco_core::mapping::{
     CompiledMap, Difference, Mapper, Output, OutputFormat, Randomness, Settings, differences,
@@ -22,7 +23,6 @@ use varco_core::outcome::Issue;
 use varco_core::validation::Validator;
 
 use super::say;
-use super::validate::definitions;
 
 /// Transforms a resource with a map of the FHIR Mapping Language; prints the result.
 #[derive(Debug, Args)]
@@ -95,7 +95,7 @@ impl Map {
             return Err(anyhow!("FHIR version {version} is not supported: use R4 (4.0.1)").into());
         }
         let definitions::Gathered { definitions, warnings } =
-            definitions::gather(&self.package, &self.definition)?;
+            definitions::gather(&self.package, &self.definition).map_err(anyhow::Error::from)?;
         for warning in warnings {
             say::note(format!("varco map: {warning}"));
         }

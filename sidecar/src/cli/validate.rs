@@ -4,14 +4,15 @@
 //! is refused, never ignored: a result must mean what it seems to mean.
 
 mod checker;
-pub(super) mod definitions;
 mod excerpt;
 mod findings;
 mod input;
 mod report;
 mod run;
+mod server;
 mod tally;
 mod text;
+mod window;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use fhir_models::definition::Definitions;
+use varco::definitions;
 use varco_core::fhirpath::Temporal;
 use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
 use varco_core::validation::{Settings, UnknownExtensions, Validator};
@@ -29,6 +31,7 @@ use varco_core::validation::{Settings, UnknownExtensions, Validator};
 use self::checker::Checker;
 use self::findings::Findings;
 use self::run::Run;
+use self::server::Server;
 use self::tally::Tally;
 use super::say;
 
@@ -51,6 +54,7 @@ const MOST_REPORTED: usize = 2_000;
     --profile http://hl7.org/fhir/uv/ips/StructureDefinition/Bundle-uv-ips summary.json
   varco validate --package hl7.fhir.uv.ips#2.0.0 --definition my-profiles/ summary.json
   curl -s https://fhir.example.org/Patient/1 | varco validate -
+  varco validate --terminology https://tx.example.org/r4 export/
 
 The same fault is printed once, with a count and its first places. Codes that no value set at hand can
 judge are counted, never an error.")]
@@ -67,9 +71,16 @@ pub struct Validate {
     /// A profile that every input must obey, beside those that it claims in `meta.profile`.
     #[arg(long, value_name = "CANONICAL")]
     profile: Vec<String>,
-    /// Where to ask about codes that no local value set can judge. Only `none` is built yet.
+    /// Where to ask about codes that nothing at hand can judge: a FHIR R4 terminology server. Codes and the
+    /// names of value sets are sent to it, nothing else.
     #[arg(long, value_name = "none|URL", default_value = "none")]
     terminology: String,
+    /// PEM file: the authorities that may vouch for the terminology server [default: those of the system].
+    #[arg(long, value_name = "FILE")]
+    terminology_ca: Option<PathBuf>,
+    /// File: a bearer token for the terminology server [default: the variable VARCO_TERMINOLOGY_TOKEN].
+    #[arg(long, value_name = "FILE")]
+    terminology_token_file: Option<PathBuf>,
     /// What becomes of extensions that no definition at hand describes; unknown modifier extensions are
     /// errors always.
     #[arg(long, value_name = "accept|error", default_value = "accept")]
@@ -134,9 +145,14 @@ impl Validate {
         for warning in &definitions.warnings {
             say::note(format!("varco validate: {warning}"));
         }
+        let server = match self.server() {
+            Ok(server) => server,
+            Err(error) => return refused(IssueType::NotSupported, format!("{error:#}")),
+        };
         let report = self.output == Output::Html || self.report.is_some();
         let checker = Checker::new(self.validator(definitions.definitions));
         let mut run = Run::new(checker);
+        run.server = server;
         run.outcome = json.then(Outcome::default);
         run.most_issues = self.limit.unwrap_or(MOST_ISSUES);
         run.faults = (self.output == Output::Text).then(|| Findings::new(false));
@@ -147,6 +163,9 @@ impl Validate {
             Output::Text => self.text(&run.tally, run.faults.take().unwrap_or_default()),
             Output::Json => outcome(&mut run),
             Output::Html => say::note(run.tally.line()),
+        }
+        if let Some(told) = run.server.as_ref().and_then(Server::told) {
+            say::note(format!("varco validate: {told}"));
         }
         if let Err(error) = &written {
             say::note(format!("varco validate: {error:#}"));
@@ -211,14 +230,16 @@ impl Validate {
                 self.fhir_version
             ));
         }
-        let absent = [(self.terminology != "none", "--terminology with a server")];
-        match absent.iter().find(|(asked, _)| *asked) {
-            None => Ok(()),
-            Some((_, option)) => Err(format!(
-                "{option} is not built yet, and leaving it out would give a result that means less than it \
-                 seems; run without it"
-            )),
+        Ok(())
+    }
+
+    /// The terminology server, where one is named.
+    fn server(&self) -> anyhow::Result<Option<Server>> {
+        if self.terminology == "none" {
+            return Ok(None);
         }
+        let (ca, token) = (self.terminology_ca.as_deref(), self.terminology_token_file.as_deref());
+        Server::new(&self.terminology, ca, token).map(Some)
     }
 }
 

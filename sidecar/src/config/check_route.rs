@@ -14,7 +14,7 @@ use crate::definitions;
 pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {
     let gathered = definitions::gather(&config.validation.packages, &config.validation.definitions);
     let definitions = match gathered {
-        Ok(definitions) => definitions,
+        Ok(gathered) => gathered.definitions,
         Err(error) => {
             let cure = "Name packages (.tgz, folder or id#version of the package cache) and files that hold definitions.";
             return faults.push(source.fault("/validation", format!("{error}."), cure));

@@ -1,5 +1,6 @@
 //! The line to the server: one request at a time place, with deadline, retry and breaker.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -41,6 +42,8 @@ pub(super) struct Line {
     places: Semaphore,
     breaker: Breaker,
     retries: RetryBudget,
+    /// Why the last request that failed did.
+    failure: Mutex<Option<String>>,
 }
 
 /// How one request ended.
@@ -64,6 +67,7 @@ impl Line {
             places: Semaphore::new(config.concurrency.max(1)),
             breaker: Breaker::new(config.breaker_failures, Duration::from_secs(config.breaker_seconds)),
             retries: RetryBudget::new(),
+            failure: Mutex::new(None),
         })
     }
 
@@ -129,6 +133,7 @@ impl Line {
                         gauge!("varco_terminology_resting").set(1.0);
                         tracing::warn!(cause, "the terminology server fails and is left alone for a while");
                     }
+                    *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
                     if !(again && first && self.retries.spend()) {
                         return Err(LineError::Failed);
                     }
@@ -137,6 +142,11 @@ impl Line {
             first = false;
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Why the last request that failed did, in words.
+    pub fn last_failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn well(&self) {

@@ -89,6 +89,11 @@ impl Replies {
         self.0.len()
     }
 
+    /// How many questions the server, now or before, gave a certain answer to.
+    pub fn certain(&self) -> usize {
+        self.0.values().filter(|answer| answer.membership != Membership::Unknown).count()
+    }
+
     /// True where nothing was asked.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -107,6 +112,11 @@ impl Terminology {
             questions: config.questions,
             total: Duration::from_secs(config.total_seconds),
         })))
+    }
+
+    /// Why the last request that failed did, in words; none where none did.
+    pub fn last_failure(&self) -> Option<String> {
+        self.0.line.last_failure()
     }
 
     /// Answers the questions of one document or one page: from memory, else by the server. Every question has an

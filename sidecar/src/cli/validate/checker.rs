@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fhir_models::document::{Document, Format, Limits, Name, Position, Tape, Value, name};
 use varco_core::outcome::{Issue, IssueSeverity, IssueType};
+use varco_core::terminology::{Answers, Question};
 use varco_core::validation::{ValidationReport, Validator, syntax_issue};
 
 use super::input::Record;
@@ -30,6 +31,8 @@ pub(super) struct Checked {
     /// The same by code system, where that is stated.
     pub unknown_systems: BTreeMap<String, usize>,
     pub unchecked_invariants: usize,
+    /// What a terminology server may answer; empty where none is asked.
+    pub questions: Vec<Question>,
 }
 
 impl Checker {
@@ -43,8 +46,9 @@ impl Checker {
         self.validator.limits()
     }
 
-    /// Checks a resource. The tape is scratch memory to use again.
-    pub fn check(&self, tape: &mut Tape, record: &Record<'_>) -> Checked {
+    /// Checks a resource, with what a terminology server said where one is asked. The tape is scratch memory to
+    /// use again.
+    pub fn check(&self, tape: &mut Tape, record: &Record<'_>, answers: Option<&dyn Answers>) -> Checked {
         let mut checked = Checked::default();
         if record.byte_order_mark && Format::of(record.text) == Format::Json {
             let message = "the input begins with a byte-order mark, which JSON does not allow (RFC 8259 §8.1); \
@@ -60,15 +64,20 @@ impl Checker {
             return checked;
         }
         match self.validator.read(tape, record.text) {
-            Ok(document) => self.document(document, &mut checked),
+            Ok(document) => self.document(document, answers, &mut checked),
             Err(error) => checked.issues.push(syntax_issue(&error, Format::of(record.text))),
         }
         checked
     }
 
-    fn document(&self, document: Document<'_>, checked: &mut Checked) {
-        let report = self.validator.validate(document);
-        let ValidationReport { issues, unknown_codes, unchecked_invariants, truncated, .. } = report;
+    fn document(&self, document: Document<'_>, answers: Option<&dyn Answers>, checked: &mut Checked) {
+        let report = match answers {
+            None => self.validator.validate(document),
+            Some(answers) => self.validator.validate_with(document, answers),
+        };
+        let ValidationReport { issues, unknown_codes, unchecked_invariants, truncated, questions, .. } =
+            report;
+        checked.questions = questions;
         checked.unknown_systems = report.unknown_systems;
         checked.unknown_codes += unknown_codes;
         checked.unchecked_invariants += unchecked_invariants;
@@ -112,7 +121,7 @@ mod tests {
         let byte_order_mark = text.starts_with(b"\xEF\xBB\xBF");
         let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
         let record = Record { text, line: 0, of_many: false, byte_order_mark, read: text.len() };
-        checker.check(&mut Tape::new(), &record)
+        checker.check(&mut Tape::new(), &record, None)
     }
 
     fn said(text: &[u8]) -> Vec<String> {

@@ -1,21 +1,31 @@
 //! One run over all inputs: reads, has each resource checked, keeps what was found in the form that is asked for.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::Arc;
 
 use fhir_models::document::Tape;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
+use varco_core::terminology::{Answers, Question};
 
 use super::checker::{Checked, Checker};
 use super::findings::Findings;
 use super::input::{Gathered, Input, Record};
+use super::server::Server;
 use super::tally::Tally;
+use super::window::Window;
 use crate::cli::say;
+
+/// How often the server is asked about the same records: answers may lead to other questions.
+const ROUNDS: usize = 3;
 
 /// A run, and what it found so far.
 pub(super) struct Run {
     checker: Checker,
+    /// The terminology server, where one is to be asked.
+    pub server: Option<Server>,
+    window: Window,
     tape: Tape,
     bar: ProgressBar,
     pub tally: Tally,
@@ -40,6 +50,8 @@ impl Run {
     pub fn new(checker: Checker) -> Run {
         Run {
             checker,
+            server: None,
+            window: Window::default(),
             tape: Tape::new(),
             bar: ProgressBar::hidden(),
             tally: Tally::start(),
@@ -61,18 +73,50 @@ impl Run {
         for (name, cause) in &gathered.unreadable {
             self.unreadable(name, cause);
         }
-        for input in &gathered.inputs {
-            let read = input.read(&limits, &mut |record| self.record(input, &record));
+        for (number, input) in gathered.inputs.iter().enumerate() {
+            let read = input.read(&limits, &mut |record| self.record(gathered, number, &record));
             if let Err(error) = read {
+                self.flush(gathered);
                 self.unreadable(input.name(), &format!("{error:#}"));
             }
         }
+        self.flush(gathered);
         self.bar.finish_and_clear();
     }
 
-    fn record(&mut self, input: &Input, record: &Record<'_>) {
-        let checked = self.checker.check(&mut self.tape, record);
-        self.take(input, record, checked);
+    fn record(&mut self, gathered: &Gathered, number: usize, record: &Record<'_>) {
+        let answers = self.server.as_ref().map(|server| server as &dyn Answers);
+        let checked = self.checker.check(&mut self.tape, record, answers);
+        if self.window.is_empty() && checked.questions.is_empty() {
+            if let Some(input) = gathered.inputs.get(number) {
+                self.take(input, record, checked);
+            }
+            return;
+        }
+        self.window.push(number, record, checked);
+        if self.window.is_full() {
+            self.flush(gathered);
+        }
+    }
+
+    /// Asks the questions of the records that wait, checks again those that had one, and takes all.
+    fn flush(&mut self, gathered: &Gathered) {
+        let mut held = self.window.drain();
+        for _ in 0..ROUNDS {
+            let open: BTreeSet<Question> =
+                held.iter().flat_map(|it| &it.checked.questions).cloned().collect();
+            let (Some(server), false) = (&mut self.server, open.is_empty()) else { break };
+            server.ask(&open);
+            for it in held.iter_mut().filter(|it| !it.checked.questions.is_empty()) {
+                it.checked = self.checker.check(&mut self.tape, &it.record(), Some(&*server));
+            }
+        }
+        for mut it in held {
+            let checked = std::mem::take(&mut it.checked);
+            if let Some(input) = gathered.inputs.get(it.input) {
+                self.take(input, &it.record(), checked);
+            }
+        }
     }
 
     /// Keeps what was found in a record. Records are taken in the order of the input.

@@ -236,6 +236,7 @@ mod tests {
             issues: severities.iter().map(|it| Issue::new(*it, IssueType::Value, "x")).collect(),
             resource_type: Some(Name::of(type_name)),
             profiles: profiles.iter().map(|it| (*it).to_owned()).collect(),
+            questions: Vec::new(),
             unknown_codes: 3,
             unknown_systems: BTreeMap::from([("http://loinc.org".to_owned(), 2)]),
             unchecked_invariants: 2,
