@@ -114,7 +114,9 @@ pub enum MapFault {
     #[error("no map with the URL {0:?} is at hand; give its file with a further --map")]
     NoImport(String),
     /// Several groups that could be meant.
-    #[error("both {0} and {1} would serve for {2}; call one of them by name, or take one's default mark away")]
+    #[error(
+        "both {0} and {1} would serve for {2}; call one of them by name, or take one's default mark away"
+    )]
     Ambiguous(String, String, String),
     /// A default mapping that is not there.
     #[error("no group maps {source_type} to {target_type}; write one marked <<types>>, or map its parts")]

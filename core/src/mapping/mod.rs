@@ -1,4 +1,5 @@
 //! Mapping between structures with the FHIR Mapping Language.
 
 pub mod error;
+pub mod hl7v2;
 pub mod syntax;

@@ -68,10 +68,12 @@ impl Parser<'_> {
                 token.text,
                 "*" | "/" | "+" | "-" | "&" | "|" | "<" | "<=" | ">" | ">=" | "=" | "!=" | "~" | "!~"
             ),
-            TokenKind::Word => matches!(
-                token.text,
-                "div" | "mod" | "in" | "contains" | "and" | "or" | "xor" | "implies" | "is"
-            ) || (token.text == "as" && self.is_type_operator()),
+            TokenKind::Word => {
+                matches!(
+                    token.text,
+                    "div" | "mod" | "in" | "contains" | "and" | "or" | "xor" | "implies" | "is"
+                ) || (token.text == "as" && self.is_type_operator())
+            }
             _ => false,
         }
     }
@@ -111,7 +113,9 @@ impl Parser<'_> {
             TokenKind::Integer | TokenKind::Decimal => {
                 self.advance();
                 let unit = self.token();
-                if unit.kind == TokenKind::Single || (unit.kind == TokenKind::Word && is_calendar_word(unit.text)) {
+                if unit.kind == TokenKind::Single
+                    || (unit.kind == TokenKind::Word && is_calendar_word(unit.text))
+                {
                     self.advance();
                 }
             }
@@ -127,7 +131,10 @@ impl Parser<'_> {
             TokenKind::Sign if token.text == "%" => {
                 self.advance();
                 let name = self.token().kind;
-                if !matches!(name, TokenKind::Word | TokenKind::QuotedWord | TokenKind::Single | TokenKind::Double) {
+                if !matches!(
+                    name,
+                    TokenKind::Word | TokenKind::QuotedWord | TokenKind::Single | TokenKind::Double
+                ) {
                     return Err(self.unexpected("the name of a variable"));
                 }
                 self.advance();

@@ -144,12 +144,23 @@ impl<'t> Lexer<'t> {
             }
             b'"' => self.quoted(TokenKind::Double, "\"", "string")?,
             b'@' => {
-                let length = 1 + self.text.get(self.at + 1..).unwrap_or_default().bytes().take_while(is_temporal).count();
+                let length = 1 + self
+                    .text
+                    .get(self.at + 1..)
+                    .unwrap_or_default()
+                    .bytes()
+                    .take_while(is_temporal)
+                    .count();
                 self.push(TokenKind::Temporal, length);
             }
             b'$' => {
-                let length = 1 + self.text.get(self.at + 1..).unwrap_or_default().bytes()
-                    .take_while(u8::is_ascii_alphanumeric).count();
+                let length = 1 + self
+                    .text
+                    .get(self.at + 1..)
+                    .unwrap_or_default()
+                    .bytes()
+                    .take_while(u8::is_ascii_alphanumeric)
+                    .count();
                 self.push(TokenKind::Word, length);
             }
             _ => return self.sign().map(|()| true),
@@ -217,8 +228,7 @@ impl<'t> Lexer<'t> {
     }
 
     fn comment(&mut self, text: &'t str, length: usize) {
-        let comment =
-            Comment { text, at: self.at, before: self.found.tokens.len(), trails: !self.new_line };
+        let comment = Comment { text, at: self.at, before: self.found.tokens.len(), trails: !self.new_line };
         self.found.comments.push(comment);
         self.at += length;
     }
@@ -231,7 +241,10 @@ fn is_temporal(byte: &u8) -> bool {
 /// `/// name =` is metadata, anything else behind three strokes a comment.
 fn is_metadata(line: &str) -> bool {
     let body = line.trim_start_matches('/').trim_start_matches([' ', '\t']);
-    let key = body.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')).count();
+    let key = body
+        .bytes()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        .count();
     let rest = body.get(key..).unwrap_or_default().trim_start_matches([' ', '\t']);
     key > 0 && line.as_bytes().get(3) != Some(&b'/') && rest.starts_with('=') && !rest.starts_with("==")
 }

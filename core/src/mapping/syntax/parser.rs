@@ -218,7 +218,9 @@ impl<'t> Parser<'t> {
             TokenKind::Decimal => Literal::Decimal(digits()),
             _ if negative => return Ok(None),
             TokenKind::Single | TokenKind::Double => Literal::String(unquoted(&token)),
-            TokenKind::Word if matches!(token.text, "true" | "false") => Literal::Boolean(token.text == "true"),
+            TokenKind::Word if matches!(token.text, "true" | "false") => {
+                Literal::Boolean(token.text == "true")
+            }
             TokenKind::Temporal => {
                 let body = token.text.get(1..).unwrap_or_default();
                 match (body.strip_prefix('T'), body.contains('T')) {

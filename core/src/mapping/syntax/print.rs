@@ -175,8 +175,11 @@ fn print_rule(out: &mut String, depth: usize, rule: &Rule) {
         let _ = write!(text, " -> {}", targets.join(", "));
     }
     if !rule.dependents.is_empty() {
-        let calls: Vec<String> =
-            rule.dependents.iter().map(|it| format!("{}({})", name(&it.name), parameters(&it.parameters))).collect();
+        let calls: Vec<String> = rule
+            .dependents
+            .iter()
+            .map(|it| format!("{}({})", name(&it.name), parameters(&it.parameters)))
+            .collect();
         let _ = write!(text, " then {}", calls.join(", "));
     }
     let end = rule.name.as_ref().map_or_else(|| ";".to_owned(), |it| format!(" {};", double(it)));
@@ -209,9 +212,7 @@ fn source(source: &RuleSource) -> String {
     if let Some(variable) = &source.variable {
         let _ = write!(out, " as {}", name(variable));
     }
-    for (word, clause) in
-        [("where", &source.condition), ("check", &source.check), ("log", &source.log)]
-    {
+    for (word, clause) in [("where", &source.condition), ("check", &source.check), ("log", &source.log)] {
         if let Some(clause) = clause {
             let _ = write!(out, " {word} ({})", flat(clause));
         }

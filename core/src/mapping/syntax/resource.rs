@@ -16,7 +16,8 @@ const DEFAULT_GROUP: &str = "DefaultMappingGroup";
 /// Reads a resource.
 pub(super) fn read(resource: Value<'_>) -> Result<StructureMap, Located> {
     if resource.resource_type().as_deref() != Some("StructureMap") {
-        let found = resource.resource_type().map_or_else(|| "something else".to_owned(), |it| it.into_owned());
+        let found =
+            resource.resource_type().map_or_else(|| "something else".to_owned(), |it| it.into_owned());
         return Err((MapFault::NotAResource(format!("it is {found}")), 0));
     }
     let mut reader = Reader { rules: 0 };
@@ -171,10 +172,9 @@ fn source(item: Value<'_>) -> Result<RuleSource, Located> {
     };
     let list_mode = match text(item, "listMode") {
         None => None,
-        Some(mode) => Some(
-            SourceListMode::of(&mode)
-                .ok_or_else(|| bad(item, "source.listMode", "it is first, not_first, last, not_last or only_one"))?,
-        ),
+        Some(mode) => Some(SourceListMode::of(&mode).ok_or_else(|| {
+            bad(item, "source.listMode", "it is first, not_first, last, not_last or only_one")
+        })?),
     };
     let expression = |key: &str| {
         let value = item.get_key(key)?;
@@ -222,7 +222,8 @@ fn target(item: Value<'_>) -> Result<RuleTarget, Located> {
     let mut list_modes = Vec::new();
     for mode in list(item, "listMode") {
         let known = string(mode).and_then(|it| TargetListMode::of(&it));
-        list_modes.push(known.ok_or_else(|| bad(mode, "target.listMode", "it is first, share, last or single"))?);
+        list_modes
+            .push(known.ok_or_else(|| bad(mode, "target.listMode", "it is first, share, last or single"))?);
     }
     Ok(RuleTarget {
         context: text(item, "context"),
@@ -236,9 +237,16 @@ fn target(item: Value<'_>) -> Result<RuleTarget, Located> {
 }
 
 fn parameter(item: Value<'_>) -> Result<Parameter, Located> {
-    let wrong = || bad(item, "parameter.value[x]", "it is valueId, valueString, valueBoolean, valueInteger, \
-         valueDecimal, valueDate, valueTime or valueDateTime");
-    let member = item.children().find(|it| it.key().is_some_and(|key| key.starts_with("value"))).ok_or_else(wrong)?;
+    let wrong = || {
+        bad(
+            item,
+            "parameter.value[x]",
+            "it is valueId, valueString, valueBoolean, valueInteger, \
+         valueDecimal, valueDate, valueTime or valueDateTime",
+        )
+    };
+    let member =
+        item.children().find(|it| it.key().is_some_and(|key| key.starts_with("value"))).ok_or_else(wrong)?;
     let words = || string(member).or_else(|| member.as_number().map(str::to_owned));
     let literal = match member.key().unwrap_or_default().as_ref() {
         "valueId" => {

@@ -157,7 +157,10 @@ impl Parser<'_> {
                 }
                 (TokenKind::Integer, digits) => {
                     self.at += 1;
-                    let range = (MapFault::NeverCount(digits.to_owned(), "the number is too large".to_owned()), token.at);
+                    let range = (
+                        MapFault::NeverCount(digits.to_owned(), "the number is too large".to_owned()),
+                        token.at,
+                    );
                     source.min = Some(digits.parse().map_err(|_| range)?);
                     self.expect("..")?;
                     let bound = self.token();
@@ -272,7 +275,8 @@ impl Parser<'_> {
             return Ok(copy(ParameterValue::Variable(name)));
         }
         let kind = TransformKind::of(&name).ok_or((MapFault::UnknownTransform(name), token.at))?;
-        let parameters = if kind == TransformKind::Evaluate { self.evaluation()? } else { self.parameters()? };
+        let parameters =
+            if kind == TransformKind::Evaluate { self.evaluation()? } else { self.parameters()? };
         Ok(Transform { kind, parameters, at: token.at })
     }
 
@@ -287,7 +291,8 @@ impl Parser<'_> {
             self.at += 1;
         }
         let token = self.token();
-        let is_quoted = matches!(token.kind, TokenKind::Single | TokenKind::Double) && self.peek(1).is_sign(")");
+        let is_quoted =
+            matches!(token.kind, TokenKind::Single | TokenKind::Double) && self.peek(1).is_sign(")");
         let (text, at) = if is_quoted {
             self.at += 1;
             (unquoted(&token), token.at + 1)

@@ -127,7 +127,11 @@ fn nesting_is_bounded() {
     };
     assert!(deep(60).is_ok());
     assert_eq!(deep(80).unwrap_err().fault, MapFault::TooDeep(DEEPEST));
-    let expression = format!("group g(source s, target t) {{ s where {}a{} -> t.x = 1; }}", "(".repeat(500), ")".repeat(500));
+    let expression = format!(
+        "group g(source s, target t) {{ s where {}a{} -> t.x = 1; }}",
+        "(".repeat(500),
+        ")".repeat(500)
+    );
     assert!(matches!(parse_text("m", &expression).unwrap_err().fault, MapFault::TooDeep(_)));
 }
 

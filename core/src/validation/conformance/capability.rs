@@ -44,16 +44,13 @@ fn search<'d>(walk: &mut Walk<'_, 'd>, parameter: Value<'d>, type_name: Option<&
     if let Some(type_name) = type_name.filter(|_| !known.base.is_empty())
         && !known.base.iter().any(|base| definitions.is_subtype(type_name, base))
     {
-        let message = format!(
-            "{} is defined for {}, not for {}",
-            plain(&url),
-            known.base.join(", "),
-            plain(type_name)
-        );
+        let message =
+            format!("{} is defined for {}, not for {}", plain(&url), known.base.join(", "), plain(type_name));
         doubtful(walk, parameter, IssueType::Invalid, message);
     }
     if let Some(own) = text(parameter, "name").filter(|own| *own != known.code.as_str()) {
-        let message = format!("{} is named {} by its definition, {} here", plain(&url), known.code, plain(&own));
+        let message =
+            format!("{} is named {} by its definition, {} here", plain(&url), known.code, plain(&own));
         doubtful(walk, parameter, IssueType::Invalid, message);
     }
 }

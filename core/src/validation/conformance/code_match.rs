@@ -21,7 +21,9 @@ pub(super) fn same(a: Value<'_>, b: Value<'_>) -> bool {
         return text(a, "text").is_some() && text(a, "text") == text(b, "text");
     }
     let agree = |a: &Value<'_>, b: &Value<'_>| {
-        text(*a, "code").is_some() && text(*a, "code") == text(*b, "code") && text(*a, "system") == text(*b, "system")
+        text(*a, "code").is_some()
+            && text(*a, "code") == text(*b, "code")
+            && text(*a, "system") == text(*b, "system")
     };
     left.iter().any(|a| right.iter().any(|b| agree(a, b)))
 }

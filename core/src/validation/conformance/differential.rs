@@ -66,7 +66,8 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, holder: &Holder<'_, 'd>) {
         broken(walk, *value, IssueType::NotFound, message.clone());
     }
     if let Some((first, _)) = lost.first() {
-        let message = format!("no snapshot can be made: {} of its elements find no place in the base", lost.len());
+        let message =
+            format!("no snapshot can be made: {} of its elements find no place in the base", lost.len());
         walk.report(holder.structure, *first, Rule::Resource.error(IssueType::NotFound, message));
     }
 }

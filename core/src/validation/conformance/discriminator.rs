@@ -79,8 +79,7 @@ fn reaches(definitions: &Definitions, structure: &str, at: &str, path: &str) -> 
         let own = element.path.strip_prefix(at).and_then(|it| it.strip_prefix('.'));
         let Some(own) = own.filter(|own| !own.contains('.')) else { continue };
         let stem = own.strip_suffix("[x]");
-        let written =
-            |stem: &str| element.types.iter().any(|type_| choice_name(stem, &type_.code) == step);
+        let written = |stem: &str| element.types.iter().any(|type_| choice_name(stem, &type_.code) == step);
         if own != step && stem != Some(step) && !stem.is_some_and(written) {
             continue;
         }

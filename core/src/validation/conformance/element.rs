@@ -104,8 +104,11 @@ fn begins_with_type<'d>(
     if holder.type_name.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
         return;
     }
-    let message =
-        format!("the path {} must begin with the type of the structure, {}", plain(&element.path), holder.type_name);
+    let message = format!(
+        "the path {} must begin with the type of the structure, {}",
+        plain(&element.path),
+        holder.type_name
+    );
     broken(walk, value, IssueType::Invalid, message);
 }
 
@@ -159,7 +162,16 @@ const BINDABLE: &[&str] =
     &["code", "Coding", "CodeableConcept", "Quantity", "string", "uri", "Range", "Extension", "Element"];
 /// Types whose values have a length.
 const WITH_LENGTH: &[&str] = &[
-    "string", "uri", "integer", "decimal", "instant", "date", "dateTime", "time", "base64Binary", "Element",
+    "string",
+    "uri",
+    "integer",
+    "decimal",
+    "instant",
+    "date",
+    "dateTime",
+    "time",
+    "base64Binary",
+    "Element",
 ];
 /// Types whose values have an order.
 const ORDERED: &[&str] =
@@ -247,7 +259,8 @@ fn values<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>, ground: &Groun
     if let Some(base) = pattern.as_ref().and_then(parse).filter(|_| key == "fixed")
         && !matches(own.root(), base.root())
     {
-        let message = format!("the fixed value breaks the pattern that the base sets for {}", plain(&element.path));
+        let message =
+            format!("the fixed value breaks the pattern that the base sets for {}", plain(&element.path));
         broken(walk, at, IssueType::Value, message);
     }
 }

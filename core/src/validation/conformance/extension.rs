@@ -37,7 +37,8 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, structure: Value<'d>, type_name
         }
         Some(_) => {}
         None => {
-            let message = format!("an extension fixes its url: set fixedUri of Extension.url to {}", plain(&url));
+            let message =
+                format!("an extension fixes its url: set fixedUri of Extension.url to {}", plain(&url));
             broken(walk, structure, IssueType::Required, message);
         }
     }

@@ -81,7 +81,12 @@ impl<'v> Ground<'v> {
 
     /// What the base says about a place: of its own accord, or by that of the profiles that it stands on.
     /// For a slice that they lack, what they say about the element that is sliced.
-    pub fn stated<T>(&self, id: &str, path: &str, pick: impl Fn(&ElementDefinition) -> Option<T>) -> Option<T> {
+    pub fn stated<T>(
+        &self,
+        id: &str,
+        path: &str,
+        pick: impl Fn(&ElementDefinition) -> Option<T>,
+    ) -> Option<T> {
         for structure in &self.chain {
             let snapshot = &structure.elements;
             let elements = if snapshot.is_empty() { &structure.differential } else { snapshot };

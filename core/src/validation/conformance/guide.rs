@@ -45,7 +45,9 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, guide: Value<'d>) {
 fn is_package_id(id: &str) -> bool {
     let name = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_lowercase())
-            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_'))
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_'))
     };
     // Names with capitals exist: the registry tells packages apart without regard to case.
     id.contains('.') && id.to_ascii_lowercase().split('.').all(name)

@@ -5,8 +5,8 @@ use fhir_models::document::{Value, name};
 
 use crate::outcome::IssueType;
 
-use super::code_match::code_of;
 use super::super::walk::Walk;
+use super::code_match::code_of;
 use super::{doubtful, list};
 
 pub(super) const SCORING: &str = "http://terminology.hl7.org/CodeSystem/measure-scoring";

@@ -32,7 +32,8 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, report: Value<'d>) {
         None => walk.types.definitions().resource_of_type("Measure", &canonical),
     };
     let Some(measure) = found else {
-        let message = format!("the measure {} is not at hand: the groups were not checked", plain(&canonical));
+        let message =
+            format!("the measure {} is not at hand: the groups were not checked", plain(&canonical));
         return doubtful(walk, place, IssueType::NotFound, message);
     };
     let measure = measure.root();
@@ -131,7 +132,10 @@ fn same_stratifier(given: Value<'_>, defined: Value<'_>) -> bool {
 /// The codes of the components of a reported stratifier.
 fn strata_codes(stratifier: Value<'_>) -> Vec<Value<'_>> {
     let strata = list(stratifier, "stratum");
-    strata.flat_map(|it| list(it, "component").collect::<Vec<_>>()).filter_map(|it| it.get(name::CODE)).collect()
+    strata
+        .flat_map(|it| list(it, "component").collect::<Vec<_>>())
+        .filter_map(|it| it.get(name::CODE))
+        .collect()
 }
 
 fn missing<'d>(

@@ -64,12 +64,8 @@ fn derived<'d>(walk: &mut Walk<'_, 'd>, parameter: Value<'d>, kind: &str) {
     for base in list(parameter, "base") {
         let Some(own) = base.as_str() else { continue };
         if !origin.base.iter().any(|it| definitions.is_subtype(&own, it)) {
-            let message = format!(
-                "{} is for {}, not for {}",
-                plain(&url),
-                origin.base.join(", "),
-                plain(&own)
-            );
+            let message =
+                format!("{} is for {}, not for {}", plain(&url), origin.base.join(", "), plain(&own));
             broken(walk, parameter, IssueType::BusinessRule, message);
         }
     }

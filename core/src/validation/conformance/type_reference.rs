@@ -14,12 +14,36 @@ use super::{broken, list};
 
 /// Resource types that have a canonical URL in R4.
 const CANONICAL: &[&str] = &[
-    "ActivityDefinition", "CapabilityStatement", "ChargeItemDefinition", "CodeSystem", "CompartmentDefinition",
-    "ConceptMap", "EffectEvidenceSynthesis", "EventDefinition", "Evidence", "EvidenceVariable",
-    "ExampleScenario", "GraphDefinition", "ImplementationGuide", "Library", "Measure", "MessageDefinition",
-    "NamingSystem", "ObservationDefinition", "OperationDefinition", "PlanDefinition", "Questionnaire",
-    "ResearchDefinition", "ResearchElementDefinition", "RiskEvidenceSynthesis", "SearchParameter",
-    "SpecimenDefinition", "StructureDefinition", "StructureMap", "TerminologyCapabilities", "TestScript",
+    "ActivityDefinition",
+    "CapabilityStatement",
+    "ChargeItemDefinition",
+    "CodeSystem",
+    "CompartmentDefinition",
+    "ConceptMap",
+    "EffectEvidenceSynthesis",
+    "EventDefinition",
+    "Evidence",
+    "EvidenceVariable",
+    "ExampleScenario",
+    "GraphDefinition",
+    "ImplementationGuide",
+    "Library",
+    "Measure",
+    "MessageDefinition",
+    "NamingSystem",
+    "ObservationDefinition",
+    "OperationDefinition",
+    "PlanDefinition",
+    "Questionnaire",
+    "ResearchDefinition",
+    "ResearchElementDefinition",
+    "RiskEvidenceSynthesis",
+    "SearchParameter",
+    "SpecimenDefinition",
+    "StructureDefinition",
+    "StructureMap",
+    "TerminologyCapabilities",
+    "TestScript",
     "ValueSet",
 ];
 
@@ -90,10 +114,8 @@ fn of_type<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>, at: Value<'d>
         let here = subject.element.path.ends_with(".modifierExtension");
         match (modifies(&profile), here) {
             (true, false) => {
-                let message = format!(
-                    "{} is a modifier extension: it belongs under modifierExtension",
-                    profile.url
-                );
+                let message =
+                    format!("{} is a modifier extension: it belongs under modifierExtension", profile.url);
                 broken(walk, at, IssueType::Invalid, message);
             }
             (false, true) => {
@@ -117,7 +139,8 @@ fn of_target<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>, at: Value<'
         "Reference" | "CodeableReference" | "canonical" => {}
         _ if definitions.type_kind(code).is_none() => return,
         _ => {
-            let message = format!("{path} has no target: only references and canonicals have a targetProfile");
+            let message =
+                format!("{path} has no target: only references and canonicals have a targetProfile");
             return broken(walk, at, IssueType::Invalid, message);
         }
     }

@@ -85,12 +85,19 @@ fn enabled_by<'d>(
         walk.report(own.value, place, Fault { rule: Rule::Questionnaire, severity, code, message });
     }
     let exists = text(condition, "operator").as_deref() == Some("exists");
-    let wanted = condition.children().find(|it| !it.is_underscored() && it.name().text().starts_with("answer"));
+    let wanted =
+        condition.children().find(|it| !it.is_underscored() && it.name().text().starts_with("answer"));
     let (Some(wanted), false) = (wanted, exists) else { return };
     let allowed = properties(&target.kind);
-    let fits = |property: &&str| property.strip_prefix("value") == wanted.name().text().strip_prefix("answer");
+    let fits =
+        |property: &&str| property.strip_prefix("value") == wanted.name().text().strip_prefix("answer");
     if matches!(target.kind.as_str(), "group" | "display") {
-        broken(walk, wanted, IssueType::BusinessRule, format!("{shown} is a {}: it has no answer", target.kind));
+        broken(
+            walk,
+            wanted,
+            IssueType::BusinessRule,
+            format!("{shown} is a {}: it has no answer", target.kind),
+        );
     } else if wanted.name() != Name::UNKNOWN && !allowed.is_empty() && !allowed.iter().any(|it| fits(&it)) {
         let message = format!("{shown} is of type {}: its answers are never of this type", target.kind);
         broken(walk, wanted, IssueType::BusinessRule, message);
