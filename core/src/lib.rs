@@ -13,4 +13,10 @@ pub mod interaction;
 pub mod mapping;
 pub mod outcome;
 pub mod requester;
+pub mod terminology;
 pub mod validation;
+
+/// The examples of the README compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,11 +1,13 @@
 //! The validator by topic: what each rule lets pass, and what it finds where.
 #![allow(clippy::unwrap_used)]
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use fhir_models::definition::{Definitions, DefinitionsBuilder};
 use fhir_models::document::{Limits, OwnedDocument};
 use proptest::prelude::*;
+use varco_core::outcome::{Issue, IssueSeverity};
 use varco_core::validation::{Settings, ValidationReport, Validator};
 
 fn validator() -> Validator {
@@ -19,16 +21,21 @@ fn document(json: &str) -> OwnedDocument {
 fn report(json: &str) -> ValidationReport {
     let document = document(json);
     let validator = validator();
-    let report = validator.validate(document.document());
+    let mut report = validator.validate(document.document());
+    report.issues.retain(is_fault);
     assert_eq!(validator.is_valid(document.document()), report.issues.is_empty());
     report
 }
 
+/// Information is no fault.
+fn is_fault(issue: &Issue) -> bool {
+    issue.severity != IssueSeverity::Information
+}
+
 /// `rule element` of every finding.
 fn findings(json: &str) -> Vec<String> {
-    let shown = |issue: &varco_core::outcome::Issue| {
-        format!("{} {}", issue.rule.unwrap(), issue.expression.as_deref().unwrap_or("-"))
-    };
+    let shown =
+        |issue: &Issue| format!("{} {}", issue.rule.unwrap(), issue.expression.as_deref().unwrap_or("-"));
     report(json).issues.iter().map(shown).collect()
 }
 
@@ -324,8 +331,85 @@ fn findings_and_depth_are_bounded() {
     let deep = r#"{"resourceType":"Patient","extension":[{"url":"http://example.org/a","extension":[{"url":"b",
         "extension":[{"url":"c","extension":[{"url":"d","valueString":"x"}]}]}]}]}"#;
     let report = few.validate(document(deep).document());
-    assert_eq!(report.issues[0].rule, Some("limit"));
-    assert_eq!(validator().validate(document(deep).document()).issues, []);
+    assert!(report.issues.iter().any(|issue| issue.rule == Some("limit")));
+    assert!(!validator().validate(document(deep).document()).issues.iter().any(is_fault));
+}
+
+#[test]
+fn a_listener_hears_what_a_report_lists_and_may_stop() {
+    let text = r#"{"resourceType":"Patient","meta":{"profile":["http://example.org/none"]},"gender":"x",
+        "cognome":1,"birthDate":"1971-02-30"}"#;
+    let validator = validator();
+    let document = document(text);
+    let report = validator.validate(document.document());
+    assert!(report.issues.len() >= 4, "{:?}", report.issues);
+    let mut heard = Vec::new();
+    let streamed = validator.stream(document.document(), &mut |issue| {
+        heard.push(issue);
+        ControlFlow::Continue(())
+    });
+    assert_eq!((streamed.issues, streamed.stopped, streamed.truncated), (heard.len(), false, false));
+    assert_eq!(streamed.errors, heard.iter().filter(|issue| issue.severity.is_error()).count());
+    heard.sort_by_key(|issue| issue.position);
+    assert_eq!(heard, report.issues);
+    for stop_after in 1..=report.issues.len() {
+        let mut count = 0;
+        let streamed = validator.stream_bytes(text.as_bytes(), &mut |_| {
+            count += 1;
+            if count == stop_after { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        assert_eq!((count, streamed.issues, streamed.stopped), (stop_after, stop_after, true));
+    }
+    let few = Validator::with_settings(Definitions::r4(), Settings { findings: 2, ..Settings::default() });
+    let streamed = few.stream(document.document(), &mut |_| ControlFlow::Continue(()));
+    assert_eq!((streamed.issues, streamed.truncated, streamed.stopped), (2, true, false));
+}
+
+#[test]
+fn what_a_trial_finds_is_heard_by_nobody() {
+    let definition = r#"{"resourceType":"StructureDefinition","url":"http://example.org/s","name":"S","status":"draft",
+        "kind":"resource","abstract":false,"type":"Patient","derivation":"constraint",
+        "baseDefinition":"http://hl7.org/fhir/StructureDefinition/Patient","differential":{"element":[
+        {"id":"Patient.identifier","path":"Patient.identifier","slicing":{"rules":"open",
+          "discriminator":[{"type":"value","path":"system"}]}},
+        {"id":"Patient.identifier:cf","path":"Patient.identifier","sliceName":"cf","max":"1"},
+        {"id":"Patient.identifier:cf.system","path":"Patient.identifier.system","min":1,
+          "fixedUri":"http://example.org/cf"}]}}"#;
+    let mut definitions = Definitions::builder();
+    definitions.definition("s.json", definition.as_bytes()).unwrap();
+    let validator =
+        Validator::new(Arc::new(definitions.build().unwrap())).with_profile("http://example.org/s");
+    let text =
+        br#"{"resourceType":"Patient","identifier":[{"system":"http://example.org/other","value":"1"}]}"#;
+    let streamed = validator.stream_bytes(text, &mut |issue| panic!("{issue:?}"));
+    assert_eq!((streamed.issues, streamed.stopped), (0, false));
+}
+
+#[test]
+fn bytes_that_are_no_document_are_an_issue_with_its_place() {
+    let validator = validator();
+    for (bytes, message) in [
+        (&b"{\"resourceType\":\"Patient\","[..], "this is not a JSON document: the text ends too early"),
+        (b"<Patient xmlns=\"http://hl7.org/fhir\">", "this is not a FHIR XML document: "),
+        (b"\xFF", "this is not a JSON document: "),
+    ] {
+        let report = validator.validate_bytes(bytes);
+        let [issue] = report.issues.as_slice() else { panic!("{report:?}") };
+        assert!(issue.message.starts_with(message), "{issue:?}");
+        assert!(issue.position.is_some() && issue.rule == Some("syntax"));
+        assert!(!validator.is_valid_bytes(bytes));
+    }
+    let small = Validator::new(Definitions::r4()).with_limits(Limits { bytes: 10, ..Limits::default() });
+    let report = small.validate_bytes(b"{\"resourceType\":\"Patient\"}");
+    assert_eq!(report.issues[0].code, varco_core::outcome::IssueType::TooLong);
+    let xml = b"<Patient xmlns=\"http://hl7.org/fhir\"><gender value=\"donna\"/></Patient>";
+    assert_eq!(validator.validate_bytes(xml).issues[0].expression.as_deref(), Some("Patient.gender"));
+}
+
+#[test]
+fn a_validator_is_made_once_and_shared_by_threads() {
+    fn shared<T: Send + Sync + 'static>(_: &T) {}
+    shared(&validator());
 }
 
 /// JSON values under names that FHIR knows, mostly in the wrong place.

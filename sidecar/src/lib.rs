@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod definitions;
 pub mod demo;
 pub mod identify;
 pub mod listen;
@@ -13,4 +14,6 @@ pub mod pipeline;
 pub mod run;
 pub mod store;
 pub mod telemetry;
+pub mod terminology;
 pub mod upstream;
+pub mod validation;

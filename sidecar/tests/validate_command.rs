@@ -57,8 +57,9 @@ fn faults_exit_1_and_name_element_and_position() {
 fn people_see_the_line_and_a_caret() {
     let (code, out, _) = run(&["-"], b"{\"resourceType\":\"Patient\",\r\n \"gender\": \"donna\"}\r\n");
     assert_eq!(code, 1);
-    assert!(out.contains(" --> standard input:2:2 at Patient.gender\n"), "{out}");
-    assert!(out.contains("2 |  \"gender\": \"donna\"}\n  |  ^^^^^^^^\n"), "{out}");
+    assert!(out.contains(" --> standard input:2:2\n"), "{out}");
+    assert!(out.contains("2 |  \"gender\": \"donna\"}\n  |  ^^^^^^^^ Patient.gender\n"), "{out}");
+    assert!(out.contains("  = help: take a code from the value set"), "{out}");
     assert!(!out.contains('\u{1b}'), "no colours without a terminal");
 }
 
@@ -92,9 +93,7 @@ fn a_byte_order_mark_is_a_warning() {
 #[test]
 fn what_is_not_built_is_refused_and_not_ignored() {
     let file = "11-paziente-corretto.json";
-    for options in
-        [["--terminology", "https://tx.example.org"], ["--output", "html"], ["--fhir-version", "5.0.0"]]
-    {
+    for options in [["--terminology", "https://tx.example.org"], ["--fhir-version", "5.0.0"]] {
         let (code, out, err) = run(&[options[0], options[1], file], b"");
         assert_eq!(code, 2, "{options:?}");
         assert!(out.is_empty() && err.starts_with("varco validate: "), "{options:?}: {err}");
@@ -149,4 +148,90 @@ fn what_cannot_be_read_exits_2() {
     let (code, out, _) = run(&["-"], b"{\"resourceType\":\"Patient\",\"id\":\"a\",\"id\":\"b\"}");
     assert_eq!(code, 1, "a broken document is a fault of the resource");
     assert!(out.contains("stands twice"), "{out}");
+}
+
+#[test]
+fn repeats_are_told_once_with_their_lines() {
+    let line = "{\"resourceType\":\"Patient\",\"gender\":\"donna\"}\r\n";
+    let (code, out, _) = run(&["-"], line.repeat(38).as_bytes());
+    assert_eq!(code, 1);
+    assert_eq!(out.matches("error[binding]").count(), 1, "{out}");
+    assert!(out.contains("and 37 more like it: lines 2, 3, 4, 5, 6, 7, 8, 9 …"), "{out}");
+    assert!(out.contains("38 resources checked: 38 with 38 errors"), "{out}");
+    assert!(out.contains(" resources/s, "), "{out}");
+}
+
+#[test]
+fn no_more_is_printed_than_asked_for() {
+    let (_, out, _) = run(&["--limit", "2", "."], b"");
+    assert_eq!(out.matches("error[").count(), 2, "{out}");
+    assert!(out.contains("--limit ") && out.contains("12 resources checked: 11 with"), "{out}");
+    let (_, out, _) = run(&["--limit", "2", "--output", "json", "."], b"");
+    let issues = issues(&out);
+    assert_eq!(issues.iter().filter(|issue| issue["severity"] == "error").count(), 2);
+    assert!(issues[2]["details"]["text"].as_str().unwrap().contains("more issues were found"));
+}
+
+#[test]
+fn nothing_of_the_input_commands_the_terminal() {
+    let text = "{\"resourceType\":\"Patient\",\"\u{7f}\u{9b}31m\":\"\u{202e}\"}";
+    let (code, out, _) = run(&["-"], text.as_bytes());
+    assert_eq!(code, 1);
+    assert!(out.contains("␡<U+009B>31m"), "{out}");
+    assert!(!out.chars().any(|c| c.is_control() && c != '\n'), "{out}");
+}
+
+#[test]
+fn an_html_report_goes_to_standard_output_or_to_its_file() {
+    let (code, out, err) = run(&["--output", "html", "01-paziente-genere-e-nascita.json"], b"");
+    assert_eq!((code, err.trim_end()), (1, "1 resource checked: 3 errors"));
+    assert!(out.starts_with("<!DOCTYPE html>") && out.trim_end().ends_with("</html>"));
+    assert!(out.contains("Patient.gender") && out.contains("<mark>&quot;gender&quot;</mark>"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("città.html");
+    let name = file.to_str().unwrap();
+    let (code, out, _) = run(&["--report", name, "11-paziente-corretto.json"], b"");
+    assert_eq!((code, out.trim_end()), (0, "1 resource checked: no error"));
+    assert!(std::fs::read_to_string(&file).unwrap().contains("The resource has no error"));
+    let (code, _, err) = run(&["--report", "no/such/folder/r.html", "11-paziente-corretto.json"], b"");
+    assert_eq!(code, 2);
+    assert!(err.contains("r.html can't be written"), "{err}");
+}
+
+#[test]
+fn inputs_of_every_make_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (code, _, err) = run(&[folder.path().to_str().unwrap()], b"");
+    assert_eq!(code, 2);
+    assert!(err.contains("holds no resource"), "{err}");
+    let windows = "\u{feff}{\r\n  \"resourceType\": \"Patient\",\r\n  \"gender\": \"x\"\r\n}\r\n";
+    std::fs::write(path("perché.json"), windows).unwrap();
+    let (code, out, _) = run(&[&path("perché.json")], b"");
+    assert_eq!(code, 1);
+    assert!(
+        out.contains("perché.json:3:3")
+            && out.contains("warning[syntax]: the input begins with a byte-order mark"),
+        "{out}"
+    );
+    assert!(!out.contains('␍'), "{out}");
+    for (bytes, message) in
+        [(&b""[..], "the input is empty"), (b"\xFF\xFE{\0", "UTF-16"), (b"\x1F\x8B\x08", "compressed")]
+    {
+        let (code, out, _) = run(&["--output", "json", "-"], bytes);
+        assert_eq!(code, 1);
+        assert!(issues(&out)[0]["details"]["text"].as_str().unwrap().contains(message), "{out}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_can_not_be_read_in_a_folder_is_named_and_the_rest_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.json"), "{\"resourceType\":\"Patient\"}").unwrap();
+    std::os::unix::fs::symlink("nowhere.json", folder.path().join("b.json")).unwrap();
+    let (code, out, err) = run(&[folder.path().to_str().unwrap()], b"");
+    assert_eq!(code, 2);
+    assert!(out.contains("1 resource checked: no error"), "{out}");
+    assert!(err.contains("b.json can't be read"), "{err}");
 }

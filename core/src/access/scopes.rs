@@ -69,6 +69,8 @@ impl Scope {
             Interaction::Create(_) => CREATE,
             Interaction::Update(_) => UPDATE,
             Interaction::Delete(_) => DELETE,
+            // It tells nothing but what the definitions say: any access to the type is enough.
+            Interaction::Validate(_) => CREATE | READ | UPDATE | DELETE | SEARCH,
         };
         let typed = match (&self.resource_type, interaction.resource_type()) {
             (None, _) => true,

@@ -66,7 +66,8 @@ pub(super) fn compile(text: &str, model: &Model, options: &Options<'_>) -> Resul
     let mut compiler =
         Compiler { tree: &tree, model, options, program, focus: focus.clone(), resource, defines };
     let scope = Scope { this: focus, aggregate: false };
-    let (node, _) = compiler.expression(root, &scope).map_err(located)?;
+    let (node, types) = compiler.expression(root, &scope).map_err(located)?;
+    compiler.program.types = types.map(Vec::into_boxed_slice);
     compiler.program.root = node;
     compiler.program.settle_quick();
     Ok(compiler.program)

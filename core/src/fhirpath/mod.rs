@@ -87,6 +87,7 @@ pub use context::{Answer, Argument, Code, Context, Focus, Limits, Profiles, Reso
 pub use decimal::{Decimal, MAX_SCALE};
 pub use error::{CompileError, CompileFault, EvaluationError, EvaluationFault, TextError};
 pub use model::{Model, TypeId};
+pub(crate) use narrative::check_attributes as check_narrative_attributes;
 pub use narrative::{NarrativeFault, check as check_narrative};
 pub(crate) use narrative_proof::is_sound as is_sound_narrative;
 pub(crate) use presence::{Known, Presence};
@@ -131,6 +132,13 @@ impl Expression {
     /// The model that it was compiled against.
     pub fn model(&self) -> &Arc<Model> {
         &self.model
+    }
+
+    /// The names of the types that its result may have (`date`, `CodeableConcept`, `Boolean`), as far as the
+    /// definitions tell; `None` where they don't.
+    pub fn types(&self) -> Option<Vec<&'static str>> {
+        let types = self.program.types.as_ref()?;
+        Some(types.iter().map(|ty| self.model.type_name(*ty)).collect())
     }
 
     /// Evaluates the expression on a resource or element.

@@ -18,6 +18,11 @@ pub enum NarrativeFault {
     /// An attribute that formatting does not need.
     #[error("the narrative has an attribute that is not allowed")]
     Attribute,
+    /// An entity that XML does not have: what HTML defines is unknown there (FHIR R4 §2.4.0).
+    #[error(
+        "the narrative has an entity that XML does not know: write the character, or its number as in &#160;"
+    )]
+    Entity,
     /// Nothing to read.
     #[error("the narrative has no text and no image")]
     Empty,
@@ -170,17 +175,23 @@ const CLASS: [u8; 256] = {
 
 /// Checks the text of `Narrative.div`.
 pub fn check(text: &str) -> Result<(), NarrativeFault> {
-    let mut scan = Scan { open: Vec::new(), filled: false, started: false };
+    check_attributes(text, &mut |_, _, _| {})
+}
+
+/// [`check`], showing each attribute in its order: the element's name, its own name, its value as written.
+pub fn check_attributes(text: &str, visit: &mut dyn FnMut(&str, &str, &str)) -> Result<(), NarrativeFault> {
+    let mut scan = Scan { open: Vec::new(), filled: false, started: false, entity: false };
     let mut rest = text.trim();
     while !rest.is_empty() {
         rest = scan.text(rest)?;
         if !rest.is_empty() {
-            rest = scan.tag(rest)?;
+            rest = scan.tag(rest, visit)?;
         }
     }
     match (scan.started, scan.open.is_empty(), scan.filled) {
         (false, ..) => Err(NarrativeFault::Root),
         (_, false, _) => Err(NarrativeFault::Form),
+        _ if scan.entity => Err(NarrativeFault::Entity),
         (_, _, false) => Err(NarrativeFault::Empty),
         _ => Ok(()),
     }
@@ -190,6 +201,8 @@ struct Scan<'t> {
     open: Vec<&'t str>,
     filled: bool,
     started: bool,
+    /// An unknown entity was met.
+    entity: bool,
 }
 
 impl<'t> Scan<'t> {
@@ -211,13 +224,17 @@ impl<'t> Scan<'t> {
         }
         self.filled |= !blank;
         if classes & AMPERSAND != 0 {
-            entities(text)?;
+            self.entity |= entities(text)?;
         }
         Ok(after)
     }
 
     /// A tag, comment or CDATA section at the start of `text`; gives what follows.
-    fn tag(&mut self, text: &'t str) -> Result<&'t str, NarrativeFault> {
+    fn tag(
+        &mut self,
+        text: &'t str,
+        visit: &mut dyn FnMut(&str, &str, &str),
+    ) -> Result<&'t str, NarrativeFault> {
         if let Some(comment) = text.strip_prefix("<!--") {
             return comment.split_once("-->").map(|(_, rest)| rest).ok_or(NarrativeFault::Form);
         }
@@ -263,6 +280,8 @@ impl<'t> Scan<'t> {
             if !known || is_script(value) {
                 return Err(NarrativeFault::Attribute);
             }
+            self.entity |= entities(value)?;
+            visit(name, attribute, value);
             namespace |= attribute == "xmlns" && value == NAMESPACE;
             rest = after;
         }
@@ -275,8 +294,9 @@ impl<'t> Scan<'t> {
     }
 }
 
-/// References to characters and entities are complete.
-fn entities(text: &str) -> Result<(), NarrativeFault> {
+/// References to characters and entities are complete. True where one is to an entity that XML doesn't have.
+fn entities(text: &str) -> Result<bool, NarrativeFault> {
+    let mut unknown = false;
     let mut rest = text;
     while let Some(at) = rest.find('&') {
         let after = rest.get(at + 1..).unwrap_or_default();
@@ -284,9 +304,15 @@ fn entities(text: &str) -> Result<(), NarrativeFault> {
         if length == 0 || after.as_bytes().get(length) != Some(&b';') {
             return Err(NarrativeFault::Form);
         }
+        unknown |= !is_known(after.as_bytes().get(..length).unwrap_or_default());
         rest = after;
     }
-    Ok(())
+    Ok(unknown)
+}
+
+/// True for what stands between `&` and `;` where XML knows it without a declaration.
+pub(super) fn is_known(name: &[u8]) -> bool {
+    matches!(name, b"amp" | b"lt" | b"gt" | b"quot" | b"apos" | [b'#', ..])
 }
 
 fn is_script(value: &str) -> bool {
@@ -337,6 +363,26 @@ mod tests {
         assert_eq!(within("<form>x</form>"), Err(NarrativeFault::Element));
         assert_eq!(within("<p onclick=\"x()\">x</p>"), Err(NarrativeFault::Attribute));
         assert_eq!(within("<a href=\" JavaScript:x()\">x</a>"), Err(NarrativeFault::Attribute));
+    }
+
+    #[test]
+    fn html_entities_are_unknown() {
+        assert_eq!(within("CPT&reg;"), Err(NarrativeFault::Entity));
+        assert_eq!(within("<a href=\"http://hl7.it?a=1&amp;b=2\">b &lt;</a>"), Ok(()));
+        assert_eq!(within("<a href=\"http://hl7.it?a=1&b=2\">b</a>"), Err(NarrativeFault::Form));
+        // What is worse is told first.
+        assert_eq!(within("&nbsp;<script/>"), Err(NarrativeFault::Element));
+    }
+
+    #[test]
+    fn attributes_are_shown() {
+        let mut seen = Vec::new();
+        let text = format!("<div xmlns=\"{NAMESPACE}\"><a href='#x'>x</a></div>");
+        let shown = check_attributes(&text, &mut |element, name, value| {
+            seen.push(format!("{element} {name} {value}"));
+        });
+        assert_eq!(shown, Ok(()));
+        assert_eq!(seen, [format!("div xmlns {NAMESPACE}").as_str(), "a href #x"]);
     }
 
     #[test]

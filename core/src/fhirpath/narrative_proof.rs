@@ -1,13 +1,14 @@
 //! A narrative proven sound while it is still JSON: one pass, nothing unescaped, nothing kept.
 //!
 //! Most narratives are plain tables and paragraphs. This scanner accepts a part of what [`check`] accepts, and
-//! gives up on anything unusual: comments, CDATA, escapes that could hide a character that matters. Invariant:
+//! gives up on anything unusual: comments, CDATA, links into the document, escapes that could hide a character
+//! that matters. Invariant:
 //! what it accepts, `check` accepts once the escapes are undone; and the text has no control characters, and
 //! begins and ends with its `div`.
 //!
 //! [`check`]: super::narrative::check
 
-use super::narrative::{ATTRIBUTES, ELEMENTS, NAMESPACE, element};
+use super::narrative::{ATTRIBUTES, ELEMENTS, NAMESPACE, element, is_known};
 
 /// Deepest nesting that is followed here.
 const DEEPEST: usize = 32;
@@ -105,7 +106,7 @@ impl<'t> Proof<'t> {
                 [b'&', after @ ..] => {
                     let name =
                         after.iter().take_while(|it| it.is_ascii_alphanumeric() || **it == b'#').count();
-                    if name == 0 || after.get(name) != Some(&b';') {
+                    if !is_known(after.get(..name)?) || after.get(name) != Some(&b';') {
                         return None;
                     }
                     seen |= READABLE;
@@ -200,8 +201,8 @@ impl<'t> Proof<'t> {
         };
         self.at += if double { 2 } else { 1 };
         let start = self.at;
-        // A script, perhaps behind white space.
-        if matches!(self.peek()?, b'j' | b'J' | b' ' | 0x80..)
+        // A script, perhaps behind white space, or a link into the document.
+        if matches!(self.peek()?, b'j' | b'J' | b' ' | b'#' | 0x80..)
             || (self.peek()? == b'\\' && !matches!(self.bytes.get(start + 1), Some(b'"' | b'/')))
         {
             return None;
@@ -217,7 +218,7 @@ impl<'t> Proof<'t> {
                     return Some((name, self.bytes.get(start..self.at - 1)?));
                 }
                 [b'\\', b'n' | b'r' | b't' | b'"' | b'/' | b'\\', ..] => self.at += 2,
-                [b'<' | b'>' | b'\\', ..] | [] => return None,
+                [b'<' | b'>' | b'&' | b'\\', ..] | [] => return None,
                 _ => self.at += 1,
             }
         }
@@ -255,6 +256,8 @@ mod tests {
         assert!(!within(r#"<a href=\"javascript:x()\">x</a>"#));
         assert!(!within(r#"<p onclick=\"x()\">x</p>"#));
         assert!(!within("a & b"));
+        assert!(!within("CPT&reg;"));
+        assert!(!within(r##"<a href=\"#x\">x</a>"##));
         assert!(!within(r"x\f"));
         assert!(!is_sound(r#"<div>x</div>"#));
         assert!(!is_sound(r#"<p xmlns=\"http://www.w3.org/1999/xhtml\">x</p>"#));
@@ -265,7 +268,7 @@ mod tests {
         fn what_is_proven_is_sound(
             parts in prop::collection::vec(
                 prop::sample::select(&[
-                    "<p>", "</p>", "<p ", "<br/>", "<b>", "</b>", ">", "/>", "x", " ", "\n", "&", "&lt;", "\"", "'",
+                    "<p>", "</p>", "<p ", "<br/>", "<b>", "</b>", ">", "/>", "x", " ", "\n", "&", "&lt;", "&nbsp;", "\"", "'",
                     " class=\"a\"", " href='b'", "<a href=\"c\">", "</a>", "=", "<", "<img src=\"y\"/>", "<script>",
                     " xmlns=\"http://www.w3.org/1999/xhtml\"", "\u{a0}", "è", "<div>", "</div>", "\\", "/", "\u{1}",
                 ][..]),

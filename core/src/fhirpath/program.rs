@@ -144,6 +144,8 @@ pub(super) struct Program {
     pub quick: Vec<bool>,
     /// Regular expressions of literal arguments, by the operation that calls for them.
     pub regexes: Vec<(Ref, Regex)>,
+    /// The types that the result may have; `None` where nothing is known.
+    pub types: Option<Box<[TypeId]>>,
 }
 
 impl Program {
@@ -159,6 +161,7 @@ impl Program {
             specs: Vec::new(),
             quick: Vec::new(),
             regexes: Vec::new(),
+            types: None,
         }
     }
 

@@ -52,6 +52,8 @@ fn each_interaction_is_recognised_and_written_anew() {
         ("POST", "Patient", "create", "POST /Patient"),
         ("PUT", "Patient/p1", "update", "PUT /Patient/p1"),
         ("DELETE", "Patient/p1", "delete", "DELETE /Patient/p1"),
+        ("POST", "Patient/$validate", "operation", "POST /Patient/$validate"),
+        ("POST", "Patient/p1/$validate", "operation", "POST /Patient/p1/$validate"),
     ] {
         let interaction = parse(method, path, "").unwrap();
         assert_eq!(interaction.name(), name);

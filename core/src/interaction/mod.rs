@@ -30,6 +30,7 @@ mod request;
 mod schema;
 mod search;
 mod search_value;
+mod validate;
 
 use std::fmt;
 
@@ -41,6 +42,7 @@ pub use request::{Method, UpstreamRequest};
 pub use schema::{SearchParameter, SearchSchema};
 pub use search::{MOST_PARAMETERS, Search, SortKey};
 pub use search_value::{ParameterKind, Prefix, SearchReference, SearchValue, Token};
+pub use validate::{Validate, ValidateMode};
 
 use fhir_models::primitive::Primitive;
 use pairs::Pair;
@@ -66,6 +68,8 @@ pub enum Interaction {
     Update(Instance),
     /// `DELETE [type]/[id]`
     Delete(Instance),
+    /// `POST [type]/$validate` or `POST [type]/[id]/$validate`
+    Validate(Validate),
 }
 
 /// The history of one resource (FHIR R4 §3.1.0.12).
@@ -118,6 +122,9 @@ impl Interaction {
             (Place::Instance(instance), "GET") => Interaction::Read(instance),
             (Place::Instance(instance), "PUT") => Interaction::Update(instance),
             (Place::Instance(instance), "DELETE") => Interaction::Delete(instance),
+            (Place::Validate(resource_type, instance), "POST") => {
+                Interaction::Validate(Validate::new(resource_type, instance))
+            }
             (Place::Version(instance, version), "GET") => Interaction::Vread(instance, version),
             (Place::InstanceHistory(instance), "GET") => {
                 Interaction::HistoryInstance(History { instance, count: None, since: None })
@@ -165,6 +172,8 @@ impl Interaction {
                     }
                     history.since = Some(value.clone());
                 }
+                ("mode", Interaction::Validate(own)) => own.set_mode(value)?,
+                ("profile", Interaction::Validate(own)) => own.set_profile(value)?,
                 (other, _) if search::is_not_served(other) => {
                     return Err(InteractionError::ParameterNotServed(ShownName::of(
                         other.split(':').next().unwrap_or_default(),
@@ -192,6 +201,7 @@ impl Interaction {
             Interaction::Create(_) => "create",
             Interaction::Update(_) => "update",
             Interaction::Delete(_) => "delete",
+            Interaction::Validate(_) => "operation",
         }
     }
 
@@ -201,6 +211,7 @@ impl Interaction {
             Interaction::Capabilities => None,
             Interaction::SearchType(search) => Some(&search.resource_type),
             Interaction::Create(resource_type) => Some(resource_type),
+            Interaction::Validate(own) => Some(&own.resource_type),
             _ => self.instance().map(|instance| &instance.resource_type),
         }
     }
@@ -213,6 +224,7 @@ impl Interaction {
             | Interaction::Update(instance)
             | Interaction::Delete(instance) => Some(instance),
             Interaction::HistoryInstance(history) => Some(&history.instance),
+            Interaction::Validate(own) => own.instance.as_ref(),
             Interaction::Capabilities | Interaction::SearchType(_) | Interaction::Create(_) => None,
         }
     }
@@ -249,7 +261,7 @@ impl Interaction {
 
     /// True where the request carries a resource.
     pub fn takes_resource(&self) -> bool {
-        matches!(self, Interaction::Create(_) | Interaction::Update(_))
+        matches!(self, Interaction::Create(_) | Interaction::Update(_) | Interaction::Validate(_))
     }
 }
 
@@ -259,6 +271,9 @@ impl fmt::Display for Interaction {
         f.write_str(self.name())?;
         if let Some(resource_type) = self.resource_type() {
             write!(f, " {resource_type}")?;
+        }
+        if matches!(self, Interaction::Validate(_)) {
+            f.write_str(" $validate")?;
         }
         let Some(search) = self.search() else { return Ok(()) };
         let mut names: Vec<String> = if search.ids.is_empty() { Vec::new() } else { vec!["_id".to_owned()] };

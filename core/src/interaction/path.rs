@@ -31,6 +31,8 @@ pub(super) enum Place {
     InstanceHistory(Instance),
     /// `[type]/[id]/_history/[vid]`
     Version(Instance, Id),
+    /// `[type]/$validate` or `[type]/[id]/$validate`
+    Validate(ResourceType, Option<Instance>),
     /// `[type]/[id]/[type]` or `[type]/[id]/*`: a search in a compartment.
     Compartment,
 }
@@ -50,10 +52,18 @@ impl Place {
         }
         let Some((&first, rest)) = segments.split_first() else { return Ok(Place::Base) };
         let resource_type = schema.resource_type(first).ok_or_else(|| unknown(first))?;
+        let id = |text: &str| Id::parse(text).ok_or(InteractionError::BadId);
+        match rest {
+            ["$validate"] => return Ok(Place::Validate(resource_type, None)),
+            [own, "$validate"] => {
+                let instance = Instance { resource_type: resource_type.clone(), id: id(own)? };
+                return Ok(Place::Validate(resource_type, Some(instance)));
+            }
+            _ => {}
+        }
         if rest.last().is_some_and(|last| last.starts_with('$')) && rest.len() <= 4 {
             return Err(InteractionError::Operation);
         }
-        let id = |text: &str| Id::parse(text).ok_or(InteractionError::BadId);
         Ok(match rest {
             [] => Place::Type(resource_type),
             ["_search"] => Place::TypeSearch(resource_type),
@@ -75,7 +85,7 @@ impl Place {
         match self {
             Place::Metadata | Place::InstanceHistory(_) | Place::Version(..) => &["GET"],
             Place::Type(_) => &["GET", "POST"],
-            Place::TypeSearch(_) => &["POST"],
+            Place::TypeSearch(_) | Place::Validate(..) => &["POST"],
             Place::Instance(_) => &["GET", "PUT", "DELETE"],
             Place::Base
             | Place::SystemSearch
@@ -97,6 +107,7 @@ impl Place {
             (Place::Type(_), "DELETE") => "conditional delete",
             (Place::TypeHistory, "GET") => "history of a type",
             (Place::Instance(_), "PATCH") => "patch",
+            (Place::Validate(..), "GET") => "$validate by GET",
             (Place::Compartment, "GET") => "search in a compartment",
             _ => "this method",
         }

@@ -108,6 +108,15 @@ impl Interaction {
             Interaction::Update(instance) => {
                 UpstreamRequest { method: Method::Put, path_and_query: path_of(instance), form: None }
             }
+            // Answered by the gateway: the request only shows what it would be.
+            Interaction::Validate(own) => {
+                let place = match &own.instance {
+                    Some(instance) => path_of(instance),
+                    None => format!("/{}", own.resource_type),
+                };
+                let path_and_query = format!("{place}/$validate");
+                UpstreamRequest { method: Method::Post, path_and_query, form: None }
+            }
             Interaction::Delete(instance) => {
                 UpstreamRequest { method: Method::Delete, path_and_query: path_of(instance), form: None }
             }

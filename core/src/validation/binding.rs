@@ -5,11 +5,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use fhir_models::definition::{BindingStrength, Definitions, Membership, ValueSet};
+use fhir_models::definition::{BindingStrength, Definitions, ValueSet};
 use fhir_models::document::{Name, Value, name};
 use fhir_models::primitive::Primitive;
 
 use crate::outcome::IssueType;
+use crate::terminology::{Code, Codes, Membership};
 
 use super::finding::{Fault, Rule};
 use super::shape::Content;
@@ -58,10 +59,9 @@ impl BindingRule {
 
     /// Whether the code of a value is in the set; `None` where the value has no code. `type_name` is empty
     /// where the type isn't known: then the members tell.
-    pub fn answer(&self, definitions: &Definitions, type_name: &str, value: Value<'_>) -> Option<Membership> {
-        let set = self.value_set(definitions);
+    pub fn answer(&self, codes: &Codes<'_>, type_name: &str, value: Value<'_>) -> Option<Membership> {
         if let Some(code) = value.as_str() {
-            return Some(membership(set, None, &code));
+            return Some(self.membership(codes, Code::bare(&code)));
         }
         let known = match type_name {
             "Coding" | "CodeableConcept" | "Quantity" => Name::of(type_name),
@@ -70,25 +70,55 @@ impl BindingRule {
             }
             _ => Name::of("Coding"),
         };
-        match complex(set, known, value) {
+        match self.complex(codes, known, value) {
             Answer::Known(answer) => Some(answer),
             Answer::NoCode | Answer::Silent => None,
         }
     }
 
     /// The same for the value set that bounds the binding.
-    pub fn limit_answer(
-        &self,
-        definitions: &Definitions,
-        type_name: &str,
-        value: Value<'_>,
-    ) -> Option<Membership> {
-        self.limit.as_ref().and_then(|limit| limit.answer(definitions, type_name, value))
+    pub fn limit_answer(&self, codes: &Codes<'_>, type_name: &str, value: Value<'_>) -> Option<Membership> {
+        self.limit.as_ref().and_then(|limit| limit.answer(codes, type_name, value))
+    }
+
+    fn membership(&self, codes: &Codes<'_>, code: Code<'_>) -> Membership {
+        codes.in_value_set(self.value_set(codes.definitions()), &self.canonical, code)
+    }
+
+    fn complex(&self, codes: &Codes<'_>, type_name: Name, value: Value<'_>) -> Answer {
+        match type_name.text() {
+            "CodeableConcept" => {
+                let codings = value.get(name::CODING).into_iter().flat_map(Value::items);
+                let mut answer = None;
+                for coding in codings {
+                    match (self.coded(codes, coding), answer) {
+                        (Some(Membership::Member), _) => return Answer::Known(Membership::Member),
+                        (Some(Membership::NotMember), None) => answer = Some(Membership::NotMember),
+                        (Some(Membership::Unknown), _) => answer = Some(Membership::Unknown),
+                        _ => {}
+                    }
+                }
+                answer.map_or(Answer::NoCode, Answer::Known)
+            }
+            "Coding" => self.coded(codes, value).map_or(Answer::NoCode, Answer::Known),
+            // A quantity may stand without a coded unit.
+            _ => self.coded(codes, value).map_or(Answer::Silent, Answer::Known),
+        }
+    }
+
+    /// Whether the `system` and `code` of a Coding or Quantity are in the set; `None` without a code.
+    fn coded(&self, codes: &Codes<'_>, value: Value<'_>) -> Option<Membership> {
+        let code = value.str_of(name::CODE)?;
+        // Without its system a code means nothing: it may be the right one.
+        let Some(system) = value.str_of(name::SYSTEM) else { return Some(Membership::Unknown) };
+        let version = value.str_of(name::VERSION);
+        let code = Code { system: Some(&system), version: version.as_deref(), code: &code };
+        Some(self.membership(codes, code))
     }
 
     /// True where the value has a code of the set.
-    pub fn admits(&self, definitions: &Definitions, value: Value<'_>) -> bool {
-        self.answer(definitions, "", value) == Some(Membership::Member)
+    pub fn admits(&self, codes: &Codes<'_>, value: Value<'_>) -> bool {
+        self.answer(codes, "", value) == Some(Membership::Member)
     }
 }
 
@@ -127,64 +157,31 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, place: Place<
     let Some(rule) = place.shape.element(place.entry).and_then(|element| element.binding.as_ref()) else {
         return;
     };
-    let set = rule.value_set(walk.types.definitions());
     let answer = match place.entry.content {
         Content::Primitive(_) => match value.as_str() {
-            Some(code) => Answer::Known(membership(set, None, &code)),
+            Some(code) => Answer::Known(rule.membership(&walk.codes, Code::bare(&code))),
             None => Answer::Silent,
         },
-        Content::Type(type_name) => complex(set, type_name, value),
+        Content::Type(type_name) => rule.complex(&walk.codes, type_name, value),
         _ => Answer::Silent,
     };
     match answer {
         Answer::Silent | Answer::Known(Membership::Member) => {}
         Answer::Known(Membership::Unknown) => walk.unknown_codes += 1,
         Answer::Known(Membership::NotMember) => {
-            walk.report(value, value, fault(rule, set, "the code is not in"));
+            walk.report(value, value, fault(rule, walk.codes.definitions(), "the code is not in"));
         }
-        Answer::NoCode => walk.report(value, value, fault(rule, set, "a code is required here, from")),
-    }
-}
-
-fn complex(set: Option<&ValueSet>, type_name: Name, value: Value<'_>) -> Answer {
-    match type_name.text() {
-        "CodeableConcept" => {
-            let codings = value.get(name::CODING).into_iter().flat_map(Value::items);
-            let mut answer = None;
-            for coding in codings {
-                match (coded(set, coding), answer) {
-                    (Some(Membership::Member), _) => return Answer::Known(Membership::Member),
-                    (Some(Membership::NotMember), None) => answer = Some(Membership::NotMember),
-                    (Some(Membership::Unknown), _) => answer = Some(Membership::Unknown),
-                    _ => {}
-                }
-            }
-            answer.map_or(Answer::NoCode, Answer::Known)
+        Answer::NoCode => {
+            let message = "a code is required here, from";
+            walk.report(value, value, fault(rule, walk.codes.definitions(), message));
         }
-        "Coding" => coded(set, value).map_or(Answer::NoCode, Answer::Known),
-        // A quantity may stand without a coded unit.
-        _ => coded(set, value).map_or(Answer::Silent, Answer::Known),
     }
-}
-
-/// Whether the `system` and `code` of a Coding or Quantity are in the set; `None` without a code.
-fn coded(set: Option<&ValueSet>, value: Value<'_>) -> Option<Membership> {
-    let code = value.str_of(name::CODE)?;
-    Some(match value.str_of(name::SYSTEM) {
-        Some(system) => membership(set, Some(&system), &code),
-        // Without its system a code means nothing: it may be the right one.
-        None => Membership::Unknown,
-    })
-}
-
-fn membership(set: Option<&ValueSet>, system: Option<&str>, code: &str) -> Membership {
-    set.map_or(Membership::Unknown, |set| set.membership(system, code))
 }
 
 #[cold]
-fn fault(rule: &BindingRule, set: Option<&ValueSet>, what: &str) -> Fault {
+fn fault(rule: &BindingRule, definitions: &Definitions, what: &str) -> Fault {
     let mut message = format!("{what} the value set {}, which is required", rule.canonical);
-    if let Some(codes) = set.and_then(ValueSet::codes)
+    if let Some(codes) = rule.value_set(definitions).and_then(ValueSet::codes)
         && codes.len() <= LISTED
         && !codes.is_empty()
     {

@@ -27,15 +27,20 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, bundle: Value<'d>) {
     for entry in &entries {
         identity(walk, *entry, requests);
     }
-    links(walk, bundle);
+    links(walk, bundle, &kind);
     if &*kind == "searchset" {
         search(walk, bundle, &entries);
     }
     if !requests {
         relative(walk, &entries);
     }
-    if &*kind == "document" {
-        document(walk, &entries);
+    match &*kind {
+        "document" | "message" if entries.is_empty() => {
+            broken(walk, bundle, "a document or message begins with an entry: Composition or MessageHeader");
+        }
+        "document" => connected(walk, bundle, &entries, &DOCUMENT),
+        "message" => connected(walk, bundle, &entries, &MESSAGE),
+        _ => {}
     }
 }
 
@@ -88,10 +93,19 @@ fn relative_urls<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>]) {
     broken(walk, *first, message);
 }
 
-fn links<'d>(walk: &mut Walk<'_, 'd>, bundle: Value<'d>) {
+/// Relations occur once, and only what comes in pages has others (FHIR R4 §3.1.0.14).
+fn links<'d>(walk: &mut Walk<'_, 'd>, bundle: Value<'d>, kind: &str) {
     let mut seen = HashSet::new();
+    let one_page = matches!(kind, "document" | "message" | "transaction" | "batch" | "collection");
     for link in bundle.get(name::LINK).into_iter().flat_map(Value::items) {
         let Some(relation) = link.str_of(name::RELATION) else { continue };
+        if one_page
+            && matches!(&*relation, "first" | "last" | "next" | "prev" | "previous")
+            && let Some(place) = link.get(name::RELATION)
+        {
+            let message = format!("only search results and histories have pages: a {kind} has no such link");
+            broken(walk, place, message);
+        }
         let once = matches!(&*relation, "self" | "first" | "last" | "next" | "prev" | "previous");
         if once && !seen.insert(relation.into_owned()) {
             broken(walk, link, "a Bundle has one link of this relation");
@@ -167,26 +181,53 @@ fn relative<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>]) {
     }
 }
 
-/// The references of a Composition that a document must hold (FHIR R4 §2.37.2).
-const HELD: &[&[&str]] = &[
-    &["subject"],
-    &["encounter"],
-    &["author"],
-    &["attester", "party"],
-    &["custodian"],
-    &["event", "detail"],
-    &["section", "entry"],
-    &["section", "author"],
-    &["section", "focus"],
-];
+/// A Bundle whose entries belong to its first.
+struct Whole {
+    /// The type of the first entry's resource.
+    first: &'static str,
+    /// Its references that lead to other entries.
+    held: &'static [&'static [&'static str]],
+    /// How bad an entry is that nothing connects with the first.
+    apart: IssueSeverity,
+    missing: &'static str,
+    unconnected: &'static str,
+}
 
-fn document<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>]) {
+/// FHIR R4 §2.37.2.
+const DOCUMENT: Whole = Whole {
+    first: "Composition",
+    held: &[
+        &["subject"],
+        &["encounter"],
+        &["author"],
+        &["attester", "party"],
+        &["custodian"],
+        &["event", "detail"],
+        &["section", "entry"],
+        &["section", "author"],
+        &["section", "focus"],
+    ],
+    apart: IssueSeverity::Error,
+    missing: "a document holds what its Composition refers to: this target is not among the entries",
+    unconnected: "no chain of references connects this entry with the Composition of the document",
+};
+
+/// FHIR R4 §2.4.2: the focus of a message comes with it.
+const MESSAGE: Whole = Whole {
+    first: "MessageHeader",
+    held: &[&["focus"]],
+    apart: IssueSeverity::Warning,
+    missing: "a message holds what its MessageHeader is about: this target is not among the entries",
+    unconnected: "no chain of references connects this entry with the MessageHeader of the message",
+};
+
+fn connected<'d>(walk: &mut Walk<'_, 'd>, bundle: Value<'d>, entries: &[Value<'d>], whole: &Whole) {
     let Some(first) = entries.first().and_then(|it| it.get(name::RESOURCE)) else { return };
-    if first.resource_type().as_deref() != Some("Composition") || entries.len() > MOST_LINKED {
+    if first.resource_type().as_deref() != Some(whole.first) || entries.len() > MOST_LINKED {
         return;
     }
     let index = Index::of(entries);
-    for path in HELD {
+    for path in whole.held {
         for reference in at(first, path) {
             let Some(literal) = reference.get(name::REFERENCE) else { continue };
             let Some(text) = literal.as_str().filter(|it| !it.starts_with('#')) else { continue };
@@ -195,7 +236,7 @@ fn document<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>]) {
                 0 => {
                     let severity =
                         if text.starts_with("http") { IssueSeverity::Warning } else { IssueSeverity::Error };
-                    let message = "a document holds what its Composition refers to: this target is not among the entries".to_owned();
+                    let message = whole.missing.to_owned();
                     walk.report(
                         reference,
                         literal,
@@ -209,7 +250,34 @@ fn document<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>]) {
             }
         }
     }
-    reached(walk, entries, &index);
+    let styles = stylesheets(walk, bundle, entries, &index);
+    reached(walk, entries, &index, styles, whole);
+}
+
+/// The entries that links of the relation `stylesheet` lead to; a relative one leads to an entry
+/// (FHIR R4 §2.37.3).
+fn stylesheets<'d>(
+    walk: &mut Walk<'_, 'd>,
+    bundle: Value<'d>,
+    entries: &[Value<'d>],
+    index: &Index<'d>,
+) -> Vec<usize> {
+    let mut found = Vec::new();
+    for link in bundle.get(name::LINK).into_iter().flat_map(Value::items) {
+        if !link.get(name::RELATION).is_some_and(|it| it.is_str("stylesheet")) {
+            continue;
+        }
+        let Some(place) = link.get(name::URL) else { continue };
+        let Some(url) = place.as_str() else { continue };
+        let targets = index.targets(entries.first(), &url);
+        if targets.is_empty() && !is_absolute(&url) {
+            let message =
+                "no entry of the Bundle is this style sheet: a relative link leads to a Binary in it";
+            walk.report(place, place, Rule::Bundle.error(IssueType::NotFound, message));
+        }
+        found.extend(targets);
+    }
+    found
 }
 
 /// How many targets have the version that the reference names, if it names one.
@@ -236,8 +304,14 @@ fn at<'d>(from: Value<'d>, path: &[&str]) -> Vec<Value<'d>> {
     found
 }
 
-/// Every entry is connected with the Composition, whichever way the references point.
-fn reached<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>], index: &Index<'d>) {
+/// Every entry is connected with the first or with those that `open` names, whichever way references point.
+fn reached<'d>(
+    walk: &mut Walk<'_, 'd>,
+    entries: &[Value<'d>],
+    index: &Index<'d>,
+    mut open: Vec<usize>,
+    whole: &Whole,
+) {
     let mut linked: Vec<Vec<usize>> = vec![Vec::new(); entries.len()];
     for (from, entry) in entries.iter().enumerate() {
         let Some(resource) = entry.get(name::RESOURCE).filter(|it| it.is_object()) else { continue };
@@ -250,7 +324,7 @@ fn reached<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>], index: &Index<'d>
         }
     }
     let mut seen = vec![false; entries.len()];
-    let mut open = vec![0];
+    open.push(0);
     while let Some(at) = open.pop() {
         let Some(slot) = seen.get_mut(at).filter(|it| !**it) else { continue };
         *slot = true;
@@ -258,11 +332,10 @@ fn reached<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>], index: &Index<'d>
     }
     for (entry, seen) in entries.iter().zip(seen) {
         if !seen && entry.get(name::RESOURCE).is_some() {
-            broken(
-                walk,
-                *entry,
-                "no chain of references connects this entry with the Composition of the document",
-            );
+            let message = whole.unconnected.to_owned();
+            let fault =
+                Fault { rule: Rule::Bundle, severity: whole.apart, code: IssueType::Invalid, message };
+            walk.report(*entry, *entry, fault);
         }
     }
 }
@@ -297,10 +370,13 @@ impl<'d> Index<'d> {
         if bare.contains(':') {
             return &[];
         }
-        let url = from.and_then(|entry| entry.str_of(name::FULL_URL));
-        if let Some(base) = url.as_deref().and_then(rest_base) {
-            return self.urls.get([base, "/", bare].concat().as_str()).map_or(&[], Vec::as_slice);
+        match from.and_then(|entry| entry.str_of(name::FULL_URL)) {
+            // Only the URL of a resource on a server gives relative references a base.
+            Some(url) => {
+                let whole = rest_base(&url).map(|base| [base, "/", bare].concat());
+                whole.and_then(|whole| self.urls.get(whole.as_str())).map_or(&[], Vec::as_slice)
+            }
+            None => self.names.get(bare).map_or(&[], Vec::as_slice),
         }
-        self.names.get(bare).map_or(&[], Vec::as_slice)
     }
 }

@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use fhir_models::definition::{CodeSystem, Content, Definitions, Membership};
+use fhir_models::definition::{CodeSystem, Content, Definitions};
 use fhir_models::document::{Value, name};
 
 use crate::outcome::{IssueSeverity, IssueType};
+use crate::terminology::{Code, Membership};
 
 use super::finding::{Fault, Rule};
 use super::walk::Walk;
@@ -67,7 +68,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
             let message = "this is the canonical of a value set: system names the code system";
             return walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, message));
         }
-        System::Unknown => return,
+        System::Unknown => return ask(walk, coding, &url),
     };
     if system.content == Content::Supplement {
         let message = "this code system only supplements another one: name that one";
@@ -77,7 +78,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
     let Some(code) = place.as_str() else { return };
     match system.membership(&code) {
         Membership::Member => display(walk, coding, &system, severity, &code),
-        Membership::Unknown => {}
+        Membership::Unknown => ask(walk, coding, &url),
         // Of another version this one may know nothing.
         Membership::NotMember if other_version(coding, &system) => {}
         Membership::NotMember => {
@@ -85,6 +86,32 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
             let fault = Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message };
             walk.report(place, place, fault);
         }
+    }
+}
+
+/// What a terminology server said of the code, where one was asked.
+fn ask<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>, system: &str) {
+    if walk.codes.answers().is_none() {
+        return;
+    }
+    let Some((place, code)) = coding.get(name::CODE).and_then(|it| Some((it, it.as_str()?))) else { return };
+    let (version, display) = (coding.str_of(name::VERSION), coding.str_of(name::DISPLAY));
+    let asked = Code { system: Some(system), version: version.as_deref(), code: &code };
+    let Some(answer) = walk.codes.ask(asked, display.as_deref(), None) else { return };
+    let fault =
+        |severity, message| Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message };
+    match (answer.membership, answer.display) {
+        (Membership::NotMember, _) => {
+            let said = answer.message.map(|it| format!(": {it}")).unwrap_or_default();
+            let message = format!("the terminology server knows no such code of {system}{said}");
+            walk.report(place, place, fault(IssueSeverity::Error, message));
+        }
+        (Membership::Member, Some(right)) => {
+            let place = coding.get(name::DISPLAY).unwrap_or(place);
+            let message = format!("the display is none that {system} gives the code; it gives {right:?}");
+            walk.report(place, place, fault(IssueSeverity::Warning, message));
+        }
+        _ => {}
     }
 }
 

@@ -36,9 +36,13 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, extension: Value<'d>, nested: b
     }
     if let Some(url) = url
         && let Some(text) = url.as_str()
-        && !text.is_empty()
         && !is_absolute(&text)
     {
+        if text.is_empty() {
+            let message =
+                "an extension without a url has no meaning: write the canonical URL of its definition";
+            return walk.report(extension, url, Rule::Extension.error(IssueType::Required, message));
+        }
         let message = "the url of an extension must be absolute: the canonical URL of its definition";
         walk.report(extension, url, Rule::Extension.error(IssueType::Value, message));
     }

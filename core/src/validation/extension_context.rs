@@ -60,6 +60,8 @@ impl Contexts {
             "fhirpath" => Allowed::Path(Lazy::new(&context.expression)),
             _ => Allowed::Anything,
         });
+        let more = errata(&definition.url).iter().map(|path| Allowed::Element((*path).into()));
+        let allowed = allowed.chain(more);
         let invariants = definition.context_invariants.iter().map(|text| Lazy::new(text));
         Contexts { allowed: allowed.collect(), invariants: invariants.collect() }
     }
@@ -100,6 +102,14 @@ impl Contexts {
             Allowed::Anything => "other places".to_owned(),
         };
         self.allowed.iter().map(text).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Places that a definition forgot: R4's own definitions carry the extension there.
+fn errata(url: &str) -> &'static [&'static str] {
+    match url.strip_prefix(STRUCTURE_BASE) {
+        Some("regex") => &["ElementDefinition.type"],
+        _ => &[],
     }
 }
 

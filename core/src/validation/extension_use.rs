@@ -35,13 +35,13 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, document: Document<'d>) {
                 if let Some(host) = locator.host(extension.id()) {
                     placed(walk, extension, &profile, &host);
                 }
-                walk.whole(Occurrence::of(extension), &profile);
+                content(walk, extension, &profile);
                 defined(walk, extension, &profile);
             }
             Err(ProfileError::Unknown) => {
-                let host = locator.host(extension.id());
-                let modifying = host.is_some_and(|host| host.under == Some(name::MODIFIER_EXTENSION));
-                unknown(walk, extension, url, &text, modifying);
+                if let Some(host) = locator.host(extension.id()) {
+                    unknown(walk, extension, url, &text, &host);
+                }
             }
             Err(error) => {
                 let message = format!("the extension {} was not checked: {error}", plain(&text));
@@ -68,9 +68,30 @@ fn definition(walk: &Walk<'_, '_>, url: &str) -> Result<Arc<Profile>, ProfileErr
     walk.profiles.get(walk.types, url)
 }
 
+/// The content by the definition of R4's own, or where that is broken by a later edition that is obeyed.
+fn content<'d>(walk: &mut Walk<'_, 'd>, extension: Value<'d>, own: &Arc<Profile>) {
+    let (before, full) = (walk.findings.len(), walk.full);
+    walk.whole(Occurrence::of(extension), own);
+    let broken = walk.findings.iter().skip(before).any(|it| it.fault.severity.is_error());
+    if broken
+        && let Ok(later) = walk.profiles.get(walk.types, &own.url)
+        && !Arc::ptr_eq(&later, own)
+        && walk.obeys_profile(Occurrence::of(extension), &later)
+    {
+        walk.findings.truncate(before);
+        walk.full = full;
+    }
+}
+
 /// An extension without a definition at hand.
-fn unknown<'d>(walk: &mut Walk<'_, 'd>, extension: Value<'d>, url: Value<'d>, text: &str, modifying: bool) {
+fn unknown<'d>(walk: &mut Walk<'_, 'd>, extension: Value<'d>, url: Value<'d>, text: &str, host: &Host<'d>) {
+    let modifying = host.under == Some(name::MODIFIER_EXTENSION);
     if let Some(foreign) = ForeignElement::of(text) {
+        // A Basic stands for a resource that R4 lacks, and its elements are that resource's own.
+        let stands_in = host.own == "Basic" && !foreign.path.starts_with("Basic.");
+        if stands_in {
+            return;
+        }
         if let Some(is_modifier) = foreign.is_modifier(walk.types.definitions()) {
             listed(walk, extension, text, modifying, is_modifier);
         }

@@ -15,12 +15,12 @@ use super::walk::Walk;
 const LOINC: &str = "http://loinc.org";
 const SNOMED: &str = "http://snomed.info/sct";
 
-/// LOINC codes of vital signs and the profile of each. The first that a profile has is the one that it
+/// LOINC codes of vital signs and the profile of each. One of a profile's codes is the one that it
 /// demands; the others are kinds of the same measurement, for which the specification demands that one
 /// beside them, or parts of a panel that are no observation of their own.
 const LOINC_CODES: &[(&str, &str)] = &[
-    ("29463-7", "bodyweight"),
     ("2708-6", "oxygensat"),
+    ("29463-7", "bodyweight"),
     ("39156-5", "bmi"),
     ("59408-5", "oxygensat"),
     ("76534-7", "bp"),

@@ -11,17 +11,19 @@
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
-use fhir_models::definition::{Constraint, Definitions, Membership, Severity};
+use fhir_models::definition::{Constraint, Severity};
 use fhir_models::document::{Limits, OwnedDocument, Value, name};
 
 use crate::fhirpath::{
     self, Answer, Code, Context, Expression, Focus, Known, Model, Options, Presence, Terminology, TypeId,
 };
 use crate::outcome::{IssueSeverity, IssueType};
+use crate::terminology::{self, Codes, Membership};
 
 use super::finding::{Fault, Rule};
 use super::native::Native;
 use super::profile::Profiles;
+use super::resource;
 use super::types::Types;
 use super::walk::Walk;
 
@@ -150,8 +152,8 @@ pub(super) fn check<'d>(
     let document = at.document();
     let resource = document.value(walk.scope.resource).unwrap_or_else(|| document.root());
     let root = document.value(walk.scope.root).unwrap_or(resource);
-    let codes = Codes { definitions: walk.types.definitions(), unknown: Cell::new(false) };
-    let judge = Judge { types: walk.types, profiles: walk.profiles, depth: walk.nested };
+    let codes = MemberOf { codes: &walk.codes, unknown: Cell::new(false) };
+    let judge = Judge { types: walk.types, profiles: walk.profiles, codes: &walk.codes, depth: walk.nested };
     let context = Context {
         resource: Some(Focus::resource(resource)),
         root_resource: Some(Focus::resource(root)),
@@ -251,19 +253,23 @@ fn skip_arguments(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Answers `memberOf()` from the definitions.
-struct Codes<'t> {
-    definitions: &'t Definitions,
+/// Answers `memberOf()`.
+struct MemberOf<'t> {
+    codes: &'t Codes<'t>,
     unknown: Cell<bool>,
 }
 
-impl Terminology for Codes<'_> {
+impl Terminology for MemberOf<'_> {
     fn member_of(&self, code: &Code<'_>, value_set: &str) -> Answer {
-        let found = self.definitions.value_set(value_set);
-        match found.map(|set| set.membership(code.system.as_deref(), &code.code)) {
-            Some(Membership::Member) => Answer::Yes,
-            Some(Membership::NotMember) => Answer::No,
-            Some(Membership::Unknown) | None => {
+        let asked = terminology::Code {
+            system: code.system.as_deref(),
+            version: code.version.as_deref(),
+            code: &code.code,
+        };
+        match self.codes.in_value_set_of(value_set, asked) {
+            Membership::Member => Answer::Yes,
+            Membership::NotMember => Answer::No,
+            Membership::Unknown => {
                 self.unknown.set(true);
                 Answer::Unknown
             }
@@ -280,6 +286,7 @@ impl Terminology for Codes<'_> {
 struct Judge<'t> {
     types: &'t Types,
     profiles: &'t Profiles,
+    codes: &'t Codes<'t>,
     depth: usize,
 }
 
@@ -288,9 +295,17 @@ impl fhirpath::Profiles for Judge<'_> {
         if self.depth >= DEPTH || self.profiles.get(self.types, profile).is_err() {
             return Answer::Unknown;
         }
-        let mut walk = Walk::new(self.types, self.profiles, Default::default(), value.document());
+        let codes = Codes::new(self.types.definitions(), self.codes.answers());
+        let mut walk = Walk::new(self.types, self.profiles, Default::default(), value.document(), codes);
         walk.nested = self.depth + 1;
-        if walk.obeys_canonical(value, profile) { Answer::Yes } else { Answer::No }
+        if value.get(name::RESOURCE_TYPE).is_some() {
+            // A resource obeys its type's own definition first.
+            resource::check(&mut walk, value, false);
+        }
+        let obeys = !walk.findings.iter().any(|it| it.fault.severity.is_error())
+            && walk.obeys_canonical(value, profile);
+        self.codes.absorb(walk.codes);
+        if obeys { Answer::Yes } else { Answer::No }
     }
 }
 

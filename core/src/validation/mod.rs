@@ -15,8 +15,10 @@
 //! document order. The validator never recurses deeper than [`Settings::depth`] nor collects more than
 //! [`Settings::findings`].
 
+mod anchor;
 mod binding;
 mod bundle;
+mod bytes;
 mod canonical;
 mod cardinality;
 mod choice;
@@ -25,6 +27,7 @@ mod compile;
 mod conformance;
 mod content;
 mod cross_version;
+mod cure;
 mod element_id;
 mod extension;
 mod extension_context;
@@ -34,6 +37,7 @@ mod form;
 mod identifier;
 mod implied;
 mod invariant;
+mod issue;
 mod locate;
 mod modifier_table;
 mod narrative;
@@ -46,6 +50,7 @@ mod resource;
 mod resources;
 mod shape;
 mod special;
+mod stream;
 mod twin;
 mod types;
 mod unknown;
@@ -54,15 +59,20 @@ mod walk;
 use std::sync::Arc;
 
 use fhir_models::definition::Definitions;
-use fhir_models::document::{Document, Value, name};
+use fhir_models::document::xml::DefinitionSchema;
+use fhir_models::document::{Document, Limits, Value, name};
 
 use crate::fhirpath::Temporal;
 use crate::outcome::{Issue, IssueType, Outcome};
+use crate::terminology::{Answers, Codes, Question};
 
+pub use bytes::syntax_issue;
+pub use cure::cure;
 use finding::Finding;
 pub use finding::Rule;
 use locate::{Lines, Locator};
 use profile::Profiles;
+pub use stream::Streamed;
 use types::Types;
 use walk::Walk;
 
@@ -96,11 +106,11 @@ pub enum UnknownExtensions {
     Error,
 }
 
-/// Validates resources. Made once, used by many threads.
-#[derive(Debug)]
+/// Validates resources. Made once, used by many threads; a clone shares what is compiled.
+#[derive(Debug, Clone)]
 pub struct Validator {
-    types: Types,
-    profiles: Profiles,
+    types: Arc<Types>,
+    profiles: Arc<Profiles>,
     /// Profiles that every resource must obey.
     asked: Vec<String>,
     settings: Settings,
@@ -108,6 +118,8 @@ pub struct Validator {
     authorities: Vec<String>,
     /// The time, where it is known.
     now: Option<Temporal>,
+    schema: Arc<DefinitionSchema>,
+    limits: Limits,
 }
 
 /// The result of a validation.
@@ -117,6 +129,9 @@ pub struct ValidationReport {
     pub issues: Vec<Issue>,
     /// Codes that no value set at hand could judge.
     pub unknown_codes: usize,
+    /// Of these, the questions that a terminology server may answer, sorted; only from
+    /// [`Validator::validate_with`], at most [`MOST_QUESTIONS`](crate::terminology::MOST_QUESTIONS).
+    pub questions: Vec<Question>,
     /// Invariants that could not be evaluated, most of them for want of a clock or a function.
     pub unchecked_invariants: usize,
     /// True where [`Settings::findings`] was reached: there may be more to find.
@@ -144,12 +159,14 @@ impl Validator {
     /// A validator with bounds of its own.
     pub fn with_settings(definitions: Arc<Definitions>, settings: Settings) -> Validator {
         Validator {
-            types: Types::new(definitions),
-            profiles: Profiles::default(),
+            schema: Arc::new(DefinitionSchema::new(Arc::clone(&definitions))),
+            types: Arc::new(Types::new(definitions)),
+            profiles: Arc::new(Profiles::default()),
             asked: Vec::new(),
             settings,
             authorities: Vec::new(),
             now: None,
+            limits: Limits::default(),
         }
     }
 
@@ -176,12 +193,42 @@ impl Validator {
         self
     }
 
+    /// The same validator, with these bounds on documents that it reads itself ([`Validator::read`]).
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Validator {
+        self.limits = limits;
+        self
+    }
+
+    /// The bounds on documents that it reads itself.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Why a profile can't be checked, in words: it is not at hand, or broken. None where it can.
+    pub fn profile_fault(&self, canonical: &str) -> Option<String> {
+        self.profiles.get(&self.types, canonical).err().map(|error| error.to_string())
+    }
+
     /// Validates a resource and explains every fault.
     pub fn validate(&self, document: Document<'_>) -> ValidationReport {
-        let walk = self.walk(document, self.settings, false);
+        self.report(document, None)
+    }
+
+    /// The same with what a terminology server said before; its report has the questions that are left.
+    ///
+    /// Ask with `&()` first, take [`ValidationReport::questions`] to the server, and validate again with its
+    /// answers until no question is left: answers may lead to other questions.
+    pub fn validate_with(&self, document: Document<'_>, answers: &dyn Answers) -> ValidationReport {
+        self.report(document, Some(answers))
+    }
+
+    fn report(&self, document: Document<'_>, answers: Option<&dyn Answers>) -> ValidationReport {
+        let walk = self.walk(document, self.settings, false, answers);
         ValidationReport {
             truncated: walk.full || document.has_more_form_faults(),
             unknown_codes: walk.unknown_codes,
+            questions: walk.codes.into_questions(),
             unchecked_invariants: walk.unchecked_invariants,
             issues: form::among(&self.types, document, self.issues(document, walk.findings)),
         }
@@ -190,15 +237,37 @@ impl Validator {
     /// True where a resource has no fault. Stops at the first one.
     pub fn is_valid(&self, document: Document<'_>) -> bool {
         document.form_faults().is_empty()
-            && self.walk(document, Settings { findings: 1, ..self.settings }, true).findings.is_empty()
+            && self.walk(document, Settings { findings: 1, ..self.settings }, true, None).findings.is_empty()
     }
 
-    fn walk<'d>(&self, document: Document<'d>, settings: Settings, faults_only: bool) -> Walk<'_, 'd> {
-        let mut walk = Walk::new(&self.types, &self.profiles, settings, document);
+    fn walk<'v, 'd>(
+        &'v self,
+        document: Document<'d>,
+        settings: Settings,
+        faults_only: bool,
+        answers: Option<&'v dyn Answers>,
+    ) -> Walk<'v, 'd> {
+        let mut walk = self.begin(document, settings, answers);
+        walk.faults_only = faults_only;
+        self.finish(&mut walk, document);
+        walk
+    }
+
+    fn begin<'v, 'd>(
+        &'v self,
+        document: Document<'d>,
+        settings: Settings,
+        answers: Option<&'v dyn Answers>,
+    ) -> Walk<'v, 'd> {
+        let codes = Codes::new(self.types.definitions(), answers);
+        let mut walk = Walk::new(&self.types, &self.profiles, settings, document, codes);
         walk.authorities = &self.authorities;
         walk.now = self.now;
-        walk.faults_only = faults_only;
-        resource::check(&mut walk, document.root(), false);
+        walk
+    }
+
+    fn finish<'v, 'd>(&'v self, walk: &mut Walk<'v, 'd>, document: Document<'d>) {
+        resource::check(walk, document.root(), false);
         for misplaced in document.misplaced() {
             if let Some(value) = document.value(misplaced) {
                 let message = "in XML, elements stand in the order of the definition: move this one";
@@ -206,9 +275,10 @@ impl Validator {
             }
         }
         for special in std::mem::take(&mut walk.special) {
-            special::check(&mut walk, special);
+            special::check(walk, special);
         }
-        extension_use::check(&mut walk, document);
+        anchor::check(walk, document);
+        extension_use::check(walk, document);
         for canonical in &self.asked {
             walk.conform(document.root(), canonical, true);
         }
@@ -219,9 +289,8 @@ impl Validator {
             }
         }
         for resource in std::mem::take(&mut walk.implied) {
-            implied::check(&mut walk, resource);
+            implied::check(walk, resource);
         }
-        walk
     }
 
     fn issues(&self, document: Document<'_>, mut findings: Vec<Finding>) -> Vec<Issue> {
@@ -231,25 +300,12 @@ impl Validator {
         findings.sort_by_key(|finding| finding.element);
         let mut locator = Locator::new(&self.types, document);
         let located = findings.into_iter().map(|finding| {
-            let offset = document.value(finding.place).map_or(0, |place| place.member_span().start);
-            let offset = document.source_offset(offset);
-            (offset, locator.expression(finding.element), finding.fault)
+            (issue::offset(document, &finding), locator.expression(finding.element), finding.fault)
         });
         let mut located: Vec<_> = located.collect();
         located.sort_by_key(|(offset, ..)| *offset);
         let mut lines = Lines::new(document.source());
-        located
-            .into_iter()
-            .map(|(offset, expression, fault)| Issue {
-                severity: fault.severity,
-                code: fault.code,
-                message: fault.message,
-                expression,
-                location: None,
-                source: None,
-                position: Some(lines.position(offset)),
-                rule: Some(fault.rule.name()),
-            })
-            .collect()
+        let told = |(offset, expression, fault)| issue::of(fault, expression, lines.position(offset));
+        located.into_iter().map(told).collect()
     }
 }

@@ -1,12 +1,13 @@
 //! The narrative: one XHTML `div` with formatting only, and something to read (FHIR R4 §2.4.0; invariants
 //! `txt-1` and `txt-2`).
 
-use fhir_models::document::{Kind, Value};
+use fhir_models::document::{Format, Kind, Value};
 use fhir_models::primitive::Primitive;
 
-use crate::fhirpath::{NarrativeFault, check_narrative, is_sound_narrative};
+use crate::fhirpath::{NarrativeFault, check_narrative_attributes, is_sound_narrative};
 use crate::outcome::IssueType;
 
+use super::anchor;
 use super::finding::Rule;
 use super::primitive;
 use super::walk::Walk;
@@ -33,7 +34,19 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>) {
         return walk.report(value, value, Rule::Narrative.error(IssueType::Structure, message));
     }
     let Some(text) = value.as_str() else { return };
-    if let Err(fault) = check_narrative(&text) {
+    let mut links = false;
+    let checked = check_narrative_attributes(&text, &mut |element, name, value| {
+        links |= anchor::link(element, name, value).is_some();
+    });
+    if links {
+        walk.linking.push(value);
+    }
+    // Of an XML text, the reader has told it already.
+    let told =
+        |fault: &NarrativeFault| *fault == NarrativeFault::Entity && value.document().format() == Format::Xml;
+    if let Err(fault) = checked
+        && !told(&fault)
+    {
         let key = if fault == NarrativeFault::Empty { "txt-2" } else { "txt-1" };
         let message = format!("{fault} ({key})");
         walk.report(value, value, Rule::Narrative.error(IssueType::Invariant, message));

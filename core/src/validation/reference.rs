@@ -2,6 +2,7 @@
 //! `Type/id` with an optional `/_history/version`. In a transaction a search (`Patient?identifier=…`) may
 //! stand instead (FHIR R4 §3.1.0.11.2). Whether the target exists is not asked here.
 
+use fhir_models::definition::STRUCTURE_BASE;
 use fhir_models::document::{Name, Value, name};
 use fhir_models::primitive::Primitive;
 
@@ -15,8 +16,19 @@ use super::walk::{Place, Walk};
 
 /// Checks `Reference.reference`.
 pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>) {
-    let Some(reference) = value.get(name::REFERENCE) else { return };
+    let (mut literal, mut stated) = (None, None);
+    for member in value.children() {
+        match member.name() {
+            name::REFERENCE => literal = Some(member),
+            name::TYPE => stated = Some(member),
+            _ => {}
+        }
+    }
+    let Some(reference) = literal else { return };
     let Some(text) = reference.as_str() else { return };
+    if let Some(stated) = stated {
+        agree(walk, value, &text, stated);
+    }
     if text.starts_with('#') {
         walk.fragments.push(reference);
     }
@@ -30,6 +42,26 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>) {
          for a contained resource write # and its id"
     };
     walk.report(value, reference, Rule::Reference.error(IssueType::Value, message));
+}
+
+/// `Reference.type` is the type that the reference itself names or leads to (FHIR R4 §2.3.0.1,
+/// `Reference.type`: the types must agree).
+#[cold]
+fn agree<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, text: &str, stated: Value<'d>) {
+    let Some(own) = stated.as_str() else { return };
+    let own = own.strip_prefix(STRUCTURE_BASE).unwrap_or(&own);
+    let resolved = walk.resources().resolve(value, text).and_then(Value::resource_type);
+    let found = match resolved {
+        Some(type_name) => Name::of(&type_name),
+        None => match implied_type(walk.types, text) {
+            Some(type_name) => type_name,
+            None => return,
+        },
+    };
+    if found != Name::of(own) && walk.types.is_resource(Name::of(own)) {
+        let message = format!("the reference leads to a {found}; its type says {own}: make them agree");
+        walk.report(value, stated, Rule::Target.error(IssueType::Structure, message));
+    }
 }
 
 /// The type of the target is one that the element allows, as far as the reference or the document tells it

@@ -8,16 +8,18 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use fhir_models::document::{Document, Kind, Name, NodeId, Value, name};
+use fhir_models::document::{Document, Format, Kind, Name, NodeId, Value, name};
 use fhir_models::primitive::{Primitive, PrimitiveError};
 
 use crate::fhirpath::Temporal;
 use crate::outcome::IssueSeverity;
+use crate::terminology::Codes;
 
 use super::finding::{Fault, Finding, Rule};
 use super::profile::Profiles;
 use super::resources::Resources;
 use super::shape::{BOUND, Content, ELEMENT_ID, Entry, RULED, Shape, ShapeKind, Structure};
+use super::stream::Listener;
 use super::types::Types;
 use super::{
     Settings, binding, cardinality, choice, coding, content, element_id, extension, identifier, invariant,
@@ -33,6 +35,8 @@ pub(super) struct Walk<'v, 'd> {
     pub unknown_codes: usize,
     /// True once the bound on findings is reached: nothing more is looked at.
     pub full: bool,
+    /// Answers for codes.
+    pub codes: Codes<'v>,
     /// The innermost resource.
     pub scope: Scope<'d>,
     pub profiles: &'v Profiles,
@@ -40,6 +44,8 @@ pub(super) struct Walk<'v, 'd> {
     pub extensions: Vec<Value<'d>>,
     /// Resources of types that have rules of their own.
     pub special: Vec<Value<'d>>,
+    /// Narratives that hold links into the document.
+    pub linking: Vec<Value<'d>>,
     /// Resources that claim profiles, in document order.
     pub claims: Vec<Value<'d>>,
     /// Values being checked against profiles, innermost last.
@@ -64,6 +70,12 @@ pub(super) struct Walk<'v, 'd> {
     pub implied: Vec<Value<'d>>,
     /// Texts that begin with `#` and refer to a contained resource, in document order.
     pub fragments: Vec<Value<'d>>,
+    /// Hears findings instead of having them collected.
+    pub listener: Option<Listener<'v>>,
+    /// Findings that were heard; the largest number once nothing more is to be heard.
+    pub heard: usize,
+    /// How many trials are open: what they find is forgotten.
+    pub trials: usize,
     document: Document<'d>,
     index: Option<Arc<Resources<'d>>>,
     depth: usize,
@@ -93,6 +105,7 @@ impl<'v, 'd> Walk<'v, 'd> {
         profiles: &'v Profiles,
         settings: Settings,
         document: Document<'d>,
+        codes: Codes<'v>,
     ) -> Walk<'v, 'd> {
         let scope = Scope { resource: NodeId::ROOT, root: NodeId::ROOT, ids: BTreeSet::new() };
         Walk {
@@ -101,10 +114,12 @@ impl<'v, 'd> Walk<'v, 'd> {
             findings: Vec::new(),
             unknown_codes: 0,
             full: false,
+            codes,
             scope,
             profiles,
             extensions: Vec::new(),
             special: Vec::new(),
+            linking: Vec::new(),
             claims: Vec::new(),
             open_profiles: Vec::new(),
             seen_profiles: HashSet::new(),
@@ -117,6 +132,9 @@ impl<'v, 'd> Walk<'v, 'd> {
             mentioned: HashSet::new(),
             implied: Vec::new(),
             fragments: Vec::new(),
+            listener: None,
+            heard: 0,
+            trials: 0,
             document,
             index: None,
             depth: 0,
@@ -133,6 +151,18 @@ impl<'v, 'd> Walk<'v, 'd> {
     #[cold]
     pub fn report(&mut self, element: Value<'d>, place: Value<'d>, fault: Fault) {
         if self.faults_only && fault.severity == IssueSeverity::Information {
+            return;
+        }
+        if self.trials == 0
+            && let Some(listener) = &mut self.listener
+        {
+            if self.heard < self.settings.findings {
+                self.heard += 1;
+                if listener(Finding { element: element.id(), place: place.id(), fault }).is_break() {
+                    self.heard = usize::MAX;
+                }
+                self.full |= self.heard >= self.settings.findings;
+            }
             return;
         }
         if self.findings.len() < self.settings.findings {
@@ -265,6 +295,13 @@ impl<'v, 'd> Walk<'v, 'd> {
                     self.report(value, value, cardinality::not_an_array(place.shape, element));
                 }
                 self.item(object, value, place);
+            }
+            // In XML nothing is an array: the element stands too often.
+            (false, true) if self.document.format() == Format::Xml => {
+                if let Some(element) = place.shape.element(place.entry) {
+                    let count = value.children().count();
+                    self.report(object, value, cardinality::count(place.shape, element, count));
+                }
             }
             (false, true) => {
                 if let Some(element) = place.shape.element(place.entry) {

@@ -148,7 +148,7 @@ fn structure_flags(root: Value<'_>) -> u8 {
         | if is_type { FLAG_TYPE } else { 0 }
 }
 
-fn version_order(version: &str) -> Vec<VersionPart> {
+pub(super) fn version_order(version: &str) -> Vec<VersionPart> {
     version
         .split(['.', '-', '_', '+'])
         .map(|part| part.parse().map_or_else(|_| VersionPart::Word(part.to_owned()), VersionPart::Number))

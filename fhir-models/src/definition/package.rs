@@ -75,6 +75,17 @@ pub enum PackageError {
     /// No cache folder is known.
     #[error("`{0}` names a package of the cache, but no package cache folder is known; give the .tgz file")]
     NoCache(String),
+    /// An entry whose name leaves the package, or means different things to different systems.
+    #[error("the package holds a file named {0}, which could leave its folder; it is damaged or hostile")]
+    BadEntry(String),
+    /// The cache can't be written.
+    #[error("{place} can't be written: {cause}; check that the folder is writable and not full")]
+    Unwritable {
+        /// The file or folder.
+        place: String,
+        /// What the system says.
+        cause: io::Error,
+    },
     /// The cache does not hold it.
     #[error(
         "the package cache {cache} does not hold {name}; give the .tgz file or add it to the cache first"
@@ -188,15 +199,8 @@ impl Package {
     /// # Errors
     /// [`PackageError`]; [`PackageError::BadName`] for a name that would leave the cache folder.
     pub fn from_cache(cache: &Path, spec: &str, limits: &PackageLimits) -> Result<Package, PackageError> {
-        let plain = |text: &str| {
-            !text.is_empty()
-                && !text.starts_with('.')
-                && text
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'@' | b'+'))
-        };
         match spec.split_once('#') {
-            Some((id, version)) if plain(id) && plain(version) => {}
+            Some((id, version)) if is_plain(id) && is_plain(version) => {}
             _ => return Err(PackageError::BadName(spec.to_owned())),
         }
         let folder = cache.join(spec);
@@ -316,6 +320,12 @@ impl Reading<'_> {
         let files = self.files.into_iter().map(|(name, bytes)| PackageFile { name, bytes }).collect();
         Ok(Package { manifest, files })
     }
+}
+
+/// True for the id or version of a package that can be the name of a folder in any system.
+pub(super) fn is_plain(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'@' | b'+');
+    (1..=200).contains(&text.len()) && !text.starts_with('.') && text.bytes().all(plain)
 }
 
 /// The file name of `package/NAME.json`; `None` for anything deeper, elsewhere or of another kind.

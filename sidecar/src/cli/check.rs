@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use clap::Args;
-use varco::config::{self, Config, ConfigError, SCHEMA};
+use varco::config::{self, Config, ConfigError, DEFAULT_ROUTE, Direction, Route, SCHEMA, ValidationMode};
 
 use super::say;
 
@@ -64,8 +64,49 @@ fn summary(config: &Config) {
     for alias in &config.identity.alias {
         say::line(format!("  {} is written {} towards the federation", alias.local, alias.network));
     }
+    for route in &config.route {
+        describe(route);
+    }
+    if !config.route.is_empty() {
+        say::line(format!("  route {DEFAULT_ROUTE} takes everything else: nothing is validated on it"));
+    }
+    if let Some(server) = &config.terminology {
+        let credential = match (&server.token_file, &server.token_env) {
+            (Some(path), _) => format!(", with the token in {}", path.display()),
+            (None, Some(name)) => format!(", with the token in the variable {name}"),
+            (None, None) => String::new(),
+        };
+        say::line(format!("  codes that can't be judged here are asked of {}{credential}", server.url));
+    }
     for plugin in &config.plugin {
         say::line(format!("  plugin {}", plugin.manifest.display()));
+    }
+}
+
+/// What a route takes, and what comes of a resource that is not valid.
+fn describe(route: &Route) {
+    let some = |list: &[String], all: &str| if list.is_empty() { all.to_owned() } else { list.join(", ") };
+    let (types, clients) = (some(&route.types, "all types"), some(&route.clients, "all clients"));
+    say::line(format!("  route {}: {types}; {clients}", route.name));
+    for direction in [Direction::Requests, Direction::Responses] {
+        let what = match (direction, route.validation.mode(direction)) {
+            (_, ValidationMode::Off) => "are not validated",
+            (_, ValidationMode::Log) => "are validated; faults are counted and logged by rule",
+            (_, ValidationMode::Warn) => {
+                "are validated; faults are logged, and told in the header Varco-Validation"
+            }
+            (Direction::Requests, ValidationMode::Enforce) => {
+                "are validated; what is not valid is refused with 422 and the findings"
+            }
+            (Direction::Responses, ValidationMode::Enforce) => {
+                "are validated; what is not valid is replaced by 502 without the findings"
+            }
+        };
+        say::line(format!("    {} {what}", direction.name()));
+    }
+    for profile in &route.validation.profile {
+        let direction = profile.direction.map_or("both directions", |own| own.name());
+        say::line(format!("    {} must obey {} ({direction})", profile.resource_type, profile.canonical));
     }
 }
 

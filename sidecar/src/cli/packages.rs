@@ -1,4 +1,4 @@
-//! `varco packages`: the definitions that are built in, and how they are made.
+//! `varco packages`: the definitions that are built in, how they are made, and the cache of further ones.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use fhir_models::definition::package::cache_folder;
+use fhir_models::definition::package_cache::{add_to_cache, cached_packages, cached_version};
 use fhir_models::definition::{Keeping, Pack, PackBuilder, Package, PackageLimits, built_in_packs, names_of};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -27,7 +28,7 @@ const BUILT_IN: &[(&str, &str)] = &[
 /// The package whose types name the elements that the parser knows.
 const CORE: &str = "hl7.fhir.r4.core";
 
-/// Lists the built-in FHIR definitions, or builds definition packs from FHIR packages.
+/// Lists FHIR packages, adds some to the package cache, or builds definition packs from them.
 #[derive(Debug, Args)]
 pub struct Packages {
     #[command(subcommand)]
@@ -36,14 +37,33 @@ pub struct Packages {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// What is built in: package, version, how many of each type, size.
+    /// What is built in (package, version, how many of each type, size), and what the package cache holds.
     #[command(after_help = "Examples:
   varco packages list
   varco packages list --output json")]
     List {
+        /// The package cache [default: .fhir/packages in the home folder].
+        #[arg(long, value_name = "DIR")]
+        cache: Option<PathBuf>,
         /// How to print the list.
         #[arg(long, value_name = "FORM", default_value = "text")]
         output: Output,
+    },
+    /// Adds packages to the package cache, where `--package id#version` and dependencies are looked for.
+    #[command(after_help = "Examples:
+  varco packages add hl7.fhir.uv.ips-2.0.0.tgz
+  varco packages add --replace my-guide/package.tgz
+  varco validate --package hl7.fhir.uv.ips#2.0.0 summary.json")]
+    Add {
+        /// FHIR packages: .tgz files, or folders of unpacked ones.
+        #[arg(value_name = "TGZ|DIR", required = true)]
+        source: Vec<PathBuf>,
+        /// Put it in the place of the same version that the cache holds.
+        #[arg(long)]
+        replace: bool,
+        /// The package cache [default: .fhir/packages in the home folder].
+        #[arg(long, value_name = "DIR")]
+        cache: Option<PathBuf>,
     },
     /// Builds definition packs from FHIR NPM packages. The same packages give the same bytes.
     #[command(after_help = "Examples:
@@ -74,7 +94,8 @@ enum Output {
 impl Packages {
     pub fn run(self) -> ExitCode {
         let done = match self.command {
-            Command::List { output } => list(output),
+            Command::List { output, cache } => list(output, cache),
+            Command::Add { source, replace, cache } => add(&source, replace, cache),
             Command::Build { source, out, cache } => build(&source, &out, cache),
         };
         match done {
@@ -84,7 +105,7 @@ impl Packages {
     }
 }
 
-fn list(output: Output) -> anyhow::Result<()> {
+fn list(output: Output, cache: Option<PathBuf>) -> anyhow::Result<()> {
     let mut listed = Vec::new();
     for pack in built_in_packs() {
         pack.verify().with_context(|| format!("the built-in pack of {}", pack.manifest().name))?;
@@ -113,6 +134,22 @@ fn list(output: Output) -> anyhow::Result<()> {
             })),
         }
     }
+    if let Some(cache) = cache.or_else(own_cache) {
+        let cached = cached_packages(&cache);
+        if matches!(output, Output::Text) && !cached.is_empty() {
+            say::line(format!("\nin the package cache {}:", cache.display()));
+        }
+        for name in cached {
+            match (output, name.split_once('#')) {
+                (Output::Json, Some((id, version))) => {
+                    listed.push(
+                        json!({ "package": id, "version": version, "cache": cache.display().to_string() }),
+                    );
+                }
+                _ => say::line(format!("  {name}")),
+            }
+        }
+    }
     if matches!(output, Output::Json) {
         say::line(serde_json::to_string_pretty(&listed)?);
     }
@@ -121,6 +158,43 @@ fn list(output: Output) -> anyhow::Result<()> {
         return Err(anyhow!("{missing} built-in packs are damaged: install the program again"));
     }
     Ok(())
+}
+
+/// The package cache of the user who runs the command.
+fn own_cache() -> Option<PathBuf> {
+    std::env::home_dir().map(|home| cache_folder(&home))
+}
+
+fn add(sources: &[PathBuf], replace: bool, cache: Option<PathBuf>) -> anyhow::Result<()> {
+    let cache = cache
+        .or_else(own_cache)
+        .context("no home folder is known, and so no package cache: name one with --cache")?;
+    for source in sources {
+        let place = source.display().to_string();
+        let added = add_to_cache(source, &cache, replace, &PackageLimits::default())
+            .map_err(|error| named(&place, &error.to_string()))?;
+        let name = format!("{}#{}", added.manifest.name, added.manifest.version);
+        if added.already {
+            say::line(format!("{name} is in the cache already; --replace puts this one in its place"));
+            continue;
+        }
+        say::line(format!("{name} added: {}", added.folder.display()));
+        for (id, version) in &added.manifest.dependencies {
+            if !is_at_hand(&cache, id, version) {
+                say::note(format!("  it depends on {id}#{version}, which is not in the cache: add that too"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// True for a package that is built in or in the cache.
+pub(super) fn is_at_hand(cache: &Path, id: &str, version: &str) -> bool {
+    id == CORE
+        || built_in_packs()
+            .iter()
+            .any(|pack| pack.manifest().name == id && pack.manifest().version == version)
+        || cached_version(cache, id, version).is_some()
 }
 
 fn counts(pack: &Pack) -> BTreeMap<String, usize> {
@@ -132,7 +206,7 @@ fn counts(pack: &Pack) -> BTreeMap<String, usize> {
 }
 
 fn build(sources: &[String], out: &Path, cache: Option<PathBuf>) -> anyhow::Result<()> {
-    let cache = cache.or_else(|| std::env::home_dir().map(|home| cache_folder(&home)));
+    let cache = cache.or_else(own_cache);
     fs::create_dir_all(out)
         .with_context(|| format!("the folder {} can't be made; name another with --out", out.display()))?;
     for source in sources {
@@ -242,6 +316,7 @@ mod tests {
         folder
     }
 
+    const MANIFEST_OF_CACHE: (&str, &str) = ("package.json", r#"{"name":"it.example","version":"1.0.0"}"#);
     const MANIFEST: (&str, &str) = ("package.json", r#"{"name":"it/example","version":"1.0.0"}"#);
 
     #[test]
@@ -256,6 +331,21 @@ mod tests {
         pack.verify().unwrap();
         assert_eq!(counts(&pack), BTreeMap::from([("StructureDefinition".to_owned(), 1)]));
         assert_eq!(fs::read_dir(&target).unwrap().count(), 1, "nothing half written is left");
+    }
+
+    #[test]
+    fn a_package_is_added_to_the_cache_and_at_hand() {
+        let source = folder(&[MANIFEST_OF_CACHE, ("Patient-1.json", "{}")]);
+        let cache = tempfile::tempdir().unwrap();
+        let sources = [source.path().to_owned()];
+        add(&sources, false, Some(cache.path().to_owned())).unwrap();
+        add(&sources, false, Some(cache.path().to_owned())).unwrap();
+        assert_eq!(cached_packages(cache.path()), ["it.example#1.0.0"]);
+        assert!(is_at_hand(cache.path(), "it.example", "1.0.x"));
+        assert!(is_at_hand(cache.path(), CORE, "4.0.1"));
+        assert!(!is_at_hand(cache.path(), "it.example", "2.0.0"));
+        let fault = add(&[cache.path().join("none.tgz")], false, Some(cache.path().to_owned())).unwrap_err();
+        assert!(fault.to_string().contains("none.tgz can't be read"), "{fault}");
     }
 
     #[test]

@@ -3,42 +3,57 @@
 //! Exit codes are a contract: 0 no error, 1 errors, 2 could not run. An option whose rules are not built yet
 //! is refused, never ignored: a result must mean what it seems to mean.
 
+mod checker;
 mod definitions;
+mod excerpt;
+mod findings;
 mod input;
-mod show;
+mod report;
+mod run;
 mod tally;
+mod text;
 
-use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use fhir_models::definition::Definitions;
-use fhir_models::document::xml::DefinitionSchema;
-use fhir_models::document::{Document, Format, Limits, Position, SyntaxError, Tape};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use varco_core::fhirpath::Temporal;
 use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
 use varco_core::validation::{Settings, UnknownExtensions, Validator};
 
-use self::input::{Input, Record};
-use self::show::Renderer;
+use self::checker::Checker;
+use self::findings::Findings;
+use self::run::Run;
 use self::tally::Tally;
 use super::say;
 
-/// Most issues that one run prints or keeps; the rest is counted.
+/// Most issues of an OperationOutcome, unless the user says otherwise; the rest is counted.
 const MOST_ISSUES: usize = 10_000;
+/// Most kinds of fault that are printed for people.
+const MOST_PRINTED: usize = 50;
+/// Most faults of an HTML report.
+const MOST_REPORTED: usize = 2_000;
 
 /// Validates FHIR R4 resources; exits 0 without error, 1 with errors, 2 if it could not run.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   varco validate patient.json
   varco validate --output json patient.json          one OperationOutcome on standard output
+  varco validate --output html export/ > report.html a report to look at and to send on
+  varco validate --report report.html export/        the same beside the text
   varco validate export/ results.ndjson              folders, and NDJSON with one resource a line
   varco validate --package hl7.fhir.uv.ips-2.0.0.tgz \\
     --profile http://hl7.org/fhir/uv/ips/StructureDefinition/Bundle-uv-ips summary.json
-  curl -s https://fhir.example.org/Patient/1 | varco validate -")]
+  varco validate --package hl7.fhir.uv.ips#2.0.0 --definition my-profiles/ summary.json
+  curl -s https://fhir.example.org/Patient/1 | varco validate -
+
+The same fault is printed once, with a count and its first places. Codes that no value set at hand can
+judge are counted, never an error.")]
 pub struct Validate {
     /// FHIR version of the resources: 4.0.1 (also written 4.0 or R4).
     #[arg(long, value_name = "V", default_value = "4.0.1")]
@@ -46,8 +61,8 @@ pub struct Validate {
     /// A FHIR package with more definitions: a .tgz, its folder, or id#version of the package cache.
     #[arg(long, value_name = "TGZ|DIR|ID#VER")]
     package: Vec<String>,
-    /// A definition (profile, value set …) from a file.
-    #[arg(long, value_name = "FILE")]
+    /// A definition (profile, value set …) from a file, or those in a folder.
+    #[arg(long, value_name = "FILE|DIR")]
     definition: Vec<PathBuf>,
     /// A profile that every input must obey, beside those that it claims in `meta.profile`.
     #[arg(long, value_name = "CANONICAL")]
@@ -65,9 +80,15 @@ pub struct Validate {
     /// How to print the findings.
     #[arg(long, value_name = "FORM", default_value = "text")]
     output: Output,
-    /// Files, folders (searched for .json and .ndjson), or `-` for standard input.
+    /// Write an HTML report to this file too.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Most faults to print [default: text 50, html 2000, json 10000 issues].
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Files, folders (searched for .json, .ndjson, .jsonl and .xml), or `-` for standard input.
     #[arg(value_name = "INPUT", required = true)]
-    inputs: Vec<String>,
+    inputs: Vec<OsString>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -76,7 +97,7 @@ enum Output {
     Text,
     /// For programs: one FHIR R4 OperationOutcome.
     Json,
-    /// A report to look at. Not built yet: refused.
+    /// A report to look at: one file that needs no other.
     Html,
 }
 
@@ -94,7 +115,7 @@ impl Validate {
         let json = self.output == Output::Json;
         let refused = |code, message: String| {
             if json {
-                print(&Outcome::of(Issue::new(IssueSeverity::Fatal, code, message.as_str())));
+                print(&Outcome::of(Issue::new(IssueSeverity::Fatal, code, message.as_str())).to_json());
             }
             say::note(format!("varco validate: {message}"));
             ExitCode::from(2)
@@ -102,17 +123,69 @@ impl Validate {
         if let Err(message) = self.refusal() {
             return refused(IssueType::NotSupported, message);
         }
-        let inputs = match input::gather(&self.inputs) {
-            Ok(inputs) => inputs,
+        let gathered = match input::gather(&self.inputs) {
+            Ok(gathered) => gathered,
             Err(error) => return refused(IssueType::NotFound, format!("{error:#}")),
         };
-        match definitions::gather(&self.package, &self.definition) {
-            Ok(definitions) => {
-                let validator = self.validator(Arc::clone(&definitions));
-                Run::new(json, &inputs, definitions, validator).all(&inputs)
-            }
-            Err(error) => refused(IssueType::NotFound, format!("{error:#}")),
+        let definitions = match definitions::gather(&self.package, &self.definition) {
+            Ok(gathered) => gathered,
+            Err(error) => return refused(IssueType::NotFound, format!("{error:#}")),
+        };
+        for warning in &definitions.warnings {
+            say::note(format!("varco validate: {warning}"));
         }
+        let report = self.output == Output::Html || self.report.is_some();
+        let checker = Checker::new(self.validator(definitions.definitions));
+        let mut run = Run::new(checker);
+        run.outcome = json.then(Outcome::default);
+        run.most_issues = self.limit.unwrap_or(MOST_ISSUES);
+        run.faults = (self.output == Output::Text).then(|| Findings::new(false));
+        run.by_input = report.then(|| Findings::new(true));
+        run.all(&gathered);
+        let written = run.by_input.take().map_or(Ok(()), |found| self.report(&run.tally, found));
+        match self.output {
+            Output::Text => self.text(&run.tally, run.faults.take().unwrap_or_default()),
+            Output::Json => outcome(&mut run),
+            Output::Html => say::note(run.tally.line()),
+        }
+        if let Err(error) = &written {
+            say::note(format!("varco validate: {error:#}"));
+        }
+        match (run.unreadable || written.is_err(), run.tally.errors) {
+            (true, _) => ExitCode::from(2),
+            (false, 0) => ExitCode::SUCCESS,
+            (false, _) => ExitCode::FAILURE,
+        }
+    }
+
+    fn text(&self, tally: &Tally, found: Findings) {
+        let beyond = found.beyond;
+        let mut out = text::render(&found.sorted(), self.limit.unwrap_or(MOST_PRINTED), say::colours());
+        if beyond > 0 {
+            out += &format!("… and {} of other kinds, only counted\n\n", tally::counted(beyond, "finding"));
+        }
+        out += &tally.summary();
+        say::line(out);
+    }
+
+    /// Writes the HTML report: to its file, or to standard output.
+    fn report(&self, tally: &Tally, found: Findings) -> anyhow::Result<()> {
+        let about = report::About {
+            inputs: self.inputs.iter().map(|it| Path::new(it).display().to_string()).collect(),
+            packages: self.package.clone(),
+            profiles: self.profile.clone(),
+            made: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string(),
+            limit: self.limit.unwrap_or(MOST_REPORTED),
+            beyond: found.beyond,
+        };
+        let page = report::page(&about, tally, &found.sorted());
+        match &self.report {
+            None => print(page.as_bytes()),
+            Some(file) => std::fs::write(file, page).with_context(|| {
+                format!("the report {} can't be written; name another with --report", file.display())
+            })?,
+        }
+        Ok(())
     }
 
     fn validator(&self, definitions: Arc<Definitions>) -> Validator {
@@ -138,10 +211,7 @@ impl Validate {
                 self.fhir_version
             ));
         }
-        let absent = [
-            (self.terminology != "none", "--terminology with a server"),
-            (self.output == Output::Html, "--output html"),
-        ];
+        let absent = [(self.terminology != "none", "--terminology with a server")];
         match absent.iter().find(|(asked, _)| *asked) {
             None => Ok(()),
             Some((_, option)) => Err(format!(
@@ -152,175 +222,25 @@ impl Validate {
     }
 }
 
-/// One run over all inputs.
-struct Run {
-    json: bool,
-    validator: Validator,
-    schema: DefinitionSchema,
-    tape: Tape,
-    renderer: Renderer,
-    bar: ProgressBar,
-    tally: Tally,
-    outcome: Outcome,
-    /// Several inputs: each issue names its own.
-    several: bool,
-    unreadable: bool,
-}
-
-impl Run {
-    fn new(json: bool, inputs: &[Input], definitions: Arc<Definitions>, validator: Validator) -> Run {
-        let schema = DefinitionSchema::new(definitions);
-        Run {
-            json,
-            validator,
-            schema,
-            tape: Tape::new(),
-            renderer: Renderer::new(say::colours()),
-            bar: progress(inputs),
-            tally: Tally::start(),
-            outcome: Outcome::default(),
-            several: inputs.len() > 1,
-            unreadable: false,
-        }
+/// Prints the OperationOutcome, and for several resources the summary beside it.
+fn outcome(run: &mut Run) {
+    let mut outcome = run.outcome.take().unwrap_or_default();
+    if run.left_out > 0 {
+        let message = format!("{} more issues were found and only counted", run.left_out);
+        let note = Issue::new(IssueSeverity::Information, IssueType::TooCostly, message);
+        outcome.issues.push(note);
     }
-
-    fn all(mut self, inputs: &[Input]) -> ExitCode {
-        let limits = Limits::default();
-        for input in inputs {
-            let read = input.read(&limits, &mut |record| self.record(input, record, &limits));
-            if let Err(error) = read {
-                self.unreadable = true;
-                let message = format!("{}: {error:#}", input.name());
-                self.bar.suspend(|| say::note(format!("varco validate: {message}")));
-                let fatal = Issue::new(IssueSeverity::Fatal, IssueType::Processing, message);
-                self.keep(fatal);
-            }
-        }
-        self.bar.finish_and_clear();
-        self.finish()
-    }
-
-    fn finish(mut self) -> ExitCode {
-        let left = self.tally.issues.saturating_sub(MOST_ISSUES);
-        if left > 0 {
-            let message = format!("{left} more issues were found and only counted");
-            if !self.json {
-                say::line(&message);
-            }
-            let note = Issue::new(IssueSeverity::Information, IssueType::TooCostly, message);
-            self.outcome.issues.push(note);
-        }
-        let summary = self.tally.summary();
-        if self.json {
-            let information =
-                Issue::new(IssueSeverity::Information, IssueType::Informational, self.tally.line());
-            self.outcome.issues.push(information);
-            print(&self.outcome);
-            if self.tally.resources > 1 {
-                say::note(summary);
-            }
-        } else {
-            say::line(summary);
-        }
-        match (self.unreadable, self.tally.errors) {
-            (true, _) => ExitCode::from(2),
-            (false, 0) => ExitCode::SUCCESS,
-            (false, _) => ExitCode::FAILURE,
-        }
-    }
-
-    /// One resource: the whole input, or one line of NDJSON.
-    fn record(&mut self, input: &Input, record: Record<'_>, limits: &Limits) {
-        self.bar.inc(record.read as u64);
-        let mut issues = Vec::new();
-        if record.byte_order_mark {
-            issues.extend(byte_order_mark(record.text));
-        }
-        let mut resource_type = None;
-        let mut tape = std::mem::take(&mut self.tape);
-        match tape.parse_tolerant(record.text, &self.schema, limits) {
-            Ok(document) => resource_type = self.validated(document, &mut issues),
-            Err(error) => issues.push(syntax(&error, record.text)),
-        }
-        self.tape = tape;
-        self.tally.resource(resource_type.as_deref(), &issues, record.text.len());
-        let several = self.several || record.line > 0 || record.of_many;
-        for mut issue in issues {
-            let shown = (!self.json).then(|| self.renderer.issue(&issue, input.name(), &record));
-            if let Some(position) = &mut issue.position {
-                position.line += record.line;
-            }
-            if several {
-                issue.source = Some(input.name().to_owned());
-            }
-            if self.tally.issues < MOST_ISSUES
-                && let Some(text) = shown
-            {
-                self.bar.suspend(|| say::line(text));
-            }
-            self.keep(issue);
-        }
-    }
-
-    /// Adds the findings of a validation; gives the type of the resource.
-    fn validated(&mut self, document: Document<'_>, issues: &mut Vec<Issue>) -> Option<String> {
-        let report = self.validator.validate(document);
-        self.tally.unknown_codes += report.unknown_codes;
-        if report.truncated {
-            let message = "there may be more to find: only the first issues of a resource are listed";
-            issues.push(Issue::new(IssueSeverity::Information, IssueType::TooCostly, message));
-        }
-        issues.extend(report.issues);
-        document.root().resource_type().map(|text| text.into_owned())
-    }
-
-    fn keep(&mut self, issue: Issue) {
-        if self.json && self.tally.issues < MOST_ISSUES {
-            self.outcome.issues.push(issue);
-        }
-        self.tally.issues += 1;
+    let line = run.tally.line();
+    outcome.issues.push(Issue::new(IssueSeverity::Information, IssueType::Informational, line));
+    print(&outcome.to_json());
+    if run.tally.total.all > 1 {
+        say::note(run.tally.summary());
     }
 }
 
-/// XML may begin with a byte-order mark (XML 1.0 §4.3.3), JSON may not.
-fn byte_order_mark(text: &[u8]) -> Option<Issue> {
-    let message = "the input begins with a byte-order mark, which JSON does not allow (RFC 8259 §8.1); \
-                   it was skipped: save the file as UTF-8 without one";
-    let warning = || Issue::new(IssueSeverity::Warning, IssueType::Structure, message);
-    (Format::of(text) == Format::Json).then(|| warning().on(Position { line: 1, column: 1 }))
-}
-
-fn syntax(error: &SyntaxError, text: &[u8]) -> Issue {
-    let code = if error.is_limit() { IssueType::TooLong } else { IssueType::Structure };
-    let format = match Format::of(text) {
-        Format::Json => "a JSON",
-        Format::Xml => "a FHIR XML",
-    };
-    let message = format!("this is not {format} document: {}", error.kind);
-    let mut issue = Issue::new(IssueSeverity::Fatal, code, message);
-    issue.rule = Some("syntax");
-    issue.on(error.position)
-}
-
-/// A bar over the bytes of all files, on a terminal and where there is enough to wait for.
-fn progress(inputs: &[Input]) -> ProgressBar {
-    const WORTH_WAITING: u64 = 4 << 20;
-    let bytes: u64 = inputs.iter().map(Input::length).sum();
-    if bytes < WORTH_WAITING || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
-    let form = "{bar:32} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
-    match ProgressStyle::with_template(form) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
-
-fn print(outcome: &Outcome) {
-    let mut json = outcome.to_json();
-    json.push(b'\n');
+/// Writes a whole text to standard output.
+fn print(text: &[u8]) {
     let mut out = std::io::stdout().lock();
     // A reader that closed the pipe wants no more: that is not a fault.
-    let _ = out.write_all(&json).and_then(|()| out.flush());
+    let _ = out.write_all(text).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
 }

@@ -1,13 +1,16 @@
 //! A configuration against the world: files that must exist, keys that must match, addresses that fit.
 
+use std::path::PathBuf;
+
 use jiff::tz::TimeZone;
 use varco_core::identity::{AliasError, AliasGroup, IdentifierAliases};
 use varco_plugin_host::Manifest;
 
 use super::source::Source;
-use super::{Config, Fault};
+use super::{Config, Fault, Terminology};
 use crate::identify::keys::Keys;
 use crate::listen::tls;
+use crate::terminology::{Credential, CredentialError};
 
 /// Every fault, by line.
 pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
@@ -44,6 +47,10 @@ pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
                 "Correct the manifest, or remove the plugin.",
             ));
         }
+    }
+    super::check_route::faults(config, source, &mut faults);
+    if let Some(terminology) = &config.terminology {
+        server(terminology, source, &mut faults);
     }
     faults.sort_by_key(|fault| fault.line);
     faults
@@ -88,29 +95,50 @@ fn listener(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {
     }
 }
 
+/// The terminology server: reachable by TLS or in the clear, with at most one credential that is there.
+fn server(terminology: &Terminology, source: &Source<'_>, faults: &mut Vec<Fault>) {
+    address("/terminology", &terminology.url, terminology.ca.as_ref(), source, faults);
+    if let Err(error) = Credential::of(terminology) {
+        let setting = match &error {
+            CredentialError::Both | CredentialError::Variable(_) => "/terminology/token_env",
+            CredentialError::Clear(_) => "/terminology/url",
+            CredentialError::File { .. } | CredentialError::Form(_) => "/terminology/token_file",
+        };
+        let cure = "Put the bearer token alone into one file, or into one environment variable.";
+        faults.push(source.fault(setting, format!("{error}."), cure));
+    }
+    if terminology.total_seconds < terminology.answer_seconds {
+        let cause = "The time for all questions is shorter than the time for one answer.";
+        let cure = "Let total_seconds be at least answer_seconds.";
+        faults.push(source.fault("/terminology/total_seconds", cause, cure));
+    }
+}
+
 fn upstream(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {
     let upstream = &config.upstream;
-    if let Err(error) = upstream.url.parse::<http::Uri>() {
+    address("/upstream", &upstream.url, upstream.ca.as_ref(), source, faults);
+}
+
+/// A server's URL and the authorities that may vouch for it.
+fn address(section: &str, url: &str, ca: Option<&PathBuf>, source: &Source<'_>, faults: &mut Vec<Fault>) {
+    let (at_url, at_ca) = (format!("{section}/url"), format!("{section}/ca"));
+    if let Err(error) = url.parse::<http::Uri>() {
         let cure = "Write it as http://host:port/path.";
-        faults.push(source.fault("/upstream/url", format!("This is not a URL: {error}."), cure));
+        faults.push(source.fault(&at_url, format!("This is not a URL: {error}."), cure));
     }
-    match (&upstream.ca, upstream.url.starts_with("https:")) {
+    match (ca, url.starts_with("https:")) {
         (None, true) => {
             let cause = "An https server needs authorities to be checked against.";
-            let cure = "Add `ca`: the PEM file of the authorities that may vouch for the hospital's server.";
-            faults.push(source.fault("/upstream/url", cause, cure));
+            let cure = "Add `ca`: the PEM file of the authorities that may vouch for it.";
+            faults.push(source.fault(&at_url, cause, cure));
         }
         (Some(_), false) => {
             let cause = "`ca` has no effect on an http server.";
-            faults.push(source.fault("/upstream/ca", cause, "Remove it, or use https."));
+            faults.push(source.fault(&at_ca, cause, "Remove it, or use https."));
         }
         (Some(ca), true) => {
             if let Err(error) = tls::client_config(ca) {
-                faults.push(source.fault(
-                    "/upstream/ca",
-                    format!("{error}."),
-                    "Name a PEM file that holds it.",
-                ));
+                faults.push(source.fault(&at_ca, format!("{error}."), "Name a PEM file that holds it."));
             }
         }
         (None, false) => {}

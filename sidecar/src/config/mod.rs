@@ -5,7 +5,9 @@
 //! with a fault starts nothing.
 
 mod check;
+mod check_route;
 mod fault;
+mod route;
 mod schema;
 mod source;
 
@@ -16,6 +18,9 @@ use serde::Deserialize;
 
 pub(crate) use check::aliases;
 pub use fault::{ConfigError, Fault};
+pub use route::{
+    DEFAULT_ROUTE, Direction, Route, RouteProfile, RouteValidation, Terminology, Validation, ValidationMode,
+};
 pub use schema::SCHEMA;
 
 /// A checked configuration. Paths are absolute or relative to the working folder, defaults filled in.
@@ -47,6 +52,15 @@ pub struct Config {
     /// Plugins, in order.
     #[serde(default)]
     pub plugin: Vec<Plugin>,
+    /// Definitions that traffic is validated against, beside the built-in ones.
+    #[serde(default)]
+    pub validation: Validation,
+    /// The terminology server.
+    #[serde(default)]
+    pub terminology: Option<Terminology>,
+    /// Routes, in order.
+    #[serde(default)]
+    pub route: Vec<Route>,
     /// Logging.
     #[serde(default)]
     pub log: Log,
@@ -334,8 +348,20 @@ impl Config {
         });
         let others = [Some(&mut self.store.path), Some(&mut self.tokens.jwks), self.upstream.ca.as_mut()];
         let plugins = self.plugin.iter_mut().map(|plugin| &mut plugin.manifest);
-        for path in tls.chain(others.into_iter().flatten()).chain(plugins) {
+        let terminology = self.terminology.iter_mut();
+        let terminology = terminology.flat_map(|it| [it.ca.as_mut(), it.token_file.as_mut()]).flatten();
+        let definitions = self.validation.definitions.iter_mut();
+        for path in
+            tls.chain(others.into_iter().flatten()).chain(plugins).chain(terminology).chain(definitions)
+        {
             *path = folder.join(&*path);
+        }
+        // What is no file here may be `id#version` of the package cache.
+        for package in &mut self.validation.packages {
+            let here = folder.join(&*package);
+            if here.exists() {
+                *package = here.display().to_string();
+            }
         }
     }
 }

@@ -173,3 +173,85 @@ fn a_file_that_is_not_there_is_named() {
     let error = load(Path::new("no/such/varco.toml")).err().unwrap();
     assert!(error.to_string().starts_with("no/such/varco.toml: can't be read"));
 }
+
+const ROUTE: &str = "[[route]]\nname = \"lab\"\ntypes = [\"Observation\"]\n[route.validation]\nrequests = \"enforce\"\n\
+    [[route.validation.profile]]\ntype = \"Observation\"\ncanonical = \"http://hl7.org/fhir/StructureDefinition/vitalsigns\"\n";
+
+#[test]
+fn routes_name_profiles_that_are_at_hand_and_fit() {
+    let folder = Folder::new();
+    let good = format!("{GOOD}{ROUTE}");
+    let config = from_text(&good, &folder.file()).unwrap();
+    let [route] = config.route.as_slice() else { panic!("{:?}", config.route) };
+    assert_eq!(route.validation.mode(Direction::Requests), ValidationMode::Enforce);
+    assert_eq!(route.validation.mode(Direction::Responses), ValidationMode::Off);
+    assert_eq!(route.validation.profiles(Direction::Requests, "Observation").count(), 1);
+    assert!(route.takes("Observation", "ward") && !route.takes("Patient", "ward"));
+    let change = |from: &str, to: &str| good.replace(from, to);
+    assert_eq!(
+        folder.fault(&change("vitalsigns", "vitalsins"), &["canonical", "vitalsins", "validation.packages"]),
+        21
+    );
+    folder.fault(
+        &change("StructureDefinition/vitalsigns", "StructureDefinition/bmi\"\ndirection = \"responses"),
+        &["has no effect", "responses"],
+    );
+    folder.fault(&change("\"enforce\"", "\"enforced\""), &["route[0].validation.requests", "\"warn\""]);
+    folder.fault(
+        &change("[\"Observation\"]", "[\"Observation\", \"Osservazione\"]"),
+        &["no resource type Osservazione"],
+    );
+    let patient = change("type = \"Observation\"", "type = \"Patient\"").replace("vitalsigns", "Patient");
+    folder.fault(&patient, &["does not take Patient"]);
+    folder.fault(
+        &change("types = [\"Observation\"]\n", "").replace("type = \"Observation\"", "type = \"Patient\""),
+        &["one of Observation"],
+    );
+    folder.fault(&format!("{good}[[route]]\nname = \"lab\"\n"), &["route[1].name", "taken"]);
+    folder.fault(
+        &format!("{GOOD}[[route]]\nname = \"all\"\n[[route]]\nname = \"none\"\n"),
+        &["No request comes here"],
+    );
+    folder.fault(
+        &format!("{good}[validation]\npackages = [\"missing.tgz\"]\n"),
+        &["validation", "missing.tgz"],
+    );
+}
+
+#[test]
+fn a_profile_from_a_file_is_at_hand() {
+    let folder = Folder::new();
+    let profile = r#"{"resourceType":"StructureDefinition","url":"http://example.org/p","name":"P","status":"draft",
+        "kind":"resource","abstract":false,"type":"Observation","derivation":"constraint",
+        "baseDefinition":"http://hl7.org/fhir/StructureDefinition/Observation","differential":{"element":[
+        {"id":"Observation.issued","path":"Observation.issued","min":1}]}}"#;
+    std::fs::write(folder.0.path().join("p.json"), profile).unwrap();
+    let text =
+        format!("{GOOD}{ROUTE}").replace("hl7.org/fhir/StructureDefinition/vitalsigns", "example.org/p");
+    folder.fault(&text, &["example.org/p"]);
+    assert!(folder.faults(&format!("{text}[validation]\ndefinitions = [\"p.json\"]\n")).is_empty());
+}
+
+#[test]
+fn a_terminology_server_is_reachable_in_safety() {
+    let folder = Folder::new();
+    let with = |lines: &str| format!("{GOOD}[terminology]\n{lines}\n");
+    let config = from_text(&with("url = \"http://127.0.0.1:9999/r4\""), &folder.file()).unwrap();
+    assert_eq!(config.terminology.unwrap().questions, 200);
+    assert!(from_text(GOOD, &folder.file()).unwrap().terminology.is_none(), "never on by default");
+    folder.fault(&with("url = \"https://tx.example.org\""), &["terminology.url", "Add `ca`"]);
+    assert!(folder.faults(&with("url = \"https://tx.example.org\"\nca = \"server.pem\"")).is_empty());
+    let secret = "token_file = \"server.key\"";
+    folder.fault(
+        &with(&format!("url = \"http://127.0.0.1:1\"\n{secret}")),
+        &["terminology.token_file", "no bearer token"],
+    );
+    std::fs::write(folder.0.path().join("tx.token"), "abc\n").unwrap();
+    let secret = "token_file = \"tx.token\"";
+    assert!(folder.faults(&with(&format!("url = \"http://127.0.0.1:1\"\n{secret}"))).is_empty());
+    folder.fault(
+        &with(&format!("url = \"http://tx.example.org\"\n{secret}")),
+        &["terminology.url", "in the clear"],
+    );
+    folder.fault(&with("url = \"http://127.0.0.1:1\"\ntotal_seconds = 2"), &["terminology.total_seconds"]);
+}

@@ -10,8 +10,10 @@ use varco_core::audit::AuditConsent;
 use varco_core::interaction::Interaction;
 use varco_core::requester::Requester;
 
+use super::inspect::Summary;
 use super::judge::Judgement;
 use super::trace::Trace;
+use crate::config::Direction;
 use crate::listen::Peer;
 
 /// Most provisions that one record names.
@@ -44,6 +46,8 @@ pub(super) struct Account {
     pub mapped: usize,
     /// Plugins that changed a body.
     pub plugins: Vec<String>,
+    /// Faults that the caller is to be told of in a header.
+    pub warnings: Vec<(Direction, Summary)>,
     /// True where an audit record is owed: the caller is known and within its rate.
     pub owed: bool,
 }
@@ -66,6 +70,7 @@ impl Account {
             decided_by: None,
             mapped: 0,
             plugins: Vec::new(),
+            warnings: Vec::new(),
             owed: false,
         }
     }

@@ -8,7 +8,7 @@ use http_body_util::Full;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
-use super::refusal::{Refusal, Row};
+use super::refusal::Refusal;
 
 /// The answer to one request.
 #[derive(Debug, Clone)]
@@ -41,9 +41,13 @@ impl Answer {
     }
 
     /// The answer to a refused request.
-    pub fn refused(row: Row) -> Answer {
-        let body = Refusal::outcome(&row);
-        Answer { status: row.status, headers: row.header.into_iter().collect(), body: body.into() }
+    pub fn refused(refusal: &Refusal) -> Answer {
+        let row = refusal.row();
+        Answer {
+            status: row.status,
+            headers: row.header.into_iter().collect(),
+            body: refusal.outcome().into(),
+        }
     }
 
     /// Adds a header; one whose value can't stand in a header is left out.

@@ -1,9 +1,9 @@
 //! A request's way through the gateway, one stage a file.
 //!
 //! ```text
-//! receive → identify → limit → parse interaction → scopes → (map, plugin) → forward
-//!                                                                              ↓
-//!            respond ← audit ← map ← decide per resource ← plugin ← answer
+//! receive → identify → limit → parse interaction → scopes → (map, plugin) → decide → validate → forward
+//!                                                                                        ↓
+//!            respond ← audit ← validate ← map ← decide per resource ← plugin ← answer
 //! ```
 //!
 //! Invariants:
@@ -14,6 +14,7 @@
 mod account;
 mod answer;
 mod exchange;
+mod inspect;
 mod judge;
 mod limit;
 mod own;
@@ -26,6 +27,7 @@ mod refusal;
 mod search;
 mod setup;
 mod trace;
+mod validate;
 mod write;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,6 +53,7 @@ use crate::identify::TokenGate;
 use crate::listen::{Handler, Peer};
 use crate::store::Store;
 use crate::upstream::Upstream;
+use crate::validation::Validation;
 use account::Account;
 use answer::Answer;
 use exchange::Exchange;
@@ -80,6 +83,7 @@ pub struct Gateway {
     plugins: PluginSet,
     _engine: PluginEngine,
     seal: PageSeal,
+    validation: Validation,
     capabilities: OnceLock<Bytes>,
     started: Instant,
     draining: AtomicBool,
@@ -94,7 +98,7 @@ impl Handler for Gateway {
             Ok(response) => response,
             Err(error) => {
                 tracing::error!(%error, "a request's task ended badly");
-                Answer::refused(Refusal::Internal.row()).into_response("", true)
+                Answer::refused(&Refusal::Internal).into_response("", true)
             }
         }
     }
@@ -108,13 +112,16 @@ impl Gateway {
         let outcome = match self.answer(&head, body, peer, &mut account).await {
             Ok(answer) => self.record(&account, answer.status, None).await.map(|()| answer),
             Err(refusal) => {
+                // What was judged fit to be released did not leave.
+                account.released.clear();
                 let status = refusal.row().status;
                 self.record(&account, status, Some(&refusal)).await.and(Err(refusal))
             }
         };
         let close = matches!(&outcome, Err(Refusal::Framing(_) | Refusal::BodyTimeout | Refusal::BodyBroken));
         self.tell(&account, &outcome, started.elapsed());
-        let answer = outcome.unwrap_or_else(|refusal| Answer::refused(refusal.row()));
+        let mut answer = outcome.unwrap_or_else(|refusal| Answer::refused(&refusal));
+        inspect::tell(&account.warnings, &mut answer);
         answer.into_response(&account.request_id, close)
     }
 
@@ -168,6 +175,7 @@ impl Gateway {
         let offset = page.map_or(0, |page| page.offset);
         let resource_type = interaction.resource_type().cloned();
         match (resource_type.as_ref().map(|name| name.as_str()), interaction) {
+            (_, Interaction::Validate(asked)) => validate::validate(&mut exchange, asked, body).await,
             (Some("Consent"), interaction) => own::consent(&mut exchange, interaction, &body).await,
             (Some("AuditEvent"), interaction) => own::audit(&mut exchange, interaction).await,
             (_, Interaction::Read(instance)) => read::read(&mut exchange, instance).await,

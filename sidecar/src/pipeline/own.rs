@@ -17,9 +17,11 @@ use super::{Gateway, Refusal};
 use crate::store::{AuditQuery, StoredConsent};
 
 /// The date of the served interface, for `CapabilityStatement.date`; changes with what is served.
-const RELEASE_DATE: &str = "2026-11-21";
+const RELEASE_DATE: &str = "2026-11-22";
 const SECURITY: &str =
     "Bearer tokens (JWT) of the network's issuer; what is answered depends on the patient's consent.";
+/// The operation that every type has.
+const VALIDATE: &str = "http://hl7.org/fhir/OperationDefinition/Resource-validate";
 /// Most audit records on a page.
 const AUDIT_PAGE: usize = 1_000;
 
@@ -97,6 +99,7 @@ async fn put(
             "`patient.reference` must name a Patient of this server, as in Patient/123".to_owned(),
         )
     })?;
+    exchange.inspect_request(&document, body).await?;
     let updated = exchange.account.received.to_string();
     let stamped = stamp(root, &id, version, &updated);
     let stored = StoredConsent { id: id.clone(), version, body: stamped.clone() };
@@ -302,5 +305,6 @@ fn write_capabilities_of(gateway: &Gateway, resource_type: &str, json: &mut Json
                 .end_object();
         }
     }
-    json.end_array().end_object();
+    json.end_array().key("operation").begin_array().begin_object().member("name", "validate");
+    json.member("definition", VALIDATE).end_object().end_array().end_object();
 }

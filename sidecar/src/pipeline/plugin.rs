@@ -11,9 +11,6 @@ use varco_plugin_host::{Context, Decision, Hook, PluginError};
 use super::Refusal;
 use super::exchange::Exchange;
 
-/// The route that every request takes until routes can be configured.
-const ROUTE: &str = "exchange";
-
 /// Runs the plugins of a hook over a body.
 pub(super) fn run<'b>(
     exchange: &mut Exchange<'_>,
@@ -34,7 +31,7 @@ pub(super) fn run<'b>(
     let context = Context {
         interaction: exchange.account.interaction_name(),
         resource_type: Some(resource_type.as_str()).filter(|name| !name.is_empty()),
-        route: ROUTE,
+        route: exchange.route_name(),
         roles: &roles,
         purposes: &purposes,
         content_type: "application/fhir+json",

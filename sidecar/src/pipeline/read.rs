@@ -13,6 +13,7 @@ pub(super) async fn read(exchange: &mut Exchange<'_>, instance: Instance) -> Res
     let Some(document) = exchange.fetch(&interaction, &instance).await? else { return Err(Refusal::Absent) };
     exchange.release_or_refuse(document.root(), &instance)?;
     let body = exchange.in_network_terms(document.root());
+    exchange.inspect_response([body.as_slice()]).await?;
     Ok(Answer::resource(StatusCode::OK, document.root(), body))
 }
 
@@ -34,5 +35,6 @@ pub(super) async fn vread(
     }
     exchange.release_or_refuse(document.root(), &instance)?;
     let body = exchange.in_network_terms(document.root());
+    exchange.inspect_response([body.as_slice()]).await?;
     Ok(Answer::resource(StatusCode::OK, document.root(), body))
 }

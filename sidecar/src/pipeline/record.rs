@@ -112,7 +112,7 @@ fn event(interaction: Option<&Interaction>) -> AuditedEvent {
         Some(Interaction::Create(_)) => AuditedEvent::Create,
         Some(Interaction::Update(_)) => AuditedEvent::Update,
         Some(Interaction::Delete(_)) => AuditedEvent::Delete,
-        None => AuditedEvent::Operation,
+        Some(Interaction::Validate(_)) | None => AuditedEvent::Operation,
     }
 }
 

@@ -81,6 +81,15 @@ pub enum Refusal {
     /// The hospital's server.
     #[error("{0}")]
     Upstream(UpstreamError),
+    /// A body that its route does not let pass.
+    #[error("the body is not valid: {} findings", .0.len())]
+    InvalidRequest(Vec<Issue>),
+    /// An answer that its route does not let pass.
+    #[error("the hospital's server answered with what is not valid, by the rules: {rules}")]
+    InvalidResponse {
+        /// Names of the rules that spoke.
+        rules: String,
+    },
     /// The store.
     #[error("{0}")]
     Store(StoreError),
@@ -185,6 +194,14 @@ impl Refusal {
                 row(*status, IssueType::Processing, "The hospital's server did not accept the request.")
             }
             Refusal::Upstream(error) => row(error.status(), IssueType::Transient, error.for_caller()),
+            Refusal::InvalidRequest(_) => {
+                row(StatusCode::UNPROCESSABLE_ENTITY, IssueType::Invalid, "The resource is not valid.")
+            }
+            Refusal::InvalidResponse { .. } => row(
+                StatusCode::BAD_GATEWAY,
+                IssueType::Invalid,
+                "The hospital's server answered with a resource that is not valid; the operator has the cause.",
+            ),
             Refusal::Store(_) => row(
                 StatusCode::SERVICE_UNAVAILABLE,
                 IssueType::NoStore,
@@ -206,16 +223,26 @@ impl Refusal {
         }
     }
 
-    /// The OperationOutcome for the caller.
-    pub fn outcome(row: &Row) -> Vec<u8> {
-        Outcome::from(Issue::error(row.code, row.text.clone())).to_json()
+    /// The OperationOutcome for the caller: the row's text, or the findings about its own resource.
+    pub fn outcome(&self) -> Vec<u8> {
+        match self {
+            Refusal::InvalidRequest(issues) => Outcome { issues: issues.clone() }.to_json(),
+            _ => {
+                let row = self.row();
+                Outcome::from(Issue::error(row.code, row.text)).to_json()
+            }
+        }
     }
 
     /// True where the cause lies with this installation: the operator's log line is an error, not a note.
     pub fn is_operational(&self) -> bool {
         matches!(
             self,
-            Refusal::Upstream(_) | Refusal::Store(_) | Refusal::PluginFailed(_) | Refusal::Internal
+            Refusal::Upstream(_)
+                | Refusal::InvalidResponse { .. }
+                | Refusal::Store(_)
+                | Refusal::PluginFailed(_)
+                | Refusal::Internal
         )
     }
 }

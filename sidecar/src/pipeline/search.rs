@@ -57,6 +57,7 @@ pub(super) async fn search(
     }
     let total = matches.len();
     let page: Vec<Match> = matches.into_iter().skip(offset).take(size).collect();
+    exchange.inspect_response(page.iter().map(|found| found.json.as_slice())).await?;
     let entries: Vec<(String, Vec<u8>)> = page
         .into_iter()
         .map(|found| {

@@ -21,6 +21,7 @@ use crate::identify::TokenGate;
 use crate::identify::keys::KeysError;
 use crate::store::{Store, StoreError};
 use crate::upstream::{Upstream, UpstreamSetupError};
+use crate::validation::{Validation, ValidationSetupError};
 
 /// A gateway that can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,9 @@ pub enum SetupError {
     /// A plugin.
     #[error("a plugin can't be loaded: {0}")]
     Plugin(#[from] LoadError),
+    /// Definitions and the terminology server.
+    #[error("traffic can't be validated: {0}")]
+    Validation(#[from] ValidationSetupError),
     /// Random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -104,6 +108,7 @@ impl Gateway {
             plugins,
             _engine: engine,
             seal: PageSeal::new().map_err(|_| SetupError::Random)?,
+            validation: Validation::new(&config)?,
             capabilities: OnceLock::new(),
             started: Instant::now(),
             draining: AtomicBool::new(false),

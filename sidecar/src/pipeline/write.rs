@@ -24,9 +24,11 @@ pub(super) async fn create(
     resource_type: ResourceType,
     body: Bytes,
 ) -> Result<Answer, Refusal> {
+    let sent = body.clone();
     let document = without_id(&incoming(exchange, &resource_type, body)?);
     let document = parse(exchange, &resource_type, &document)?;
     exchange.permit_write(document.root())?;
+    exchange.inspect_request(&document, &sent).await?;
     let interaction = Interaction::Create(resource_type.clone());
     let body = Bytes::from(document.text().to_owned());
     let answer = exchange.ask(&interaction, &interaction.to_request(), body).await?;
@@ -42,6 +44,7 @@ pub(super) async fn update(
     instance: Instance,
     body: Bytes,
 ) -> Result<Answer, Refusal> {
+    let sent = body.clone();
     let document = incoming(exchange, &instance.resource_type, body)?;
     if !document.root().get(name::ID).is_some_and(|id| id.is_str(instance.id.as_str())) {
         let text = "The resource's `id` must be the id in the URL.".to_owned();
@@ -49,6 +52,7 @@ pub(super) async fn update(
     }
     guard(exchange, &instance).await?;
     exchange.permit_write(document.root())?;
+    exchange.inspect_request(&document, &sent).await?;
     let interaction = Interaction::Update(instance.clone());
     let body = Bytes::from(document.text().to_owned());
     let answer = exchange.ask(&interaction, &interaction.to_request(), body).await?;

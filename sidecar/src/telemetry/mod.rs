@@ -49,6 +49,31 @@ fn describe() {
     );
     describe_counter!("varco_resources_total", "Resources judged, by verdict");
     describe_counter!("varco_audit_records_total", "Audit records made durable");
+    describe_counter!("varco_validation_total", "Resources validated, by route, direction, mode and result");
+    describe_counter!(
+        "varco_validation_unknown_codes_total",
+        "Codes that nobody could judge, by route and direction"
+    );
+    describe_histogram!(
+        "varco_validation_seconds",
+        Unit::Seconds,
+        "Time of a route's validation, by direction"
+    );
+    describe_gauge!("varco_validation_waiting", "Large documents that wait to be validated");
+    describe_counter!("varco_terminology_questions_total", "Questions about codes, by result");
+    describe_counter!(
+        "varco_terminology_requests_total",
+        "Requests to the terminology server, by kind and result"
+    );
+    describe_histogram!(
+        "varco_terminology_seconds",
+        Unit::Seconds,
+        "Time the terminology server took, by kind"
+    );
+    describe_gauge!(
+        "varco_terminology_resting",
+        "1 while the terminology server is left alone after failures"
+    );
     describe_gauge!("varco_store_queue", "Writes that wait for the store");
     describe_counter!("varco_plugin_calls_total", "Plugin calls, by plugin, hook and result");
 }

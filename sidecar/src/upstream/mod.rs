@@ -120,6 +120,11 @@ impl Upstream {
         self.send(method, &format!("{}{path}", self.base_path), headers, body).await
     }
 
+    /// True where the FHIR base has no path.
+    pub(crate) fn is_at_root(&self) -> bool {
+        self.base_path.is_empty()
+    }
+
     /// Follows a `next` link of an answer: its path and query, at this server.
     pub async fn follow(&self, link: &str, headers: HeaderMap) -> Result<UpstreamAnswer, UpstreamError> {
         let not_fhir = || UpstreamError::NotFhir("a page link that is not below its own base".to_owned());

@@ -1,6 +1,7 @@
 //! A CapabilityStatement against the definitions that it cites (FHIR R4 §5.2): search parameters are of the
 //! stated type, profiles are of the stated resource.
 
+use fhir_models::definition::SearchKind;
 use fhir_models::document::{Value, name};
 
 use crate::outcome::IssueType;
@@ -33,11 +34,8 @@ fn search<'d>(walk: &mut Walk<'_, 'd>, parameter: Value<'d>, type_name: Option<&
     let Some(url) = text(parameter, "definition") else { return };
     let definitions = walk.types.definitions();
     let Some(known) = definitions.search_parameter(&url) else { return };
-    let kind = definitions.resource_of_type("SearchParameter", &url);
-    let kind = kind.as_ref().and_then(|it| text(it.root(), "type"));
-    if let (Some(own), Some(theirs)) = (text(parameter, "type"), kind)
-        && own != theirs
-    {
+    if let Some(own) = text(parameter, "type").filter(|own| own != code_of(known.kind)) {
+        let theirs = code_of(known.kind);
         let message = format!("{} is a parameter of type {theirs}, not {}", plain(&url), plain(&own));
         broken(walk, parameter, IssueType::Invalid, message);
     }
@@ -52,6 +50,20 @@ fn search<'d>(walk: &mut Walk<'_, 'd>, parameter: Value<'d>, type_name: Option<&
         let message =
             format!("{} is named {} by its definition, {} here", plain(&url), known.code, plain(&own));
         doubtful(walk, parameter, IssueType::Invalid, message);
+    }
+}
+
+fn code_of(kind: SearchKind) -> &'static str {
+    match kind {
+        SearchKind::Number => "number",
+        SearchKind::Date => "date",
+        SearchKind::String => "string",
+        SearchKind::Token => "token",
+        SearchKind::Reference => "reference",
+        SearchKind::Composite => "composite",
+        SearchKind::Quantity => "quantity",
+        SearchKind::Uri => "uri",
+        SearchKind::Special => "special",
     }
 }
 

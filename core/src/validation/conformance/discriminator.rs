@@ -10,6 +10,11 @@ use super::super::walk::Walk;
 use super::element::Subject;
 use super::{broken, list};
 
+/// Most definitions looked at for one path: beyond them the path is taken to lead somewhere.
+const MOST_LOOKS: usize = 2_000;
+/// Most steps of a path.
+const MOST_STEPS: usize = 32;
+
 /// Checks the discriminators of a sliced element.
 pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>) {
     let Some(slicing) = &subject.element.slicing else { return };
@@ -36,6 +41,9 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>) {
 
 /// False where no type of the element has what the path names. What can't be told leads somewhere.
 fn leads(definitions: &Definitions, subject: &Subject<'_, '_>, path: &str) -> bool {
+    if path.split('.').nth(MOST_STEPS).is_some() {
+        return true;
+    }
     let mut starts: Vec<(String, String)> = Vec::new();
     if let Some(own) = subject.place.and_then(|it| Some((it, it.element()?)))
         && own.1.content_reference.is_some()
@@ -53,17 +61,23 @@ fn leads(definitions: &Definitions, subject: &Subject<'_, '_>, path: &str) -> bo
             None => starts.push((code.clone(), code.clone())),
         }
     }
-    starts.is_empty() || starts.into_iter().any(|(structure, at)| reaches(definitions, &structure, &at, path))
+    let mut looks = MOST_LOOKS;
+    starts.is_empty()
+        || starts.into_iter().any(|(structure, at)| reaches(definitions, &structure, &at, path, &mut looks))
 }
 
 /// Follows the steps of a restricted path from an element of a structure.
-fn reaches(definitions: &Definitions, structure: &str, at: &str, path: &str) -> bool {
+fn reaches(definitions: &Definitions, structure: &str, at: &str, path: &str, looks: &mut usize) -> bool {
+    if *looks == 0 {
+        return true;
+    }
+    *looks -= 1;
     let (step, rest) = match path.split_once('.') {
         Some((step, rest)) => (step, Some(rest)),
         None => (path, None),
     };
     if step == "$this" {
-        return rest.is_none_or(|rest| reaches(definitions, structure, at, rest));
+        return rest.is_none_or(|rest| reaches(definitions, structure, at, rest, looks));
     }
     // Functions change what is looked at: `resolve()`, `ofType()`, `extension()`.
     if step.contains(['(', ')', '\'', '"']) {
@@ -88,8 +102,8 @@ fn reaches(definitions: &Definitions, structure: &str, at: &str, path: &str) -> 
             return true;
         }
         return element.types.iter().any(|type_| match type_.code.as_str() {
-            "BackboneElement" | "Element" => reaches(definitions, structure, &element.path, rest),
-            code => reaches(definitions, code, code, rest),
+            "BackboneElement" | "Element" => reaches(definitions, structure, &element.path, rest, looks),
+            code => reaches(definitions, code, code, rest, looks),
         });
     }
     false

@@ -3,7 +3,8 @@
 //!
 //! Differential and snapshot are checked alike; only a differential is compared with the base.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use fhir_models::definition::{BindingStrength, ElementDefinition, Max, RawValue, choice_name};
 use fhir_models::document::{Limits, Name, OwnedDocument, Value, name};
@@ -13,7 +14,7 @@ use crate::outcome::IssueType;
 use super::super::profile::{equal, matches, plain};
 use super::super::walk::Walk;
 use super::ground::{Found, Ground, Narrowed, Place};
-use super::{broken, discriminator, expression, list, type_reference};
+use super::{broken, discriminator, expression, identity, list, type_reference};
 
 /// The structure whose elements are checked.
 pub(super) struct Holder<'h, 'd> {
@@ -24,6 +25,8 @@ pub(super) struct Holder<'h, 'd> {
     pub constraint: bool,
     /// Its base, where that is at hand.
     pub ground: Option<&'h Ground<'h>>,
+    /// The ids of all its elements.
+    pub ids: HashSet<Cow<'d, str>>,
 }
 
 impl<'d> Holder<'_, 'd> {
@@ -86,6 +89,8 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, holder: &Holder<'_, 'd>, part: 
             discriminator::check(walk, &subject);
         }
         type_reference::check(walk, &subject);
+        type_reference::shared(walk, holder, &subject);
+        identity::check(walk, &subject);
         characteristics(walk, &subject);
         expression::constraints(walk, holder, &subject, &mut keys);
         if let (true, true, Some(ground)) = (differential, holder.constraint && !root, holder.ground) {
@@ -133,7 +138,9 @@ fn characteristics<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>) {
     if known.is_empty() || known.len() != types.len() {
         return;
     }
-    let any = |of: &[&str]| known.iter().any(|it| of.iter().any(|of| definitions.is_subtype(it, of)));
+    let any = |of: &[&str]| {
+        known.iter().any(|it| *it == "Element" || of.iter().any(|of| definitions.is_subtype(it, of)))
+    };
     let mut unfit = Vec::new();
     if element.binding.is_some() && !any(BINDABLE) {
         unfit.push("a binding");
@@ -159,23 +166,13 @@ fn characteristics<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>) {
 
 /// Types that a value set can bind.
 const BINDABLE: &[&str] =
-    &["code", "Coding", "CodeableConcept", "Quantity", "string", "uri", "Range", "Extension", "Element"];
+    &["code", "Coding", "CodeableConcept", "Quantity", "string", "uri", "Range", "Extension"];
 /// Types whose values have a length.
-const WITH_LENGTH: &[&str] = &[
-    "string",
-    "uri",
-    "integer",
-    "decimal",
-    "instant",
-    "date",
-    "dateTime",
-    "time",
-    "base64Binary",
-    "Element",
-];
+const WITH_LENGTH: &[&str] =
+    &["string", "uri", "integer", "decimal", "instant", "date", "dateTime", "time", "base64Binary"];
 /// Types whose values have an order.
 const ORDERED: &[&str] =
-    &["integer", "decimal", "instant", "date", "dateTime", "time", "Quantity", "Money", "Period", "Element"];
+    &["integer", "decimal", "instant", "date", "dateTime", "time", "Quantity", "Money", "Period"];
 
 /// A profile only narrows what its base allows.
 fn narrows<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>, ground: &Ground<'_>) {

@@ -14,6 +14,9 @@ use fhir_models::definition::{
 /// Longest chain of profiles that have no snapshot.
 const MAX_CHAIN: usize = 32;
 
+/// Deepest path followed.
+const MAX_DEPTH: usize = 64;
+
 /// The base of a structure.
 pub(super) struct Ground<'v> {
     definitions: &'v Definitions,
@@ -107,8 +110,11 @@ impl<'v> Ground<'v> {
     /// Where an element of a differential stands in the definitions.
     pub fn place(&self, element: &ElementDefinition, narrowed: &Narrowed) -> Found {
         let Some(root) = &self.root else { return Found::Unknown };
-        let ids: Vec<&str> = element.id.split('.').collect();
-        let names: Vec<&str> = element.path.split('.').collect();
+        let ids: Vec<&str> = element.id.split('.').take(MAX_DEPTH + 1).collect();
+        let names: Vec<&str> = element.path.split('.').take(MAX_DEPTH + 1).collect();
+        if names.len() > MAX_DEPTH {
+            return Found::Unknown;
+        }
         let mut at = Place { structure: Arc::clone(root), index: 0, written: None };
         let (mut id, mut path) = (String::new(), String::new());
         for (depth, name) in names.iter().enumerate() {

@@ -13,11 +13,18 @@ use super::code_match::{code_of, same, same_code, shown};
 use super::measure::{POPULATION, SCORING};
 use super::{broken, doubtful, list, score, text};
 
+/// Most parts of one kind that are matched: both sides may come from one document.
+const MOST: usize = 200;
+/// Most components of one stratifier.
+const MOST_COMPONENTS: usize = 32;
+
 /// What holds for a whole report.
 pub(super) struct Report {
     /// `individual`, `subject-list`, `summary`, `data-collection`.
     pub kind: String,
     pub scoring: Option<String>,
+    /// It is final: what the measure asks for is there.
+    pub complete: bool,
 }
 
 /// Checks a MeasureReport.
@@ -40,10 +47,11 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, report: Value<'d>) {
     let about = Report {
         kind: text(report, "type").unwrap_or_default().into_owned(),
         scoring: code_of(measure.get_key("scoring"), SCORING),
+        complete: report.get(name::STATUS).is_some_and(|it| it.is_str("complete")),
     };
-    let defined: Vec<Value<'_>> = list(measure, "group").collect();
-    let given: Vec<Value<'d>> = list(report, "group").collect();
-    let matched = pair(walk, &given, &defined, "group", |a, b| same_code(a, b));
+    let defined: Vec<Value<'_>> = list(measure, "group").take(MOST).collect();
+    let given: Vec<Value<'d>> = list(report, "group").take(MOST).collect();
+    let matched = pair(walk, &given, &defined, "group", same_code);
     for (group, definition) in given.iter().zip(&matched) {
         let Some(definition) = definition.and_then(|at| defined.get(at)) else { continue };
         inside(walk, &about, *group, *definition);
@@ -55,8 +63,8 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, report: Value<'d>) {
 
 fn inside<'d>(walk: &mut Walk<'_, 'd>, report: &Report, group: Value<'d>, definition: Value<'_>) {
     let (given, defined): (Vec<Value<'d>>, Vec<Value<'_>>) =
-        (list(group, "population").collect(), list(definition, "population").collect());
-    let matched = pair(walk, &given, &defined, "population", |a, b| same_code(a, b));
+        (list(group, "population").take(MOST).collect(), list(definition, "population").take(MOST).collect());
+    let matched = pair(walk, &given, &defined, "population", same_code);
     for population in &given {
         subjects(walk, report, *population);
     }
@@ -72,7 +80,7 @@ fn inside<'d>(walk: &mut Walk<'_, 'd>, report: &Report, group: Value<'d>, defini
     }
     score::check(walk, report, group);
     let (given, defined): (Vec<Value<'d>>, Vec<Value<'_>>) =
-        (list(group, "stratifier").collect(), list(definition, "stratifier").collect());
+        (list(group, "stratifier").take(MOST).collect(), list(definition, "stratifier").take(MOST).collect());
     let matched = pair(walk, &given, &defined, "stratifier", same_stratifier);
     missing(walk, group, &defined, &matched, "stratifier");
 }
@@ -90,7 +98,8 @@ fn pair<'d>(
     for part in given {
         let by_code = defined.iter().position(|it| same(*part, *it));
         let bare = |it: Value<'_>| it.get(name::CODE).is_none() && list(it, "component").next().is_none();
-        let anonymous = |it: &Value<'_>| bare(*part) && strata_codes(*part).is_empty() && (bare(*it) || only);
+        let unnamed = bare(*part) && strata_codes(*part).is_empty();
+        let anonymous = |it: &Value<'_>| unnamed && (bare(*it) || only);
         let by_id = || {
             defined.iter().position(|it| {
                 (anonymous(it) || bare(*it) && only)
@@ -121,7 +130,7 @@ fn same_stratifier(given: Value<'_>, defined: Value<'_>) -> bool {
         let own = defined.get(name::CODE);
         return own.is_some_and(|own| list(given, "code").any(|code| same(code, own)));
     }
-    let components: Vec<Value<'_>> = list(defined, "component").collect();
+    let components: Vec<Value<'_>> = list(defined, "component").take(MOST_COMPONENTS).collect();
     let own = strata_codes(given);
     let known = |code: &Value<'_>| {
         components.iter().any(|it| it.get(name::CODE).is_some_and(|defined| same(*code, defined)))
@@ -135,6 +144,7 @@ fn strata_codes(stratifier: Value<'_>) -> Vec<Value<'_>> {
     strata
         .flat_map(|it| list(it, "component").collect::<Vec<_>>())
         .filter_map(|it| it.get(name::CODE))
+        .take(MOST)
         .collect()
 }
 

@@ -9,19 +9,23 @@
 
 mod capability;
 mod code_match;
+mod compartment;
 mod differential;
 mod discriminator;
 mod element;
 mod expression;
 mod extension;
+mod graph;
 mod ground;
 mod guide;
+mod identity;
 mod measure;
 mod measure_report;
 mod obligation;
 mod operation;
 mod score;
 mod search_parameter;
+mod search_type;
 mod structure;
 mod type_reference;
 
@@ -42,6 +46,8 @@ pub(super) fn has_rules(type_name: &str) -> bool {
             | "SearchParameter"
             | "OperationDefinition"
             | "CapabilityStatement"
+            | "CompartmentDefinition"
+            | "GraphDefinition"
             | "ImplementationGuide"
             | "Measure"
             | "MeasureReport"
@@ -55,6 +61,8 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, resource: Value<'d>, type_name:
         "SearchParameter" => search_parameter::check(walk, resource),
         "OperationDefinition" => operation::check(walk, resource),
         "CapabilityStatement" => capability::check(walk, resource),
+        "CompartmentDefinition" => compartment::check(walk, resource),
+        "GraphDefinition" => graph::check(walk, resource),
         "ImplementationGuide" => guide::check(walk, resource),
         "Measure" => measure::check(walk, resource),
         "MeasureReport" => measure_report::check(walk, resource),

@@ -25,6 +25,12 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, report: &Report, group: Value<'
         if scoring == "proportion" {
             proportion(walk, score);
         }
+    } else if report.complete
+        && report.kind != "data-collection"
+        && matches!(scoring, "proportion" | "ratio" | "continuous-variable")
+    {
+        let message = format!("a complete report on a {scoring} measure has a score for each group");
+        broken(walk, group, IssueType::Required, message);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::outcome::IssueType;
 
 use super::super::profile::plain;
 use super::super::walk::Walk;
+use super::search_type::compares;
 use super::{broken, doubtful, expression, list, text};
 
 /// Checks a SearchParameter.
@@ -17,6 +18,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, parameter: Value<'d>) {
         && let Some(path) = place.as_str()
     {
         leads_somewhere(walk, place, &path, None);
+        compared(walk, place, &path, &kind);
     }
     if kind != "reference"
         && let Some(target) = list(parameter, "target").next()
@@ -45,14 +47,30 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, parameter: Value<'d>) {
     derived(walk, parameter, &kind);
 }
 
-/// A path that the types of FHIR have.
-fn leads_somewhere<'d>(walk: &mut Walk<'_, 'd>, at: Value<'d>, path: &str, on: Option<&str>) {
+/// A path that the types of FHIR have. `on`: the type that it starts from.
+pub(super) fn leads_somewhere<'d>(walk: &mut Walk<'_, 'd>, at: Value<'d>, path: &str, on: Option<&str>) {
     expression::readable(walk, at, path);
     let options = Options { on, ..Options::strict() };
     let Err(error) = Expression::compile(path, walk.types.model(), &options) else { return };
     if matches!(error.fault, CompileFault::UnknownElement { .. } | CompileFault::UnknownFunction(_)) {
         broken(walk, at, IssueType::Invalid, format!("the expression leads nowhere: {error}"));
     }
+}
+
+/// The expression gives something that a parameter of this type can compare.
+fn compared<'d>(walk: &mut Walk<'_, 'd>, at: Value<'d>, path: &str, kind: &str) {
+    let Ok(expression) = Expression::compile(path, walk.types.model(), &Options::default()) else { return };
+    let definitions = walk.types.definitions();
+    let types = expression.types().unwrap_or_default();
+    if types.is_empty() || types.iter().any(|it| compares(definitions, kind, it)) {
+        return;
+    }
+    let message = format!(
+        "a parameter of type {} can't compare what the expression gives: {}",
+        plain(kind),
+        types.join(", ")
+    );
+    broken(walk, at, IssueType::Invalid, message);
 }
 
 /// What is derived from another parameter keeps its type and stays within its bases.

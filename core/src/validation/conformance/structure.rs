@@ -10,7 +10,7 @@ use super::super::profile::plain;
 use super::super::walk::Walk;
 use super::element::{self, Holder};
 use super::ground::Ground;
-use super::{broken, differential, extension, obligation, text};
+use super::{broken, differential, doubtful, extension, obligation, text};
 
 /// Checks a StructureDefinition.
 pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, structure: Value<'d>) {
@@ -19,8 +19,20 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, structure: Value<'d>) {
     legal_type(walk, structure, &type_name);
     let base = text(structure, "baseDefinition");
     let ground = base.as_deref().and_then(|base| Ground::of(definitions, base));
-    if let Some(base) = ground.as_ref().and_then(Ground::base) {
-        follows(walk, structure, &type_name, base);
+    match (ground.as_ref().and_then(Ground::base), base) {
+        (Some(base), _) => follows(walk, structure, &type_name, base),
+        (None, Some(base))
+            if base.strip_prefix(STRUCTURE_BASE).is_none_or(|it| !extension::LATER.contains(&it)) =>
+        {
+            let message = if text(structure, "url").as_deref() == Some(&*base) {
+                "a structure can't be its own base: its differential was not checked".to_owned()
+            } else {
+                format!("the base {} is not at hand: the differential was not checked", plain(&base))
+            };
+            let place = structure.get(name::BASE_DEFINITION).unwrap_or(structure);
+            doubtful(walk, place, IssueType::NotFound, message);
+        }
+        (None, _) => {}
     }
     extension::check(walk, structure, &type_name);
     let constraint = structure.get(name::DERIVATION).is_some_and(|it| it.is_str("constraint"));
@@ -30,6 +42,11 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, structure: Value<'d>) {
         type_name: type_name.rsplit('/').next().unwrap_or_default(),
         constraint,
         ground: ground.as_ref(),
+        ids: [name::SNAPSHOT, name::DIFFERENTIAL]
+            .iter()
+            .flat_map(|part| structure.path(&[*part, name::ELEMENT, name::ID]))
+            .filter_map(Value::as_str)
+            .collect(),
     };
     if constraint {
         differential::check(walk, &holder);

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use fhir_models::definition::{Derivation, StructureDefinition, StructureKind};
-use fhir_models::document::Value;
+use fhir_models::document::{Value, name};
 
 use crate::outcome::IssueType;
 
 use super::super::profile::plain;
 use super::super::walk::Walk;
-use super::element::{Subject, parts};
+use super::element::{Holder, Subject, parts};
 use super::{broken, list};
 
 /// Resource types that have a canonical URL in R4.
@@ -71,6 +71,18 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>) {
             );
             broken(walk, subject.value, IssueType::Required, message);
         }
+    }
+}
+
+/// A contentReference within the structure leads to an element of it, or of its base.
+pub(super) fn shared<'d>(walk: &mut Walk<'_, 'd>, holder: &Holder<'_, 'd>, subject: &Subject<'_, 'd>) {
+    let reference = subject.element.content_reference.as_deref();
+    let Some(id) = reference.and_then(|it| it.strip_prefix('#')) else { return };
+    let known = holder.ids.contains(id);
+    if !known && holder.ground.is_none_or(|ground| !ground.has(id)) {
+        let at = subject.value.get(name::CONTENT_REFERENCE).unwrap_or(subject.value);
+        let message = format!("no element of the structure has the id {}", plain(id));
+        broken(walk, at, IssueType::NotFound, message);
     }
 }
 

@@ -50,8 +50,14 @@ pub(super) fn build(
     let root = Node { id: definition.type_name.as_str().into(), ..Node::default() };
     let mut builder =
         Builder { types, profile, nodes: base.map_or_else(|| vec![root], |base| base.nodes.to_vec()), whole };
+    let mut faults = Vec::new();
     for (element, way) in elements.iter().zip(ways(elements)) {
-        builder.add(&definition.type_name, element, &way)?;
+        if let Err(fault) = builder.add(&definition.type_name, element, &way) {
+            faults.push(fault.into());
+        }
+    }
+    if builder.nodes.len() >= MOST_NODES {
+        return Err(format!("it has more than {MOST_NODES} elements"));
     }
     let tests = builder.nodes.iter().map(|_| Default::default()).collect();
     Ok(Profile {
@@ -65,6 +71,7 @@ pub(super) fn build(
         contexts: Contexts::of(definition),
         nodes: builder.nodes.into(),
         tests,
+        faults: faults.into(),
     })
 }
 
@@ -115,6 +122,11 @@ impl<'t> Builder<'t> {
         let wanted = stem.unwrap_or(&segment.name);
         let shape = ground.object.map(|(_, shape)| shape);
         let entry = shape.and_then(|shape| entry_of(shape, wanted, stem.is_some()));
+        if let (Some(shape), None) = (shape, entry)
+            && !(wanted == "value" && &*shape.path == "Element")
+        {
+            return Err(format!("{} has no element {wanted}", shape.path));
+        }
         let (name, choice, written) = match (shape, entry) {
             (Some(shape), Some(entry)) if entry.is_choice() => {
                 let stem_name = shape.element(entry).map_or(wanted, |element| &*element.name);

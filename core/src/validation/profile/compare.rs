@@ -16,6 +16,27 @@ pub(in super::super) fn matches(value: Value<'_>, pattern: Value<'_>) -> bool {
     holds(value, pattern, DEPTH)
 }
 
+/// The innermost members that differ from what is wanted; the value itself where something is missing or too
+/// much. What stands in arrays is not told apart: which item was meant is not known.
+pub(super) fn differing<'d>(value: Value<'d>, wanted: Value<'_>) -> Vec<Value<'d>> {
+    let mut found = Vec::new();
+    collect(value, wanted, DEPTH, &mut found);
+    if found.is_empty() { vec![value] } else { found }
+}
+
+fn collect<'d>(value: Value<'d>, wanted: Value<'_>, depth: usize, found: &mut Vec<Value<'d>>) {
+    if value.kind() != Kind::Object || wanted.kind() != Kind::Object || depth == 0 {
+        return found.push(value);
+    }
+    for member in wanted.children() {
+        match partner(value, member) {
+            Some(own) if holds(own, member, DEPTH) => {}
+            Some(own) if !own.is_array() => collect(own, member, depth - 1, found),
+            _ => return found.push(value),
+        }
+    }
+}
+
 fn scalar(a: Value<'_>, b: Value<'_>) -> bool {
     match a.kind() {
         Kind::String => a.as_str() == b.as_str(),
@@ -73,6 +94,23 @@ mod tests {
     fn both(value: &str, other: &str) -> (bool, bool) {
         let (value, other) = (document(value), document(other));
         (equal(value.root(), other.root()), matches(value.root(), other.root()))
+    }
+
+    #[test]
+    fn the_member_that_differs_is_named() {
+        let differing = |value: &str, wanted: &str| {
+            let (value, wanted) = (document(value), document(wanted));
+            let found = differing(value.root(), wanted.root());
+            found.into_iter().map(|it| it.raw().to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        let wanted = r#"{"system":"s","code":"c"}"#;
+        assert_eq!(differing(r#"{"system":"s","code":"x"}"#, wanted), "\"x\"");
+        assert_eq!(differing(r#"{"system":"t","code":"x"}"#, wanted), "\"t\" \"x\"");
+        assert_eq!(differing(r#"{"system":"s"}"#, wanted), r#"{"system":"s"}"#);
+        let period = r#"{"period":{"start":"2020"}}"#;
+        assert_eq!(differing(r#"{"period":{"start":"2021"}}"#, period), "\"2021\"");
+        let listed = r#"{"coding":[{"code":"b"}]}"#;
+        assert_eq!(differing(r#"{"coding":[{"code":"a"}]}"#, listed), r#"{"coding":[{"code":"a"}]}"#);
     }
 
     #[test]

@@ -23,7 +23,23 @@ impl<'v, 'd> Walk<'v, 'd> {
     /// Checks a value against a profile, and explains. Says so where the profile can't be used.
     pub fn conform(&mut self, value: Value<'d>, canonical: &str, asked: bool) {
         match self.profiles.get(self.types, canonical) {
-            Ok(profile) => self.whole(Occurrence::of(value), &profile),
+            Ok(profile) => {
+                if let Some(first) = profile.faults.first() {
+                    let place =
+                        value.get(name::META).and_then(|meta| meta.get(name::PROFILE)).unwrap_or(value);
+                    let message = format!(
+                        "the profile {} is at fault itself, and not all of it was checked: {first}",
+                        plain(canonical)
+                    );
+                    let severity = IssueSeverity::Warning;
+                    self.report(
+                        value,
+                        place,
+                        Fault { rule: Rule::Profile, severity, code: IssueType::NotSupported, message },
+                    );
+                }
+                self.whole(Occurrence::of(value), &profile);
+            }
             Err(error) => {
                 let unknown = matches!(error, ProfileError::Unknown);
                 let severity = if asked || !unknown { IssueSeverity::Error } else { IssueSeverity::Warning };
@@ -70,7 +86,8 @@ impl<'v, 'd> Walk<'v, 'd> {
         self.obeys_profile(item, &profile)
     }
 
-    fn obeys_profile(&mut self, item: Occurrence<'d>, profile: &Arc<Profile>) -> bool {
+    /// True where the value obeys the profile.
+    pub(in super::super) fn obeys_profile(&mut self, item: Occurrence<'d>, profile: &Arc<Profile>) -> bool {
         let key = (item.at.id(), Arc::as_ptr(profile) as usize);
         if let Some(&known) = self.judged.get(&key) {
             return known;
@@ -103,7 +120,9 @@ impl<'v, 'd> Walk<'v, 'd> {
         let findings = std::mem::take(&mut self.findings);
         let (full, unknown) = (self.full, self.unknown_codes);
         self.full = false;
+        self.trials += 1;
         check(self);
+        self.trials -= 1;
         // What the definitions lack is no fault of the value.
         let is_fault = |it: &Finding| it.fault.severity.is_error() && it.fault.rule != Rule::Definition;
         let clean = !self.findings.iter().any(is_fault);

@@ -306,7 +306,7 @@ impl Demand {
             Demand::Fixed(wanted) => it.value.is_some_and(|value| super::equal(value, wanted.root())),
             Demand::Pattern(wanted) => it.value.is_some_and(|value| super::matches(value, wanted.root())),
             Demand::Text(wanted) => it.value.is_some_and(|value| value.is_str(wanted)),
-            Demand::Bound(rule) => it.value.is_some_and(|value| rule.admits(walk.types.definitions(), value)),
+            Demand::Bound(rule) => it.value.is_some_and(|value| rule.admits(&walk.codes, value)),
             Demand::Exists(wanted) => *wanted,
             Demand::Type(types) => types.iter().any(|wanted| {
                 it.type_name == *wanted

@@ -32,6 +32,7 @@ use super::binding::BindingRule;
 use super::extension_context::Contexts;
 use super::invariant::Invariant;
 
+use compare::differing;
 pub(super) use compare::{equal, matches};
 pub(super) use conform::plain;
 pub(super) use discriminator::Tests;
@@ -56,6 +57,8 @@ pub(super) struct Profile {
     pub nodes: Box<[Node]>,
     /// What tells a slice, by the number of its node; filled when first asked for.
     pub tests: Box<[OnceLock<Tests>]>,
+    /// What it says that can't be checked, and why: its own faults, not those of instances.
+    pub faults: Box<[Box<str>]>,
 }
 
 impl Profile {
@@ -70,7 +73,10 @@ impl Profile {
             let fixed = url.and_then(|url| self.node(url.node)?.fixed.as_ref());
             match fixed.and_then(|fixed| fixed.root().as_str().map(|text| text.into_owned())) {
                 Some(text) => Some(text),
-                None => node.types.iter().flat_map(|it| it.profiles.iter()).next().map(|it| it.to_string()),
+                None => {
+                    let canonical = node.types.iter().flat_map(|it| it.profiles.iter()).next()?;
+                    canonical.split('|').next().map(str::to_owned)
+                }
             }
         };
         (!sliced.slices.is_empty()).then(|| sliced.slices.iter().map(url).collect())?

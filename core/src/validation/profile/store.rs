@@ -114,6 +114,7 @@ fn part(whole: &Profile, element: &str) -> Option<Profile> {
         contexts: Contexts::default(),
         nodes,
         tests,
+        faults: Box::default(),
     })
 }
 
@@ -127,5 +128,6 @@ fn bare(definition: &StructureDefinition, type_name: Name) -> Profile {
         contexts: Contexts::of(definition),
         nodes: Box::new([root]),
         tests: Box::new([Default::default()]),
+        faults: Box::default(),
     }
 }

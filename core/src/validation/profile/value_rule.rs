@@ -11,7 +11,7 @@ use crate::outcome::{IssueSeverity, IssueType};
 
 use super::super::finding::{Fault, Rule};
 use super::super::walk::Walk;
-use super::{Node, Occurrence, Profile, equal, matches, relative_bound};
+use super::{Node, Occurrence, Profile, differing, equal, matches, relative_bound};
 
 /// Longest expected value that a message repeats, in characters.
 const SHOWN: usize = 120;
@@ -22,13 +22,17 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, profile: 
         && !equal(value, fixed.root())
     {
         let message = format!("{} has the fixed value {} ({})", node.id, shown(fixed), profile.url);
-        walk.report(value, value, Rule::Fixed.error(IssueType::Value, message));
+        for at in differing(value, fixed.root()) {
+            walk.report(at, at, Rule::Fixed.error(IssueType::Value, message.as_str()));
+        }
     }
     if let Some(pattern) = &node.pattern
         && !matches(value, pattern.root())
     {
         let message = format!("{} must contain {} ({})", node.id, shown(pattern), profile.url);
-        walk.report(value, value, Rule::Fixed.error(IssueType::Value, message));
+        for at in differing(value, pattern.root()) {
+            walk.report(at, at, Rule::Fixed.error(IssueType::Value, message.as_str()));
+        }
     }
     if let Some(length) = node.max_length
         && let Some(text) = value.as_str()
@@ -65,9 +69,8 @@ fn bound<'d>(
     node: &Node,
 ) {
     let Some(rule) = &node.binding else { return };
-    let definitions = walk.types.definitions();
-    let answer = rule.answer(definitions, item.type_name.text(), value);
-    let limit = rule.limit_answer(definitions, item.type_name.text(), value);
+    let answer = rule.answer(&walk.codes, item.type_name.text(), value);
+    let limit = rule.limit_answer(&walk.codes, item.type_name.text(), value);
     if limit == Some(Membership::NotMember) {
         let message =
             format!("{} has a code outside the largest value set allowed ({})", node.id, profile.url);

@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
-use fhir_models::definition::{Definitions, Membership};
 use fhir_models::document::{Value, name};
 use regex::RegexBuilder;
 
 use crate::outcome::IssueType;
+use crate::terminology::{Code, Codes, Membership};
 
 use super::super::profile::{compare_ucum, matches};
 use super::super::resources::implied_type;
@@ -136,7 +136,7 @@ fn options<'d>(
     else {
         return;
     };
-    match coded(walk.types.definitions(), &canonical, value) {
+    match coded(&walk.codes, &canonical, value) {
         Some(Membership::NotMember) => {
             let message = format!("the code is not in the value set {canonical} of the question");
             broken(walk, answer, IssueType::CodeInvalid, message);
@@ -146,9 +146,11 @@ fn options<'d>(
     }
 }
 
-fn coded(definitions: &Definitions, canonical: &str, value: Value<'_>) -> Option<Membership> {
-    let set = definitions.value_set(canonical)?;
-    Some(set.membership(Some(&value.str_of(name::SYSTEM)?), &value.str_of(name::CODE)?))
+fn coded(codes: &Codes<'_>, canonical: &str, value: Value<'_>) -> Option<Membership> {
+    let (system, code) = (value.str_of(name::SYSTEM)?, value.str_of(name::CODE)?);
+    let version = value.str_of(name::VERSION);
+    let code = Code { system: Some(&system), version: version.as_deref(), code: &code };
+    Some(codes.in_value_set_of(canonical, code))
 }
 
 /// An option that excludes the others stands alone.
@@ -212,11 +214,8 @@ fn quantity<'d>(walk: &mut Walk<'_, 'd>, question: Value<'_>, value: Value<'d>) 
     }
     for set in extension(question, &[BASE, "questionnaire-unitValueSet"].concat()) {
         let Some(canonical) = set.as_str() else { continue };
-        let answer = if own.1.is_none() {
-            Some(Membership::NotMember)
-        } else {
-            coded(walk.types.definitions(), &canonical, value)
-        };
+        let answer =
+            if own.1.is_none() { Some(Membership::NotMember) } else { coded(&walk.codes, &canonical, value) };
         match answer {
             Some(Membership::NotMember) => {
                 broken(

@@ -98,7 +98,7 @@ fn enabled_by<'d>(
             IssueType::BusinessRule,
             format!("{shown} is a {}: it has no answer", target.kind),
         );
-    } else if wanted.name() != Name::UNKNOWN && !allowed.is_empty() && !allowed.iter().any(|it| fits(&it)) {
+    } else if wanted.name() != Name::UNKNOWN && !allowed.is_empty() && !allowed.iter().any(fits) {
         let message = format!("{shown} is of type {}: its answers are never of this type", target.kind);
         broken(walk, wanted, IssueType::BusinessRule, message);
     }

@@ -123,11 +123,28 @@ fn inside<'d>(
             walk.report(holder, *item, Rule::Questionnaire.error(IssueType::Structure, message));
         }
     }
+    ordered(walk, holder, &given, asked);
     for question in asked {
         let Some(id) = text(*question, "linkId") else { continue };
         let own: Vec<Value<'d>> =
             given.iter().filter(|it| text(**it, "linkId").as_deref() == Some(&id)).copied().collect();
         one(walk, form, holder, *question, &own, depth);
+    }
+}
+
+/// Items come in the order of their questions.
+fn ordered<'d>(walk: &mut Walk<'_, 'd>, holder: Value<'d>, given: &[Value<'d>], asked: &[Value<'_>]) {
+    let mut last = 0;
+    for item in given {
+        let id = text(*item, "linkId");
+        let Some(at) = asked.iter().position(|it| id.is_some() && text(*it, "linkId") == id) else {
+            continue;
+        };
+        if at < last {
+            let message = "items stand in the order of the questionnaire: move this one up";
+            return walk.report(holder, *item, Rule::Questionnaire.error(IssueType::Structure, message));
+        }
+        last = at;
     }
 }
 

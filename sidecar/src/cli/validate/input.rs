@@ -4,12 +4,16 @@
 //! value, and another line after it. It is read line by line, so that memory is bounded by the longest line
 //! and not by the file.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use fhir_models::document::{Limits, Tape};
+
+use super::excerpt::visible;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -21,9 +25,20 @@ const DEEPEST: usize = 32;
 pub(super) struct Input {
     /// `None`: standard input.
     path: Option<PathBuf>,
-    name: String,
+    name: Arc<str>,
     length: u64,
 }
+
+/// What the arguments come to.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub inputs: Vec<Input>,
+    /// What lies in the folders and can't be read: name and cause.
+    pub unreadable: Vec<(Arc<str>, String)>,
+}
+
+/// Files that a folder is searched for, by the end of their names.
+const SEARCHED: &[&str] = &["json", "ndjson", "jsonl", "xml"];
 
 /// One resource of an input.
 #[derive(Debug)]
@@ -40,48 +55,74 @@ pub(super) struct Record<'a> {
 }
 
 /// The inputs that the arguments name, folders searched.
-pub(super) fn gather(arguments: &[String]) -> Result<Vec<Input>> {
-    let mut inputs = Vec::new();
+pub(super) fn gather(arguments: &[OsString]) -> Result<Gathered> {
+    let mut gathered = Gathered::default();
     for argument in arguments {
         if argument == "-" {
-            inputs.push(Input { path: None, name: "standard input".to_owned(), length: 0 });
+            let name = Arc::from("standard input");
+            gathered.inputs.push(Input { path: None, name, length: 0 });
             continue;
         }
         let path = Path::new(argument);
-        let about = std::fs::metadata(path).with_context(|| format!("{argument} can't be read"))?;
+        let about = std::fs::metadata(path).with_context(|| format!("{} can't be read", name_of(path)))?;
         if !about.is_dir() {
-            inputs.push(Input::file(path.to_owned(), about.len()));
+            gathered.inputs.push(Input::file(path.to_owned(), about.len()));
             continue;
         }
-        let before = inputs.len();
-        search(path, 0, &mut inputs)?;
-        if inputs.len() == before {
-            bail!("{argument} holds no .json or .ndjson file");
+        let before = gathered.inputs.len() + gathered.unreadable.len();
+        gathered.search(path, 0);
+        if gathered.inputs.len() + gathered.unreadable.len() == before {
+            bail!(
+                "the folder {} holds no resource: it and its subfolders were searched for .json, .ndjson, \
+                 .jsonl and .xml files; a file of another name can be given by itself",
+                name_of(path)
+            );
         }
     }
-    Ok(inputs)
+    Ok(gathered)
 }
 
-fn search(folder: &Path, depth: usize, inputs: &mut Vec<Input>) -> Result<()> {
-    if depth > DEEPEST {
-        bail!("{} lies more than {DEEPEST} folders deep", folder.display());
-    }
-    let unreadable = || format!("the folder {} can't be read", folder.display());
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(unreadable)? {
-        let entry = entry.with_context(unreadable)?;
-        paths.push((entry.path(), entry.file_type().with_context(unreadable)?));
-    }
-    paths.sort_by(|a, b| a.0.cmp(&b.0));
-    for (path, kind) in paths {
-        if kind.is_dir() {
-            search(&path, depth + 1, inputs)?;
-        } else if kind.is_file() && has_extension(&path, &["json", "ndjson", "jsonl"]) {
-            let length = std::fs::metadata(&path).map_or(0, |about| about.len());
-            inputs.push(Input::file(path, length));
+/// A path as people are told it.
+fn name_of(path: &Path) -> String {
+    visible(&path.display().to_string()).into_owned()
+}
+
+impl Gathered {
+    /// Adds the files of a folder, in the order of their names. What can't be read is noted: the rest still counts.
+    fn search(&mut self, folder: &Path, depth: usize) {
+        if depth > DEEPEST {
+            return self.note(folder, &format!("it lies more than {DEEPEST} folders deep"));
+        }
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(cause) => return self.note(folder, &cause.to_string()),
+        };
+        let mut paths = Vec::new();
+        for entry in entries {
+            match entry {
+                Ok(entry) => paths.push(entry.path()),
+                Err(cause) => self.note(folder, &cause.to_string()),
+            }
+        }
+        paths.sort();
+        for path in paths {
+            // A linked folder could lead round in a circle; a linked file can't.
+            let is_folder = std::fs::symlink_metadata(&path).is_ok_and(|about| about.is_dir());
+            if is_folder {
+                self.search(&path, depth + 1);
+            } else if has_extension(&path, SEARCHED) {
+                match std::fs::metadata(&path) {
+                    Ok(about) if about.is_file() => self.inputs.push(Input::file(path, about.len())),
+                    Ok(_) => {}
+                    Err(cause) => self.note(&path, &cause.to_string()),
+                }
+            }
         }
     }
-    Ok(())
+
+    fn note(&mut self, path: &Path, cause: &str) {
+        self.unreadable.push((name_of(path).into(), cause.to_owned()));
+    }
 }
 
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {
@@ -90,11 +131,11 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 
 impl Input {
     fn file(path: PathBuf, length: u64) -> Input {
-        Input { name: path.display().to_string(), path: Some(path), length }
+        Input { name: name_of(&path).into(), path: Some(path), length }
     }
 
     /// As people are told it.
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
@@ -251,6 +292,30 @@ mod tests {
     #[test]
     fn a_byte_order_mark_is_noted_once() {
         assert_eq!(records("\u{feff}{}\n{}\n", false), [("{}".to_owned(), 0, true), record("{}", 1)]);
+    }
+
+    #[test]
+    fn a_folder_gives_its_resources_and_what_can_not_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        std::fs::create_dir(path.join("città")).unwrap();
+        for name in ["b.JSON", "a.ndjson", "città/perché.xml", "città/note.txt", "readme.md"] {
+            std::fs::write(path.join(name), "{}").unwrap();
+        }
+        let gathered = gather(&[path.as_os_str().to_owned()]).unwrap();
+        let own = format!("{}/", path.display());
+        let names: Vec<_> = gathered.inputs.iter().map(|it| it.name().strip_prefix(&own).unwrap()).collect();
+        assert_eq!(names, ["a.ndjson", "b.JSON", "città/perché.xml"]);
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(path.join("gone.json"), path.join("z.json")).unwrap();
+            std::os::unix::fs::symlink(path, path.join("città/round")).unwrap();
+            let gathered = gather(&[path.as_os_str().to_owned()]).unwrap();
+            assert_eq!((gathered.inputs.len(), gathered.unreadable.len()), (3, 1));
+        }
+        let empty = tempfile::tempdir().unwrap();
+        let error = gather(&[empty.path().as_os_str().to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("holds no resource"), "{error}");
     }
 
     #[test]

@@ -1,0 +1,160 @@
+//! What a validator says about texts that break the grammar, narratives that lead nowhere, and Bundles that do
+//! not hang together.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::LazyLock;
+
+use fhir_models::definition::Definitions;
+use fhir_models::document::xml::DefinitionSchema;
+use fhir_models::document::{Limits, Tape};
+use varco_core::outcome::{Issue, IssueSeverity};
+use varco_core::validation::Validator;
+
+static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| Validator::new(Definitions::r4()));
+static SCHEMA: LazyLock<DefinitionSchema> = LazyLock::new(|| DefinitionSchema::new(Definitions::r4()));
+
+fn issues(text: &str) -> Vec<Issue> {
+    let mut tape = Tape::new();
+    let document = tape.parse_tolerant(text.as_bytes(), &*SCHEMA, &Limits::default()).unwrap();
+    let issues = VALIDATOR.validate(document).issues;
+    assert_eq!(VALIDATOR.is_valid(document), issues.is_empty());
+    issues
+}
+
+/// `rule place` of every finding, in the order of the text.
+fn findings(text: &str) -> Vec<String> {
+    let place = |issue: &Issue| issue.expression.clone().or(issue.location.clone()).unwrap_or_default();
+    issues(text).iter().map(|issue| format!("{} {}", issue.rule.unwrap(), place(issue))).collect()
+}
+
+const NONE: [&str; 0] = [];
+
+#[test]
+fn a_fault_of_json_does_not_hide_the_rest() {
+    let text = "{\"resourceType\":\"Patient\",\n\"name\":[{\"family\":\"Rossi\",\"family\":\"Bianchi\",}],\n\
+                \"active\":\"yes\" \"gender\":\"maschio\"}";
+    assert_eq!(
+        findings(text),
+        [
+            "syntax Patient.name[0]",
+            "syntax Patient.name[0]",
+            "json-form Patient.active",
+            "syntax Patient",
+            "binding Patient.gender"
+        ]
+    );
+    let positions: Vec<_> = issues(text).iter().map(|it| it.position.unwrap()).collect();
+    assert_eq!(positions[0].to_string(), "line 2, column 28");
+    assert_eq!(positions[4].to_string(), "line 3, column 16");
+}
+
+#[test]
+fn a_fault_of_xml_does_not_hide_the_rest() {
+    let text = "<Patient xmlns=\"http://hl7.org/fhir\">\n <name/> [loop]\n <name use=\"x\"><family value=\"\
+                R&nbsp;\"/></name>\n <gender value=\"maschio\"/><gender value=\"male\"/></Patient>";
+    assert_eq!(
+        findings(text),
+        [
+            "content Patient.name[0]",
+            "syntax /f:Patient",
+            "syntax /f:Patient/f:name[2]",
+            "syntax /f:Patient/f:name[2]/f:family",
+            "cardinality Patient",
+        ]
+    );
+    assert_eq!(issues(text)[1].position.unwrap().to_string(), "line 2, column 10");
+}
+
+/// A Patient with this inside its narrative, and contained resource `c`.
+fn narrative(inside: &str) -> Vec<String> {
+    let div = format!("<div xmlns='http://www.w3.org/1999/xhtml'>{inside}</div>");
+    findings(&format!(
+        "{{\"resourceType\":\"Patient\",\"text\":{{\"status\":\"additional\",\"div\":\"{div}\"}},\
+         \"contained\":[{{\"resourceType\":\"Organization\",\"id\":\"c\",\"name\":\"x\"}}],\
+         \"managingOrganization\":{{\"reference\":\"#c\"}},\"name\":[{{\"id\":\"n\",\"family\":\"Rossi\"}}]}}"
+    ))
+}
+
+#[test]
+fn links_in_a_narrative_lead_somewhere() {
+    assert_eq!(
+        narrative("<p id='top'>a <a href='#top'>b</a> <a href='#n'>c</a> <a href='#c'>d</a></p>"),
+        NONE
+    );
+    assert_eq!(narrative("<a name='x'>a</a> <a href='#x'>b</a> <a href='http://hl7.it#y'>c</a>"), NONE);
+    assert_eq!(narrative("<a href='#lost'>a</a>"), ["narrative Patient.text.div"]);
+    // What a lost image shows may come from elsewhere.
+    assert_eq!(narrative("a <img src='#lost'/>"), ["narrative Patient.text.div"]);
+}
+
+#[test]
+fn a_narrative_has_the_entities_of_xml_only() {
+    assert_eq!(narrative("1 &lt; 2 &amp; &#232; <a href='http://hl7.it?a=1&amp;b=2'>b</a>"), NONE);
+    assert_eq!(narrative("Rossi&nbsp;Maria"), ["narrative Patient.text.div"]);
+    assert_eq!(narrative("<a href='http://hl7.it?a=1&b=2'>b</a>"), ["narrative Patient.text.div"]);
+}
+
+const COMPOSITION: &str =
+    r#""status":"final","type":{"text":"t"},"date":"2026-01-01","title":"t","author":[{"display":"a"}]"#;
+
+/// A document whose Composition has this subject; the Patient `1` stands under this fullUrl.
+fn document(base: &str, subject: &str, patient: &str, link: &str) -> Vec<String> {
+    findings(&format!(
+        r#"{{"resourceType":"Bundle","type":"document","timestamp":"2026-01-01T00:00:00Z",
+        "identifier":{{"system":"urn:ietf:rfc:3986","value":"urn:oid:1.2.3"}},{link}"entry":[
+        {{"fullUrl":"{base}","resource":{{"resourceType":"Composition","id":"c",{COMPOSITION},
+          "subject":{{"reference":"{subject}"}}}}}},
+        {{"fullUrl":"{patient}","resource":{{"resourceType":"Patient","id":"1","active":true}}}}]}}"#
+    ))
+}
+
+#[test]
+fn a_relative_reference_needs_the_base_of_a_server() {
+    let server = "https://example.org/r4";
+    let on = |path: &str| format!("{server}/{path}");
+    let uuid = "urn:uuid:9e1f6a6e-0c1e-4a1b-9c55-2f0d3b7f5a10";
+    let other = "urn:uuid:1d2c3b4a-0c1e-4a1b-9c55-2f0d3b7f5a11";
+    assert_eq!(document(&on("Composition/c"), "Patient/1", &on("Patient/1"), ""), NONE);
+    assert_eq!(document(&on("Composition/c"), &on("Patient/1"), &on("Patient/1"), ""), NONE);
+    assert_eq!(document(uuid, other, other, ""), NONE);
+    let lost = ["bundle Bundle.entry[0].resource.subject", "bundle Bundle.entry[1]"];
+    assert_eq!(document(uuid, "Patient/1", other, ""), lost);
+    assert_eq!(document(uuid, "Patient/1", &on("Patient/1"), ""), lost);
+}
+
+#[test]
+fn a_document_has_its_style_sheets_and_no_pages() {
+    let on = |path: &str| format!("https://example.org/r4/{path}");
+    let linked = |relation: &str, url: &str| {
+        let link = format!(r#""link":[{{"relation":"{relation}","url":"{url}"}}],"#);
+        document(&on("Composition/c"), "Patient/1", &on("Patient/1"), &link)
+    };
+    assert_eq!(linked("stylesheet", "https://hl7.org/fhir/fhir.css"), NONE);
+    assert_eq!(linked("self", "https://example.org/r4/Bundle/b"), NONE);
+    assert_eq!(linked("stylesheet", "Binary/css"), ["bundle Bundle.link[0].url"]);
+    assert_eq!(linked("next", "https://example.org/r4?page=2"), ["bundle Bundle.link[0].relation"]);
+}
+
+#[test]
+fn a_message_holds_its_focus() {
+    let message = |focus: &str| {
+        format!(
+            r#"{{"resourceType":"Bundle","type":"message","entry":[
+            {{"fullUrl":"https://example.org/r4/MessageHeader/m","resource":{{"resourceType":"MessageHeader","id":"m",
+              "eventUri":"https://example.org/event","source":{{"endpoint":"https://example.org/a"}},
+              "focus":[{{"reference":"{focus}"}}]}}}},
+            {{"fullUrl":"https://example.org/r4/Patient/1","resource":{{"resourceType":"Patient","id":"1","active":true}}}}]}}"#
+        )
+    };
+    assert_eq!(findings(&message("Patient/1")), NONE);
+    let lost = issues(&message("Patient/2"));
+    let told: Vec<_> = lost.iter().map(|it| (it.severity, it.expression.as_deref().unwrap())).collect();
+    assert_eq!(
+        told,
+        [
+            (IssueSeverity::Error, "Bundle.entry[0].resource.focus[0]"),
+            (IssueSeverity::Warning, "Bundle.entry[1]")
+        ]
+    );
+    assert_eq!(findings(r#"{"resourceType":"Bundle","type":"message"}"#), ["bundle Bundle"]);
+}

@@ -1,0 +1,206 @@
+//! The line to the server: one request at a time place, with deadline, retry and breaker.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use metrics::{counter, gauge, histogram};
+use tokio::sync::Semaphore;
+use varco_core::terminology::{Answer, Membership, Question};
+
+use super::breaker::Breaker;
+use super::credential::Credential;
+use super::retry_budget::RetryBudget;
+use super::wire;
+use crate::config;
+use crate::upstream::{Upstream, UpstreamAnswer, UpstreamError, UpstreamSetupError};
+
+/// Largest answer that is read, in bytes.
+const LARGEST: usize = 4 << 20;
+/// How long is waited before a retry.
+const PAUSE: Duration = Duration::from_millis(100);
+
+const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json");
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LineError {
+    /// The server is left alone for a while.
+    Resting,
+    /// It failed: no connection, no answer in time, a fault of its own, or an answer that isn't FHIR.
+    Failed,
+    /// It understood the request and refused it.
+    Refused,
+}
+
+/// The line to one server.
+pub(super) struct Line {
+    server: Upstream,
+    credential: Credential,
+    places: Semaphore,
+    breaker: Breaker,
+    retries: RetryBudget,
+}
+
+/// How one request ended.
+enum End<T> {
+    Answered(T),
+    Refused,
+    Failed { again: bool, cause: String },
+}
+
+impl Line {
+    pub fn new(config: &config::Terminology, credential: Credential) -> Result<Line, UpstreamSetupError> {
+        let server = config::Upstream {
+            url: config.url.clone(),
+            ca: config.ca.clone(),
+            connect_seconds: config.connect_seconds,
+            answer_seconds: config.answer_seconds,
+        };
+        Ok(Line {
+            server: Upstream::new(&server, LARGEST)?,
+            credential,
+            places: Semaphore::new(config.concurrency.max(1)),
+            breaker: Breaker::new(config.breaker_failures, Duration::from_secs(config.breaker_seconds)),
+            retries: RetryBudget::new(),
+        })
+    }
+
+    /// One question.
+    pub async fn ask(&self, question: &Question) -> Result<Answer, LineError> {
+        let path = format!("/{}", wire::operation(question));
+        let read = |answer: &UpstreamAnswer| match answer.status {
+            StatusCode::OK => match wire::read(&answer.body, LARGEST) {
+                Some(answer) => End::Answered(answer),
+                None => not_fhir(),
+            },
+            _ if wire::is_outcome(&answer.body, LARGEST) => End::Answered(Answer::of(Membership::Unknown)),
+            _ => End::Refused,
+        };
+        self.send("single", &path, wire::parameters(question), read).await
+    }
+
+    /// Many questions at once, answered in their order.
+    pub async fn ask_batch(&self, questions: &[Question]) -> Result<Vec<Answer>, LineError> {
+        let read = |answer: &UpstreamAnswer| match answer.status {
+            StatusCode::OK => match wire::read_batch(&answer.body, questions.len(), LARGEST) {
+                Some(answers) => End::Answered(answers),
+                None => End::Refused,
+            },
+            _ => End::Refused,
+        };
+        self.send("batch", "", wire::batch(questions), read).await
+    }
+
+    async fn send<T>(
+        &self,
+        kind: &'static str,
+        path: &str,
+        body: Vec<u8>,
+        read: impl Fn(&UpstreamAnswer) -> End<T>,
+    ) -> Result<T, LineError> {
+        let body = Bytes::from(body);
+        let Ok(_place) = self.places.acquire().await else { return Err(LineError::Resting) };
+        let mut first = true;
+        loop {
+            if !self.breaker.admit(Instant::now()) {
+                tell(kind, "resting");
+                return Err(LineError::Resting);
+            }
+            if first {
+                self.retries.earn();
+            }
+            match self.once(kind, path, body.clone(), &read).await {
+                End::Answered(answer) => {
+                    tell(kind, "answered");
+                    self.well();
+                    return Ok(answer);
+                }
+                End::Refused => {
+                    tell(kind, "refused");
+                    self.well();
+                    return Err(LineError::Refused);
+                }
+                End::Failed { again, cause } => {
+                    tell(kind, "failed");
+                    tracing::debug!(kind, cause, "a request to the terminology server failed");
+                    if self.breaker.failed(Instant::now()) {
+                        gauge!("varco_terminology_resting").set(1.0);
+                        tracing::warn!(cause, "the terminology server fails and is left alone for a while");
+                    }
+                    if !(again && first && self.retries.spend()) {
+                        return Err(LineError::Failed);
+                    }
+                }
+            }
+            first = false;
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn well(&self) {
+        if self.breaker.succeeded() {
+            gauge!("varco_terminology_resting").set(0.0);
+            tracing::info!("the terminology server answers again");
+        }
+    }
+
+    async fn once<T>(
+        &self,
+        kind: &'static str,
+        path: &str,
+        body: Bytes,
+        read: &impl Fn(&UpstreamAnswer) -> End<T>,
+    ) -> End<T> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, FHIR_JSON);
+        headers.insert(CONTENT_TYPE, FHIR_JSON);
+        if let Some(credential) = self.credential.header() {
+            headers.insert(AUTHORIZATION, credential);
+        }
+        let path = if path.is_empty() && self.server.is_at_root() { "/" } else { path };
+        let started = Instant::now();
+        let answer = self.server.ask(Method::POST, path, headers, body).await;
+        histogram!("varco_terminology_seconds", "kind" => kind).record(started.elapsed().as_secs_f64());
+        match answer {
+            Ok(answer) if is_failure(answer.status) => End::Failed {
+                again: matches!(answer.status.as_u16(), 429 | 502 | 503 | 504),
+                cause: format!("status {}", answer.status.as_u16()),
+            },
+            Ok(answer) => read(&answer),
+            Err(error) => End::Failed {
+                again: matches!(error, UpstreamError::Unreachable(_)),
+                cause: match error {
+                    UpstreamError::Unreachable(cause) => format!("not reachable: {cause}"),
+                    UpstreamError::Timeout(seconds) => format!("no whole answer within {seconds} seconds"),
+                    UpstreamError::TooLarge(most) => format!("an answer of more than {most} bytes"),
+                    UpstreamError::Request(cause) => cause,
+                    UpstreamError::NotFhir(_) | UpstreamError::Status(_) => "not FHIR".to_owned(),
+                },
+            },
+        }
+    }
+}
+
+fn not_fhir<T>() -> End<T> {
+    End::Failed { again: false, cause: "an answer that is none to $validate-code".to_owned() }
+}
+
+/// Statuses that say something about the server and nothing about the question.
+fn is_failure(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::REQUEST_TIMEOUT
+                | StatusCode::UNAUTHORIZED
+                | StatusCode::FORBIDDEN
+                | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        )
+        || status.is_redirection()
+}
+
+fn tell(kind: &'static str, result: &'static str) {
+    counter!("varco_terminology_requests_total", "kind" => kind, "result" => result).increment(1);
+}
