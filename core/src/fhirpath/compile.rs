@@ -30,6 +30,11 @@ pub struct Options<'o> {
     pub resource: Option<&'o str>,
     /// Variables that the evaluation's context will define, without `%`.
     pub variables: &'o [&'o str],
+    /// Types or elements of some of them, as for `on`; the others are of unknown type.
+    pub typed: &'o [(&'o str, &'o str)],
+    /// Also take names as mappings write them: `valueString` for `value.ofType(string)`, and `value` for what
+    /// a primitive of a type not known before holds.
+    pub instance_names: bool,
 }
 
 impl Options<'_> {
@@ -285,7 +290,9 @@ impl Compiler<'_> {
                         return Err((CompileFault::UnknownVariable(other.to_owned()), at));
                     }
                     self.program.names.push(other.into());
-                    (Variable::Named((self.program.names.len() - 1) as u32), None)
+                    let typed = self.options.typed.iter().find(|(name, _)| *name == other);
+                    let types = typed.map(|(_, path)| self.model.types_of(path)).filter(|it| !it.is_empty());
+                    (Variable::Named((self.program.names.len() - 1) as u32), types)
                 }
             },
         };

@@ -8,7 +8,7 @@ use fhir_models::document::{Name, name};
 use super::compile::{Compiler, Fault, Scope, Typed, Types, merged, system};
 use super::error::CompileFault;
 use super::function::Function;
-use super::model::TypeId;
+use super::model::{Element, Property, TypeId};
 use super::program::{List, Op, Source, Step, Variable};
 use super::syntax::Ref;
 use super::system::SystemType;
@@ -75,7 +75,9 @@ impl Compiler<'_> {
     }
 
     fn step(&self, types: Types, text: &str, element: Name, at: usize) -> Result<(Types, Step), Fault> {
-        let mut step = Step { name: element, text: text.into(), on: TypeId::UNKNOWN, element: None };
+        let instance = self.options.instance_names;
+        let mut step =
+            Step { name: element, text: text.into(), on: TypeId::UNKNOWN, element: None, instance };
         let Some(types) = types else { return Ok((None, step)) };
         if types.is_empty() {
             return Ok((Some(Vec::new()), step));
@@ -91,6 +93,12 @@ impl Compiler<'_> {
                 let types: Vec<TypeId> = own.properties.iter().map(|property| property.ty).collect();
                 let open = own.properties.iter().any(|property| property.resource);
                 result = merged(result, if open { None } else { Some(types) });
+            } else if let Some(property) = self.instance_property(*ty, element) {
+                found = true;
+                if step.element.is_none() {
+                    (step.on, step.element) = (*ty, Some(Element::of(property)));
+                }
+                result = merged(result, Some(vec![property.ty]));
             } else if self.model.is_open(*ty) {
                 found = true;
                 result = None;
@@ -103,6 +111,12 @@ impl Compiler<'_> {
             return Err((self.unknown_element(&types, text), at));
         }
         Ok((if found { result } else { Some(Vec::new()) }, step))
+    }
+
+    /// One type of a choice by its name in instances, where such names are taken.
+    fn instance_property(&self, ty: TypeId, key: Name) -> Option<Property> {
+        let shape = self.model.shape(ty).filter(|_| self.options.instance_names)?;
+        shape.property(key).copied()
     }
 
     fn unknown_element(&self, types: &[TypeId], text: &str) -> CompileFault {

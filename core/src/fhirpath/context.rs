@@ -120,6 +120,8 @@ pub enum Argument<'a> {
     Boolean(bool),
     /// A whole number.
     Integer(i32),
+    /// A decimal.
+    Decimal(super::decimal::Decimal),
     /// A text.
     Text(&'a str),
     /// A date, time or both.

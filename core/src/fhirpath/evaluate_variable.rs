@@ -53,6 +53,7 @@ impl<'a> Machine<'_, 'a> {
         match argument {
             Argument::Boolean(value) => Item::Boolean(*value),
             Argument::Integer(value) => Item::Integer(*value),
+            Argument::Decimal(value) => Item::Decimal(*value),
             Argument::Text(text) => Item::Text(Text::Borrowed(text)),
             Argument::Temporal(value) => Item::Temporal(*value),
             Argument::Value(focus) => Item::Node(self.nav.place(focus, TypeId::UNKNOWN)),

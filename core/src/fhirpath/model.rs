@@ -110,6 +110,11 @@ pub(super) struct Element {
 }
 
 impl Element {
+    /// One type of a choice.
+    pub fn of(property: Property) -> Element {
+        Element { name: property.key, properties: Box::new([property]) }
+    }
+
     /// The property with this JSON name.
     #[inline]
     pub fn property(&self, key: Name) -> Option<&Property> {

@@ -144,7 +144,11 @@ impl<'a> Navigator<'a> {
 
     fn step_dynamic(&self, node: &NodeRef, step: &Step, take: Taker<'_>) -> bool {
         if let Some(shape) = self.model.shape(node.ty()) {
-            return shape.element(step.name).is_none_or(|element| self.element(node, element, take));
+            return match shape.element(step.name) {
+                Some(element) => self.element(node, element, take),
+                None if step.instance => self.step_instance(node, step, take),
+                None => true,
+            };
         }
         // A type that the definitions don't know: names are taken as they stand.
         let document = self.document(node.document());
@@ -154,6 +158,16 @@ impl<'a> Navigator<'a> {
             let mut filled = value.items().filter(|item| item.kind() != Kind::Null);
             filled.all(|item| take(self.untyped(item.id(), node.document())))
         })
+    }
+
+    /// A name as instances have it: one type of a choice, or the value of a primitive.
+    #[cold]
+    fn step_instance(&self, node: &NodeRef, step: &Step, take: Taker<'_>) -> bool {
+        if step.name == name::VALUE && self.model.is_primitive(node.ty()) {
+            return !self.has_value(node) || take(*node);
+        }
+        let property = self.model.shape(node.ty()).and_then(|shape| shape.property(step.name));
+        property.is_none_or(|property| self.element(node, &Element::of(*property), take))
     }
 
     fn element(&self, node: &NodeRef, element: &Element, take: Taker<'_>) -> bool {

@@ -91,6 +91,8 @@ pub(super) struct Step {
     /// The type for which `element` holds, as far as it was known.
     pub on: TypeId,
     pub element: Option<Element>,
+    /// Names of instances are taken too: see [`Options::instance_names`](super::Options::instance_names).
+    pub instance: bool,
 }
 
 /// A type as an expression names it.

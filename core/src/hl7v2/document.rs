@@ -2,7 +2,7 @@
 //! further subcomponents as `c1_2`.
 //!
 //! ```text
-//! {"resourceType": "ORU_R01", "MSH": [{"place": "MSH", "f9": [{"c1": "ORU", "c2": "R01"}], …}],
+//! {"structure": "ORU_R01", "MSH": [{"place": "MSH", "f9": [{"c1": "ORU", "c2": "R01"}], …}],
 //!  "PATIENT_RESULT": [{"PATIENT": [{"PID": [{"place": "PID", "f3": [{"c1": "4711", "c4": "030924"}], …}]}], …}]}
 //! ```
 //!
@@ -25,7 +25,7 @@ pub fn message_document(message: &Message<'_>, grouped: &Grouped<'_>, structure:
     // Sending application, facility and control id: what tells a message from all others (§2.15.9.10).
     let identity = [3, 4, 10].map(|field| message.header(field).map_or("", |part| part.raw())).join("\r");
     let mut writer = Writer { out: String::with_capacity(4096), seen: HashMap::new(), identity };
-    writer.out.push_str("{\"resourceType\":");
+    writer.out.push_str("{\"structure\":");
     writer.string(structure.name());
     writer.group(&grouped.root);
     if !grouped.misplaced.is_empty() {
@@ -244,9 +244,9 @@ mod tests {
     fn groups_segments_fields_and_components_have_names() {
         let document = document();
         let text = document.text();
-        assert!(text.starts_with(
-            "{\"resourceType\":\"ORU_R01\",\"MSH\":[{\"place\":\"MSH\",\"url\":\"urn:uuid:"
-        ));
+        assert!(
+            text.starts_with("{\"structure\":\"ORU_R01\",\"MSH\":[{\"place\":\"MSH\",\"url\":\"urn:uuid:")
+        );
         assert!(text.contains("\"f3\":[{\"c1\":\"4711\",\"c4\":\"030924\",\"c4_2\":\"1.2.3\",\"c4_3\":\"ISO\",\"c5\":\"MR\"}]"), "{text}");
         assert!(
             text.contains("\"f1\":[{\"c1\":\"1\"}],\"f3\":[{\"c1\":\"riga \\\"uno\\\"\\ndue\"}]}]"),

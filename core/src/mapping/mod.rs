@@ -1,5 +1,217 @@
-//! Mapping between structures with the FHIR Mapping Language.
+//! Mapping between structures with the FHIR Mapping Language (FHIR R4 §5.7, R5 §5.8).
+//!
+//! A [`Mapper`] holds the definitions and the maps at hand. It compiles a map once: names are resolved, types are
+//! checked against the definitions, and a rule that can't match or a target that can't exist is refused with file,
+//! line and column. The [`CompiledMap`] is immutable; a run walks the source's tape and ends within its bounds.
+//! What is copied whole is copied from the source's bytes: digits of decimals, and whatever no definition knows,
+//! stay as they are.
+//!
+//! ```
+//! use fhir_models::definition::Definitions;
+//! use fhir_models::document::{Limits, OwnedDocument};
+//! use varco_core::mapping::{Mapper, Settings};
+//!
+//! let map = r#"
+//!   map "http://example.org/StructureMap/contact" = "contact"
+//!   uses "http://hl7.org/fhir/StructureDefinition/Patient" alias Patient as source
+//!   uses "http://hl7.org/fhir/StructureDefinition/Person" alias Person as target
+//!   group contact(source src : Patient, target tgt : Person) {
+//!     src -> tgt: name, birthDate, gender;
+//!     src.telecom as t where (system = 'phone') -> tgt.telecom = t;
+//!   }"#;
+//! let mut mapper = Mapper::new(Definitions::r4());
+//! mapper.add("contact.map", map.as_bytes())?;
+//! let contact = mapper.compile(0).map_err(|errors| errors[0].to_string())?;
+//!
+//! let text = r#"{"resourceType":"Patient","gender":"male","name":[{"family":"Rossi"}],
+//!   "telecom":[{"system":"email","value":"a@example.org"},{"system":"phone","value":"02"}]}"#;
+//! let patient = OwnedDocument::parse_json(text, &Limits::default())?;
+//! let settings = Settings { report: true, ..Settings::default() };
+//! let output = contact.run(&[patient.document()], &settings)?;
+//! assert_eq!(
+//!     output.text(),
+//!     r#"{"resourceType":"Person","name":[{"family":"Rossi"}],"telecom":[{"system":"phone","value":"02"}],"gender":"male"}"#
+//! );
+//! let lost: Vec<_> = output.loss.iter().map(|it| it.path.as_str()).collect();
+//! assert_eq!(lost, ["Patient.telecom[0].value"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Decisions where the specification leaves room: an identity rule takes the default group for the types of both
+//! sides, else copies what has the same type. An element that does not repeat is made once and then found again;
+//! a second, different value replaces the first and is noted. A code without translation is kept with its coding
+//! and noted; two possible translations are an error. A bare name in an expression is the variable of this name,
+//! where there is one.
+//!
+//! Deliberately absent: `dateOp` but for dates of HL7 v2 (no edition says what it does), queried and produced
+//! structures beside source and target, concept maps whose targets depend on other values.
 
-pub mod error;
+mod build;
+mod compile;
+mod compile_expression;
+mod compile_rule;
+mod compile_value;
+mod concept_map;
+mod difference;
+mod error;
+mod escape;
 pub mod hl7v2;
+mod moment;
+mod output;
+mod program;
+mod report;
+mod run;
+mod run_error;
+mod run_expression;
+mod settings;
+mod source;
+mod structure;
 pub mod syntax;
+mod transform;
+mod tree;
+mod types;
+mod write;
+
+#[cfg(test)]
+mod mapping_tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use fhir_models::definition::Definitions;
+use fhir_models::document::Document;
+
+use compile::MapFile;
+use program::Program;
+use run::Run;
+use run_error::RunFault as Fault;
+use types::{TypeKind, Types};
+use write::{WriteFault, Writer};
+
+use crate::fhirpath::Model;
+
+pub use difference::{Difference, DifferenceKind, differences};
+pub use error::{MapError, MapFault};
+pub use output::{Note, NoteKind, Output, OutputFormat, OutputResult};
+pub use report::{Loss, LossCause, TraceStep};
+pub use run_error::{RunError, RunFault};
+pub use settings::{Counted, Limits, Randomness, Settings};
+
+/// Definitions, and maps that may import each other.
+#[derive(Debug)]
+pub struct Mapper {
+    types: Arc<Types>,
+    model: Arc<Model>,
+    files: Vec<MapFile>,
+}
+
+impl Mapper {
+    /// A mapper with these definitions and no maps. Nothing is read yet.
+    pub fn new(definitions: Arc<Definitions>) -> Mapper {
+        let model = if Arc::ptr_eq(&definitions, &Definitions::r4()) {
+            Model::r4()
+        } else {
+            Model::new(Arc::clone(&definitions))
+        };
+        Mapper { types: Arc::new(Types::new(definitions)), model, files: Vec::new() }
+    }
+
+    /// Reads a map: text, or a `StructureMap` in JSON or XML. `file` names it in errors. Gives its number.
+    ///
+    /// # Errors
+    /// [`MapError`] where it can't be read, with line and column.
+    pub fn add(&mut self, file: &str, bytes: &[u8]) -> Result<usize, MapError> {
+        let map = syntax::parse(file, bytes, self.model.schema())?;
+        let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).to_vec();
+        self.files.push(MapFile { name: file.to_owned(), text, map });
+        Ok(self.files.len() - 1)
+    }
+
+    /// The map with this number, as it was read.
+    pub fn map(&self, number: usize) -> Option<&syntax::StructureMap> {
+        self.files.get(number).map(|it| &it.map)
+    }
+
+    /// Compiles a map; it begins with its first group.
+    ///
+    /// # Errors
+    /// All that is wrong with it and with what it uses of other maps.
+    pub fn compile(&self, number: usize) -> Result<CompiledMap, Vec<MapError>> {
+        let program = compile::compile(&self.files, number, &self.types, &self.model)?;
+        Ok(CompiledMap { program, types: Arc::clone(&self.types), model: Arc::clone(&self.model) })
+    }
+}
+
+/// A compiled map. Shared by threads by reference.
+pub struct CompiledMap {
+    program: Program,
+    types: Arc<Types>,
+    model: Arc<Model>,
+}
+
+impl fmt::Debug for CompiledMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CompiledMap {{ groups: {} }}", self.program.groups.len())
+    }
+}
+
+impl CompiledMap {
+    /// The canonical of the structure that each source has to be, in order; `None` where any will do.
+    pub fn source_types(&self) -> Vec<Option<String>> {
+        let sources = self.program.parameters.iter().filter(|it| !it.target);
+        sources.map(|it| self.types.get(it.ty).map(|ty| ty.url.to_string())).collect()
+    }
+
+    /// Runs the map on its sources, one document for each source of its first group. The documents stay as they are.
+    ///
+    /// # Errors
+    /// [`RunError`]: which rule, at which place of the source, with which value.
+    pub fn run(&self, sources: &[Document<'_>], settings: &Settings<'_>) -> Result<Output, RunError> {
+        let mut run = Run::new(&self.program, &self.types, &self.model, settings, sources.to_vec());
+        let made = match run.whole() {
+            Ok(made) => made,
+            Err(fault) => return Err(run.located(fault)),
+        };
+        let mut results = Vec::new();
+        for node in made {
+            match self.written(&run, node) {
+                Ok(result) => results.push(result),
+                Err(why) => {
+                    let bytes = settings.limits.bytes as u64;
+                    let fault = match why {
+                        WriteFault::TooLarge => Fault::Limit(bytes, "bytes"),
+                        WriteFault::TooDeep => Fault::Write("its elements are nested too deeply"),
+                        WriteFault::Character => {
+                            Fault::Write("a text holds a character that XML can't carry")
+                        }
+                        WriteFault::Mixed => Fault::Write("a part of another model stands in it"),
+                    };
+                    return Err(run.located(run.fault(fault)));
+                }
+            }
+        }
+        let (mut loss, mut trace) = (Vec::new(), Vec::new());
+        if let (Some(recorder), Some(document)) = (&run.recorder, sources.first()) {
+            loss = recorder.losses(*document, &self.program);
+            trace = recorder.trace(*document, &self.program);
+        }
+        Ok(Output { results, notes: run.notes, loss, trace })
+    }
+
+    fn written(&self, run: &Run<'_, '_>, node: u32) -> Result<OutputResult, WriteFault> {
+        let ty = run.tree.get(node).and_then(|it| run.ty(it.ty));
+        let length = run.sources.documents.first().map_or(0, |it| it.text().len());
+        let out = String::with_capacity(length.min(1 << 20));
+        let most = run.settings.limits.bytes;
+        let mut writer = Writer { tree: &run.tree, sources: &run.sources, out, most, depth: 0 };
+        let xml = ty.as_ref().is_some_and(|it| it.kind == TypeKind::Logical && it.namespace.is_some());
+        let format = if xml { OutputFormat::Xml } else { OutputFormat::Json };
+        if xml {
+            writer.xml_root(node)?;
+        } else {
+            writer.object(node)?;
+        }
+        let type_name = ty.map_or_else(String::new, |it| it.name.to_string());
+        Ok(OutputResult { type_name, format, text: writer.out })
+    }
+}

@@ -5,6 +5,7 @@ mod check;
 mod consent;
 mod demo;
 mod fhirpath;
+mod map;
 mod packages;
 mod say;
 mod serve;
@@ -33,6 +34,7 @@ enum Command {
     Validate(validate::Validate),
     #[command(name = "fhirpath")]
     FhirPath(fhirpath::FhirPath),
+    Map(map::Map),
 }
 
 /// Runs the command that the arguments name.
@@ -46,5 +48,6 @@ pub fn run() -> ExitCode {
         Command::Packages(command) => command.run(),
         Command::Validate(command) => command.run(),
         Command::FhirPath(command) => command.run(),
+        Command::Map(command) => command.run(),
     }
 }

@@ -4,7 +4,7 @@
 //! is refused, never ignored: a result must mean what it seems to mean.
 
 mod checker;
-mod definitions;
+pub(super) mod definitions;
 mod excerpt;
 mod findings;
 mod input;

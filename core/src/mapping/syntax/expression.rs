@@ -186,3 +186,77 @@ fn is_calendar_word(word: &str) -> bool {
         "year" | "month" | "week" | "day" | "hour" | "minute" | "second" | "millisecond"
     )
 }
+
+/// A name at the start of a path.
+#[derive(Debug)]
+pub(in crate::mapping) struct PathStart {
+    pub first: String,
+    /// Names behind it, as far as no function is called.
+    pub rest: Vec<String>,
+    /// It was written with `%`.
+    pub marked: bool,
+    pub at: usize,
+    pub end: usize,
+}
+
+/// The names at the starts of an expression's paths; none where its text can't be taken apart.
+pub(in crate::mapping) fn expression_names(text: &str) -> Vec<PathStart> {
+    let Ok(found) = super::lexer::tokens(text) else { return Vec::new() };
+    let tokens = found.tokens;
+    let mut names = Vec::new();
+    let is_name = |token: &Token<'_>| match token.kind {
+        TokenKind::QuotedWord => true,
+        TokenKind::Word => !token.text.starts_with('$'),
+        _ => false,
+    };
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        at += 1;
+        let before = at.checked_sub(2).and_then(|it| tokens.get(it));
+        let after = tokens.get(at);
+        let marked = before.is_some_and(|it| it.is_sign("%"));
+        let starts = is_name(token)
+            && !before.is_some_and(|it| it.is_sign("."))
+            && !after.is_some_and(|it| it.is_sign("("));
+        if !starts || (!marked && is_operator_here(token, before)) {
+            continue;
+        }
+        let plain = |token: &Token<'_>| match token.kind {
+            TokenKind::QuotedWord => unquoted(token),
+            _ => token.text.to_owned(),
+        };
+        let mut rest = Vec::new();
+        let mut next = at;
+        while let (Some(dot), Some(name)) = (tokens.get(next), tokens.get(next + 1)) {
+            let called = tokens.get(next + 2).is_some_and(|it| it.is_sign("("));
+            if !dot.is_sign(".") || !is_name(name) || called {
+                break;
+            }
+            rest.push(plain(name));
+            next += 2;
+        }
+        let start = if marked { before.map_or(token.at, |it| it.at) } else { token.at };
+        names.push(PathStart { first: plain(token), rest, marked, at: start, end: token.end() });
+    }
+    names
+}
+
+/// Words that are operators, units or types where they stand.
+fn is_operator_here(token: &Token<'_>, before: Option<&Token<'_>>) -> bool {
+    let Some(before) = before else { return matches!(token.text, "true" | "false") };
+    let after_value =
+        matches!(
+            before.kind,
+            TokenKind::Word
+                | TokenKind::QuotedWord
+                | TokenKind::Single
+                | TokenKind::Integer
+                | TokenKind::Decimal
+                | TokenKind::Temporal
+                | TokenKind::Long
+        ) && !matches!(before.text, "and" | "or" | "xor" | "implies" | "in" | "contains" | "div" | "mod")
+            || before.is_sign(")")
+            || before.is_sign("]")
+            || before.is_sign("}");
+    after_value || matches!(before.text, "is" | "as") || matches!(token.text, "true" | "false")
+}

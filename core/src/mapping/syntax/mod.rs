@@ -16,6 +16,8 @@ mod rules;
 #[cfg(test)]
 mod syntax_tests;
 
+pub(super) use expression::expression_names;
+pub(super) use lexer::quoted;
 pub use model::{
     CodePair, CodeSide, Constant, Dependent, EmbeddedConceptMap, Expression, Group, GroupParameter, Import,
     InputMode, Literal, ModelMode, Parameter, ParameterValue, Rule, RuleSource, RuleTarget, SourceListMode,

@@ -258,6 +258,10 @@ fn transform(own: &Transform) -> String {
                 .parameters
                 .iter()
                 .map(|it| match &it.value {
+                    // A text alone in quotes would be read as the expression within them.
+                    ParameterValue::Literal(Literal::String(text)) if text.starts_with('\'') => {
+                        format!("({text})")
+                    }
                     ParameterValue::Literal(Literal::String(text)) => text.replace(['\r', '\n', '\t'], " "),
                     other => parameter(other),
                 })

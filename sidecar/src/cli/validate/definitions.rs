@@ -22,14 +22,14 @@ const MOST_PACKAGES: usize = 200;
 
 /// Definitions, and what to tell about them.
 #[derive(Debug)]
-pub(super) struct Gathered {
-    pub definitions: Arc<Definitions>,
+pub(in crate::cli) struct Gathered {
+    pub(in crate::cli) definitions: Arc<Definitions>,
     /// What is missing, for people.
-    pub warnings: Vec<String>,
+    pub(in crate::cli) warnings: Vec<String>,
 }
 
 /// Reads the packages and files. A later one goes before an earlier one.
-pub(super) fn gather(packages: &[String], files: &[PathBuf]) -> Result<Gathered> {
+pub(in crate::cli) fn gather(packages: &[String], files: &[PathBuf]) -> Result<Gathered> {
     let cache = std::env::home_dir().map(|home| cache_folder(&home));
     gather_with(packages, files, cache.as_deref())
 }

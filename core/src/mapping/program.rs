@@ -1,0 +1,203 @@
+//! A compiled map: names resolved to numbers, immutable and shared by threads.
+
+use std::sync::Arc;
+
+use fhir_models::document::{Kind, Name, Position};
+use jiff::tz::TimeZone;
+
+use super::concept_map::ConceptMap;
+use super::moment::MomentForm;
+use super::syntax::{SourceListMode, TargetListMode, TransformKind};
+use super::types::TypeId;
+use crate::fhirpath::Expression;
+
+/// A variable's place in a frame.
+pub(super) type Slot = u16;
+
+/// Where something stands in the maps, and what it is called.
+#[derive(Debug, Clone)]
+pub(super) struct Site {
+    pub file: usize,
+    pub position: Position,
+    /// `group / rule`
+    pub label: Box<str>,
+}
+
+/// One group for one combination of types.
+#[derive(Debug, Default)]
+pub(super) struct GroupCode {
+    /// The group whose rules come first; it has the same parameters.
+    pub base: Option<usize>,
+    pub parameters: usize,
+    pub slots: usize,
+    pub rules: Vec<RuleCode>,
+}
+
+#[derive(Debug)]
+pub(super) struct RuleCode {
+    pub site: usize,
+    pub sources: Vec<SourceCode>,
+    pub targets: Vec<TargetCode>,
+    pub calls: Vec<CallCode>,
+    pub rules: Vec<RuleCode>,
+    /// What becomes of each type of source, for `a.x -> b.y`.
+    pub identity: Option<IdentityCode>,
+}
+
+#[derive(Debug)]
+pub(super) struct SourceCode {
+    pub context: Slot,
+    pub path: Vec<StepCode>,
+    pub filter: Option<TypeId>,
+    pub min: u32,
+    pub max: Option<u32>,
+    pub default: Option<usize>,
+    pub mode: Option<SourceListMode>,
+    pub slot: Slot,
+    pub condition: Option<usize>,
+    pub check: Option<usize>,
+    pub log: Option<usize>,
+    /// Source elements as the map writes them, for reports.
+    pub label: Box<str>,
+}
+
+/// One name of a source path.
+#[derive(Debug)]
+pub(super) struct StepCode {
+    pub name: Box<str>,
+    /// What JSON calls it, for each type that was foreseen.
+    pub known: Vec<(TypeId, Vec<KeyCode>)>,
+    /// The value of a primitive, by its own name.
+    pub own_value: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct KeyCode {
+    pub symbol: Name,
+    pub text: Box<str>,
+    pub ty: TypeId,
+    pub primitive: bool,
+    /// Its own `resourceType` says its type.
+    pub open: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct TargetCode {
+    pub context: Option<Slot>,
+    /// Elements by name; looked up in the type of what they are written in.
+    pub path: Vec<Box<str>>,
+    pub value: ValueCode,
+    pub slot: Option<Slot>,
+    pub first: bool,
+    pub single: bool,
+    pub share: Option<Box<str>>,
+    pub site: usize,
+}
+
+impl TargetCode {
+    pub fn modes(modes: &[TargetListMode], shared: Option<&str>) -> (bool, bool, Option<Box<str>>) {
+        let share = modes.contains(&TargetListMode::Share).then(|| shared.unwrap_or_default().into());
+        (modes.contains(&TargetListMode::First), modes.contains(&TargetListMode::Single), share)
+    }
+}
+
+/// Where a target's value comes from.
+#[derive(Debug)]
+pub(super) enum ValueCode {
+    /// A new item of the element's only type; without element, the target itself.
+    New,
+    Create(TypeId),
+    Copy(ParameterCode),
+    Evaluate(usize),
+    Translate {
+        from: ParameterCode,
+        map: usize,
+        form: CodeForm,
+    },
+    Cast {
+        from: ParameterCode,
+        to: TypeId,
+    },
+    Moment {
+        from: ParameterCode,
+        form: MomentForm,
+        to: TypeId,
+        zone: Option<Box<TimeZone>>,
+    },
+    Call(TransformKind, Vec<ParameterCode>),
+}
+
+/// What a translation gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CodeForm {
+    Code,
+    System,
+    Display,
+    Coding,
+    CodeableConcept,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum ParameterCode {
+    Slot(Slot),
+    Literal(LiteralCode),
+}
+
+/// A constant with the type that FHIR gives it.
+#[derive(Debug, Clone)]
+pub(super) struct LiteralCode {
+    pub ty: TypeId,
+    pub kind: Kind,
+    pub text: Box<str>,
+}
+
+#[derive(Debug)]
+pub(super) struct CallCode {
+    pub group: usize,
+    pub arguments: Vec<ParameterCode>,
+}
+
+/// What an identity rule does with a type of source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IdentityAction {
+    /// The content is taken as it is, as this type.
+    Copy(TypeId),
+    /// A group maps it to a new item of this type.
+    Group(usize, TypeId),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct IdentityCode {
+    pub actions: Vec<(TypeId, IdentityAction)>,
+    /// Sources of types that are known only when they are met are taken as they are.
+    pub open: bool,
+}
+
+/// A FHIRPath expression and the variables that it uses.
+#[derive(Debug)]
+pub(super) struct ExpressionCode {
+    pub expression: Expression,
+    pub variables: Vec<(Box<str>, Slot)>,
+    /// What it starts from; `None`: from the source as a whole.
+    pub focus: Option<Slot>,
+    /// Names that it follows from its focus (`None`) or from a variable: what it reads, for reports.
+    pub reads: Vec<(Option<Slot>, Vec<Box<str>>)>,
+}
+
+/// A parameter of the first group.
+#[derive(Debug)]
+pub(super) struct EntryParameter {
+    pub target: bool,
+    pub ty: TypeId,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Program {
+    pub files: Vec<String>,
+    pub sites: Vec<Site>,
+    pub groups: Vec<GroupCode>,
+    pub expressions: Vec<ExpressionCode>,
+    pub concept_maps: Vec<Arc<ConceptMap>>,
+    pub entry: usize,
+    pub parameters: Vec<EntryParameter>,
+}

@@ -1,0 +1,516 @@
+//! Running a compiled map: rules in order, items in order, all within bounds.
+
+use std::sync::Arc;
+
+use fhir_models::document::Document;
+
+use super::output::{Note, NoteKind};
+use super::program::{
+    GroupCode, IdentityAction, ParameterCode, Program, RuleCode, SourceCode, TargetCode, ValueCode,
+};
+use super::report::Recorder;
+use super::run_error::{RunError, RunFault};
+use super::settings::{Limits, Settings};
+use super::source::Sources;
+use super::syntax::SourceListMode;
+use super::tree::{Content, NONE, Scalar, SourceRef, Tree};
+use super::types::{Type, TypeId, Types};
+use crate::fhirpath::Model;
+
+/// What a variable holds.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Item<'a> {
+    #[default]
+    Nothing,
+    Source(SourceRef),
+    Target(u32),
+    Scalar(Scalar<'a>),
+}
+
+/// The variables of one execution of a group.
+#[derive(Debug)]
+pub(super) struct Frame<'a> {
+    pub items: Vec<Item<'a>>,
+    /// Items shared by name, with what they were made in.
+    shared: Vec<(Box<str>, u32, u16, u32)>,
+    /// Where those of the innermost rule begin.
+    scope: usize,
+}
+
+/// A fault on its way up: where it is settled only once.
+pub(super) type Fault = Box<(RunFault, Option<SourceRef>, usize)>;
+pub(super) type Ran<T> = Result<T, Fault>;
+
+pub(super) struct Run<'r, 'a> {
+    pub program: &'a Program,
+    pub model: &'a Arc<Model>,
+    pub settings: &'r Settings<'r>,
+    pub sources: Sources<'a>,
+    pub tree: Tree<'a>,
+    pub notes: Vec<Note>,
+    pub recorder: Option<Recorder>,
+    pub validators: std::cell::RefCell<Vec<(String, crate::validation::Validator)>>,
+    /// The rule at work, and the source item that it looks at.
+    pub site: usize,
+    pub at: Option<SourceRef>,
+    table: Arc<Vec<Arc<Type>>>,
+    steps: u64,
+    depth: usize,
+    scratch: Vec<Vec<SourceRef>>,
+}
+
+impl<'r, 'a> Run<'r, 'a> {
+    pub fn new(
+        program: &'a Program,
+        types: &'a Types,
+        model: &'a Arc<Model>,
+        settings: &'r Settings<'r>,
+        documents: Vec<Document<'a>>,
+    ) -> Run<'r, 'a> {
+        let recorder = settings.report.then(|| Recorder::new(documents.first().copied()));
+        Run {
+            program,
+            model,
+            settings,
+            sources: Sources { documents, types },
+            tree: Tree::default(),
+            notes: Vec::new(),
+            recorder,
+            validators: std::cell::RefCell::default(),
+            site: 0,
+            at: None,
+            table: types.all(),
+            steps: 0,
+            depth: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    pub fn ty(&self, id: TypeId) -> Option<Arc<Type>> {
+        let known = id.index().and_then(|at| self.table.get(at));
+        known.cloned().or_else(|| self.sources.types.get(id))
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.settings.limits
+    }
+
+    #[cold]
+    pub fn fault(&self, fault: RunFault) -> Fault {
+        Box::new((fault, self.at, self.site))
+    }
+
+    #[cold]
+    pub fn located(&self, fault: Fault) -> RunError {
+        let (fault, at, site) = *fault;
+        let site = self.program.sites.get(site);
+        let source = at.and_then(|it| self.sources.value(it)).map(|it| (it.expression(), it.position()));
+        let file = site.and_then(|it| self.program.files.get(it.file)).cloned().unwrap_or_default();
+        let position = site.map_or(fhir_models::document::Position { line: 1, column: 1 }, |it| it.position);
+        RunError {
+            fault,
+            file,
+            position,
+            rule: site.map_or_else(String::new, |it| it.label.to_string()),
+            source,
+        }
+    }
+
+    pub fn note(&mut self, kind: NoteKind) {
+        if self.notes.len() >= self.settings.limits.notes {
+            return;
+        }
+        let source = self.at.and_then(|it| self.sources.value(it)).map(|it| (it.expression(), it.position()));
+        let rule = self.program.sites.get(self.site).map_or_else(String::new, |it| it.label.to_string());
+        self.notes.push(Note { kind, rule, source });
+    }
+
+    pub fn step(&mut self) -> Ran<()> {
+        self.steps += 1;
+        if self.steps > self.settings.limits.steps {
+            return Err(self.fault(RunFault::Limit(self.settings.limits.steps, "steps")));
+        }
+        if self.tree.nodes.len() > self.settings.limits.nodes {
+            return Err(self.fault(RunFault::Limit(self.settings.limits.nodes as u64, "elements")));
+        }
+        Ok(())
+    }
+
+    /// Runs the first group; gives the targets in the order of its parameters.
+    pub fn whole(&mut self) -> Ran<Vec<u32>> {
+        let program = self.program;
+        let given = self.sources.documents.len();
+        let takes = program.parameters.iter().filter(|it| !it.target).count();
+        if takes != given {
+            return Err(self.fault(RunFault::WrongSources { takes, given }));
+        }
+        let mut document = 0u16;
+        let (mut arguments, mut targets) = (Vec::new(), Vec::new());
+        for parameter in &program.parameters {
+            if parameter.target {
+                let node = self.tree.make(parameter.ty, Content::Parts);
+                arguments.push(Item::Target(node));
+                targets.push(node);
+                continue;
+            }
+            let place = self.sources.root(document, parameter.ty);
+            self.right_source(place, parameter.ty)?;
+            arguments.push(Item::Source(place));
+            document += 1;
+        }
+        let Some(group) = program.groups.get(program.entry) else { return Ok(targets) };
+        self.group(group, arguments)?;
+        Ok(targets)
+    }
+
+    fn right_source(&self, place: SourceRef, wanted: TypeId) -> Ran<()> {
+        let own = self.sources.value(place).and_then(|it| it.resource_type());
+        let resource = self.ty(wanted).is_some_and(|it| it.kind == super::types::TypeKind::Resource);
+        let given = match own {
+            Some(name) if resource && !self.sources.types.is_a(self.sources.types.find(&name), wanted) => {
+                name.into_owned()
+            }
+            None if resource => "no resource".to_owned(),
+            _ => return Ok(()),
+        };
+        let takes = self.sources.types.describe(wanted);
+        Err(self.fault(RunFault::WrongSource { takes, given }))
+    }
+
+    pub fn group(&mut self, group: &'a GroupCode, mut arguments: Vec<Item<'a>>) -> Ran<()> {
+        self.depth += 1;
+        if self.depth > self.settings.limits.depth {
+            return Err(self.fault(RunFault::Limit(self.settings.limits.depth as u64, "levels of groups")));
+        }
+        if let Some(base) = group.base.and_then(|it| self.program.groups.get(it)) {
+            self.group(base, arguments.clone())?;
+        }
+        arguments.resize(group.slots.max(group.parameters), Item::Nothing);
+        let mut frame = Frame { items: arguments, shared: Vec::new(), scope: 0 };
+        for rule in &group.rules {
+            self.rule(rule, &mut frame)?;
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn rule(&mut self, rule: &'a RuleCode, frame: &mut Frame<'a>) -> Ran<()> {
+        let (site, at) = (self.site, self.at);
+        self.site = rule.site;
+        self.from(rule, 0, frame)?;
+        (self.site, self.at) = (site, at);
+        Ok(())
+    }
+
+    /// All combinations of the items of a rule's sources, from the `nth` source on.
+    fn from(&mut self, rule: &'a RuleCode, nth: usize, frame: &mut Frame<'a>) -> Ran<()> {
+        let Some(source) = rule.sources.get(nth) else { return self.body(rule, frame) };
+        let mut places = self.scratch.pop().unwrap_or_default();
+        places.clear();
+        let start = frame.items.get(usize::from(source.context)).cloned().unwrap_or_default();
+        let computed = match start {
+            Item::Source(place) if source.path.is_empty() => {
+                places.push(place);
+                None
+            }
+            Item::Source(place) => {
+                self.walk(place, source, &mut places);
+                None
+            }
+            Item::Nothing => None,
+            other if source.path.is_empty() => Some(other),
+            Item::Target(_) | Item::Scalar(_) => None,
+        };
+        if places.is_empty() && computed.is_none() && source.default.is_none() && source.min == 0 {
+            self.scratch.push(places);
+            return Ok(());
+        }
+        let mut items: Vec<Item<'a>> =
+            computed.into_iter().chain(places.iter().map(|it| Item::Source(*it))).collect();
+        self.scratch.push(places);
+        if items.is_empty()
+            && let Some(default) = source.default
+        {
+            items = self.evaluate(default, None, frame)?;
+        }
+        self.filter(source, &mut items, frame)?;
+        let found = items.len();
+        if found < source.min as usize || source.max.is_some_and(|max| found > max as usize) {
+            let upper = source.max.map_or_else(|| "*".to_owned(), |it| it.to_string());
+            let allowed = format!("{}..{upper}", source.min);
+            return Err(self.fault(RunFault::Cardinality {
+                element: source.label.to_string(),
+                found,
+                allowed,
+            }));
+        }
+        let kept = match source.mode {
+            None => 0..found,
+            Some(SourceListMode::First) => 0..found.min(1),
+            Some(SourceListMode::NotFirst) => found.min(1)..found,
+            Some(SourceListMode::Last) => found.saturating_sub(1)..found,
+            Some(SourceListMode::NotLast) => 0..found.saturating_sub(1),
+            Some(SourceListMode::OnlyOne) if found > 1 => {
+                return Err(self.fault(RunFault::NotTheOnlyOne { element: source.label.to_string(), found }));
+            }
+            Some(SourceListMode::OnlyOne) => 0..found,
+        };
+        let outer = self.at;
+        for (nth_item, item) in items.into_iter().enumerate() {
+            self.step()?;
+            if let Item::Source(place) = &item {
+                self.at = Some(*place);
+            }
+            if !kept.contains(&nth_item) {
+                self.passed_over(&item);
+                continue;
+            }
+            if let Some(slot) = frame.items.get_mut(usize::from(source.slot)) {
+                *slot = item;
+            }
+            if let Some(check) = source.check
+                && !self.holds(check, source.slot, frame)?
+            {
+                let expression =
+                    self.program.expressions.get(check).map_or("", |it| it.expression.text()).to_owned();
+                let value = self.shown(frame.items.get(usize::from(source.slot)));
+                return Err(self.fault(RunFault::Check { expression, value }));
+            }
+            if let Some(log) = source.log {
+                let found = self.evaluate(log, Some(source.slot), frame)?;
+                let text = found.iter().map(|it| self.shown(Some(it))).collect::<Vec<_>>().join(", ");
+                self.note(NoteKind::Log(text));
+            }
+            if let (Some(recorder), Some(Item::Source(place))) =
+                (&mut self.recorder, frame.items.get(usize::from(source.slot)))
+            {
+                recorder.visited(*place, self.site);
+            }
+            self.from(rule, nth + 1, frame)?;
+        }
+        self.at = outer;
+        Ok(())
+    }
+
+    fn walk(&mut self, from: SourceRef, source: &SourceCode, places: &mut Vec<SourceRef>) {
+        let Some((first, rest)) = source.path.split_first() else { return };
+        self.sources.step(from, first, places);
+        for step in rest {
+            let before = std::mem::take(places);
+            for place in before {
+                self.sources.step(place, step, places);
+            }
+        }
+    }
+
+    fn filter(&mut self, source: &SourceCode, items: &mut Vec<Item<'a>>, frame: &mut Frame<'a>) -> Ran<()> {
+        if source.filter.is_none() && source.condition.is_none() {
+            return Ok(());
+        }
+        let outer = self.at;
+        let mut kept = Vec::with_capacity(items.len());
+        for item in std::mem::take(items) {
+            if let Item::Source(place) = &item {
+                self.at = Some(*place);
+            }
+            let right =
+                source.filter.is_none_or(|wanted| self.sources.types.is_a(self.type_of(&item), wanted));
+            let mut taken = right;
+            if right && let Some(condition) = source.condition {
+                if let Some(slot) = frame.items.get_mut(usize::from(source.slot)) {
+                    *slot = item.clone();
+                }
+                taken = self.holds(condition, source.slot, frame)?;
+            }
+            if taken {
+                kept.push(item);
+            } else {
+                self.passed_over(&item);
+            }
+        }
+        self.at = outer;
+        *items = kept;
+        Ok(())
+    }
+
+    fn passed_over(&mut self, item: &Item<'a>) {
+        if let (Some(recorder), Item::Source(place)) = (&mut self.recorder, item) {
+            recorder.passed_over(*place, self.site);
+        }
+    }
+
+    pub fn type_of(&self, item: &Item<'a>) -> TypeId {
+        match item {
+            Item::Nothing => TypeId::UNKNOWN,
+            Item::Source(place) => place.ty,
+            Item::Scalar(scalar) => scalar.ty,
+            Item::Target(node) => self.tree.get(*node).map_or(TypeId::UNKNOWN, |it| it.ty),
+        }
+    }
+
+    /// What a rule does with one combination of items.
+    fn body(&mut self, rule: &'a RuleCode, frame: &mut Frame<'a>) -> Ran<()> {
+        if rule.identity.is_some() {
+            return self.identity(rule, frame);
+        }
+        for target in &rule.targets {
+            let site = std::mem::replace(&mut self.site, target.site);
+            self.target(target, frame)?;
+            self.site = site;
+        }
+        for call in &rule.calls {
+            let Some(group) = self.program.groups.get(call.group) else { continue };
+            let arguments = call.arguments.iter().map(|it| self.argument(it, frame)).collect();
+            self.group(group, arguments)?;
+        }
+        if rule.rules.is_empty() {
+            return Ok(());
+        }
+        self.depth += 1;
+        if self.depth > self.settings.limits.depth {
+            return Err(self.fault(RunFault::Limit(self.settings.limits.depth as u64, "levels of rules")));
+        }
+        let scope = std::mem::replace(&mut frame.scope, frame.shared.len());
+        for inner in &rule.rules {
+            self.rule(inner, frame)?;
+        }
+        frame.shared.truncate(frame.scope);
+        frame.scope = scope;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    pub fn argument(&self, code: &'a ParameterCode, frame: &Frame<'a>) -> Item<'a> {
+        match code {
+            ParameterCode::Slot(slot) => frame.items.get(usize::from(*slot)).cloned().unwrap_or_default(),
+            ParameterCode::Literal(literal) => Item::Scalar(Scalar {
+                ty: literal.ty,
+                kind: literal.kind,
+                text: std::borrow::Cow::Borrowed(&literal.text),
+            }),
+        }
+    }
+
+    /// The node that a target writes in, and the element there; `None` for the node itself.
+    fn place(&mut self, target: &TargetCode, frame: &Frame<'a>) -> Ran<(u32, Option<(u16, Option<u16>)>)> {
+        let context = target.context.and_then(|slot| frame.items.get(usize::from(slot)));
+        let Some(Item::Target(node)) = context else {
+            let name = target.path.join(".");
+            return Err(self.fault(RunFault::NoTarget(name)));
+        };
+        let mut node = *node;
+        let Some((last, before)) = target.path.split_last() else { return Ok((node, None)) };
+        for name in before {
+            let element = self.element(node, name)?;
+            node = self.new_child(node, element, false, false)?;
+        }
+        let ty = self.tree.get(node).and_then(|it| self.ty(it.ty));
+        if let Some(ty) = &ty
+            && ty.primitive().is_some()
+            && &**last == "value"
+        {
+            return Ok((node, None));
+        }
+        Ok((node, Some(self.element(node, last)?)))
+    }
+
+    /// The number of an element, and of its type where the name says that.
+    fn element(&mut self, node: u32, name: &str) -> Ran<(u16, Option<u16>)> {
+        self.expand(node)?;
+        let ty = self.tree.get(node).and_then(|it| self.ty(it.ty));
+        let found = ty.as_ref().and_then(|ty| match ty.element(name) {
+            Some((at, _)) => Some((at, None)),
+            None => ty.by_key(name).map(|(at, choice, _)| (at, Some(choice))),
+        });
+        found.ok_or_else(|| {
+            let on = ty.map_or_else(String::new, |it| it.name.to_string());
+            self.fault(RunFault::NoElement { on, element: name.to_owned() })
+        })
+    }
+
+    fn target(&mut self, target: &'a TargetCode, frame: &mut Frame<'a>) -> Ran<()> {
+        let made = self.made(target, frame)?;
+        if let Some(slot) = target.slot
+            && let Some(slot) = frame.items.get_mut(usize::from(slot))
+        {
+            *slot = made;
+        }
+        Ok(())
+    }
+
+    fn made(&mut self, target: &'a TargetCode, frame: &mut Frame<'a>) -> Ran<Item<'a>> {
+        if target.context.is_none() {
+            let found = self.value(&target.value, frame)?;
+            return Ok(found.into_iter().next().unwrap_or_default());
+        }
+        let (node, element) = self.place(target, frame)?;
+        let Some((element, choice)) = element else {
+            if matches!(target.value, ValueCode::New) {
+                return Ok(Item::Target(node));
+            }
+            let found = self.value(&target.value, frame)?;
+            self.fill(node, found)?;
+            return Ok(Item::Target(node));
+        };
+        if matches!(target.value, ValueCode::New | ValueCode::Create(_)) {
+            if let Some(name) = &target.share {
+                let own = frame.shared.get(frame.scope..).unwrap_or_default();
+                let same = |it: &&(Box<str>, u32, u16, u32)| it.0 == *name && it.1 == node && it.2 == element;
+                if let Some((.., shared)) = own.iter().find(same) {
+                    return Ok(Item::Target(*shared));
+                }
+            }
+            let ty = match target.value {
+                ValueCode::Create(ty) => Some(ty),
+                _ => None,
+            };
+            let made = match ty {
+                Some(ty) => self.create(node, (element, choice), ty, target)?,
+                None => self.new_child(node, (element, choice), target.first, target.single)?,
+            };
+            if let Some(name) = &target.share {
+                frame.shared.push((name.clone(), node, element, made));
+            }
+            return Ok(Item::Target(made));
+        }
+        let found = self.value(&target.value, frame)?;
+        let many = found.len();
+        let repeats = self.repeats(node, element);
+        if many > 1 && !repeats {
+            let element = self.label(node, element);
+            return Err(self.fault(RunFault::TooManyValues { element, count: many }));
+        }
+        let mut made = Item::Nothing;
+        for item in found {
+            let own = self.assign(node, (element, choice), item, target.first)?;
+            made = if own == NONE { Item::Nothing } else { Item::Target(own) };
+        }
+        Ok(made)
+    }
+
+    fn identity(&mut self, rule: &'a RuleCode, frame: &mut Frame<'a>) -> Ran<()> {
+        let (Some(identity), Some(source), Some(target)) =
+            (&rule.identity, rule.sources.first(), rule.targets.first())
+        else {
+            return Ok(());
+        };
+        let item = frame.items.get(usize::from(source.slot)).cloned().unwrap_or_default();
+        let own = self.type_of(&item);
+        let (node, Some(place)) = self.place(target, frame)? else { return Ok(()) };
+        let action = identity.actions.iter().find(|(from, _)| *from == own).map(|(_, action)| *action);
+        match action {
+            Some(IdentityAction::Group(group, ty)) => {
+                let Some(group) = self.program.groups.get(group) else { return Ok(()) };
+                let made = self.create(node, place, ty, target)?;
+                self.group(group, vec![item, Item::Target(made)])
+            }
+            Some(IdentityAction::Copy(_)) => self.assign(node, place, item, target.first).map(|_| ()),
+            None if identity.open => self.assign(node, place, item, target.first).map(|_| ()),
+            None => {
+                let to = self.label(node, place.0);
+                let from = self.sources.types.describe(own);
+                Err(self.fault(RunFault::NoDefault { from, to }))
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! `varco map`: transforms a resource with the FHIR Mapping Language.
+//!
+//! Exit codes are a contract: 0 with a result, 1 where the map or the transformation failed (with `--strict` also
+//! where the result is invalid), 2 where something could not be read. The result alone goes to standard output;
+//! what should be known about it goes to standard error and to the report.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::Args;
+use fhir_models::definition::Definitions;
+use fhir_models::document::xml::DefinitionSchema;
+use fhir_models::document::{JsonWriter, Limits, OwnedDocument, Position};
+use varco_core::fhirpath::Temporal;
+use varco_core::mapping::{
+    CompiledMap, Difference, Mapper, Output, OutputFormat, Randomness, Settings, differences,
+};
+use varco_core::outcome::Issue;
+use varco_core::validation::Validator;
+
+use super::say;
+use super::validate::definitions;
+
+/// Transforms a resource with a map of the FHIR Mapping Language; prints the result.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  varco map --map patient-to-person.map patient.json
+  varco map --map main.map --map library.map --report loss.json bundle.json > result.json
+  varco map --map to-cda.map --definition clinicaldocument.xml --definition st.xml patient.json
+  varco map --map there.map --back back.map --report loss.json patient.json    what a round trip loses
+  curl -s https://fhir.example.org/Patient/1 | varco map --map patient-to-person.map -
+
+The first --map is run; the others are there to be imported. Exit codes: 0 with a result, 1 where the map or the
+transformation failed, 2 where something could not be read.")]
+pub struct Map {
+    /// FHIR version of the resources: 4.0.1 (also written 4.0 or R4).
+    #[arg(long, value_name = "V", default_value = "4.0.1")]
+    fhir_version: String,
+    /// A map: text, or a StructureMap in JSON or XML. The first is run, further ones can be imported.
+    #[arg(long, value_name = "FILE", required = true)]
+    map: Vec<PathBuf>,
+    /// A definition (logical model, profile, concept map …) from a file.
+    #[arg(long, value_name = "FILE")]
+    definition: Vec<PathBuf>,
+    /// A FHIR package with more definitions: a .tgz, its folder, or id#version of the package cache.
+    #[arg(long, value_name = "TGZ|DIR|ID#VER")]
+    package: Vec<String>,
+    /// Writes a report in JSON: source elements that nothing read, notes, what is invalid in the result.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Shows on standard error what each rule worked on.
+    #[arg(long)]
+    trace: bool,
+    /// A map back: the report then tells what the way there and back lost.
+    #[arg(long, value_name = "FILE")]
+    back: Option<PathBuf>,
+    /// Fail where the result is invalid, instead of telling it.
+    #[arg(long)]
+    strict: bool,
+    /// Don't validate the result.
+    #[arg(long, conflicts_with = "strict")]
+    no_validation: bool,
+    /// A resource in JSON or XML, or `-` for standard input.
+    #[arg(value_name = "INPUT")]
+    input: String,
+}
+
+/// Why there is no result, and the exit code that says so.
+struct Refusal(u8, String);
+
+impl From<anyhow::Error> for Refusal {
+    fn from(error: anyhow::Error) -> Refusal {
+        Refusal(2, format!("{error:#}"))
+    }
+}
+
+impl Map {
+    /// Runs the command.
+    pub fn run(self) -> ExitCode {
+        match self.map_it() {
+            Ok(code) => code,
+            Err(Refusal(code, message)) => {
+                say::note(format!("varco map: {message}"));
+                ExitCode::from(code)
+            }
+        }
+    }
+
+    fn map_it(&self) -> Result<ExitCode, Refusal> {
+        if !matches!(self.fhir_version.to_ascii_uppercase().as_str(), "4.0.1" | "4.0" | "R4") {
+            let version = &self.fhir_version;
+            return Err(anyhow!("FHIR version {version} is not supported: use R4 (4.0.1)").into());
+        }
+        let definitions::Gathered { definitions, warnings } =
+            definitions::gather(&self.package, &self.definition)?;
+        for warning in warnings {
+            say::note(format!("varco map: {warning}"));
+        }
+        let mut mapper = Mapper::new(Arc::clone(&definitions));
+        for file in self.map.iter().chain(&self.back) {
+            let text = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
+            mapper.add(&file.display().to_string(), &text).map_err(|error| Refusal(1, error.to_string()))?;
+        }
+        let map = compiled(&mapper, 0)?;
+        let source = self.source(&definitions)?;
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
+        let settings = Settings {
+            now: Temporal::parse_date_time(&now),
+            randomness: Some(&Drawn),
+            report: self.report.is_some() || self.trace,
+            ..Settings::default()
+        };
+        let output =
+            map.run(&[source.document()], &settings).map_err(|error| Refusal(1, error.to_string()))?;
+        let issues = self.issues(&definitions, &output)?;
+        let round_trip = match &self.back {
+            Some(_) => Some(back(&compiled(&mapper, self.map.len())?, &source, &output, &settings)?),
+            None => None,
+        };
+        for step in output.trace.iter().filter(|_| self.trace) {
+            let (file, at) = &step.map;
+            let (path, place) = &step.source;
+            say::note(format!("{file}:{}:{}: rule {} at {path} ({place})", at.line, at.column, step.rule));
+        }
+        for note in &output.notes {
+            say::note(format!("varco map: note: {note}"));
+        }
+        if let Some(file) = &self.report {
+            let report = report(&output, &issues, round_trip.as_deref());
+            std::fs::write(file, report).with_context(|| format!("{} can't be written", file.display()))?;
+        }
+        for issue in &issues {
+            let place = issue.position.map_or_else(String::new, |at| format!(", {at} of the result"));
+            let path = issue.expression.as_deref().unwrap_or("the result");
+            say::note(format!("varco map: the result is invalid: {} ({path}{place})", issue.message));
+        }
+        if self.strict && !issues.is_empty() {
+            return Err(Refusal(1, "the result is invalid and was not printed (--strict)".to_owned()));
+        }
+        for result in &output.results {
+            say::line(result.text.trim_end());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn source(&self, definitions: &Arc<Definitions>) -> Result<OwnedDocument> {
+        let limits = Limits::default();
+        let mut text = Vec::new();
+        let read = if self.input == "-" {
+            std::io::stdin().take(limits.bytes as u64 + 1).read_to_end(&mut text).map(|_| ())
+        } else {
+            std::fs::read(&self.input).map(|bytes| text = bytes)
+        };
+        read.with_context(|| format!("{} can't be read", self.input))?;
+        let schema = DefinitionSchema::new(Arc::clone(definitions));
+        OwnedDocument::parse(text, &schema, &limits).with_context(|| format!("{} is no document", self.input))
+    }
+
+    /// What is invalid in the results; warnings don't count.
+    fn issues(&self, definitions: &Arc<Definitions>, output: &Output) -> Result<Vec<Issue>> {
+        let mut found = Vec::new();
+        if self.no_validation {
+            return Ok(found);
+        }
+        let resources = output
+            .results
+            .iter()
+            .filter(|it| it.format == OutputFormat::Json && definitions.is_resource(&it.type_name));
+        let validator = Validator::new(Arc::clone(definitions));
+        for result in resources {
+            let document = OwnedDocument::parse_json(result.text.as_str(), &Limits::default())
+                .context("the result is no document")?;
+            let report = validator.validate(document.document());
+            found.extend(report.issues.into_iter().filter(|issue| issue.severity.is_error()));
+        }
+        Ok(found)
+    }
+}
+
+fn compiled(mapper: &Mapper, number: usize) -> Result<CompiledMap, Refusal> {
+    mapper.compile(number).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Refusal(1, format!("the map can't be used:\n{}", lines.join("\n")))
+    })
+}
+
+/// Maps the result back and compares.
+fn back(
+    map: &CompiledMap,
+    source: &OwnedDocument,
+    output: &Output,
+    settings: &Settings<'_>,
+) -> Result<Vec<Difference>, Refusal> {
+    let there = OwnedDocument::parse_json(output.text(), &Limits::default())
+        .map_err(|error| Refusal(1, format!("the result can't be mapped back: {error}")))?;
+    let again = map.run(&[there.document()], settings).map_err(|error| Refusal(1, error.to_string()))?;
+    let again = OwnedDocument::parse_json(again.text(), &Limits::default())
+        .map_err(|error| Refusal(1, format!("what came back can't be compared: {error}")))?;
+    Ok(differences(source.document(), again.document()))
+}
+
+fn report(output: &Output, issues: &[Issue], round_trip: Option<&[Difference]>) -> Vec<u8> {
+    fn place(json: &mut JsonWriter, at: Position) {
+        json.key("line").integer(at.line as i64).key("column").integer(at.column as i64);
+    }
+    let mut json = JsonWriter::new();
+    json.begin_object().key("loss").begin_array();
+    for loss in &output.loss {
+        json.begin_object().member("path", &loss.path);
+        place(&mut json, loss.position);
+        if let Some((rule, cause)) = &loss.rule {
+            json.member("rule", rule).member("cause", cause.text());
+        }
+        json.end_object();
+    }
+    json.end_array().key("notes").begin_array();
+    for note in &output.notes {
+        json.string(&note.to_string());
+    }
+    json.end_array().key("invalid").begin_array();
+    for issue in issues {
+        json.begin_object().member("message", &issue.message);
+        json.optional("path", issue.expression.as_deref()).end_object();
+    }
+    json.end_array();
+    if let Some(differences) = round_trip {
+        json.key("roundTrip").begin_array();
+        for difference in differences {
+            json.begin_object()
+                .member("path", &difference.path)
+                .member("what", difference.kind.text())
+                .end_object();
+        }
+        json.end_array();
+    }
+    json.end_object();
+    let mut bytes = json.into_bytes();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// Random numbers of the operating system.
+struct Drawn;
+
+impl Randomness for Drawn {
+    fn next(&self) -> u128 {
+        uuid::Uuid::new_v4().as_u128()
+    }
+}
