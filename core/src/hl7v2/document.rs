@@ -2,26 +2,30 @@
 //! further subcomponents as `c1_2`.
 //!
 //! ```text
-//! {"resourceType": "ORU_R01", "MSH": [{"place": "MSH", "f9": [{"c1": "ORU", "c2": "R01"}], …}],
+//! {"structure": "ORU_R01", "MSH": [{"place": "MSH", "f9": [{"c1": "ORU", "c2": "R01"}], …}],
 //!  "PATIENT_RESULT": [{"PATIENT": [{"PID": [{"place": "PID", "f3": [{"c1": "4711", "c4": "030924"}], …}]}], …}]}
 //! ```
 //!
 //! Everything repeats, so every member is an array but the values. Escapes are resolved; what isn't sent is absent;
-//! what is sent as `""` is `{"null": true}`. `place` says where a segment stands, for messages to people.
+//! what is sent as `""` is `{"null": true}`. Of each segment, `place` says where it stands, for messages to people, and
+//! `url` is a name for what it becomes: the same for the same place of the same message, however often it is sent.
 
 use std::collections::HashMap;
 use std::fmt::Write;
 
 use fhir_models::document::Value;
+use sha2::{Digest, Sha256};
 
-use super::message::Segment;
+use super::message::{Message, Segment};
 use super::part::Part;
 use super::structure::{Group, Grouped, Member, Structure};
 
 /// The message as JSON.
-pub fn message_document(grouped: &Grouped<'_>, structure: &Structure) -> String {
-    let mut writer = Writer { out: String::with_capacity(4096), seen: HashMap::new() };
-    writer.out.push_str("{\"resourceType\":");
+pub fn message_document(message: &Message<'_>, grouped: &Grouped<'_>, structure: &Structure) -> String {
+    // Sending application, facility and control id: what tells a message from all others (§2.15.9.10).
+    let identity = [3, 4, 10].map(|field| message.header(field).map_or("", |part| part.raw())).join("\r");
+    let mut writer = Writer { out: String::with_capacity(4096), seen: HashMap::new(), identity };
+    writer.out.push_str("{\"structure\":");
     writer.string(structure.name());
     writer.group(&grouped.root);
     if !grouped.misplaced.is_empty() {
@@ -74,10 +78,32 @@ pub fn place_of(value: Value<'_>) -> Option<String> {
     }
 }
 
+/// A UUID from a name (version 8 of RFC 9562 §5.8, by SHA-256), as a URN.
+fn url(identity: &str, place: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(identity);
+    hash.update("\n");
+    hash.update(place);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.finalize()[..16]);
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut out = String::from("urn:uuid:");
+    for (index, byte) in bytes.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            out.push('-');
+        }
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
+}
+
 struct Writer<'a> {
     out: String,
     /// How many segments of a name there were.
     seen: HashMap<&'a str, usize>,
+    /// What tells the message from all others.
+    identity: String,
 }
 
 impl<'a> Writer<'a> {
@@ -138,6 +164,8 @@ impl<'a> Writer<'a> {
         };
         self.out.push_str("{\"place\":");
         self.string(&place);
+        self.out.push_str(",\"url\":");
+        self.string(&url(&self.identity, &place));
         if let Some(name) = name {
             self.out.push_str(",\"name\":");
             self.string(name);
@@ -208,20 +236,30 @@ mod tests {
         let message = Message::parse(RESULT.as_bytes(), &Reading::STRICT).unwrap();
         let structure = Structure::of(&message).unwrap();
         let grouped = Grouped::fit(&message, structure).unwrap();
-        OwnedDocument::parse_json(message_document(&grouped, structure), &Limits::default()).unwrap()
+        OwnedDocument::parse_json(message_document(&message, &grouped, structure), &Limits::default())
+            .unwrap()
     }
 
     #[test]
     fn groups_segments_fields_and_components_have_names() {
         let document = document();
         let text = document.text();
-        assert!(text.starts_with(
-            "{\"resourceType\":\"ORU_R01\",\"MSH\":[{\"place\":\"MSH\",\"f1\":[{\"c1\":\"|\"}]"
-        ));
+        assert!(
+            text.starts_with("{\"structure\":\"ORU_R01\",\"MSH\":[{\"place\":\"MSH\",\"url\":\"urn:uuid:")
+        );
         assert!(text.contains("\"f3\":[{\"c1\":\"4711\",\"c4\":\"030924\",\"c4_2\":\"1.2.3\",\"c4_3\":\"ISO\",\"c5\":\"MR\"}]"), "{text}");
-        assert!(text.contains("\"NTE\":[{\"place\":\"NTE\",\"f1\":[{\"c1\":\"1\"}],\"f3\":[{\"c1\":\"riga \\\"uno\\\"\\ndue\"}]}]"), "{text}");
+        assert!(
+            text.contains("\"f1\":[{\"c1\":\"1\"}],\"f3\":[{\"c1\":\"riga \\\"uno\\\"\\ndue\"}]}]"),
+            "{text}"
+        );
         assert!(text.contains("\"f5\":[{\"null\":true},{\"c1\":\"b\"}]"), "{text}");
         assert!(text.contains("\"ZZZ\":[{\"place\":\"ZZZ\""), "{text}");
+        let urls: Vec<&str> =
+            text.split("\"url\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(urls.len(), 7);
+        let distinct: std::collections::HashSet<_> = urls.iter().collect();
+        assert_eq!(distinct.len(), 7);
+        assert!(urls.iter().all(|url| url.len() == 45 && url.as_bytes()[23] == b'8'), "{urls:?}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! minutes where it wants hours, seconds where it wants an instant, and an offset beside every time: seconds that
 //! were not sent are written as zero (FHIR R4 §2.24.0.1 allows that), an offset that was not sent is asked for.
 
-use jiff::civil::{Date, Time};
+use jiff::civil::{Date, DateTime, Time};
 
 /// Why a text is not a date or time of HL7 v2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +68,13 @@ impl Moment {
             .map_err(|_| MomentFault::Calendar)?;
         let month = month.map(small).transpose()?;
         Ok(Moment { year, month, day: day.map(small).transpose()?, time, offset })
+    }
+
+    /// What a calendar and a clock on the wall showed; `None` where no time of day was sent.
+    pub fn local(&self) -> Option<DateTime> {
+        let time = self.time?;
+        let date = Date::new(self.year, self.month.unwrap_or(1), self.day.unwrap_or(1)).ok()?;
+        Some(date.to_datetime(Time::new(time.hour, time.minute, time.second.unwrap_or(0), 0).ok()?))
     }
 
     /// As a FHIR `date`: the day, and no time.

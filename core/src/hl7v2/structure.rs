@@ -139,6 +139,11 @@ impl Structure {
         PARSED.iter().find(|structure| structure.name == name)
     }
 
+    /// All that are known.
+    pub fn all() -> impl Iterator<Item = &'static Structure> {
+        PARSED.iter()
+    }
+
     /// The structure of a message: by its event, which says more than MSH-9.3 where the two differ.
     pub fn of(message: &Message<'_>) -> Option<&'static Structure> {
         let kind = message.message_type();

@@ -99,6 +99,7 @@ impl Compiler<'_> {
         let given = transform.parameters.as_slice();
         let near: Vec<TypeId> = place.map(|it| it.types.clone()).unwrap_or_default();
         match kind {
+            TransformKind::DateOp if given.len() > 1 => return self.moment(scope, transform, &near),
             TransformKind::DateOp => {
                 self.fail(scope.file, transform.at, MapFault::DateOp);
                 return None;
@@ -199,7 +200,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn count(
+    pub(super) fn count(
         &mut self,
         scope: &Scope,
         transform: &Transform,
@@ -217,7 +218,7 @@ impl Compiler<'_> {
     }
 
     /// A parameter that must be known before a map runs.
-    fn text_of(
+    pub(super) fn text_of(
         &mut self,
         scope: &Scope,
         transform: &Transform,

@@ -43,8 +43,8 @@
 //! and noted; two possible translations are an error. A bare name in an expression is the variable of this name,
 //! where there is one.
 //!
-//! Deliberately absent: `dateOp` (no edition says what it does), queried and produced structures beside source and
-//! target, concept maps whose targets depend on other values.
+//! Deliberately absent: `dateOp` but for dates of HL7 v2 (no edition says what it does), queried and produced
+//! structures beside source and target, concept maps whose targets depend on other values.
 
 mod build;
 mod compile;
@@ -55,6 +55,8 @@ mod concept_map;
 mod difference;
 mod error;
 mod escape;
+pub mod hl7v2;
+mod moment;
 mod output;
 mod program;
 mod report;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use fhir_models::document::{Kind, Name, Position};
+use jiff::tz::TimeZone;
 
 use super::concept_map::ConceptMap;
+use super::moment::MomentForm;
 use super::syntax::{SourceListMode, TargetListMode, TransformKind};
 use super::types::TypeId;
 use crate::fhirpath::Expression;
@@ -115,6 +117,12 @@ pub(super) enum ValueCode {
     Cast {
         from: ParameterCode,
         to: TypeId,
+    },
+    Moment {
+        from: ParameterCode,
+        form: MomentForm,
+        to: TypeId,
+        zone: Option<Box<TimeZone>>,
     },
     Call(TransformKind, Vec<ParameterCode>),
 }

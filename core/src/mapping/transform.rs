@@ -27,6 +27,9 @@ impl<'a> Run<'_, 'a> {
             }
             ValueCode::Cast { from, to } => self.cast(from, *to, frame)?,
             ValueCode::Translate { from, map, form } => self.translate(from, *map, *form, frame)?,
+            ValueCode::Moment { from, form, to, zone } => {
+                self.moment(from, (*form, *to), zone.as_deref(), frame)?
+            }
             ValueCode::Call(kind, parameters) => self.call(*kind, parameters, frame)?,
         };
         Ok(if matches!(one, Item::Nothing) { Vec::new() } else { vec![one] })
