@@ -55,6 +55,7 @@ mod concept_map;
 mod difference;
 mod error;
 mod escape;
+mod logical;
 mod output;
 mod program;
 mod report;
@@ -77,7 +78,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use fhir_models::definition::Definitions;
-use fhir_models::document::Document;
+use fhir_models::document::xml::parse_logical_xml;
+use fhir_models::document::{Document, Format, Limits as DocumentLimits, OwnedDocument, SyntaxError};
 
 use compile::MapFile;
 use program::Program;
@@ -158,6 +160,26 @@ impl CompiledMap {
     pub fn source_types(&self) -> Vec<Option<String>> {
         let sources = self.program.parameters.iter().filter(|it| !it.target);
         sources.map(|it| self.types.get(it.ty).map(|ty| ty.url.to_string())).collect()
+    }
+
+    /// Reads a source: JSON, FHIR XML, or the XML of the logical model that the map takes in this place.
+    ///
+    /// # Errors
+    /// [`SyntaxError`] with line and column.
+    pub fn read_source(
+        &self,
+        number: usize,
+        bytes: &[u8],
+        limits: &DocumentLimits,
+    ) -> Result<OwnedDocument, SyntaxError> {
+        let entry = self.program.parameters.iter().filter(|it| !it.target).nth(number);
+        let ty = entry.and_then(|it| self.types.get(it.ty));
+        match (Format::of(bytes), ty) {
+            (Format::Xml, Some(ty)) if ty.kind == TypeKind::Logical => {
+                parse_logical_xml(bytes, ty.id.number(), &*self.types, limits)
+            }
+            _ => OwnedDocument::parse(bytes, self.model.schema(), limits),
+        }
     }
 
     /// Runs the map on its sources, one document for each source of its first group. The documents stay as they are.

@@ -21,6 +21,14 @@ const MOST_ANCESTORS: usize = 32;
 pub(super) struct TypeId(u32);
 
 impl TypeId {
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    pub fn at(number: u32) -> TypeId {
+        TypeId(number)
+    }
+
     /// Its place in a list of all types.
     pub fn index(self) -> Option<usize> {
         usize::try_from(self.0).ok()?.checked_sub(1)
