@@ -56,12 +56,12 @@ fn patient() -> String {
     list("telecom", 6, &|nth| {
         format!(r#"{{"system":"phone","value":"+39 02 123456{nth}","use":"home","rank":{}}}"#, nth + 1)
     });
-    list("address", 4, &|nth| {
+    list("address", 6, &|nth| {
         format!(
             r#"{{"use":"home","line":["Via Garibaldi {nth}","Scala B, interno 12"],"city":"Milano","district":"MI","state":"Lombardia","postalCode":"2012{nth}","country":"IT","period":{{"start":"2011-02-03"}}}}"#
         )
     });
-    list("contact", 6, &|nth| {
+    list("contact", 8, &|nth| {
         format!(
             r#"{{"relationship":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/v2-0131","code":"N"}}],"text":"parente"}}],"name":{{"family":"Bianchi","given":["Luca"]}},"telecom":[{{"system":"phone","value":"02 55{nth}"}}],"gender":"male"}}"#
         )
