@@ -11,9 +11,10 @@ use super::namespace::Namespace;
 use super::reader::{Reader, Token};
 use super::source_map::SourceMap;
 use super::{Fault, reference};
+use crate::document::form::Tolerance;
 use crate::document::json::{is_number, parse_into};
 use crate::document::write::quote;
-use crate::document::{Kind, Limits, OwnedDocument, SyntaxError, SyntaxErrorKind as Why};
+use crate::document::{Format, Kind, Limits, OwnedDocument, SyntaxError, SyntaxErrorKind as Why};
 
 /// The member that keeps what `xsi:type` says.
 pub const TYPE_MEMBER: &str = "xsi:type";
@@ -87,7 +88,7 @@ pub fn parse_logical_xml(
     }
     let nodes = read(text, limits).map_err(refused)?;
     let mut map = SourceMap::default();
-    map.begin(text);
+    map.begin(Format::Xml, text);
     let mut translator = Translator { nodes: &nodes, text, schema, json: Vec::new(), map };
     translator.object(0, root).map_err(refused)?;
     let (json, map) = (translator.json, translator.map);
@@ -100,7 +101,8 @@ pub fn parse_logical_xml(
 
 /// All elements, the root first.
 fn read(text: &str, limits: &Limits) -> Result<Vec<Node>, Fault> {
-    let mut reader = Reader::new(text, limits.depth.min(MAX_DEPTH))?;
+    let mut strict = Tolerance::none();
+    let mut reader = Reader::new(text, limits.depth.min(MAX_DEPTH), &mut strict)?;
     let mut nodes: Vec<Node> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     let mut own = None;
