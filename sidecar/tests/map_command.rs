@@ -59,7 +59,7 @@ fn the_report_names_losses_and_what_a_round_trip_lost() {
     let arguments = ["--map", "there.map", "--back", "back.map", "--report", "loss.json", "--trace", "-"];
     let (code, _, err) = run(folder.path(), &arguments, PATIENT);
     assert_eq!(code, 0);
-    assert!(err.contains("there.map:6:3: rule main / names at Patient.name[0] (line 1, column 50)"), "{err}");
+    assert!(err.contains("there.map:6:3: rule main / names at Patient.name[0] (line 1, column 49)"), "{err}");
     let report: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.path().join("loss.json")).unwrap()).unwrap();
     assert_eq!(report["loss"][0]["path"], "Patient.active");

@@ -186,11 +186,11 @@ impl CompiledMap {
     ///
     /// # Errors
     /// [`RunError`]: which rule, at which place of the source, with which value.
-    pub fn run(&self, sources: &[Document<'_>], settings: &Settings<'_>) -> Result<Output, RunError> {
+    pub fn run(&self, sources: &[Document<'_>], settings: &Settings<'_>) -> Result<Output, Box<RunError>> {
         let mut run = Run::new(&self.program, &self.types, &self.model, settings, sources.to_vec());
         let made = match run.whole() {
             Ok(made) => made,
-            Err(fault) => return Err(run.located(fault)),
+            Err(fault) => return Err(Box::new(run.located(*fault))),
         };
         let mut results = Vec::new();
         for node in made {
@@ -206,7 +206,7 @@ impl CompiledMap {
                         }
                         WriteFault::Mixed => Fault::Write("a part of another model stands in it"),
                     };
-                    return Err(run.located(run.fault(fault)));
+                    return Err(Box::new(run.located(*run.fault(fault))));
                 }
             }
         }
