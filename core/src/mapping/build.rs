@@ -8,7 +8,7 @@ use fhir_models::primitive::Primitive;
 use super::compile_value::convertible;
 use super::output::NoteKind;
 use super::program::TargetCode;
-use super::run::{Item, Ran, Run};
+use super::run::{Item, Place, Ran, Run};
 use super::run_error::RunFault;
 use super::tree::{Content, NONE, Scalar, SourceRef};
 use super::types::{TypeId, TypeKind};
@@ -48,13 +48,7 @@ impl<'a> Run<'_, 'a> {
     }
 
     /// A new item of an element's only type; what does not repeat is made once.
-    pub fn new_child(
-        &mut self,
-        node: u32,
-        (element, choice): (u16, Option<u16>),
-        first: bool,
-        single: bool,
-    ) -> Ran<u32> {
+    pub fn new_child(&mut self, node: u32, (element, choice): Place, first: bool, single: bool) -> Ran<u32> {
         let ty = self.tree.get(node).and_then(|it| self.ty(it.ty));
         let own = ty.as_ref().and_then(|it| it.elements.get(usize::from(element)));
         let Some(own) = own else { return Ok(NONE) };
@@ -79,13 +73,7 @@ impl<'a> Run<'_, 'a> {
     }
 
     /// A new item of a type that the map names.
-    pub fn create(
-        &mut self,
-        node: u32,
-        place: (u16, Option<u16>),
-        ty: TypeId,
-        target: &TargetCode,
-    ) -> Ran<u32> {
+    pub fn create(&mut self, node: u32, place: Place, ty: TypeId, target: &TargetCode) -> Ran<u32> {
         let (element, _) = place;
         if (!self.repeats(node, element) || target.single)
             && let Some(there) = self.tree.last_of(node, element)
@@ -98,7 +86,7 @@ impl<'a> Run<'_, 'a> {
     }
 
     /// Which of an element's types a value takes.
-    fn choice(&self, node: u32, (element, forced): (u16, Option<u16>), ty: TypeId) -> Option<(u16, TypeId)> {
+    fn choice(&self, node: u32, (element, forced): Place, ty: TypeId) -> Option<(u16, TypeId)> {
         let own = self.tree.get(node).and_then(|it| self.ty(it.ty))?;
         let element = own.elements.get(usize::from(element))?;
         let types = self.sources.types;
@@ -122,7 +110,7 @@ impl<'a> Run<'_, 'a> {
     }
 
     /// Puts a value in its place. Gives its node; [`NONE`] where there was nothing to put.
-    pub fn assign(&mut self, node: u32, place: (u16, Option<u16>), item: Item<'a>, first: bool) -> Ran<u32> {
+    pub fn assign(&mut self, node: u32, place: Place, item: Item<'a>, first: bool) -> Ran<u32> {
         if matches!(item, Item::Nothing) {
             return Ok(NONE);
         }

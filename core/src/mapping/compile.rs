@@ -525,7 +525,9 @@ impl<'c> Compiler<'c> {
 
     /// True where instances may have elements that the type does not name.
     pub fn is_open(&self, ty: TypeId) -> bool {
-        self.types.get(ty).is_none_or(|it| it.is_abstract && it.kind == TypeKind::Resource)
+        self.types
+            .get(ty)
+            .is_none_or(|it| it.is_abstract && matches!(it.kind, TypeKind::Resource | TypeKind::Logical))
     }
 }
 

@@ -193,9 +193,12 @@ impl Compiler<'_> {
             };
             if let Some((keys, many)) = keys_of(self, &ty, name) {
                 repeats |= many;
-                for key in &keys {
-                    if !found.contains(&key.ty) {
-                        found.push(key.ty);
+                let types = keys.iter().map(|key| key.ty).collect();
+                let several = ty.element(name).filter(|_| keys.iter().any(|key| key.open));
+                let types: Vec<TypeId> = several.map_or(types, |(_, element)| self.types.choices(element));
+                for id in types {
+                    if !found.contains(&id) {
+                        found.push(id);
                     }
                 }
                 step.known.push((*id, keys));
@@ -319,6 +322,10 @@ impl Compiler<'_> {
     }
 }
 
+fn one_name(keys: &[KeyCode]) -> bool {
+    keys.len() > 1 && keys.windows(2).all(|pair| matches!(pair, [one, two] if one.text == two.text))
+}
+
 /// How JSON writes an element of a type; `None` where it has none of this name. Whether it repeats.
 pub(super) fn keys_of(compiler: &Compiler<'_>, ty: &Type, name: &str) -> Option<(Vec<KeyCode>, bool)> {
     keys_in(compiler.types, ty, name)
@@ -338,7 +345,15 @@ pub(super) fn keys_in(types: &super::types::Types, ty: &Type, name: &str) -> Opt
         }
     };
     if let Some((_, element)) = ty.element(name) {
-        return Some((element.choices.iter().map(key).collect(), element.repeats));
+        let mut keys: Vec<KeyCode> = element.choices.iter().map(key).collect();
+        if element.form == super::types::XmlForm::Typed || one_name(&keys) {
+            // Several types under one name: the instance says which.
+            keys.truncate(1);
+            for key in &mut keys {
+                key.open = true;
+            }
+        }
+        return Some((keys, element.repeats));
     }
     // `valueString`: one type of a choice by its name in instances.
     let (_, choice, element) = ty.by_key(name)?;

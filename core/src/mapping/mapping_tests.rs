@@ -135,7 +135,9 @@ fn transforms_make_values() {
             PATIENT,
         )
         .replace(r#"{"resourceType":"Person","identifier":[{"#, "")
-        .replace("}]}", "")
+        .strip_suffix("}]}")
+        .unwrap()
+        .to_owned()
     };
     assert_eq!(identifier("i.value = truncate('città', 4)"), r#""value":"citt""#);
     assert_eq!(identifier("i.value = append('a', g, 'b')"), r#""value":"amaleb""#);
@@ -506,6 +508,56 @@ fn logical_models_are_read_and_written() {
         ran(&mapper, r#"{"codice":"x","valore":[1.50,2]}"#).unwrap().text(),
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Doc xmlns=\"urn:example:v3\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" classCode=\"x\">\
          <title lang=\"it\">a &lt; b</title><part xsi:type=\"Testo\">1.50</part><part xsi:type=\"Testo\">2</part></Doc>\n"
+    );
+}
+
+#[test]
+fn the_xml_of_logical_models_is_read_with_its_types() {
+    let element = |path: &str, max: &str, types: &[&str], more: &str| {
+        let types: Vec<String> = types.iter().map(|it| format!(r#"{{"code":"{it}"}}"#)).collect();
+        format!(
+            r#"{{"id":"{path}","path":"{path}","min":0,"max":"{max}","type":[{}]{more}}}"#,
+            types.join(",")
+        )
+    };
+    let attribute = r#","representation":["xmlAttr"]"#;
+    let (quantity, text) = ("http://example.org/model/PQ", "http://example.org/model/ST");
+    let models = [
+        model(
+            "Obs",
+            true,
+            &[
+                element("Obs.code", "1", &[text], ""),
+                element("Obs.value", "*", &[text, quantity], r#","representation":["typeAttr"]"#),
+            ]
+            .join(","),
+        ),
+        model(
+            "PQ",
+            true,
+            &[
+                element("PQ.unit", "1", &["code"], attribute),
+                element("PQ.value", "1", &["decimal"], attribute),
+            ]
+            .join(","),
+        ),
+        model("ST", true, &element("ST.data", "1", &["string"], r#","representation":["xmlText"]"#)),
+    ];
+    let map = "map \"http://example.org/m\" = m\nuses \"http://example.org/model/Obs\" as source\n\
+      uses \"http://hl7.org/fhir/StructureDefinition/Observation\" as target\n\
+      group main(source src : Obs, target tgt : Observation) {\n\
+        src.code as c -> tgt.code as k then { c.data as d -> k.text = d; };\n\
+        src.value : PQ as v -> tgt.value = create('Quantity') as q then { v.value as n -> q.value = n; v.unit as u -> q.unit = u; };\n\
+        src.value : ST as v -> tgt.note as a then { v.data as d -> a.text = d; };\n}";
+    let mapper = with_models(&models, map);
+    let map = mapper.compile(0).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    let xml = "<obs xmlns='urn:example:v3' xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance'><code>peso</code>\
+      <value xsi:type='PQ' value='72.50' unit='kg'/><value xsi:type='ST'>a &amp; b</value></obs>";
+    let source = map.read_source(0, xml.as_bytes(), &DocumentLimits::default()).unwrap();
+    let output = map.run(&[source.document()], &Settings::default()).unwrap();
+    assert_eq!(
+        output.text(),
+        r#"{"resourceType":"Observation","code":{"text":"peso"},"valueQuantity":{"value":72.50,"unit":"kg"},"note":[{"text":"a & b"}]}"#
     );
 }
 

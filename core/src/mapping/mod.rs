@@ -56,6 +56,7 @@ mod difference;
 mod error;
 mod escape;
 pub mod hl7v2;
+mod logical;
 mod moment;
 mod output;
 mod program;
@@ -79,7 +80,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use fhir_models::definition::Definitions;
-use fhir_models::document::Document;
+use fhir_models::document::xml::parse_logical_xml;
+use fhir_models::document::{Document, Format, Limits as DocumentLimits, OwnedDocument, SyntaxError};
 
 use compile::MapFile;
 use program::Program;
@@ -162,15 +164,35 @@ impl CompiledMap {
         sources.map(|it| self.types.get(it.ty).map(|ty| ty.url.to_string())).collect()
     }
 
+    /// Reads a source: JSON, FHIR XML, or the XML of the logical model that the map takes in this place.
+    ///
+    /// # Errors
+    /// [`SyntaxError`] with line and column.
+    pub fn read_source(
+        &self,
+        number: usize,
+        bytes: &[u8],
+        limits: &DocumentLimits,
+    ) -> Result<OwnedDocument, SyntaxError> {
+        let entry = self.program.parameters.iter().filter(|it| !it.target).nth(number);
+        let ty = entry.and_then(|it| self.types.get(it.ty));
+        match (Format::of(bytes), ty) {
+            (Format::Xml, Some(ty)) if ty.kind == TypeKind::Logical => {
+                parse_logical_xml(bytes, ty.id.number(), &*self.types, limits)
+            }
+            _ => OwnedDocument::parse(bytes, self.model.schema(), limits),
+        }
+    }
+
     /// Runs the map on its sources, one document for each source of its first group. The documents stay as they are.
     ///
     /// # Errors
     /// [`RunError`]: which rule, at which place of the source, with which value.
-    pub fn run(&self, sources: &[Document<'_>], settings: &Settings<'_>) -> Result<Output, RunError> {
+    pub fn run(&self, sources: &[Document<'_>], settings: &Settings<'_>) -> Result<Output, Box<RunError>> {
         let mut run = Run::new(&self.program, &self.types, &self.model, settings, sources.to_vec());
         let made = match run.whole() {
             Ok(made) => made,
-            Err(fault) => return Err(run.located(fault)),
+            Err(fault) => return Err(Box::new(run.located(*fault))),
         };
         let mut results = Vec::new();
         for node in made {
@@ -186,7 +208,7 @@ impl CompiledMap {
                         }
                         WriteFault::Mixed => Fault::Write("a part of another model stands in it"),
                     };
-                    return Err(run.located(run.fault(fault)));
+                    return Err(Box::new(run.located(*run.fault(fault))));
                 }
             }
         }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use fhir_models::document::xml::TYPE_MEMBER;
 use fhir_models::document::{Document, Kind, NodeId, Position, Value, name};
 
 use super::program::Program;
@@ -112,7 +113,9 @@ impl Recorder {
         if matches!(value.kind(), Kind::Object | Kind::Array) {
             for child in value.children() {
                 // The type is read by whoever starts the map.
-                if child.name() != name::RESOURCE_TYPE {
+                let types =
+                    child.name() == name::RESOURCE_TYPE || child.key().is_some_and(|it| it == TYPE_MEMBER);
+                if !types {
                     self.look(child, near, program, found);
                 }
             }

@@ -38,7 +38,11 @@ pub(super) struct Frame<'a> {
 }
 
 /// A fault on its way up: where it is settled only once.
-pub(super) type Fault = Box<(RunFault, Option<SourceRef>, usize)>;
+pub(super) type Fault = Box<Located>;
+/// A fault, the source item that the rule was at, and the rule.
+pub(super) type Located = (RunFault, Option<SourceRef>, usize);
+/// An element's number in its type, and that of its type where the name says it.
+pub(super) type Place = (u16, Option<u16>);
 pub(super) type Ran<T> = Result<T, Fault>;
 
 pub(super) struct Run<'r, 'a> {
@@ -101,8 +105,7 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     #[cold]
-    pub fn located(&self, fault: Fault) -> RunError {
-        let (fault, at, site) = *fault;
+    pub fn located(&self, (fault, at, site): Located) -> RunError {
         let site = self.program.sites.get(site);
         let source = at.and_then(|it| self.sources.value(it)).map(|it| (it.expression(), it.position()));
         let file = site.and_then(|it| self.program.files.get(it.file)).cloned().unwrap_or_default();
@@ -392,7 +395,7 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     /// The node that a target writes in, and the element there; `None` for the node itself.
-    fn place(&mut self, target: &TargetCode, frame: &Frame<'a>) -> Ran<(u32, Option<(u16, Option<u16>)>)> {
+    fn place(&mut self, target: &TargetCode, frame: &Frame<'a>) -> Ran<(u32, Option<Place>)> {
         let context = target.context.and_then(|slot| frame.items.get(usize::from(slot)));
         let Some(Item::Target(node)) = context else {
             let name = target.path.join(".");
@@ -415,7 +418,7 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     /// The number of an element, and of its type where the name says that.
-    fn element(&mut self, node: u32, name: &str) -> Ran<(u16, Option<u16>)> {
+    fn element(&mut self, node: u32, name: &str) -> Ran<Place> {
         self.expand(node)?;
         let ty = self.tree.get(node).and_then(|it| self.ty(it.ty));
         let found = ty.as_ref().and_then(|ty| match ty.element(name) {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use fhir_models::document::xml::TYPE_MEMBER;
 use fhir_models::document::{Document, Kind, NodeId, Value};
 
 use super::program::{KeyCode, StepCode};
@@ -133,7 +134,11 @@ impl<'a> Sources<'a> {
 
     fn own_type(&self, value: Value<'a>, declared: TypeId) -> TypeId {
         let own = value.resource_type().map(|name| self.types.find(&name));
-        own.filter(|it| it.is_known()).unwrap_or(declared)
+        let named = || {
+            let name = value.get_key(TYPE_MEMBER)?.as_str()?;
+            Some(self.types.find_near(&name, &[declared]))
+        };
+        own.or_else(named).filter(|it| it.is_known()).unwrap_or(declared)
     }
 
     /// Members of an object of which no definition is at hand.

@@ -100,10 +100,8 @@ impl<'a> Tree<'a> {
             (own.parent, own.element, own.choice) = (parent, element, choice);
             own.next = if first { head } else { NONE };
         }
-        if !first && tail != NONE {
-            if let Some(last) = self.get_mut(tail) {
-                last.next = node;
-            }
+        if let Some(last) = self.get_mut(tail).filter(|_| !first) {
+            last.next = node;
         }
         if let Some(own) = self.get_mut(parent) {
             if first || own.first == NONE {

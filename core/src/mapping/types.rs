@@ -21,6 +21,14 @@ const MOST_ANCESTORS: usize = 32;
 pub(super) struct TypeId(u32);
 
 impl TypeId {
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    pub fn at(number: u32) -> TypeId {
+        TypeId(number)
+    }
+
     /// Its place in a list of all types.
     pub fn index(self) -> Option<usize> {
         usize::try_from(self.0).ok()?.checked_sub(1)
@@ -343,7 +351,7 @@ fn distance(left: &str, right: &str) -> usize {
         let mut last = at + 1;
         for (column, other) in right.iter().enumerate() {
             let above = row.get(column + 1).copied().unwrap_or(usize::MAX - 1);
-            let changed = diagonal + usize::from(one.to_ascii_lowercase() != other.to_ascii_lowercase());
+            let changed = diagonal + usize::from(!one.eq_ignore_ascii_case(other));
             diagonal = above;
             if let Some(slot) = row.get_mut(column) {
                 *slot = last;

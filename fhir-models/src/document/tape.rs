@@ -342,7 +342,7 @@ impl OwnedDocument {
         }
     }
 
-    fn keep(text: String, nodes: Vec<Node>, map: Option<SourceMap>) -> OwnedDocument {
+    pub(in crate::document) fn keep(text: String, nodes: Vec<Node>, map: Option<SourceMap>) -> OwnedDocument {
         let (text, nodes) = (text.into_boxed_str(), nodes.into_boxed_slice());
         OwnedDocument { inner: Arc::new(Owned { text, nodes, map }) }
     }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use fhir_models::definition::Definitions;
-use fhir_models::document::xml::DefinitionSchema;
 use fhir_models::document::{JsonWriter, Limits, OwnedDocument, Position};
 use varco::definitions;
 use varco_core::fhirpath::Temporal;
@@ -105,7 +104,7 @@ impl Map {
             mapper.add(&file.display().to_string(), &text).map_err(|error| Refusal(1, error.to_string()))?;
         }
         let map = compiled(&mapper, 0)?;
-        let source = self.source(&definitions)?;
+        let source = self.source(&map)?;
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
         let settings = Settings {
             now: Temporal::parse_date_time(&now),
@@ -146,7 +145,7 @@ impl Map {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn source(&self, definitions: &Arc<Definitions>) -> Result<OwnedDocument> {
+    fn source(&self, map: &CompiledMap) -> Result<OwnedDocument> {
         let limits = Limits::default();
         let mut text = Vec::new();
         let read = if self.input == "-" {
@@ -155,8 +154,7 @@ impl Map {
             std::fs::read(&self.input).map(|bytes| text = bytes)
         };
         read.with_context(|| format!("{} can't be read", self.input))?;
-        let schema = DefinitionSchema::new(Arc::clone(definitions));
-        OwnedDocument::parse(text, &schema, &limits).with_context(|| format!("{} is no document", self.input))
+        map.read_source(0, &text, &limits).with_context(|| format!("{} is no document", self.input))
     }
 
     /// What is invalid in the results; warnings don't count.

@@ -26,6 +26,7 @@
 
 mod character;
 mod definitions;
+mod logical;
 mod namespace;
 mod reader;
 mod reference;
@@ -38,6 +39,7 @@ mod write;
 use super::SyntaxErrorKind;
 
 pub use definitions::DefinitionSchema;
+pub use logical::{LogicalChild, LogicalSchema, TYPE_MEMBER, parse_logical_xml};
 pub use schema::{Child, Content, Schema, Shape};
 pub(super) use source_map::SourceMap;
 pub(super) use translate::translate;

@@ -467,6 +467,11 @@ impl<'a, 't> Reader<'a, 't> {
     }
 
     /// Length of the whole text.
+    /// The offset after the last token.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
     pub fn len(&self) -> usize {
         self.text.len()
     }
