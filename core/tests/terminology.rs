@@ -65,7 +65,7 @@ fn a_question_is_asked_once_and_only_where_answers_are_expected() {
     let no =
         |question: &Question| Said(BTreeMap::from([(question.clone(), Answer::of(Membership::NotMember))]));
     let report = with(&validator, &heart_rate(), &no(&of_set));
-    assert_eq!(report.questions, [of_system.clone()]);
+    assert_eq!(report.questions, std::slice::from_ref(&of_system));
     assert_eq!((report.issues.len(), report.unknown_codes), (1, 0), "{:?}", report.issues);
     assert!(report.issues[0].message.contains("http://example.it/vs/elsewhere|2"));
     let report = with(&validator, &heart_rate(), &no(&of_system));

@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use fhir_models::definition::{CodeSystem, Content, Definitions};
+use fhir_models::definition::{CodeRules, CodeSystem, Content, Definitions};
 use fhir_models::document::{Value, name};
 
 use crate::outcome::{IssueSeverity, IssueType};
-use crate::terminology::{Code, Membership};
+use crate::terminology::{Code, Membership, rules, snomed};
 
 use super::finding::{Fault, Rule};
 use super::walk::Walk;
@@ -23,6 +23,8 @@ const MOST: usize = 4_096;
 enum System {
     /// A code system, and how bad a code outside it is.
     Known(Arc<CodeSystem>, IssueSeverity),
+    /// One that is no list at hand, but has rules.
+    Ruled,
     ValueSet,
     Unknown,
 }
@@ -39,6 +41,7 @@ impl Systems {
             return known.clone();
         }
         let found = match definitions.code_system(url) {
+            Some(system) if system.concepts.is_empty() && rules::are_for(url) => System::Ruled,
             Some(system) => {
                 // The editions built in are not those that a resource was written for: that calls for a
                 // second look. Whoever brings a code system means it.
@@ -47,6 +50,7 @@ impl Systems {
                 let severity = if built_in { IssueSeverity::Warning } else { IssueSeverity::Error };
                 System::Known(system, severity)
             }
+            None if rules::are_for(url) => System::Ruled,
             None if definitions.resource_of_type("ValueSet", url).is_some() => System::ValueSet,
             None => System::Unknown,
         };
@@ -68,7 +72,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
             let message = "this is the canonical of a value set: system names the code system";
             return walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, message));
         }
-        System::Unknown => return ask(walk, coding, &url),
+        System::Ruled | System::Unknown => return ruled(walk, coding, &url),
     };
     if system.content == Content::Supplement {
         let message = "this code system only supplements another one: name that one";
@@ -78,7 +82,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
     let Some(code) = place.as_str() else { return };
     match system.membership(&code) {
         Membership::Member => display(walk, coding, &system, severity, &code),
-        Membership::Unknown => ask(walk, coding, &url),
+        Membership::Unknown => ruled(walk, coding, &url),
         // Of another version this one may know nothing.
         Membership::NotMember if other_version(coding, &system) => {}
         Membership::NotMember => {
@@ -86,6 +90,27 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
             let fault = Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message };
             walk.report(place, place, fault);
         }
+    }
+}
+
+/// Checks a code of a system that is no list at hand: by its rules, and by what a server said.
+fn ruled<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>, system: &str) {
+    let Some((place, code)) = coding.get(name::CODE).and_then(|it| Some((it, it.as_str()?))) else { return };
+    match rules::Rules.membership(system, &code) {
+        Membership::NotMember => {
+            // Published data name SNOMED CT for codes of its predecessors and of LOINC: a matter for a second
+            // look, unless the code can only be a slip.
+            let loose = system == snomed::SNOMED && !snomed::is_spoiled(&code);
+            let severity = if loose { IssueSeverity::Warning } else { IssueSeverity::Error };
+            let message = format!("{system} can have no such code: {}", rules::form(system));
+            walk.report(
+                place,
+                place,
+                Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message },
+            );
+        }
+        Membership::Member => {}
+        Membership::Unknown => ask(walk, coding, system),
     }
 }
 
