@@ -38,8 +38,12 @@ pub(super) fn membership(text: &str) -> Membership {
         // A range, as `Accept` has it: not a type.
         return Membership::Unknown;
     }
-    if !is_name(top) || !is_name(sub) || !parameters.is_none_or(are_parameters) {
+    if !is_name(top) || !is_name(sub) {
         return Membership::NotMember;
+    }
+    if !parameters.is_none_or(are_parameters) {
+        // Parameters say more of the same type; those out of form are common and are passed over.
+        return Membership::Unknown;
     }
     if TOP_LEVEL.iter().any(|known| known.eq_ignore_ascii_case(top)) {
         Membership::Member
@@ -128,25 +132,21 @@ mod tests {
         assert_eq!(membership("chemical/x-pdb"), Membership::Unknown);
         assert_eq!(membership("x-world/x-3dmf"), Membership::Unknown);
         assert_eq!(membership("image/*"), Membership::Unknown);
+        for text in [
+            "text/plain; charset",
+            "text/plain; =x",
+            "text/plain; a=\"b",
+            "application/dicom; variant=DICOM X",
+        ] {
+            assert_eq!(membership(text), Membership::Unknown, "{text}");
+        }
     }
 
     #[test]
     fn no_media_types() {
-        for text in [
-            "pdf",
-            "",
-            "/",
-            "text/",
-            "/plain",
-            "text plain",
-            "foo/bar",
-            "text/pl ain",
-            "text/plain; charset",
-            "text/a/b",
-            "text/plain; =x",
-            "text/plain; a=\"b",
-            "+x/y",
-        ] {
+        for text in
+            ["pdf", "", "/", "text/", "/plain", "text plain", "foo/bar", "text/pl ain", "text/a/b", "+x/y"]
+        {
             assert_eq!(membership(text), Membership::NotMember, "{text}");
         }
     }

@@ -34,6 +34,7 @@
 mod codes;
 mod country;
 mod currency;
+pub(crate) mod ecl;
 mod language;
 mod loinc;
 mod media_type;
