@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use fhir_models::definition::{CodeRules, CodeSystem, Content, Definitions};
+use fhir_models::definition::{CodeRules, CodeSystem, Definitions};
 use fhir_models::document::{Value, name};
 
 use crate::outcome::{IssueSeverity, IssueType};
@@ -74,7 +74,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
         }
         System::Ruled | System::Unknown => return ruled(walk, coding, &url),
     };
-    if system.content == Content::Supplement {
+    if system.is_supplement() {
         let message = "this code system only supplements another one: name that one";
         return walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, message));
     }

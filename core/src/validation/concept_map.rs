@@ -6,7 +6,7 @@ use crate::outcome::IssueType;
 use crate::terminology::{Code, Membership};
 
 use super::profile::plain;
-use super::value_set::{broken, doubtful, has_code};
+use super::value_set::{broken, doubtful, has_code, is_edition};
 use super::walk::Walk;
 
 /// Most codes of one map that are looked at.
@@ -70,6 +70,10 @@ fn coded<'d>(walk: &mut Walk<'_, 'd>, holder: Value<'d>, side: &Side<'_>) {
     if has_code(&walk.codes, system, side.version, &code) == Membership::NotMember {
         let message =
             format!("the {} code system {} has no code {:?}", side.word, plain(system), plain(&code));
+        // Maps are often between versions of a code system, and built in is one.
+        if is_edition(&walk.codes, system) {
+            return doubtful(walk, place, message);
+        }
         return broken(walk, place, IssueType::CodeInvalid, message);
     }
     let Some(canonical) = side.canonical else { return };
@@ -77,6 +81,11 @@ fn coded<'d>(walk: &mut Walk<'_, 'd>, holder: Value<'d>, side: &Side<'_>) {
     if walk.codes.in_value_set_of(canonical, asked) == Membership::NotMember {
         let message =
             format!("the {} value set {} has no code {:?}", side.word, plain(canonical), plain(&code));
-        broken(walk, place, IssueType::CodeInvalid, message);
+        // The source value set contains what is mapped; the target's is context (FHIR R4 ConceptMap.target[x]).
+        if side.word == "target" || is_edition(&walk.codes, system) {
+            doubtful(walk, place, message);
+        } else {
+            broken(walk, place, IssueType::CodeInvalid, message);
+        }
     }
 }

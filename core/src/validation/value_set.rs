@@ -6,8 +6,9 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use fhir_models::definition::{CodeRules, CodeSystem, Content};
+use fhir_models::definition::{CodeRules, CodeSystem, Content, Definitions};
 use fhir_models::document::{Value, name};
 
 use crate::fhirpath::{CompileFault, Expression, Options};
@@ -15,6 +16,7 @@ use crate::outcome::{IssueSeverity, IssueType};
 use crate::terminology::{Code, Codes, Membership, rules};
 
 use super::finding::{Fault, Rule};
+use super::profile::plain;
 use super::value_set_filter as filter;
 use super::walk::Walk;
 
@@ -41,10 +43,8 @@ pub(super) fn has_code(codes: &Codes<'_>, system: &str, version: Option<&str>, c
         // Another edition may have other codes.
         version.is_none_or(|version| held.version.as_deref() == Some(version))
     });
-    let known = held.map_or(Membership::Unknown, |held| match held.content {
-        Content::Supplement => Membership::Unknown,
-        _ => held.membership(code),
-    });
+    let known =
+        held.filter(|held| !held.is_supplement()).map_or(Membership::Unknown, |held| held.membership(code));
     let ruled = || rules::Rules.membership(system, code);
     match if known == Membership::Unknown { ruled() } else { known } {
         Membership::Unknown => {
@@ -53,6 +53,17 @@ pub(super) fn has_code(codes: &Codes<'_>, system: &str, version: Option<&str>, c
         }
         known => known,
     }
+}
+
+/// Code systems of FHIR itself, which change with FHIR's version alone.
+const FHIR: &str = "http://hl7.org/fhir/";
+
+/// True for a code system in an edition that is built in: a resource may be written for another one.
+pub(super) fn is_edition(codes: &Codes<'_>, system: &str) -> bool {
+    let built_in = Definitions::r4().code_system(system);
+    built_in.is_some_and(|own| {
+        codes.definitions().code_system(system).is_some_and(|held| Arc::ptr_eq(&own, &held))
+    })
 }
 
 /// Checks a ValueSet.
@@ -74,7 +85,7 @@ fn clause_of<'d>(walk: &mut Walk<'_, 'd>, clause: Value<'d>, parameters: &Parame
     let Some(system) = clause.str_of(name::SYSTEM) else { return };
     let version = clause.str_of(name::VERSION);
     let held = walk.codes.definitions().code_system(&system);
-    if held.as_ref().is_some_and(|held| held.content == Content::Supplement) {
+    if held.as_ref().is_some_and(|held| held.is_supplement()) {
         let place = clause.get(name::SYSTEM).unwrap_or(clause);
         let message = "this code system only supplements another one: include that one, and name this one in \
                        the extension valueset-supplement";
@@ -85,8 +96,14 @@ fn clause_of<'d>(walk: &mut Walk<'_, 'd>, clause: Value<'d>, parameters: &Parame
         let Some(fewer) = left.checked_sub(1) else { return };
         *left = fewer;
         if has_code(&walk.codes, &system, version.as_deref(), &code) == Membership::NotMember {
-            let message = format!("the code system {system} has no code {code:?}");
-            broken(walk, concept, IssueType::CodeInvalid, message);
+            let message = format!("the code system {system} has no code {:?}", plain(&code));
+            let severity = if is_edition(&walk.codes, &system) && !system.starts_with(FHIR) {
+                IssueSeverity::Warning
+            } else {
+                IssueSeverity::Error
+            };
+            let fault = Fault { rule: Rule::Resource, severity, code: IssueType::CodeInvalid, message };
+            walk.report(concept, concept, fault);
         }
     }
     for filter in clause.get(name::FILTER).into_iter().flat_map(Value::items) {
@@ -133,7 +150,7 @@ impl<'d> Parameters<'d> {
             let Some(text) = value.get_key("expression").and_then(Value::as_str) else { continue };
             let names: Vec<&str> = self.declared.iter().map(|(_, name)| &**name).collect();
             let options = Options { variables: &names, ..Options::default() };
-            if let Err(error) = Expression::compile(&text, walk.types.model(), &options) {
+            if let Err(error) = Expression::compile(&delimited(&text, &names), walk.types.model(), &options) {
                 let message = match &error.fault {
                     CompileFault::UnknownVariable(name) => {
                         format!(
@@ -158,6 +175,22 @@ impl<'d> Parameters<'d> {
             }
         }
     }
+}
+
+/// The expression with names that FHIRPath has to delimit, as people write them in value sets: `%p-inactive`.
+fn delimited(text: &str, names: &[&str]) -> String {
+    let mut written = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        written.push_str(before);
+        let end =
+            after.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).unwrap_or(after.len());
+        let (name, tail) = after.split_at(end);
+        let delimit = name.contains('-') && names.contains(&name);
+        written.push_str(&if delimit { format!("%`{name}`") } else { format!("%{name}") });
+        rest = tail;
+    }
+    written + rest
 }
 
 /// True for a system of which everything is here.

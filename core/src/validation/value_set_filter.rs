@@ -177,9 +177,13 @@ fn of_kind<'d>(walk: &mut Walk<'_, 'd>, filter: &Filter<'_, 'd>, kind: &str, val
     let wrong =
         |walk: &mut Walk<'_, 'd>, message: String| broken(walk, filter.place, IssueType::Value, message);
     if !fits {
-        let message =
-            format!("the property {} is a {kind}, which {:?} is not", filter.property, plain(value));
-        return wrong(walk, message);
+        let message = format!(
+            "the property {} has the type {kind}, which {:?} is not of",
+            filter.property,
+            plain(value)
+        );
+        // Servers read comparisons into numbers and dates.
+        return if kind == "boolean" { wrong(walk, message) } else { doubtful(walk, filter.place, message) };
     }
     match kind {
         "Coding" => match value.rsplit_once('#') {

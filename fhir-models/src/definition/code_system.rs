@@ -202,6 +202,12 @@ impl CodeSystem {
         whole
     }
 
+    /// True where it only adds to another code system, by its content or by naming that one: its url is then
+    /// no system of codings.
+    pub fn is_supplement(&self) -> bool {
+        self.content == Content::Supplement || self.supplements.is_some()
+    }
+
     /// True where a concept is out of use: its `inactive` is true, or its `status` says so.
     pub fn is_inactive(&self, number: usize) -> bool {
         let properties = self.concepts.get(number).map(|it| it.properties.as_slice()).unwrap_or_default();

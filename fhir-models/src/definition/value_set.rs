@@ -369,7 +369,7 @@ impl Part {
             return Part::open(system, value);
         };
         match (value.get(name::FILTER), held.content) {
-            (_, Content::Supplement) => Part::open(system, value),
+            _ if held.is_supplement() => Part::open(system, value),
             (None, Content::Complete | Content::Fragment) => Part::System(held),
             (Some(_), Content::Complete) => {
                 let filters = filters(value);
