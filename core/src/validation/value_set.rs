@@ -60,6 +60,10 @@ const FHIR: &str = "http://hl7.org/fhir/";
 
 /// True for a code system in an edition that is built in: a resource may be written for another one.
 pub(super) fn is_edition(codes: &Codes<'_>, system: &str) -> bool {
+    // The table of units is an edition too.
+    if system == "http://unitsofmeasure.org" {
+        return true;
+    }
     let built_in = Definitions::r4().code_system(system);
     built_in.is_some_and(|own| {
         codes.definitions().code_system(system).is_some_and(|held| Arc::ptr_eq(&own, &held))
