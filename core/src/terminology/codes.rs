@@ -85,7 +85,7 @@ impl<'v> Codes<'v> {
             value_set: value_set.map(str::to_owned),
         };
         // A contained value set has no name outside of its resource.
-        if value_set.is_some_and(|canonical| canonical.starts_with('#')) {
+        if value_set.is_some_and(|canonical| canonical.contains('#')) {
             return None;
         }
         let answer = answers.answer(&question);

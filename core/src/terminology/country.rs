@@ -33,6 +33,23 @@ pub(super) fn membership(code: &str) -> Membership {
     if (own && upper) || WITHDRAWN.contains(&code) { Membership::Unknown } else { Membership::NotMember }
 }
 
+/// A part of a country (ISO 3166-2), by its form: which parts there are is not known here.
+pub(super) fn subdivision(code: &str) -> Membership {
+    let formed = code.split_once('-').is_some_and(|(country, part)| {
+        country.len() == 2
+            && membership(country) != Membership::NotMember
+            && (1..=3).contains(&part.len())
+            && part.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    });
+    if formed { Membership::Unknown } else { Membership::NotMember }
+}
+
+/// A state of the USA as the post writes it, by its form.
+pub(super) fn state(code: &str) -> Membership {
+    let formed = code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+    if formed { Membership::Unknown } else { Membership::NotMember }
+}
+
 /// The English short name of a country.
 pub(super) fn name(code: &str) -> Option<&'static str> {
     find(code)
@@ -73,6 +90,15 @@ mod tests {
         for code in ["it", "ITALY", "XX1", "I", "", "999", "38", "ZY", "Xa", "è"] {
             assert_eq!(membership(code), Membership::NotMember, "{code}");
         }
+    }
+
+    #[test]
+    fn parts_of_countries_are_known_by_their_form() {
+        assert_eq!((subdivision("IT-BO"), subdivision("US-MA")), (Membership::Unknown, Membership::Unknown));
+        for code in ["IT", "Italy", "ZY-1", "IT-", "IT-BOLO", "it-bo"] {
+            assert_eq!(subdivision(code), Membership::NotMember, "{code}");
+        }
+        assert_eq!((state("MA"), state("Massachusetts")), (Membership::Unknown, Membership::NotMember));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use super::{country, currency, language, loinc, media_type, snomed, ucum};
 
 const UCUM: &str = "http://unitsofmeasure.org";
 const COUNTRIES: &str = "urn:iso:std:iso:3166";
+const SUBDIVISIONS: &str = "urn:iso:std:iso:3166:-2";
+const STATES: &str = "https://www.usps.com/";
 
 /// The rules that this program has.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +23,8 @@ pub(crate) fn are_for(system: &str) -> bool {
             | "urn:ietf:bcp:13"
             | "urn:ietf:bcp:47"
             | "urn:iso:std:iso:4217"
+            | SUBDIVISIONS
+            | STATES
     )
 }
 
@@ -33,6 +37,8 @@ pub(crate) fn form(system: &str) -> &'static str {
         "http://loinc.org" => "a LOINC code is a number with a check digit behind a hyphen, such as 8867-4",
         "urn:ietf:bcp:13" => "a media type is written like application/pdf",
         "urn:ietf:bcp:47" => "a language is written like it or it-CH, of registered parts",
+        SUBDIVISIONS => "a part of a country is written as in ISO 3166-2: IT-BO",
+        STATES => "a state of the USA has two capital letters, such as MA",
         "urn:iso:std:iso:4217" => "a currency has three capital letters, such as EUR",
         _ => "check its spelling",
     }
@@ -58,6 +64,8 @@ impl CodeRules for Rules {
             "urn:ietf:bcp:13" => media_type::membership(code),
             "urn:ietf:bcp:47" => language::membership(code),
             "urn:iso:std:iso:4217" => currency::membership(code),
+            SUBDIVISIONS => country::subdivision(code),
+            STATES => country::state(code),
             _ => Membership::Unknown,
         }
     }

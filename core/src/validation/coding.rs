@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use fhir_models::definition::{CodeRules, CodeSystem, Definitions};
+use fhir_models::definition::{CodeRules, CodeSystem, Concept, Definitions};
 use fhir_models::document::{Value, name};
 
 use crate::outcome::{IssueSeverity, IssueType};
@@ -159,6 +159,14 @@ fn display<'d>(
     if std::iter::once(own.as_str()).chain(designations).any(|known| alike(known, &shown)) {
         return;
     }
+    let supplements = walk.types.definitions().supplements(&system.url);
+    let added = supplements.iter().filter_map(|it| it.concept(code));
+    let named = |it: &Concept| {
+        it.display.iter().chain(it.designations.iter().map(|it| &it.value)).any(|known| alike(known, &shown))
+    };
+    if added.into_iter().any(named) {
+        return;
+    }
     let message =
         format!("the display is none of those that {} gives the code; it gives {own:?}", system.url);
     let fault = Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message };
@@ -166,7 +174,7 @@ fn display<'d>(
 }
 
 /// Equal but for case and the amount of white space.
-fn alike(a: &str, b: &str) -> bool {
+pub(super) fn alike(a: &str, b: &str) -> bool {
     let words = |text: &str| text.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>();
     a == b || words(a) == words(b)
 }

@@ -64,7 +64,8 @@ pub(super) fn is_edition(codes: &Codes<'_>, system: &str) -> bool {
     if system == "http://unitsofmeasure.org" {
         return true;
     }
-    let built_in = Definitions::r4().code_system(system);
+    // One that isn't here whole is judged by its rules, which don't change.
+    let built_in = Definitions::r4().code_system(system).filter(|own| is_whole(own));
     built_in.is_some_and(|own| {
         codes.definitions().code_system(system).is_some_and(|held| Arc::ptr_eq(&own, &held))
     })

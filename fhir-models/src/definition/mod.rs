@@ -36,8 +36,8 @@ pub use compartment::Compartment;
 pub use definitions::{Definitions, STRUCTURE_BASE};
 pub use definitions_builder::DefinitionsBuilder;
 pub use element::{
-    Aggregation, Binding, BindingStrength, Constraint, Discriminator, DiscriminatorKind, ElementDefinition,
-    ElementType, Max, RawValue, Severity, Slicing, SlicingRules,
+    AdditionalBinding, Aggregation, Binding, BindingStrength, Constraint, Discriminator, DiscriminatorKind,
+    ElementDefinition, ElementType, Max, RawValue, Severity, Slicing, SlicingRules,
 };
 pub use error::DefinitionError;
 pub use layer::built_in_packs;
