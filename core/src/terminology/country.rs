@@ -50,6 +50,12 @@ pub(super) fn state(code: &str) -> Membership {
     if formed { Membership::Unknown } else { Membership::NotMember }
 }
 
+/// A region of the world (UN M.49), by its form.
+pub(super) fn region(code: &str) -> Membership {
+    let formed = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
+    if formed { Membership::Unknown } else { Membership::NotMember }
+}
+
 /// The English short name of a country.
 pub(super) fn name(code: &str) -> Option<&'static str> {
     find(code)
@@ -98,6 +104,7 @@ mod tests {
         for code in ["IT", "Italy", "ZY-1", "IT-", "IT-BOLO", "it-bo"] {
             assert_eq!(subdivision(code), Membership::NotMember, "{code}");
         }
+        assert_eq!((region("150"), region("Europe")), (Membership::Unknown, Membership::NotMember));
         assert_eq!((state("MA"), state("Massachusetts")), (Membership::Unknown, Membership::NotMember));
     }
 

@@ -7,6 +7,7 @@ use super::{country, currency, language, loinc, media_type, snomed, ucum};
 const UCUM: &str = "http://unitsofmeasure.org";
 const COUNTRIES: &str = "urn:iso:std:iso:3166";
 const SUBDIVISIONS: &str = "urn:iso:std:iso:3166:-2";
+const REGIONS: &str = "http://unstats.un.org/unsd/methods/m49/m49.htm";
 const STATES: &str = "https://www.usps.com/";
 
 /// The rules that this program has.
@@ -25,6 +26,7 @@ pub(crate) fn are_for(system: &str) -> bool {
             | "urn:iso:std:iso:4217"
             | SUBDIVISIONS
             | STATES
+            | REGIONS
     )
 }
 
@@ -38,6 +40,7 @@ pub(crate) fn form(system: &str) -> &'static str {
         "urn:ietf:bcp:13" => "a media type is written like application/pdf",
         "urn:ietf:bcp:47" => "a language is written like it or it-CH, of registered parts",
         SUBDIVISIONS => "a part of a country is written as in ISO 3166-2: IT-BO",
+        REGIONS => "a region has three digits, such as 150",
         STATES => "a state of the USA has two capital letters, such as MA",
         "urn:iso:std:iso:4217" => "a currency has three capital letters, such as EUR",
         _ => "check its spelling",
@@ -66,6 +69,7 @@ impl CodeRules for Rules {
             "urn:iso:std:iso:4217" => currency::membership(code),
             SUBDIVISIONS => country::subdivision(code),
             STATES => country::state(code),
+            REGIONS => country::region(code),
             _ => Membership::Unknown,
         }
     }
