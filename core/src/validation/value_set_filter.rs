@@ -209,17 +209,22 @@ fn of_kind<'d>(walk: &mut Walk<'_, 'd>, filter: &Filter<'_, 'd>, kind: &str, val
         "code"
             if declared && filter.property != "status" || matches!(filter.property, "parent" | "child") =>
         {
-            if has_code(&walk.codes, filter.system, filter.version, value) == Membership::NotMember {
-                let message = format!(
-                    "the property {} has codes of {}, which {:?} is not",
-                    filter.property,
-                    filter.system,
-                    plain(value)
-                );
-                doubtful(walk, filter.place, message);
-            }
+            concept_of(walk, filter, value);
         }
         _ => {}
+    }
+}
+
+/// A property's value that names a concept of the system.
+fn concept_of<'d>(walk: &mut Walk<'_, 'd>, filter: &Filter<'_, 'd>, value: &str) {
+    if has_code(&walk.codes, filter.system, filter.version, value) == Membership::NotMember {
+        let message = format!(
+            "the property {} has codes of {}, which {:?} is not",
+            filter.property,
+            filter.system,
+            plain(value)
+        );
+        doubtful(walk, filter.place, message);
     }
 }
 
