@@ -36,8 +36,8 @@ fn with(validator: &Validator, json: &str, answers: &dyn Answers) -> ValidationR
     validator.validate_with(document.document(), answers)
 }
 
-fn heart_rate() -> String {
-    let coding = format!(r#"{{"system":"{LOINC}","code":"8867-4","display":"Heart rate"}}"#);
+fn creatinine() -> String {
+    let coding = format!(r#"{{"system":"{LOINC}","code":"2160-0","display":"Creatinine"}}"#);
     format!(r#"{{"resourceType":"Observation","status":"final","code":{{"coding":[{coding},{coding}]}}}}"#)
 }
 
@@ -47,8 +47,8 @@ fn a_question_is_asked_once_and_only_where_answers_are_expected() {
     let of_system = Question {
         system: Some(LOINC.to_owned()),
         version: None,
-        code: "8867-4".to_owned(),
-        display: Some("Heart rate".to_owned()),
+        code: "2160-0".to_owned(),
+        display: Some("Creatinine".to_owned()),
         value_set: None,
     };
     let of_set = Question {
@@ -56,25 +56,25 @@ fn a_question_is_asked_once_and_only_where_answers_are_expected() {
         value_set: Some("http://example.it/vs/elsewhere|2".to_owned()),
         ..of_system.clone()
     };
-    let report = with(&validator, &heart_rate(), &());
+    let report = with(&validator, &creatinine(), &());
     assert_eq!(report.questions, [of_set.clone(), of_system.clone()]);
     assert_eq!(report.unknown_codes, 1);
-    let document = OwnedDocument::parse_json(heart_rate(), &Limits::default()).unwrap();
+    let document = OwnedDocument::parse_json(creatinine(), &Limits::default()).unwrap();
     assert!(validator.validate(document.document()).questions.is_empty());
 
     let no =
         |question: &Question| Said(BTreeMap::from([(question.clone(), Answer::of(Membership::NotMember))]));
-    let report = with(&validator, &heart_rate(), &no(&of_set));
-    assert_eq!(report.questions, [of_system.clone()]);
+    let report = with(&validator, &creatinine(), &no(&of_set));
+    assert_eq!(report.questions, std::slice::from_ref(&of_system));
     assert_eq!((report.issues.len(), report.unknown_codes), (1, 0), "{:?}", report.issues);
     assert!(report.issues[0].message.contains("http://example.it/vs/elsewhere|2"));
-    let report = with(&validator, &heart_rate(), &no(&of_system));
+    let report = with(&validator, &creatinine(), &no(&of_system));
     assert_eq!(report.issues.len(), 2, "both codings: {:?}", report.issues);
 
     let unsure = Answer::of(Membership::Unknown);
     let report = with(
         &validator,
-        &heart_rate(),
+        &creatinine(),
         &Said(BTreeMap::from([(of_set, unsure.clone()), (of_system, unsure)])),
     );
     assert!(report.questions.is_empty() && report.issues.is_empty());
@@ -84,11 +84,11 @@ fn a_question_is_asked_once_and_only_where_answers_are_expected() {
 #[test]
 fn a_wrong_display_is_a_warning_with_the_right_one() {
     let validator = validator(&[]);
-    let question = with(&validator, &heart_rate(), &()).questions.remove(0);
-    let right = Answer { display: Some("Frequenza cardiaca".to_owned()), ..Answer::of(Membership::Member) };
-    let report = with(&validator, &heart_rate(), &Said(BTreeMap::from([(question, right)])));
+    let question = with(&validator, &creatinine(), &()).questions.remove(0);
+    let right = Answer { display: Some("Creatinina".to_owned()), ..Answer::of(Membership::Member) };
+    let report = with(&validator, &creatinine(), &Said(BTreeMap::from([(question, right)])));
     assert!(report.is_valid() && report.issues.len() == 2);
-    assert!(report.issues[0].message.contains("Frequenza cardiaca"));
+    assert!(report.issues[0].message.contains("Creatinina"));
 }
 
 #[test]

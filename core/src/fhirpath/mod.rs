@@ -95,6 +95,7 @@ pub use quantity::{Quantity, QuantityUnit};
 pub use result::{Collection, ResultItem, Scalar};
 pub use system::SystemType;
 pub use temporal::{Precision, Temporal, TemporalKind};
+pub(crate) use unit::commensurable;
 
 /// A compiled expression. Cheap to share between threads by reference.
 pub struct Expression {

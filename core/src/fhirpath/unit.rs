@@ -152,6 +152,11 @@ pub fn compare(left: Decimal, left_unit: &str, right: Decimal, right_unit: &str)
     if same { Some(Ordering::Equal) } else { left.partial_cmp(&right) }
 }
 
+/// Whether two units measure the same; `None` where one is not of the table, or no ratio.
+pub(crate) fn commensurable(left: &str, right: &str) -> Option<bool> {
+    Some(size_of(left)?.dimensions == size_of(right)?.dimensions)
+}
+
 /// True where one of the first unit is more than one of the second.
 pub fn is_coarser(left: &str, right: &str) -> bool {
     matches!((size_of(left), size_of(right)), (Some(l), Some(r)) if l.about > r.about)

@@ -7,9 +7,10 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use fhir_models::definition::{Definitions, Membership, ValueSet};
+use fhir_models::definition::{CodeRules, Definitions, Membership, ValueSet};
 
 use super::question::{Answer, Answers, MOST_QUESTIONS, Question};
+use super::rules::Rules;
 
 /// A code as an instance states it.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +56,10 @@ impl<'v> Codes<'v> {
 
     /// Whether a code is in a value set; `set` is the set behind `canonical`, where it is at hand.
     pub fn in_value_set(&self, set: Option<&ValueSet>, canonical: &str, code: Code<'_>) -> Membership {
-        match set.map(|set| set.membership(code.system, code.code)) {
+        match set.map_or_else(
+            || implicit(canonical, code),
+            |set| Some(set.membership_by(code.system, code.code, &Rules)),
+        ) {
             Some(known @ (Membership::Member | Membership::NotMember)) => known,
             // A coding without its system means nothing to a server either.
             Some(Membership::Unknown) | None => {
@@ -81,7 +85,7 @@ impl<'v> Codes<'v> {
             value_set: value_set.map(str::to_owned),
         };
         // A contained value set has no name outside of its resource.
-        if value_set.is_some_and(|canonical| canonical.starts_with('#')) {
+        if value_set.is_some_and(|canonical| canonical.contains('#')) {
             return None;
         }
         let answer = answers.answer(&question);
@@ -103,4 +107,20 @@ impl<'v> Codes<'v> {
     pub fn into_questions(self) -> Vec<Question> {
         self.questions.into_inner().into_iter().collect()
     }
+}
+
+/// Value sets that a code system implies, which are nowhere written down: `http://snomed.info/sct?fhir_vs…`,
+/// `http://loinc.org/vs…` (FHIR R4 §4.3.16.10, §4.3.17.7). They hold codes of that system alone.
+fn implicit(canonical: &str, code: Code<'_>) -> Option<Membership> {
+    let system = if canonical.starts_with("http://snomed.info/sct") && canonical.contains("?fhir_vs") {
+        "http://snomed.info/sct"
+    } else if canonical == "http://loinc.org/vs" || canonical.starts_with("http://loinc.org/vs/") {
+        "http://loinc.org"
+    } else {
+        return None;
+    };
+    if code.system.is_some_and(|own| own != system) {
+        return Some(Membership::NotMember);
+    }
+    Some(Rules.membership(system, code.code))
 }

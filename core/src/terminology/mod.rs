@@ -32,7 +32,16 @@
 //! ```
 
 mod codes;
+mod country;
+mod currency;
+pub(crate) mod ecl;
+mod language;
+mod loinc;
+mod media_type;
 mod question;
+pub(crate) mod rules;
+pub(crate) mod snomed;
+mod ucum;
 
 pub use fhir_models::definition::Membership;
 pub use question::{Answer, Answers, MOST_QUESTIONS, Question};

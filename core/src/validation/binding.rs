@@ -27,6 +27,8 @@ pub(super) struct BindingRule {
     found: OnceLock<Option<Arc<ValueSet>>>,
     /// The value set that bounds an extensible or preferred binding.
     limit: Option<Box<BindingRule>>,
+    /// Bindings beside this one.
+    additional: Box<[BindingRule]>,
 }
 
 impl BindingRule {
@@ -42,7 +44,26 @@ impl BindingRule {
             strength,
             found: OnceLock::new(),
             limit: limit.map(|limit| Box::new(BindingRule::new(limit))),
+            additional: Box::default(),
         }
+    }
+
+    /// The same with further bindings: their codes are asked for too.
+    #[must_use]
+    pub fn with_additional(mut self, additional: Vec<BindingRule>) -> BindingRule {
+        self.additional = additional.into();
+        self
+    }
+
+    /// The bindings beside this one.
+    pub fn additional(&self) -> &[BindingRule] {
+        &self.additional
+    }
+
+    /// True where the binding itself asks something of an instance.
+    pub fn is_binding(&self) -> bool {
+        let strong = matches!(self.strength, BindingStrength::Required | BindingStrength::Extensible);
+        !self.canonical.is_empty() && (strong || self.limit.is_some())
     }
 
     pub fn canonical(&self) -> &str {

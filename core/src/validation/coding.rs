@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use fhir_models::definition::{CodeSystem, Content, Definitions};
+use fhir_models::definition::{CodeRules, CodeSystem, Concept, Definitions};
 use fhir_models::document::{Value, name};
 
 use crate::outcome::{IssueSeverity, IssueType};
-use crate::terminology::{Code, Membership};
+use crate::terminology::{Code, Membership, rules, snomed};
 
 use super::finding::{Fault, Rule};
 use super::walk::Walk;
@@ -23,6 +23,8 @@ const MOST: usize = 4_096;
 enum System {
     /// A code system, and how bad a code outside it is.
     Known(Arc<CodeSystem>, IssueSeverity),
+    /// One that is no list at hand, but has rules.
+    Ruled,
     ValueSet,
     Unknown,
 }
@@ -39,6 +41,7 @@ impl Systems {
             return known.clone();
         }
         let found = match definitions.code_system(url) {
+            Some(system) if system.concepts.is_empty() && rules::are_for(url) => System::Ruled,
             Some(system) => {
                 // The editions built in are not those that a resource was written for: that calls for a
                 // second look. Whoever brings a code system means it.
@@ -47,6 +50,7 @@ impl Systems {
                 let severity = if built_in { IssueSeverity::Warning } else { IssueSeverity::Error };
                 System::Known(system, severity)
             }
+            None if rules::are_for(url) => System::Ruled,
             None if definitions.resource_of_type("ValueSet", url).is_some() => System::ValueSet,
             None => System::Unknown,
         };
@@ -68,9 +72,9 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
             let message = "this is the canonical of a value set: system names the code system";
             return walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, message));
         }
-        System::Unknown => return ask(walk, coding, &url),
+        System::Ruled | System::Unknown => return ruled(walk, coding, &url),
     };
-    if system.content == Content::Supplement {
+    if system.is_supplement() {
         let message = "this code system only supplements another one: name that one";
         return walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, message));
     }
@@ -78,7 +82,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
     let Some(code) = place.as_str() else { return };
     match system.membership(&code) {
         Membership::Member => display(walk, coding, &system, severity, &code),
-        Membership::Unknown => ask(walk, coding, &url),
+        Membership::Unknown => ruled(walk, coding, &url),
         // Of another version this one may know nothing.
         Membership::NotMember if other_version(coding, &system) => {}
         Membership::NotMember => {
@@ -86,6 +90,27 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
             let fault = Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message };
             walk.report(place, place, fault);
         }
+    }
+}
+
+/// Checks a code of a system that is no list at hand: by its rules, and by what a server said.
+fn ruled<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>, system: &str) {
+    let Some((place, code)) = coding.get(name::CODE).and_then(|it| Some((it, it.as_str()?))) else { return };
+    match rules::Rules.membership(system, &code) {
+        Membership::NotMember => {
+            // Published data name SNOMED CT for codes of its predecessors and of LOINC: a matter for a second
+            // look, unless the code can only be a slip.
+            let loose = system == snomed::SNOMED && !snomed::is_spoiled(&code);
+            let severity = if loose { IssueSeverity::Warning } else { IssueSeverity::Error };
+            let message = format!("{system} can have no such code: {}", rules::form(system));
+            walk.report(
+                place,
+                place,
+                Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message },
+            );
+        }
+        Membership::Member => {}
+        Membership::Unknown => ask(walk, coding, system),
     }
 }
 
@@ -134,6 +159,14 @@ fn display<'d>(
     if std::iter::once(own.as_str()).chain(designations).any(|known| alike(known, &shown)) {
         return;
     }
+    let supplements = walk.types.definitions().supplements(&system.url);
+    let added = supplements.iter().filter_map(|it| it.concept(code));
+    let named = |it: &Concept| {
+        it.display.iter().chain(it.designations.iter().map(|it| &it.value)).any(|known| alike(known, &shown))
+    };
+    if added.into_iter().any(named) {
+        return;
+    }
     let message =
         format!("the display is none of those that {} gives the code; it gives {own:?}", system.url);
     let fault = Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message };
@@ -141,7 +174,7 @@ fn display<'d>(
 }
 
 /// Equal but for case and the amount of white space.
-fn alike(a: &str, b: &str) -> bool {
+pub(super) fn alike(a: &str, b: &str) -> bool {
     let words = |text: &str| text.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>();
     a == b || words(a) == words(b)
 }

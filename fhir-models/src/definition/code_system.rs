@@ -71,6 +71,28 @@ pub struct ConceptProperty {
     pub code: String,
     /// Its value as text; for a `Coding`, its code.
     pub value: String,
+    /// For a `Coding`, its code system.
+    pub system: Option<String>,
+}
+
+/// A property that a code system declares (`CodeSystem.property`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PropertyDeclaration {
+    /// Its code.
+    pub code: String,
+    /// What it means, where it has a meaning beyond this code system.
+    pub uri: Option<String>,
+    /// `code`, `Coding`, `string`, `integer`, `boolean`, `dateTime` or `decimal`.
+    pub kind: String,
+}
+
+/// A filter that a code system declares (`CodeSystem.filter`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterDeclaration {
+    /// Its code.
+    pub code: String,
+    /// The operators it takes.
+    pub operators: Vec<String>,
 }
 
 /// A concept.
@@ -97,10 +119,18 @@ pub struct CodeSystem {
     pub version: Option<String>,
     /// Computer-friendly name.
     pub name: String,
+    /// The language of its displays, where it states one.
+    pub language: Option<String>,
     /// How much of it is here.
     pub content: Content,
     /// Whether case matters.
     pub case: CaseRule,
+    /// The code system that it adds to, a canonical.
+    pub supplements: Option<String>,
+    /// The properties it declares.
+    pub properties: Vec<PropertyDeclaration>,
+    /// The filters it declares.
+    pub filters: Vec<FilterDeclaration>,
     /// Its concepts in source order, nested ones after their parent.
     pub concepts: Vec<Concept>,
     by_code: Vec<usize>,
@@ -129,19 +159,77 @@ impl CodeSystem {
             url: text_of(resource.get(name::URL)).ok_or(DefinitionError::Missing("url"))?,
             version: text_of(resource.get(name::VERSION)),
             name: text_of(resource.get(name::NAME)).unwrap_or_default(),
+            language: text_of(resource.get_key("language")),
             content,
             case: CaseRule::of(case_sensitive),
+            supplements: text_of(resource.get_key("supplements")),
+            properties: items(resource.get(name::PROPERTY)).filter_map(property_declaration).collect(),
+            filters: items(resource.get(name::FILTER)).filter_map(filter_declaration).collect(),
             concepts: Vec::new(),
             by_code: Vec::new(),
         };
         system.add(resource.get(name::CONCEPT), None)?;
-        system.by_code = (0..system.concepts.len()).collect();
-        let concepts = &system.concepts;
-        system
-            .by_code
-            .sort_by(|&a, &b| concepts.get(a).map(|it| &it.code).cmp(&concepts.get(b).map(|it| &it.code)));
-        system.link(resource);
+        system.index();
+        system.link();
         Ok(system)
+    }
+
+    fn index(&mut self) {
+        self.by_code = (0..self.concepts.len()).collect();
+        let concepts = &self.concepts;
+        self.by_code
+            .sort_by(|&a, &b| concepts.get(a).map(|it| &it.code).cmp(&concepts.get(b).map(|it| &it.code)));
+    }
+
+    /// The same code system with the names and properties that a supplement adds to its concepts.
+    #[must_use]
+    pub fn supplemented(&self, supplement: &CodeSystem) -> CodeSystem {
+        let mut whole = self.clone();
+        for added in &supplement.concepts {
+            let Some(concept) = self.number(&added.code).and_then(|it| whole.concepts.get_mut(it)) else {
+                continue;
+            };
+            let shown = added.display.iter().map(|display| Designation {
+                language: supplement.language.clone().unwrap_or_default(),
+                value: display.clone(),
+            });
+            concept.designations.extend(shown.chain(added.designations.iter().cloned()));
+            concept.properties.extend(added.properties.iter().cloned());
+        }
+        let new = |it: &&PropertyDeclaration| !self.properties.iter().any(|own| own.code == it.code);
+        whole.properties.extend(supplement.properties.iter().filter(new).cloned());
+        whole.link();
+        whole
+    }
+
+    /// True where it only adds to another code system, by its content or by naming that one: its url is then
+    /// no system of codings.
+    pub fn is_supplement(&self) -> bool {
+        self.content == Content::Supplement || self.supplements.is_some()
+    }
+
+    /// True where a concept is out of use: its `inactive` is true, or its `status` says so.
+    pub fn is_inactive(&self, number: usize) -> bool {
+        let properties = self.concepts.get(number).map(|it| it.properties.as_slice()).unwrap_or_default();
+        properties.iter().any(|it| match it.code.as_str() {
+            "inactive" => it.value == "true",
+            "status" => matches!(it.value.as_str(), "retired" | "inactive" | "withdrawn"),
+            _ => false,
+        })
+    }
+
+    /// The concepts above this one at any height, itself not included, as sorted numbers.
+    pub fn ancestors(&self, concept: usize) -> Vec<usize> {
+        let mut found = BTreeSet::new();
+        let mut waiting = vec![concept];
+        while let Some(number) = waiting.pop() {
+            for &parent in self.concepts.get(number).map(|it| it.parents.as_slice()).unwrap_or_default() {
+                if parent != concept && found.insert(parent) {
+                    waiting.push(parent);
+                }
+            }
+        }
+        found.into_iter().collect()
     }
 
     /// The concept with exactly this code.
@@ -214,14 +302,13 @@ impl CodeSystem {
     }
 
     /// Adds the parents that properties state.
-    fn link(&mut self, resource: Value<'_>) {
+    fn link(&mut self) {
         let mut up = BTreeSet::from(["parent".to_owned(), "subsumedBy".to_owned()]);
         let mut down = BTreeSet::from(["child".to_owned()]);
-        for declared in items(resource.get(name::PROPERTY)) {
-            let code = text_of(declared.get(name::CODE)).unwrap_or_default();
-            match declared.str_of(name::URI).as_deref().and_then(|uri| uri.rsplit_once('#')) {
-                Some((_, "parent")) => up.insert(code),
-                Some((_, "child")) => down.insert(code),
+        for declared in &self.properties {
+            match declared.uri.as_deref().and_then(|uri| uri.rsplit_once('#')) {
+                Some((_, "parent")) => up.insert(declared.code.clone()),
+                Some((_, "child")) => down.insert(declared.code.clone()),
                 _ => false,
             };
         }
@@ -258,5 +345,19 @@ fn property(value: Value<'_>) -> Option<ConceptProperty> {
     } else {
         text_of(Some(held)).unwrap_or_else(|| held.raw().to_owned())
     };
-    Some(ConceptProperty { code: text_of(value.get(name::CODE))?, value: text })
+    let system = held.is_object().then(|| text_of(held.get(name::SYSTEM))).flatten();
+    Some(ConceptProperty { code: text_of(value.get(name::CODE))?, value: text, system })
+}
+
+fn property_declaration(value: Value<'_>) -> Option<PropertyDeclaration> {
+    Some(PropertyDeclaration {
+        code: text_of(value.get(name::CODE))?,
+        uri: text_of(value.get(name::URI)),
+        kind: text_of(value.get(name::TYPE)).unwrap_or_default(),
+    })
+}
+
+fn filter_declaration(value: Value<'_>) -> Option<FilterDeclaration> {
+    let operators = items(value.get_key("operator")).filter_map(|it| text_of(Some(it))).collect();
+    Some(FilterDeclaration { code: text_of(value.get(name::CODE))?, operators })
 }

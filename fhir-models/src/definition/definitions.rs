@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::layer::{Layer, Read, Slots};
+use super::pack_format::SUPPLEMENTS;
 use super::type_table::TypeTable;
 use super::value_set_sources::Reading;
 use super::{
@@ -106,7 +107,21 @@ impl Definitions {
         found.ok().flatten()
     }
 
-    /// The value set with this canonical.
+    /// The supplements to a code system, by its canonical without version.
+    pub fn supplements(&self, url: &str) -> Vec<Arc<CodeSystem>> {
+        let facet = [SUPPLEMENTS, url].concat();
+        let mut found = Vec::new();
+        for layer in &self.layers {
+            for entry in layer.pack.with_facet("CodeSystem", &facet) {
+                if let Ok(Read::CodeSystem(it)) = layer.read(entry) {
+                    found.push(Arc::clone(it));
+                }
+            }
+        }
+        found
+    }
+
+    /// The value set with this canonical; `url#id` is the one with this id that the definition `url` contains.
     ///
     /// `None` also where the definition can't be read: [`Definitions::try_value_set`] tells.
     pub fn value_set(&self, canonical: &str) -> Option<Arc<ValueSet>> {
@@ -118,8 +133,22 @@ impl Definitions {
     /// # Errors
     /// [`DefinitionError`] where there is one and it can't be read.
     pub fn try_value_set(&self, canonical: &str) -> Result<Option<Arc<ValueSet>>, DefinitionError> {
+        if let Some((owner, id)) = canonical.split_once('#') {
+            let owner = self.resource(owner);
+            let contained = owner.as_ref().and_then(|owner| contained(owner.root(), id));
+            return contained.map(|it| self.read_value_set(it).map(Arc::new)).transpose();
+        }
         let Some(found) = self.find("ValueSet", canonical) else { return Ok(None) };
         Reading::new(self).read(found).map(Some)
+    }
+
+    /// Reads a `ValueSet` resource that is no definition of its own, such as a contained one, with the help of
+    /// these definitions. It needs no `url`.
+    ///
+    /// # Errors
+    /// [`DefinitionError`] where it is no value set.
+    pub fn read_value_set(&self, resource: Value<'_>) -> Result<ValueSet, DefinitionError> {
+        ValueSet::read(resource, &mut Reading::new(self))
     }
 
     /// The search parameters of a resource type: its own and those of the types it descends from.
@@ -267,6 +296,11 @@ impl Definitions {
         let Some(layer) = self.layers.get(at) else { return Ok(None) };
         layer.read(entry).map(pick)
     }
+}
+
+/// The contained resource with this id.
+fn contained<'d>(owner: Value<'d>, id: &str) -> Option<Value<'d>> {
+    owner.get(name::CONTAINED)?.items().find(|it| it.get(name::ID).is_some_and(|own| own.is_str(id)))
 }
 
 fn naming_uri(naming: Value<'_>) -> Option<String> {

@@ -12,6 +12,10 @@ const REGEX: &str = "http://hl7.org/fhir/StructureDefinition/regex";
 /// The extension that names the FHIR type behind a FHIRPath system type.
 const FHIR_TYPE: &str = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type";
 /// The extension that names the outer bound of an extensible or preferred binding.
+const ADDITIONAL_BINDING: [&str; 2] = [
+    "http://hl7.org/fhir/tools/StructureDefinition/additional-binding",
+    "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.binding.additional",
+];
 const MAX_VALUE_SET: &str = "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxValueSet";
 /// The extension that points a type's profile at one element of it.
 const PROFILE_ELEMENT: &str = "http://hl7.org/fhir/StructureDefinition/elementdefinition-profile-element";
@@ -95,6 +99,19 @@ pub struct Binding {
     pub value_set: Option<String>,
     /// Canonical of the value set that bounds an extensible or preferred binding.
     pub max_value_set: Option<String>,
+    /// Further bindings, by the extension `additional-binding` or R5's `ElementDefinition.binding.additional`.
+    pub additional: Vec<AdditionalBinding>,
+}
+
+/// A binding beside the main one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdditionalBinding {
+    /// What it is for: `required`, `maximum`, `extensible`, `current`, `preferred`, `candidate`, `ui` …
+    pub purpose: String,
+    /// Canonical of its value set.
+    pub value_set: String,
+    /// It holds in some contexts of use only.
+    pub limited: bool,
 }
 
 /// How bad it is to break a constraint.
@@ -427,7 +444,31 @@ fn binding(value: Value<'_>) -> Result<Binding, DefinitionError> {
         strength,
         value_set: text_of(value.get(name::VALUE_SET)),
         max_value_set: extension(value, MAX_VALUE_SET),
+        additional: additional(value),
     })
+}
+
+/// The bindings beside the main one, as extensions of either kind or as R5 writes them.
+fn additional(binding: Value<'_>) -> Vec<AdditionalBinding> {
+    let of_kind = |it: &Value<'_>| {
+        it.get(name::URL).is_some_and(|url| ADDITIONAL_BINDING.iter().any(|known| url.is_str(known)))
+    };
+    let extended = items(binding.get(name::EXTENSION)).filter(of_kind).filter_map(|it| {
+        Some(AdditionalBinding {
+            purpose: extension(it, "purpose")?,
+            value_set: extension(it, "valueSet")?,
+            limited: items(it.get(name::EXTENSION))
+                .any(|part| part.get(name::URL).is_some_and(|url| url.is_str("usage"))),
+        })
+    });
+    let plain = items(binding.get_key("additional")).filter_map(|it| {
+        Some(AdditionalBinding {
+            purpose: text_of(it.get_key("purpose"))?,
+            value_set: text_of(it.get(name::VALUE_SET))?,
+            limited: it.get_key("usage").is_some(),
+        })
+    });
+    extended.chain(plain).collect()
 }
 
 fn constraint(value: Value<'_>) -> Result<Constraint, DefinitionError> {

@@ -28,13 +28,16 @@ mod value_set;
 mod value_set_filter;
 mod value_set_sources;
 
-pub use code_system::{CaseRule, CodeSystem, Concept, ConceptProperty, Content, Designation};
+pub use code_system::{
+    CaseRule, CodeSystem, Concept, ConceptProperty, Content, Designation, FilterDeclaration,
+    PropertyDeclaration,
+};
 pub use compartment::Compartment;
 pub use definitions::{Definitions, STRUCTURE_BASE};
 pub use definitions_builder::DefinitionsBuilder;
 pub use element::{
-    Aggregation, Binding, BindingStrength, Constraint, Discriminator, DiscriminatorKind, ElementDefinition,
-    ElementType, Max, RawValue, Severity, Slicing, SlicingRules,
+    AdditionalBinding, Aggregation, Binding, BindingStrength, Constraint, Discriminator, DiscriminatorKind,
+    ElementDefinition, ElementType, Max, RawValue, Severity, Slicing, SlicingRules,
 };
 pub use error::DefinitionError;
 pub use layer::built_in_packs;
@@ -45,4 +48,4 @@ pub use package::{Manifest, Package, PackageError, PackageFile, PackageLimits};
 pub use package_pin::Versions;
 pub use search_parameter::{SearchComponent, SearchKind, SearchParameter};
 pub use structure::{Derivation, ExtensionContext, StructureDefinition, StructureKind};
-pub use value_set::{Code, MAX_CODES, Membership, ValueSet};
+pub use value_set::{Code, CodeRules, MAX_CODES, Membership, ValueSet};

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 
 use super::pack_format::{
-    FLAG_ABSTRACT, FLAG_CASE_INSENSITIVE, FLAG_CASE_SENSITIVE, FLAG_KIND_SHIFT, FLAG_TYPE, TYPE_FACET,
-    split_url,
+    FLAG_ABSTRACT, FLAG_CASE_INSENSITIVE, FLAG_CASE_SENSITIVE, FLAG_KIND_SHIFT, FLAG_TYPE, SUPPLEMENTS,
+    TYPE_FACET, split_url,
 };
 use crate::document::{Value, name};
 
@@ -123,6 +123,11 @@ impl Definition {
                 };
                 let identifiers = root.path(&[name::IDENTIFIER, name::VALUE]);
                 definition.facets = identifiers.into_iter().flat_map(|it| texts(Some(it))).collect();
+                let base = text(root.get_key("supplements").and_then(Value::as_str));
+                if !base.is_empty() {
+                    let base = base.split('|').next().unwrap_or_default();
+                    definition.facets.push([SUPPLEMENTS, base].concat());
+                }
             }
             "NamingSystem" => {
                 let identifiers = root.get_key("uniqueId").into_iter().flat_map(Value::items);

@@ -70,6 +70,9 @@ pub(super) const FLAG_CASE_SENSITIVE: u8 = 1;
 /// Of a code system: case does not matter in its codes.
 pub(super) const FLAG_CASE_INSENSITIVE: u8 = 2;
 
+/// Before the canonical of the code system that a supplement adds to, its facet.
+pub(super) const SUPPLEMENTS: &str = "supplements:";
+
 /// The facet of structures that define a type. No type has this name.
 pub(super) const TYPE_FACET: &str = "#type";
 

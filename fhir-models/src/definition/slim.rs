@@ -84,6 +84,7 @@ const PROCESS_EXTENSIONS: &[&str] = &[
 const KEPT_EXTENSIONS: &[&str] = &[
     "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type",
     "http://hl7.org/fhir/StructureDefinition/structuredefinition-hierarchy",
+    "http://hl7.org/fhir/5.0/StructureDefinition/extension-ElementDefinition.binding.additional",
     "http://hl7.org/fhir/StructureDefinition/structuredefinition-type-characteristics",
 ];
 

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::code_system::same_but_case;
 use super::element::text_of;
 use super::structure::items;
-use super::value_set_filter::filtered;
-use super::{CaseRule, CodeSystem, Content, DefinitionError};
+use super::value_set_filter::{Filter, filtered, filters};
+use super::{CaseRule, CodeSystem, Concept, Content, DefinitionError};
 use crate::document::{Value, name};
 
 /// Most codes that [`ValueSet::codes`] gives out.
@@ -54,6 +54,25 @@ impl Membership {
     }
 }
 
+/// Decides codes of systems that are no lists at hand: grammars, tables, identifiers with check digits.
+pub trait CodeRules {
+    /// Whether a system has a code; `Unknown` for a system that it knows nothing of.
+    fn membership(&self, system: &str, code: &str) -> Membership;
+    /// Whether a code passes a filter of a value set on a property other than the code itself.
+    fn passes(&self, system: &str, code: &str, property: &str, op: &str, value: &str) -> Membership;
+}
+
+/// Knows no system.
+impl CodeRules for () {
+    fn membership(&self, _: &str, _: &str) -> Membership {
+        Membership::Unknown
+    }
+
+    fn passes(&self, _: &str, _: &str, _: &str, _: &str, _: &str) -> Membership {
+        Membership::Unknown
+    }
+}
+
 /// A code of a value set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Code<'v> {
@@ -80,6 +99,8 @@ pub struct ValueSet {
     systems: Vec<String>,
     /// Codes of other systems may be in it too: an imported value set isn't here.
     unbounded: bool,
+    /// Codes out of use are not in it (`compose.inactive`).
+    active_only: bool,
     /// How many value sets stand in its longest chain of imports, itself included.
     depth: usize,
 }
@@ -87,6 +108,8 @@ pub struct ValueSet {
 /// What a value set needs while it is read.
 pub(super) trait Sources {
     fn code_system(&mut self, url: &str, version: Option<&str>) -> Option<Arc<CodeSystem>>;
+    /// The code system with what its supplements add.
+    fn supplemented(&mut self, system: Arc<CodeSystem>) -> Arc<CodeSystem>;
     fn case_rule(&mut self, url: &str) -> CaseRule;
     fn value_set(&mut self, canonical: &str) -> Option<Arc<ValueSet>>;
 }
@@ -98,16 +121,25 @@ struct Clause {
     imports: Vec<Option<Arc<ValueSet>>>,
 }
 
+/// A code by name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Listed {
+    code: String,
+    display: Option<String>,
+    /// Its names in other languages or for other uses.
+    designations: Vec<String>,
+}
+
 #[derive(Debug, Clone)]
 enum Part {
     /// Codes by name, sorted.
-    Listed { system: String, case: CaseRule, codes: Vec<(String, Option<String>)> },
+    Listed { system: String, case: CaseRule, codes: Vec<Listed> },
     /// A whole code system.
     System(Arc<CodeSystem>),
     /// Some concepts of a code system, by number, sorted.
     Filtered(Arc<CodeSystem>, Vec<usize>),
-    /// Codes of a system, which ones isn't known.
-    Open { system: String },
+    /// Codes of a system that isn't here whole, those that pass the filters.
+    Open { system: String, filters: Vec<Filter> },
 }
 
 impl ValueSet {
@@ -133,11 +165,13 @@ impl ValueSet {
         let title = text_of(resource.get_key("title")).or_else(|| text_of(resource.get(name::NAME)));
         let systems: BTreeSet<&str> = include.iter().flat_map(Clause::systems).collect();
         Ok(ValueSet {
-            url: text_of(resource.get(name::URL)).ok_or(DefinitionError::Missing("url"))?,
+            url: text_of(resource.get(name::URL)).unwrap_or_default(),
             version: text_of(resource.get(name::VERSION)),
             title: title.unwrap_or_default(),
             systems: systems.into_iter().map(str::to_owned).collect(),
             unbounded: include.is_empty() || include.iter().any(Clause::is_unbounded),
+            active_only: compose.and_then(|it| it.get_key("inactive")).and_then(Value::as_bool)
+                == Some(false),
             depth: 1 + include.iter().chain(&exclude).map(Clause::depth).max().unwrap_or(0),
             include,
             exclude,
@@ -147,13 +181,18 @@ impl ValueSet {
     /// Whether a code is in the set. Without a system, as for an element of type `code`, whether it is in
     /// it with any system.
     pub fn membership(&self, system: Option<&str>, code: &str) -> Membership {
+        self.membership_by(system, code, &())
+    }
+
+    /// The same with rules for systems that are no lists at hand.
+    pub fn membership_by(&self, system: Option<&str>, code: &str, rules: &dyn CodeRules) -> Membership {
         if let Some(system) = system {
-            return self.of_system(system, code);
+            return self.of_system(system, code, rules);
         }
         let other = if self.unbounded { Membership::Unknown } else { Membership::NotMember };
         let mut answer = other;
         for system in &self.systems {
-            answer = answer.or(self.of_system(system, code));
+            answer = answer.or(self.of_system(system, code, rules));
             if answer == Membership::Member {
                 break;
             }
@@ -186,7 +225,7 @@ impl ValueSet {
         let mut codes = Vec::new();
         for clause in &self.include {
             for code in clause.candidates()? {
-                let member = self.of_system(code.system, code.code) == Membership::Member;
+                let member = self.of_system(code.system, code.code, &()) == Membership::Member;
                 if member && seen.insert((code.system, code.code)) {
                     codes.push(code);
                 }
@@ -198,16 +237,43 @@ impl ValueSet {
         Some(codes)
     }
 
-    fn of_system(&self, system: &str, code: &str) -> Membership {
+    /// The names that the set and its code systems give a code, the set's own first; empty where none is
+    /// at hand.
+    pub fn names<'s>(&'s self, system: &str, code: &str) -> Vec<&'s str> {
+        let mut names: Vec<&'s str> = Vec::new();
+        for clause in &self.include {
+            match &clause.part {
+                Some(Part::Listed { system: own, codes, .. }) if own == system => {
+                    let listed = codes.binary_search_by(|it| it.code.as_str().cmp(code)).ok();
+                    let listed = listed.and_then(|at| codes.get(at)).into_iter();
+                    let all = listed.flat_map(|it| it.display.iter().chain(&it.designations));
+                    names.extend(all.map(String::as_str));
+                }
+                Some(Part::System(held) | Part::Filtered(held, _)) if held.url == system => {
+                    let concept = held.concept(code).into_iter();
+                    let designations = |it: &'s Concept| it.designations.iter().map(|it| &it.value);
+                    let all = concept.flat_map(|it| it.display.iter().chain(designations(it)));
+                    names.extend(all.map(String::as_str));
+                }
+                _ => {}
+            }
+            for import in clause.imports.iter().flatten() {
+                names.extend(import.names(system, code));
+            }
+        }
+        names
+    }
+
+    fn of_system(&self, system: &str, code: &str, rules: &dyn CodeRules) -> Membership {
         let mut answer = if self.include.is_empty() { Membership::Unknown } else { Membership::NotMember };
         for clause in &self.include {
-            answer = answer.or(clause.membership(system, code));
+            answer = answer.or(clause.membership(system, code, rules, self.active_only));
             if answer == Membership::Member {
                 break;
             }
         }
         for clause in &self.exclude {
-            answer = answer.and(clause.membership(system, code).not());
+            answer = answer.and(clause.membership(system, code, rules, false).not());
         }
         answer
     }
@@ -223,9 +289,9 @@ impl Clause {
         Clause { part, imports }
     }
 
-    fn membership(&self, system: &str, code: &str) -> Membership {
+    fn membership(&self, system: &str, code: &str, rules: &dyn CodeRules, active_only: bool) -> Membership {
         let mut answer = match &self.part {
-            Some(part) => part.membership(system, code),
+            Some(part) => part.membership(system, code, rules, active_only),
             None if self.imports.is_empty() => Membership::Unknown,
             None => Membership::Member,
         };
@@ -234,7 +300,7 @@ impl Clause {
                 break;
             }
             let imported =
-                import.as_ref().map_or(Membership::Unknown, |it| it.membership(Some(system), code));
+                import.as_ref().map_or(Membership::Unknown, |it| it.of_system(system, code, rules));
             answer = answer.and(imported);
         }
         answer
@@ -281,62 +347,89 @@ impl Clause {
     }
 }
 
+impl Listed {
+    fn read(value: Value<'_>) -> Option<Listed> {
+        Some(Listed {
+            code: text_of(value.get(name::CODE))?,
+            display: text_of(value.get(name::DISPLAY)),
+            designations: items(value.get_key("designation"))
+                .filter_map(|it| text_of(it.get(name::VALUE)))
+                .collect(),
+        })
+    }
+}
+
 impl Part {
     fn read(value: Value<'_>, system: String, sources: &mut dyn Sources) -> Part {
         if let Some(concepts) = value.get(name::CONCEPT) {
-            let codes = concepts
-                .items()
-                .filter_map(|it| Some((text_of(it.get(name::CODE))?, text_of(it.get(name::DISPLAY)))));
-            return Part::listed(system, codes.collect(), sources);
+            return Part::listed(system, concepts.items().filter_map(Listed::read).collect(), sources);
         }
         let version = text_of(value.get(name::VERSION));
         let Some(held) = sources.code_system(&system, version.as_deref()) else {
-            return Part::Open { system };
+            return Part::open(system, value);
         };
-        if held.content == Content::Supplement {
-            return Part::Open { system };
-        }
-        match value.get(name::FILTER) {
-            None => Part::System(held),
-            Some(filters) if held.content == Content::Complete => match filtered(&held, filters) {
-                Some(members) => Part::Filtered(held, members),
-                None => Part::Open { system },
-            },
-            Some(_) => Part::Open { system },
+        match (value.get(name::FILTER), held.content) {
+            _ if held.is_supplement() => Part::open(system, value),
+            (None, Content::Complete | Content::Fragment) => Part::System(held),
+            (Some(_), Content::Complete) => {
+                let filters = filters(value);
+                let held = sources.supplemented(held);
+                match filters.as_deref().and_then(|filters| filtered(&held, filters)) {
+                    Some(members) => Part::Filtered(held, members),
+                    None => Part::open(system, value),
+                }
+            }
+            // What is here of the system says nothing about the rest, but its rules may.
+            (None, _) if !held.concepts.is_empty() => Part::System(held),
+            _ => Part::open(system, value),
         }
     }
 
-    fn listed(system: String, mut codes: Vec<(String, Option<String>)>, sources: &mut dyn Sources) -> Part {
+    fn open(system: String, clause: Value<'_>) -> Part {
+        // A filter that can't be read passes nothing for certain.
+        let filters = filters(clause).unwrap_or_else(|| vec![Filter::unreadable()]);
+        Part::Open { system, filters }
+    }
+
+    fn listed(system: String, mut codes: Vec<Listed>, sources: &mut dyn Sources) -> Part {
         let case = sources.case_rule(&system);
-        codes.sort_by(|a, b| a.0.cmp(&b.0));
-        codes.dedup_by(|a, b| a.0 == b.0);
+        codes.sort_by(|a, b| a.code.cmp(&b.code));
+        codes.dedup_by(|a, b| a.code == b.code);
         Part::Listed { system, case, codes }
     }
 
     fn system(&self) -> &str {
         match self {
-            Part::Listed { system, .. } | Part::Open { system } => system,
+            Part::Listed { system, .. } | Part::Open { system, .. } => system,
             Part::System(held) | Part::Filtered(held, _) => &held.url,
         }
     }
 
-    fn membership(&self, system: &str, code: &str) -> Membership {
+    fn membership(&self, system: &str, code: &str, rules: &dyn CodeRules, active_only: bool) -> Membership {
         if system != self.system() {
+            return Membership::NotMember;
+        }
+        if let (true, Part::System(held) | Part::Filtered(held, _)) = (active_only, self)
+            && held.number(code).is_some_and(|number| held.is_inactive(number))
+        {
             return Membership::NotMember;
         }
         match self {
             Part::Listed { case, codes, .. } => {
-                if codes.binary_search_by(|(own, _)| own.as_str().cmp(code)).is_ok() {
+                if codes.binary_search_by(|own| own.code.as_str().cmp(code)).is_ok() {
                     Membership::Member
                 } else if *case != CaseRule::Sensitive
-                    && codes.iter().any(|(own, _)| same_but_case(own, code))
+                    && codes.iter().any(|own| same_but_case(&own.code, code))
                 {
                     case.near_match()
                 } else {
                     Membership::NotMember
                 }
             }
-            Part::System(held) => held.membership(code),
+            Part::System(held) => match held.membership(code) {
+                Membership::Unknown => rules.membership(system, code),
+                known => known,
+            },
             Part::Filtered(held, members) => {
                 let has = |number: usize| members.binary_search(&number).is_ok();
                 match held.number(code) {
@@ -350,7 +443,10 @@ impl Part {
                     }
                 }
             }
-            Part::Open { .. } => Membership::Unknown,
+            Part::Open { filters, .. } => {
+                let all = filters.iter().map(|filter| filter.passes(system, code, rules));
+                all.fold(rules.membership(system, code), Membership::and)
+            }
         }
     }
 
@@ -358,7 +454,7 @@ impl Part {
         match self {
             Part::Listed { system, codes, .. } => codes
                 .iter()
-                .map(|(code, display)| Code { system, code, display: display.as_deref() })
+                .map(|it| Code { system, code: &it.code, display: it.display.as_deref() })
                 .collect(),
             Part::System(held) => held
                 .concepts
@@ -378,13 +474,11 @@ impl Part {
 /// The codes of a stored expansion, by system; `None` where it is a page or an excerpt.
 fn expanded(expansion: Value<'_>, sources: &mut dyn Sources) -> Option<Vec<Clause>> {
     let total = expansion.get(name::TOTAL).and_then(Value::as_number).and_then(|it| it.parse::<usize>().ok());
-    let mut found: Vec<(String, String, Option<String>)> = Vec::new();
+    let mut found: Vec<(String, Listed)> = Vec::new();
     for value in expansion.descendants().filter(|it| it.name() == name::CONTAINS) {
         for item in value.items().filter(|it| it.get_key("abstract").and_then(Value::as_bool) != Some(true)) {
-            if let (Some(system), Some(code)) =
-                (text_of(item.get(name::SYSTEM)), text_of(item.get(name::CODE)))
-            {
-                found.push((system, code, text_of(item.get(name::DISPLAY))));
+            if let (Some(system), Some(code)) = (text_of(item.get(name::SYSTEM)), Listed::read(item)) {
+                found.push((system, code));
             }
         }
     }
@@ -400,7 +494,7 @@ fn expanded(expansion: Value<'_>, sources: &mut dyn Sources) -> Option<Vec<Claus
     let mut clauses = Vec::new();
     for group in found.chunk_by(|a, b| a.0.cmp(&b.0) == Ordering::Equal) {
         let system = group.first().map(|it| it.0.clone()).unwrap_or_default();
-        let codes = group.iter().map(|(_, code, display)| (code.clone(), display.clone())).collect();
+        let codes = group.iter().map(|(_, code)| code.clone()).collect();
         clauses.push(Clause { part: Some(Part::listed(system, codes, sources)), imports: Vec::new() });
     }
     Some(clauses)

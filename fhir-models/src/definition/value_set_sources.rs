@@ -59,6 +59,15 @@ impl Sources for Reading<'_> {
         self.definitions.code_system(&[url, "|", version.unwrap_or_default()].concat())
     }
 
+    fn supplemented(&mut self, system: Arc<CodeSystem>) -> Arc<CodeSystem> {
+        let supplements = self.definitions.supplements(&system.url);
+        if supplements.is_empty() {
+            return system;
+        }
+        let whole = |base: CodeSystem, supplement: &Arc<CodeSystem>| base.supplemented(supplement);
+        Arc::new(supplements.iter().fold(CodeSystem::clone(&system), whole))
+    }
+
     fn case_rule(&mut self, url: &str) -> CaseRule {
         let found = self.definitions.find("CodeSystem", url);
         let layer = found.and_then(|(at, entry)| Some((self.definitions.layers.get(at)?, entry)));

@@ -60,8 +60,12 @@ fn hierarchy_filters_follow_nesting_and_parent_properties() {
     assert_eq!(codes(&filter("is-not-a", "warm")), ["cold", "blue"]);
     assert_eq!(codes(&filter("in", "red, blue")), ["red", "blue"]);
     assert_eq!(filter("is-a", "green").membership(C, "red"), Membership::Unknown);
-    assert_eq!(filter("regex", "r.*").membership(C, "red"), Membership::Unknown);
-    assert!(filter("regex", "r.*").codes().is_none());
+    assert_eq!(codes(&filter("regex", "r.*|w.+m")), ["warm", "red"]);
+    assert_eq!(filter("regex", "(").membership(C, "red"), Membership::Unknown);
+    assert!(filter("regex", "(").codes().is_none());
+    assert_eq!(codes(&filter("generalizes", "blue")), ["cold", "blue"]);
+    assert_eq!(codes(&filter("child-of", "cold")), ["blue"]);
+    assert_eq!(codes(&filter("descendent-leaf", "warm")), ["red", "orange"]);
 }
 
 #[test]
@@ -125,7 +129,7 @@ fn what_is_not_here_is_unknown_and_the_rest_is_still_decided() {
 #[test]
 fn an_exclude_that_is_unknown_makes_its_codes_unknown() {
     let set = one(
-        r#""compose":{"include":[{"system":"http://example.it/colours"}],"exclude":[{"system":"http://example.it/colours","filter":[{"property":"code","op":"regex","value":"r.*"}]}]}"#,
+        r#""compose":{"include":[{"system":"http://example.it/colours"}],"exclude":[{"system":"http://example.it/colours","filter":[{"property":"taste","op":"=","value":"sweet"}]}]}"#,
     );
     assert_eq!(set.membership(C, "red"), Membership::Unknown);
     assert_eq!(set.membership(C, "green"), Membership::NotMember);
@@ -205,4 +209,105 @@ fn a_long_chain_and_a_dense_net_of_imports_end() {
             assert_eq!(set.membership(None, "x"), Membership::Unknown);
         }
     }
+}
+
+fn filtered_by(property: &str, op: &str, value: &str) -> Arc<ValueSet> {
+    one(&format!(
+        r#""compose":{{"include":[{{"system":"http://example.it/colours","filter":[{{"property":"{property}","op":"{op}","value":"{value}"}}]}}]}}"#
+    ))
+}
+
+#[test]
+fn properties_answer_to_every_operator() {
+    assert_eq!(codes(&filtered_by("status", "exists", "true")), ["blue"]);
+    assert_eq!(codes(&filtered_by("status", "exists", "false")), ["warm", "red", "orange", "cold"]);
+    assert_eq!(codes(&filtered_by("status", "regex", "re.*")), ["blue"]);
+    assert_eq!(codes(&filtered_by("parent", "=", "warm")), ["red", "orange"]);
+    assert_eq!(codes(&filtered_by("child", "=", "red")), ["warm"]);
+    assert_eq!(codes(&filtered_by("display", "=", "Rosso")), ["red"]);
+    assert_eq!(filtered_by("status", "like", "re").membership(C, "blue"), Membership::Unknown);
+}
+
+#[test]
+fn codes_out_of_use_can_be_left_out() {
+    let compose = |inactive: &str| {
+        one(&format!(r#""compose":{{{inactive}"include":[{{"system":"http://example.it/colours"}}]}}"#))
+    };
+    assert_eq!(compose("").membership(C, "blue"), Membership::Member);
+    assert_eq!(compose(r#""inactive":false,"#).membership(C, "blue"), Membership::NotMember);
+    assert_eq!(compose(r#""inactive":false,"#).membership(C, "red"), Membership::Member);
+}
+
+#[test]
+fn names_come_from_the_set_and_from_the_system() {
+    let set = one(
+        r#""compose":{"include":[{"system":"http://example.it/colours","concept":[{"code":"red","display":"Red","designation":[{"language":"fr","value":"Rouge"}]}]},
+        {"system":"http://example.it/colours"}]}"#,
+    );
+    assert_eq!(set.names("http://example.it/colours", "red"), ["Red", "Rouge", "Rosso"]);
+    assert!(set.names("http://example.it/colours", "green").is_empty());
+}
+
+/// Knows even numbers.
+struct Even;
+
+impl CodeRules for Even {
+    fn membership(&self, system: &str, code: &str) -> Membership {
+        match code.parse::<u32>() {
+            _ if system != "http://example.it/even" => Membership::Unknown,
+            Ok(number) if number % 2 == 0 => Membership::Member,
+            _ => Membership::NotMember,
+        }
+    }
+
+    fn passes(&self, _: &str, code: &str, property: &str, _: &str, value: &str) -> Membership {
+        match property {
+            "digits" if code.len().to_string() == value => Membership::Member,
+            "digits" => Membership::NotMember,
+            _ => Membership::Unknown,
+        }
+    }
+}
+
+#[test]
+fn rules_decide_systems_that_are_no_lists() {
+    let set = |filters: &str| {
+        one(&format!(r#""compose":{{"include":[{{"system":"http://example.it/even"{filters}}}]}}"#))
+    };
+    let asked = |set: &ValueSet, code: &str| set.membership_by(Some("http://example.it/even"), code, &Even);
+    let all = set("");
+    assert_eq!((asked(&all, "12"), asked(&all, "13")), (Membership::Member, Membership::NotMember));
+    assert_eq!(all.membership(None, "13"), Membership::Unknown);
+    assert_eq!(all.membership_by(None, "13", &Even), Membership::NotMember);
+    let some = set(
+        r#","filter":[{"property":"code","op":"regex","value":"1."},{"property":"digits","op":"=","value":"2"}]"#,
+    );
+    let answers = ["12", "22", "13", "124"].map(|code| asked(&some, code));
+    assert_eq!(
+        answers,
+        [Membership::Member, Membership::NotMember, Membership::NotMember, Membership::NotMember]
+    );
+    let unknown = set(r#","filter":[{"property":"taste","op":"=","value":"sweet"}]"#);
+    assert_eq!((asked(&unknown, "12"), asked(&unknown, "13")), (Membership::Unknown, Membership::NotMember));
+}
+
+#[test]
+fn contained_value_sets_and_supplements() {
+    let mut builder = DefinitionsBuilder::empty();
+    let profile = r##"{"resourceType":"StructureDefinition","url":"http://example.it/profile","contained":[{"resourceType":"ValueSet","id":"vs",
+        "compose":{"include":[{"system":"http://example.it/colours","concept":[{"code":"red"}]}]}}]}"##;
+    let supplement = r#"{"resourceType":"CodeSystem","url":"http://example.it/more","content":"supplement","supplements":"http://example.it/colours|2.0.0",
+        "property":[{"code":"taste","type":"string"}],"concept":[{"code":"red","designation":[{"language":"de","value":"Rot"}],"property":[{"code":"taste","valueString":"sweet"}]}]}"#;
+    let set = r#"{"resourceType":"ValueSet","url":"http://example.it/sweet","compose":{"include":[{"system":"http://example.it/colours","filter":[{"property":"taste","op":"=","value":"sweet"}]}]}}"#;
+    for (file, text) in [("p", profile), ("c", COLOURS), ("s", supplement), ("v", set)] {
+        builder.definition(file, text.as_bytes()).unwrap();
+    }
+    let definitions = builder.build().unwrap();
+    let contained = definitions.value_set("http://example.it/profile#vs").unwrap();
+    assert_eq!(codes(&contained), ["red"]);
+    assert!(definitions.value_set("http://example.it/profile#other").is_none());
+    assert_eq!(definitions.supplements("http://example.it/colours").len(), 1);
+    let sweet = definitions.value_set("http://example.it/sweet").unwrap();
+    assert_eq!(codes(&sweet), ["red"]);
+    assert_eq!(sweet.names("http://example.it/colours", "red"), ["Rosso", "Rot"]);
 }

@@ -137,7 +137,7 @@ impl Hl7v2Converter {
             let place = error.source.as_ref().and_then(|(path, _)| place_at(&document, path));
             ConversionError::Rule {
                 place: place.unwrap_or_else(|| "the message".to_owned()),
-                error: Box::new(error),
+                error,
             }
         })?;
         let bundle = address::addressed(output.text()).map_err(ConversionError::Document)?;

@@ -48,8 +48,13 @@ pub(super) fn build(
         (definition.differential.as_slice(), false)
     };
     let root = Node { id: definition.type_name.as_str().into(), ..Node::default() };
-    let mut builder =
-        Builder { types, profile, nodes: base.map_or_else(|| vec![root], |base| base.nodes.to_vec()), whole };
+    let mut builder = Builder {
+        types,
+        profile,
+        url: &definition.url,
+        nodes: base.map_or_else(|| vec![root], |base| base.nodes.to_vec()),
+        whole,
+    };
     let mut faults = base.map_or_else(Vec::new, |base| base.faults.to_vec());
     for (element, way) in elements.iter().zip(ways(elements)) {
         if let Err(fault) = builder.add(&definition.type_name, element, &way) {
@@ -76,6 +81,8 @@ pub(super) fn build(
 }
 
 struct Builder<'t> {
+    /// The profile's canonical.
+    url: &'t str,
     types: &'t Types,
     /// Looks another profile up.
     profile: &'t dyn Fn(&str) -> Option<Arc<Profile>>,
@@ -328,8 +335,8 @@ impl<'t> Builder<'t> {
         node.min_length = element.min_length.or(node.min_length);
         node.max_length = element.max_length.or(node.max_length);
         if let Some(binding) = element.binding.as_ref().map(|it| errata::binding(&element.path, it)).as_ref()
-            && base.is_none_or(|base| !base.is_bound_to(binding))
-            && let Some(rule) = binding_rule(binding)
+            && (!binding.additional.is_empty() || base.is_none_or(|base| !base.is_bound_to(binding)))
+            && let Some(rule) = binding_rule(binding, self.url)
         {
             node.binding = Some(Arc::new(rule));
         }
@@ -369,11 +376,27 @@ pub(super) fn implied(kind: DiscriminatorKind, path: &str) -> Slicing {
     }
 }
 
-fn binding_rule(binding: &Binding) -> Option<BindingRule> {
-    let canonical = binding.value_set.as_deref()?;
-    let strong = matches!(binding.strength, BindingStrength::Required | BindingStrength::Extensible);
-    (strong || binding.max_value_set.is_some())
-        .then(|| BindingRule::of(canonical, binding.strength, binding.max_value_set.as_deref()))
+/// The rule of a binding, and of those beside it that ask something of every instance: which context of use an
+/// instance is in is not known here.
+fn binding_rule(binding: &Binding, url: &str) -> Option<BindingRule> {
+    // `#id` is a value set that the profile contains.
+    let whole = |canonical: &str| match canonical.starts_with('#') {
+        true => [url, canonical].concat(),
+        false => canonical.to_owned(),
+    };
+    let additional = binding.additional.iter().filter(|it| !it.limited).filter_map(|it| {
+        let strength = match it.purpose.as_str() {
+            "required" | "maximum" => BindingStrength::Required,
+            "extensible" | "current" => BindingStrength::Extensible,
+            _ => return None,
+        };
+        Some(BindingRule::of(&whole(&it.value_set), strength, None))
+    });
+    let canonical = binding.value_set.as_deref().map(whole).unwrap_or_default();
+    let limit = binding.max_value_set.as_deref().map(whole);
+    let rule = BindingRule::of(&canonical, binding.strength, limit.as_deref());
+    let rule = rule.with_additional(additional.collect());
+    (rule.is_binding() || !rule.additional().is_empty()).then_some(rule)
 }
 
 fn entry_of(shape: &Shape, name: &str, choice: bool) -> Option<Entry> {

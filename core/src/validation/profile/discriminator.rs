@@ -175,7 +175,7 @@ fn value_demand(holder: &Holder) -> Option<Demand> {
     }
     let (profile, number) = holder;
     let node = profile.node(*number)?;
-    if let Some(binding) = &node.binding {
+    if let Some(binding) = node.binding.as_ref().filter(|it| it.is_binding()) {
         return Some(Demand::Bound(Arc::clone(binding)));
     }
     if speaks(profile, node) {
@@ -191,7 +191,10 @@ fn value_demand(holder: &Holder) -> Option<Demand> {
 /// True where something below the node tells values apart.
 fn speaks(profile: &Profile, node: &Node) -> bool {
     node.children.iter().filter_map(|child| profile.node(child.node)).any(|child| {
-        child.fixed.is_some() || child.pattern.is_some() || child.binding.is_some() || speaks(profile, child)
+        child.fixed.is_some()
+            || child.pattern.is_some()
+            || child.binding.as_ref().is_some_and(|it| it.is_binding())
+            || speaks(profile, child)
     })
 }
 

@@ -9,6 +9,7 @@ use fhir_models::primitive::decimal_parts;
 use crate::fhirpath::Quantity;
 use crate::outcome::{IssueSeverity, IssueType};
 
+use super::super::binding::BindingRule;
 use super::super::finding::{Fault, Rule};
 use super::super::walk::Walk;
 use super::{Node, Occurrence, Profile, differing, equal, matches, relative_bound};
@@ -69,6 +70,20 @@ fn bound<'d>(
     node: &Node,
 ) {
     let Some(rule) = &node.binding else { return };
+    let main = std::iter::once(&**rule).filter(|rule| rule.is_binding());
+    for rule in main.chain(rule.additional()) {
+        against(walk, item, value, profile, node, rule);
+    }
+}
+
+fn against<'d>(
+    walk: &mut Walk<'_, 'd>,
+    item: Occurrence<'d>,
+    value: Value<'d>,
+    profile: &Profile,
+    node: &Node,
+    rule: &BindingRule,
+) {
     let answer = rule.answer(&walk.codes, item.type_name.text(), value);
     let limit = rule.limit_answer(&walk.codes, item.type_name.text(), value);
     if limit == Some(Membership::NotMember) {

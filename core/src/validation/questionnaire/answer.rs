@@ -1,17 +1,20 @@
 //! One answer: its type, the options, lengths and bounds that the question sets.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
+use fhir_models::definition::ValueSet;
 use fhir_models::document::{Value, name};
 use regex::RegexBuilder;
 
 use crate::outcome::IssueType;
 use crate::terminology::{Code, Codes, Membership};
 
+use super::super::coding::alike;
 use super::super::profile::{compare_ucum, matches};
 use super::super::resources::implied_type;
 use super::super::walk::Walk;
-use super::{BASE, broken, extension, list, number_of, text, value_of};
+use super::{BASE, broken, chosen, extension, list, number_of, text, value_of};
 
 const SDC: &str = "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire-";
 /// Most bytes of a compiled pattern: patterns come from outside.
@@ -132,17 +135,64 @@ fn options<'d>(
         }
         return;
     }
-    let Some(canonical) = text(question, "answerValueSet").filter(|_| value.name().text() == "valueCoding")
-    else {
+    let Some(canonical) = text(question, "answerValueSet") else { return };
+    let set = value_set(walk, question, &canonical);
+    if value.name().text() == "valueCoding" {
+        return coding_option(walk, question, &canonical, set.as_deref(), answer, value);
+    }
+    let Some(own) = value.as_str().filter(|_| !open && value.name().text() == "valueString") else { return };
+    match walk.codes.in_value_set(set.as_deref(), &canonical, Code::bare(&own)) {
+        Membership::Member => {}
+        Membership::Unknown => walk.unknown_code(value, &canonical),
+        Membership::NotMember if kind == "choice" && set.is_some_and(|set| is_named(&set, &own)) => {}
+        Membership::NotMember => {
+            let message =
+                format!("the answer is none of the values of the value set {canonical} of the question");
+            broken(walk, value, IssueType::CodeInvalid, message);
+        }
+    }
+}
+
+/// A value set by its canonical, or the one that the questionnaire contains.
+fn value_set(walk: &Walk<'_, '_>, question: Value<'_>, canonical: &str) -> Option<Arc<ValueSet>> {
+    let definitions = walk.codes.definitions();
+    let Some(id) = canonical.strip_prefix('#') else { return definitions.value_set(canonical) };
+    let contained = question.document().root().get(name::CONTAINED)?;
+    let found = contained.items().find(|it| it.get(name::ID).is_some_and(|own| own.is_str(id)))?;
+    definitions.read_value_set(found).ok().map(Arc::new)
+}
+
+/// True for the name of one of the codes.
+fn is_named(set: &ValueSet, text: &str) -> bool {
+    set.codes().is_some_and(|codes| codes.iter().any(|it| it.display.is_some_and(|own| alike(own, text))))
+}
+
+fn coding_option<'d>(
+    walk: &mut Walk<'_, 'd>,
+    question: Value<'_>,
+    canonical: &str,
+    set: Option<&ValueSet>,
+    answer: Value<'d>,
+    value: Value<'d>,
+) {
+    let (Some(system), Some(code)) = (value.str_of(name::SYSTEM), value.str_of(name::CODE)) else {
+        walk.unknown_code(value, canonical);
         return;
     };
-    match coded(&walk.codes, &canonical, value) {
-        Some(Membership::NotMember) => {
+    let version = value.str_of(name::VERSION);
+    let asked = Code { system: Some(&system), version: version.as_deref(), code: &code };
+    match walk.codes.in_value_set(set, canonical, asked) {
+        Membership::NotMember => {
             let message = format!("the code is not in the value set {canonical} of the question");
-            broken(walk, answer, IssueType::CodeInvalid, message);
+            return broken(walk, answer, IssueType::CodeInvalid, message);
         }
-        Some(Membership::Member) => {}
-        Some(Membership::Unknown) | None => walk.unknown_code(value, &canonical),
+        Membership::Member => {}
+        Membership::Unknown => walk.unknown_code(value, canonical),
+    }
+    let Some(shown) = value.str_of(name::DISPLAY) else { return };
+    if chosen::is_another(walk.codes.definitions(), set, question, value, (&system, &code, &shown)) {
+        let message = "the display is not that of the code: which of the two was chosen?";
+        broken(walk, answer, IssueType::CodeInvalid, message);
     }
 }
 

@@ -5,6 +5,7 @@
 //! is a warning.
 
 mod answer;
+mod chosen;
 mod enabled;
 mod form;
 

@@ -1,0 +1,65 @@
+//! What a person chose: the display of an answer is what they saw, the code is what a program stored. Where the
+//! two say different things, the answer is not to be trusted (FHIR R4 §2.41, §2.24.0.5).
+//!
+//! Names in languages that nobody here has are no contradiction: without a language, or in English, a display
+//! must have a word in common with one of the code's names; in any other it must not be another code's name.
+
+use fhir_models::definition::{Definitions, ValueSet};
+use fhir_models::document::Value;
+
+use crate::terminology::rules;
+
+use super::super::coding::alike;
+
+/// Most codes among which the display is looked for.
+const MOST_CODES: usize = 5_000;
+
+/// True where the display of an answer is not that of its code but says something else.
+pub(super) fn is_another(
+    definitions: &Definitions,
+    set: Option<&ValueSet>,
+    question: Value<'_>,
+    answer: Value<'_>,
+    (system, code, shown): (&str, &str, &str),
+) -> bool {
+    let held = definitions.code_system(system);
+    let mut names: Vec<&str> = set.map(|set| set.names(system, code)).unwrap_or_default();
+    names.extend(rules::name(system, code));
+    let concept = held.as_ref().and_then(|held| held.concept(code));
+    if let Some(concept) = concept {
+        names.extend(
+            concept.display.iter().chain(concept.designations.iter().map(|it| &it.value)).map(String::as_str),
+        );
+    }
+    if names.is_empty() || names.iter().any(|name| alike(name, shown) || share_a_word(name, shown)) {
+        return false;
+    }
+    let supplements = definitions.supplements(system);
+    let added = supplements.iter().filter_map(|it| it.concept(code));
+    if added.flat_map(|it| &it.designations).any(|it| alike(&it.value, shown)) {
+        return false;
+    }
+    let language = [answer, question].map(|it| language(it.document().root()));
+    if language.iter().flatten().all(|it| it.to_ascii_lowercase().starts_with("en")) {
+        return true;
+    }
+    let listed = held.iter().flat_map(|held| held.concepts.iter().take(MOST_CODES));
+    listed
+        .filter_map(|it| it.display.as_deref())
+        .chain(rules::names(system).map(|(_, name)| name))
+        .any(|name| alike(name, shown))
+}
+
+fn language(resource: Value<'_>) -> Option<String> {
+    resource.get_key("language").and_then(Value::as_str).map(|it| it.into_owned())
+}
+
+/// True where two names have a word of some length in common.
+fn share_a_word(a: &str, b: &str) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        let parts = text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() > 2);
+        parts.map(str::to_lowercase).collect()
+    };
+    let b = words(b);
+    words(a).iter().any(|word| b.contains(word))
+}
