@@ -1,8 +1,9 @@
 //! What a person chose: the display of an answer is what they saw, the code is what a program stored. Where the
 //! two say different things, the answer is not to be trusted (FHIR R4 §2.41, §2.24.0.5).
 //!
-//! Names in languages that nobody here has are no contradiction: without a language, or in English, a display
-//! must have a word in common with one of the code's names; in any other it must not be another code's name.
+//! Names in languages that nobody here has are no contradiction: where English is stated, a display must have a word
+//! in common with one of the code's names; else, as in an Italian form that states no language, it must not be
+//! another code's name.
 
 use fhir_models::definition::{Definitions, ValueSet};
 use fhir_models::document::Value;
@@ -39,8 +40,9 @@ pub(super) fn is_another(
     if added.flat_map(|it| &it.designations).any(|it| alike(&it.value, shown)) {
         return false;
     }
-    let language = [answer, question].map(|it| language(it.document().root()));
-    if language.iter().flatten().all(|it| it.to_ascii_lowercase().starts_with("en")) {
+    let stated = [answer, question].map(|it| language(it.document().root()));
+    let mut stated = stated.iter().flatten().peekable();
+    if stated.peek().is_some() && stated.all(|it| it.to_ascii_lowercase().starts_with("en")) {
         return true;
     }
     let listed = held.iter().flat_map(|held| held.concepts.iter().take(MOST_CODES));
