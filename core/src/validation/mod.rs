@@ -40,6 +40,7 @@ mod implied;
 mod invariant;
 mod issue;
 mod locate;
+mod memo;
 mod modifier_table;
 mod narrative;
 mod native;

@@ -5,7 +5,7 @@
 //! well; where the proof fails, the expression is evaluated and has the last word. Constraints are recognised
 //! by their expression, so that another one with the same key is another one.
 
-use fhir_models::document::{Kind, Name, Value, name};
+use fhir_models::document::{Name, Value, name};
 
 use super::walk::Walk;
 
@@ -83,14 +83,14 @@ fn contained_is_referred(walk: &Walk<'_, '_>, resource: Value<'_>) -> bool {
     let Some(contained) = resource.get(name::CONTAINED).filter(|it| it.is_array()) else { return false };
     contained.children().all(|inner| {
         let Some(id) = inner.get(name::ID) else { return inner.is_object() };
-        let Some(id) = plain_text(id) else { return false };
-        own().any(|it| plain_text(*it).and_then(|text| text.strip_prefix('#')) == Some(id))
+        let Some(id) = id.as_plain_str() else { return false };
+        own().any(|it| it.as_plain_str().and_then(|text| text.strip_prefix('#')) == Some(id))
     })
 }
 
 /// Whether two dates or times of the same form are in order; `None` where their texts alone don't tell.
 fn in_order(value: Value<'_>, earlier: Name, later: Name) -> Option<bool> {
-    let (start, end) = (plain_text(value.get(earlier)?)?, plain_text(value.get(later)?)?);
+    let (start, end) = (value.get(earlier)?.as_plain_str()?, value.get(later)?.as_plain_str()?);
     let same_form = start.len() == end.len() && zone(start) == zone(end);
     (same_form && !start.contains(":60")).then(|| start <= end)
 }
@@ -102,13 +102,4 @@ fn zone(text: &str) -> &str {
     }
     let length = if text.ends_with('Z') { 1 } else { 6 };
     text.get(text.len() - length..).unwrap_or_default()
-}
-
-/// The text of a string that is written without escapes.
-fn plain_text(value: Value<'_>) -> Option<&str> {
-    if value.kind() != Kind::String {
-        return None;
-    }
-    let text = value.raw().strip_prefix('"')?.strip_suffix('"')?;
-    (!text.contains('\\')).then_some(text)
 }

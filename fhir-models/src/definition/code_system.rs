@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::code_index::CodeIndex;
 use super::element::text_of;
 use super::structure::items;
 use super::{DefinitionError, Membership};
@@ -103,7 +104,7 @@ pub struct CodeSystem {
     pub case: CaseRule,
     /// Its concepts in source order, nested ones after their parent.
     pub concepts: Vec<Concept>,
-    by_code: Vec<usize>,
+    by_code: CodeIndex,
 }
 
 impl CodeSystem {
@@ -132,14 +133,10 @@ impl CodeSystem {
             content,
             case: CaseRule::of(case_sensitive),
             concepts: Vec::new(),
-            by_code: Vec::new(),
+            by_code: CodeIndex::default(),
         };
         system.add(resource.get(name::CONCEPT), None)?;
-        system.by_code = (0..system.concepts.len()).collect();
-        let concepts = &system.concepts;
-        system
-            .by_code
-            .sort_by(|&a, &b| concepts.get(a).map(|it| &it.code).cmp(&concepts.get(b).map(|it| &it.code)));
+        system.by_code = CodeIndex::of(system.concepts.iter().map(|it| it.code.as_str()));
         system.link(resource);
         Ok(system)
     }
@@ -151,9 +148,7 @@ impl CodeSystem {
 
     /// The concept's number in [`CodeSystem::concepts`].
     pub fn number(&self, code: &str) -> Option<usize> {
-        let code_of = |number: usize| self.concepts.get(number).map_or("", |concept| concept.code.as_str());
-        let at = self.by_code.binary_search_by(|&number| code_of(number).cmp(code)).ok()?;
-        self.by_code.get(at).copied()
+        self.by_code.find(code, |number| self.concepts.get(number).is_some_and(|it| it.code == code))
     }
 
     /// Whether the system has this code.
