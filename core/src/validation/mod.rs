@@ -44,6 +44,7 @@ mod memo;
 mod modifier_table;
 mod narrative;
 mod native;
+mod pairs;
 mod primitive;
 mod profile;
 mod questionnaire;
@@ -58,6 +59,9 @@ mod types;
 mod unknown;
 mod unknown_code;
 mod walk;
+
+#[cfg(test)]
+mod shortcut_tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

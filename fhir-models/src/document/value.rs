@@ -157,10 +157,9 @@ impl<'a> Value<'a> {
         if !self.is_object() {
             return None;
         }
-        self.children().find(|child| {
-            let node = child.document.node(child.id);
-            node.name == name && node.flags & UNDERSCORE == 0
-        })
+        let mut members = children(self.document.nodes, self.id);
+        let (id, _) = members.find(|(_, node)| node.name == name && node.flags & UNDERSCORE == 0)?;
+        Some(Value { document: self.document, id })
     }
 
     /// The underscored twin of a primitive: for `birthDate`, the object under `_birthDate`.
@@ -168,7 +167,9 @@ impl<'a> Value<'a> {
         if !self.is_object() {
             return None;
         }
-        self.children().find(|child| child.name() == name && child.is_underscored())
+        let mut members = children(self.document.nodes, self.id);
+        let (id, _) = members.find(|(_, node)| node.name == name && node.flags & UNDERSCORE != 0)?;
+        Some(Value { document: self.document, id })
     }
 
     /// The member with this property name, whether FHIR knows the name or not.
