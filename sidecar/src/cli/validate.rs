@@ -8,6 +8,7 @@ pub(super) mod definitions;
 mod excerpt;
 mod findings;
 mod input;
+mod lanes;
 mod report;
 mod run;
 mod tally;
@@ -15,6 +16,7 @@ mod text;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -86,6 +88,9 @@ pub struct Validate {
     /// Most faults to print [default: text 50, html 2000, json 10000 issues].
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Threads that check, for NDJSON and many files; the output is the same [default: one for each core].
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
     /// Files, folders (searched for .json, .ndjson, .jsonl and .xml), or `-` for standard input.
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<OsString>,
@@ -137,6 +142,8 @@ impl Validate {
         let report = self.output == Output::Html || self.report.is_some();
         let checker = Checker::new(self.validator(definitions.definitions));
         let mut run = Run::new(checker);
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        run.threads = self.threads.unwrap_or_else(cores);
         run.outcome = json.then(Outcome::default);
         run.most_issues = self.limit.unwrap_or(MOST_ISSUES);
         run.faults = (self.output == Output::Text).then(|| Findings::new(false));

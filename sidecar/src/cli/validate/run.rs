@@ -1,22 +1,24 @@
 //! One run over all inputs: reads, has each resource checked, keeps what was found in the form that is asked for.
 
 use std::io::IsTerminal;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use fhir_models::document::Tape;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
 
 use super::checker::{Checked, Checker};
 use super::findings::Findings;
 use super::input::{Gathered, Input, Record};
+use super::lanes::Lanes;
 use super::tally::Tally;
 use crate::cli::say;
 
 /// A run, and what it found so far.
 pub(super) struct Run {
-    checker: Checker,
-    tape: Tape,
+    checker: Arc<Checker>,
+    /// Most threads that check.
+    pub threads: NonZeroUsize,
     bar: ProgressBar,
     pub tally: Tally,
     /// For programs, where wanted: every issue, up to [`Run::most_issues`].
@@ -39,8 +41,8 @@ impl Run {
     /// A run that has read nothing and keeps nothing but counts.
     pub fn new(checker: Checker) -> Run {
         Run {
-            checker,
-            tape: Tape::new(),
+            checker: Arc::new(checker),
+            threads: NonZeroUsize::MIN,
             bar: ProgressBar::hidden(),
             tally: Tally::start(),
             outcome: None,
@@ -61,18 +63,28 @@ impl Run {
         for (name, cause) in &gathered.unreadable {
             self.unreadable(name, cause);
         }
-        for input in &gathered.inputs {
-            let read = input.read(&limits, &mut |record| self.record(input, &record));
-            if let Err(error) = read {
-                self.unreadable(input.name(), &format!("{error:#}"));
+        let (checker, threads) = (Arc::clone(&self.checker), self.threads);
+        std::thread::scope(|scope| {
+            let mut lanes = Lanes::new(scope, checker, threads);
+            let take = |run: &mut Run, number: usize, record: &Record<'_>, checked: Checked| {
+                if let Some(input) = gathered.inputs.get(number) {
+                    run.take(input, record, checked);
+                }
+            };
+            for (number, input) in gathered.inputs.iter().enumerate() {
+                let read = input.read(&limits, &mut |record| {
+                    lanes.add(number, &record, &mut |number, record, checked| {
+                        take(self, number, record, checked);
+                    });
+                });
+                if let Err(error) = read {
+                    lanes.finish(&mut |number, record, checked| take(self, number, record, checked));
+                    self.unreadable(input.name(), &format!("{error:#}"));
+                }
             }
-        }
+            lanes.finish(&mut |number, record, checked| take(self, number, record, checked));
+        });
         self.bar.finish_and_clear();
-    }
-
-    fn record(&mut self, input: &Input, record: &Record<'_>) {
-        let checked = self.checker.check(&mut self.tape, record);
-        self.take(input, record, checked);
     }
 
     /// Keeps what was found in a record. Records are taken in the order of the input.
