@@ -69,7 +69,7 @@ impl<'d> Resources<'d> {
                 }
             }
             if matches!(node.kind(), Kind::Object | Kind::Array) {
-                open.push((node.end(), id));
+                open.push((node.after(), id));
             }
         }
         // `resourceType` need not come first.

@@ -21,7 +21,7 @@ impl Node {
 
     /// The number of the node after this one and all below it.
     #[inline]
-    pub fn end(&self) -> u32 {
+    pub fn after(&self) -> u32 {
         self.next
     }
 
