@@ -13,6 +13,7 @@ use crate::outcome::IssueType;
 use crate::terminology::{Code, Codes, Membership};
 
 use super::finding::{Fault, Rule};
+use super::memo::Memo;
 use super::shape::Content;
 use super::walk::{Place, Walk};
 
@@ -25,6 +26,8 @@ pub(super) struct BindingRule {
     canonical: Box<str>,
     strength: BindingStrength,
     found: OnceLock<Option<Arc<ValueSet>>>,
+    /// Codes of the value set that were met: system, empty for a bare code, and code.
+    met: Memo<2, ()>,
     /// The value set that bounds an extensible or preferred binding.
     limit: Option<Box<BindingRule>>,
     /// Bindings beside this one.
@@ -43,6 +46,7 @@ impl BindingRule {
             canonical: canonical.into(),
             strength,
             found: OnceLock::new(),
+            met: Memo::new(64),
             limit: limit.map(|limit| Box::new(BindingRule::new(limit))),
             additional: Box::default(),
         }
@@ -178,6 +182,10 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, place: Place<
     let Some(rule) = place.shape.element(place.entry).and_then(|element| element.binding.as_ref()) else {
         return;
     };
+    let plain = plain_code(place.entry.content, value);
+    if plain.is_some_and(|key| rule.met.get(key).is_some()) {
+        return;
+    }
     let answer = match place.entry.content {
         Content::Primitive(_) => match value.as_str() {
             Some(code) => Answer::Known(rule.membership(&walk.codes, Code::bare(&code))),
@@ -187,7 +195,13 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, place: Place<
         _ => Answer::Silent,
     };
     match answer {
-        Answer::Silent | Answer::Known(Membership::Member) => {}
+        Answer::Silent => {}
+        Answer::Known(Membership::Member) => {
+            // What a server says may change.
+            if let (Some(key), None) = (plain, walk.codes.answers()) {
+                rule.met.keep(key, ());
+            }
+        }
         Answer::Known(Membership::Unknown) => walk.unknown_code(value, rule.canonical()),
         Answer::Known(Membership::NotMember) => {
             walk.report(value, value, fault(rule, walk.codes.definitions(), "the code is not in"));
@@ -197,6 +211,23 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, place: Place<
             walk.report(value, value, fault(rule, walk.codes.definitions(), message));
         }
     }
+}
+
+/// System and code of a value that has just one code, written without escapes.
+fn plain_code(content: Content, value: Value<'_>) -> Option<[&str; 2]> {
+    let coding = match content {
+        Content::Primitive(_) => return Some(["", value.as_plain_str()?]),
+        Content::Type(_) => match value.get(name::CODING) {
+            None => value,
+            Some(codings) => {
+                let mut codings = codings.items();
+                codings.next().filter(|_| codings.next().is_none())?
+            }
+        },
+        _ => return None,
+    };
+    let [system, code] = coding.plain_texts([name::SYSTEM, name::CODE])?;
+    (!system.is_empty() && !code.is_empty()).then_some([system, code])
 }
 
 #[cold]

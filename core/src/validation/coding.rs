@@ -13,6 +13,7 @@ use crate::outcome::{IssueSeverity, IssueType};
 use crate::terminology::{Code, Membership, rules, snomed};
 
 use super::finding::{Fault, Rule};
+use super::memo::Memo;
 use super::walk::Walk;
 
 /// Most systems remembered: names from instances must not grow memory without bound.
@@ -30,9 +31,19 @@ enum System {
 }
 
 /// The systems asked for so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Systems {
     known: RwLock<HashMap<Box<str>, System>>,
+    /// Systems that nobody here knows.
+    unknown: Memo<1, ()>,
+    /// Codings in which nothing is wrong: system, code, display.
+    fine: Memo<3, ()>,
+}
+
+impl Default for Systems {
+    fn default() -> Systems {
+        Systems { known: RwLock::default(), unknown: Memo::new(256), fine: Memo::new(2_048) }
+    }
 }
 
 impl Systems {
@@ -62,27 +73,71 @@ impl Systems {
     }
 }
 
+/// What is known of a Coding after a look at it.
+enum Look {
+    /// Its code system is unknown.
+    Unknown,
+    /// The system has the code and gives it this display.
+    Fine,
+    /// Anything else.
+    Other,
+}
+
 /// Checks a Coding.
 pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
-    let Some(place) = coding.get(name::SYSTEM) else { return };
-    let Some(url) = place.as_str() else { return };
+    let systems = walk.types.systems();
+    let texts = coding.plain_texts([name::SYSTEM, name::CODE, name::DISPLAY]);
+    let Some([system, code, display]) = texts else {
+        judge(walk, coding);
+        return;
+    };
+    // Of an unknown system a server may know something.
+    let alone = walk.codes.answers().is_none();
+    if system.is_empty()
+        || (alone && systems.unknown.get([system]).is_some())
+        || systems.fine.get([system, code, display]).is_some()
+    {
+        return;
+    }
+    match judge(walk, coding) {
+        Look::Unknown if alone => systems.unknown.keep([system], ()),
+        Look::Fine => systems.fine.keep([system, code, display], ()),
+        Look::Unknown | Look::Other => {}
+    }
+}
+
+fn judge<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) -> Look {
+    let Some(place) = coding.get(name::SYSTEM) else { return Look::Other };
+    let Some(url) = place.as_str() else { return Look::Other };
     let (system, severity) = match walk.types.systems().get(walk.types.definitions(), &url) {
         System::Known(system, severity) => (system, severity),
         System::ValueSet => {
             let message = "this is the canonical of a value set: system names the code system";
-            return walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, message));
+            walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, message));
+            return Look::Other;
         }
-        System::Ruled | System::Unknown => return ruled(walk, coding, &url),
+        System::Unknown => {
+            ruled(walk, coding, &url);
+            return Look::Unknown;
+        }
+        System::Ruled => {
+            let clean = ruled(walk, coding, &url);
+            return if clean && walk.codes.answers().is_none() { Look::Fine } else { Look::Other };
+        }
     };
     if system.is_supplement() {
         let message = "this code system only supplements another one: name that one";
-        return walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, message));
+        walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, message));
+        return Look::Other;
     }
-    let Some(place) = coding.get(name::CODE) else { return };
-    let Some(code) = place.as_str() else { return };
+    let Some(place) = coding.get(name::CODE) else { return Look::Other };
+    let Some(code) = place.as_str() else { return Look::Other };
     match system.membership(&code) {
-        Membership::Member => display(walk, coding, &system, severity, &code),
-        Membership::Unknown => ruled(walk, coding, &url),
+        Membership::Member if display(walk, coding, &system, severity, &code) => return Look::Fine,
+        Membership::Member => {}
+        Membership::Unknown => {
+            ruled(walk, coding, &url);
+        }
         // Of another version this one may know nothing.
         Membership::NotMember if other_version(coding, &system) => {}
         Membership::NotMember => {
@@ -91,11 +146,15 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
             walk.report(place, place, fault);
         }
     }
+    Look::Other
 }
 
-/// Checks a code of a system that is no list at hand: by its rules, and by what a server said.
-fn ruled<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>, system: &str) {
-    let Some((place, code)) = coding.get(name::CODE).and_then(|it| Some((it, it.as_str()?))) else { return };
+/// Checks a code of a system that is no list at hand: by its rules, and by what a server said. True where the rules have
+/// nothing against it.
+fn ruled<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>, system: &str) -> bool {
+    let Some((place, code)) = coding.get(name::CODE).and_then(|it| Some((it, it.as_str()?))) else {
+        return true;
+    };
     match rules::Rules.membership(system, &code) {
         Membership::NotMember => {
             // Published data name SNOMED CT for codes of its predecessors and of LOINC: a matter for a second
@@ -109,9 +168,13 @@ fn ruled<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>, system: &str) {
                 Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message },
             );
         }
-        Membership::Member => {}
-        Membership::Unknown => ask(walk, coding, system),
+        Membership::Member => return true,
+        Membership::Unknown => {
+            ask(walk, coding, system);
+            return true;
+        }
     }
+    false
 }
 
 /// What a terminology server said of the code, where one was asked.
@@ -144,20 +207,21 @@ fn other_version(coding: Value<'_>, system: &CodeSystem) -> bool {
     coding.str_of(name::VERSION).is_some_and(|version| system.version.as_deref() != Some(&*version))
 }
 
+/// True where the display, if there is one, is one that the system gives the code.
 fn display<'d>(
     walk: &mut Walk<'_, 'd>,
     coding: Value<'d>,
     system: &CodeSystem,
     severity: IssueSeverity,
     code: &str,
-) {
-    let Some(place) = coding.get(name::DISPLAY) else { return };
-    let Some(shown) = place.as_str() else { return };
-    let Some(concept) = system.concept(code) else { return };
-    let Some(own) = &concept.display else { return };
+) -> bool {
+    let Some(place) = coding.get(name::DISPLAY) else { return true };
+    let Some(shown) = place.as_str() else { return false };
+    let Some(concept) = system.concept(code) else { return false };
+    let Some(own) = &concept.display else { return false };
     let designations = concept.designations.iter().map(|it| it.value.as_str());
     if std::iter::once(own.as_str()).chain(designations).any(|known| alike(known, &shown)) {
-        return;
+        return true;
     }
     let supplements = walk.types.definitions().supplements(&system.url);
     let added = supplements.iter().filter_map(|it| it.concept(code));
@@ -165,18 +229,28 @@ fn display<'d>(
         it.display.iter().chain(it.designations.iter().map(|it| &it.value)).any(|known| alike(known, &shown))
     };
     if added.into_iter().any(named) {
-        return;
+        return true;
     }
     let message =
         format!("the display is none of those that {} gives the code; it gives {own:?}", system.url);
     let fault = Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message };
     walk.report(place, place, fault);
+    false
 }
 
 /// Equal but for case and the amount of white space.
 pub(super) fn alike(a: &str, b: &str) -> bool {
-    let words = |text: &str| text.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>();
-    a == b || words(a) == words(b)
+    let same = |a: &str, b: &str| {
+        a.eq_ignore_ascii_case(b) || (!(a.is_ascii() && b.is_ascii()) && a.to_lowercase() == b.to_lowercase())
+    };
+    let (mut a, mut b) = (a.split_whitespace(), b.split_whitespace());
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) => return true,
+            (Some(a), Some(b)) if same(a, b) => {}
+            _ => return false,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -176,8 +176,9 @@ fn element(definitions: &Definitions, written: &str, host: &Host<'_>) -> bool {
         let parts = path.split_once('.').zip(expression.split_once('.'));
         parts.is_some_and(|((own, rest), (base, wanted))| rest == wanted && definitions.is_subtype(own, base))
     };
-    let names = host.names();
-    let exact = names.iter().any(|it| above(it) || it == expression);
+    let fits = |name: &String| above(name) || name == expression;
+    let plain = [&host.path, &host.own, &host.chain, &host.type_name].into_iter().any(fits);
+    let exact = plain || (host.path.ends_with("[x]") && host.names().iter().any(fits));
     let known = expression.contains('.') || definitions.type_kind(expression).is_some();
     let inherits = match expression {
         // Many definitions write Element and mean resources too.

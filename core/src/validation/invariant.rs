@@ -125,10 +125,11 @@ pub(super) fn check<'d>(
     value: Option<Value<'d>>,
     twin: Option<Value<'d>>,
     type_name: &str,
-    source: &str,
+    profile: Option<&str>,
 ) {
     let Some(at) = value.or(twin) else { return };
     if let (Some(native), Some(value)) = (invariant.native, value)
+        && !walk.types.evaluates_all()
         && native.holds(walk, value)
     {
         return;
@@ -172,7 +173,10 @@ pub(super) fn check<'d>(
                 Severity::Error => IssueSeverity::Error,
                 Severity::Warning => IssueSeverity::Warning,
             };
-            let message = format!("{} ({}{source})", invariant.human, invariant.key);
+            let message = match profile {
+                Some(url) => format!("{} ({}; {url})", invariant.human, invariant.key),
+                None => format!("{} ({})", invariant.human, invariant.key),
+            };
             let mut places = culprits(invariant.native, walk, at);
             if places.is_empty() {
                 places.push(at);

@@ -63,13 +63,45 @@ impl Host<'_> {
 
 /// A value on the way down, with the child that the way goes through.
 struct Level<'v, 'd> {
-    /// The step that leads here: `.name`, `[0]`.
-    step: String,
+    /// The step that leads here.
+    step: Step<'v, 'd>,
     /// The element by definition; an item has that of its array.
     place: Option<(&'v Shape, Entry)>,
     meaning: Meaning<'v>,
     children: Peekable<Enumerate<Children<'d>>>,
     current: Option<(usize, Value<'d>)>,
+}
+
+/// A step of an expression; made text only where one is asked for.
+#[derive(Clone, Copy)]
+enum Step<'v, 'd> {
+    /// The resource that it begins with.
+    Start(Value<'d>),
+    /// `.name`, `.value.ofType(Quantity)`
+    Element(&'v Shape, Entry),
+    /// `[0]`
+    Item(usize),
+    /// What no definition describes, and its place among its siblings.
+    Plain(Value<'d>, usize),
+}
+
+impl Step<'_, '_> {
+    fn is_item(self) -> bool {
+        match self {
+            Step::Item(_) => true,
+            Step::Plain(child, _) => child.key().is_none(),
+            _ => false,
+        }
+    }
+
+    fn write(self, out: &mut String) {
+        match self {
+            Step::Start(root) => out.push_str(&root.resource_type().unwrap_or_default()),
+            Step::Element(shape, entry) => out.push_str(&step(shape, entry)),
+            Step::Item(index) => out.push_str(&format!("[{index}]")),
+            Step::Plain(child, index) => out.push_str(&plain_step(child, index)),
+        }
+    }
 }
 
 /// What a value is by definition.
@@ -92,11 +124,19 @@ impl<'v, 'd> Locator<'v, 'd> {
     /// The expression of a node; `None` where the document has no resource type to
     /// begin with, or one that is no name at all.
     pub fn expression(&mut self, target: NodeId) -> Option<String> {
-        let start = self.root.resource_type().filter(|text| is_plain(text))?;
+        let levels = self.seek(target)?;
+        let mut text = String::new();
+        self.levels.iter().take(levels).for_each(|level| level.step.write(&mut text));
+        Some(text)
+    }
+
+    /// Moves to a node; gives how many levels lead to it.
+    fn seek(&mut self, target: NodeId) -> Option<usize> {
         if self.levels.is_empty() || target < self.last {
+            self.root.resource_type().filter(|text| is_plain(text))?;
             self.levels.clear();
             let meaning = self.resource(self.root);
-            self.levels.push(Level::new(start.into_owned(), self.root, meaning, None));
+            self.levels.push(Level::new(Step::Start(self.root), self.root, meaning, None));
         }
         self.last = target;
         let mut depth = 0;
@@ -119,7 +159,7 @@ impl<'v, 'd> Locator<'v, 'd> {
                 break;
             }
         }
-        Some(self.levels.iter().take(depth + 1).map(|level| level.step.as_str()).collect())
+        Some(depth + 1)
     }
 
     fn below(
@@ -131,26 +171,27 @@ impl<'v, 'd> Locator<'v, 'd> {
     ) -> Level<'v, 'd> {
         let (step, meaning, place) = match above {
             Meaning::Array(structure, entry) => {
-                (format!("[{index}]"), self.meaning(structure, entry.content, child), array)
+                (Step::Item(index), self.meaning(structure, entry.content, child), array)
             }
-            Meaning::Twins => (format!("[{index}]"), self.datatype(Name::of("Element")), array),
+            Meaning::Twins => (Step::Item(index), self.datatype(Name::of("Element")), array),
             Meaning::Object(structure, shape) => match shape.find(child.name()) {
                 Some(entry) => {
-                    (step(shape, entry), self.member(structure, entry, child), Some((shape, entry)))
+                    let step = Step::Element(shape, entry);
+                    (step, self.member(structure, entry, child), Some((shape, entry)))
                 }
-                None => (plain_step(child, index), Meaning::Opaque, None),
+                None => (Step::Plain(child, index), Meaning::Opaque, None),
             },
-            Meaning::Opaque => (plain_step(child, index), Meaning::Opaque, None),
+            Meaning::Opaque => (Step::Plain(child, index), Meaning::Opaque, None),
         };
         Level::new(step, child, meaning, place)
     }
 
     /// Where the element around `target` stands by definition. Asked in rising order, as for expressions.
     pub fn host(&mut self, target: NodeId) -> Option<Host<'d>> {
-        self.expression(target)?;
+        self.seek(target)?;
         let levels = self.levels.len();
         let last = self.levels.last()?;
-        let above = if last.step.starts_with('[') { 2 } else { 1 };
+        let above = if last.step.is_item() { 2 } else { 1 };
         let at = levels.checked_sub(above + 1)?;
         let (inside, holder) = (self.levels.get(levels - above)?, self.levels.get(at)?);
         let under = inside.place.map(|(_, entry)| entry.name);
@@ -160,7 +201,11 @@ impl<'v, 'd> Locator<'v, 'd> {
                 let choice = if entry.is_choice() { "[x]" } else { "" };
                 (format!("{}.{}{choice}", shape.path, element.name), entry.content.type_name().to_owned())
             }
-            None => (holder.step.clone(), holder.step.clone()),
+            None => {
+                let mut step = String::new();
+                holder.step.write(&mut step);
+                (step.clone(), step)
+            }
         };
         // A whole resource inside another is named by its own type.
         let own = match holder.meaning {
@@ -178,7 +223,7 @@ impl<'v, 'd> Locator<'v, 'd> {
                         root = resource;
                     }
                 }
-                (_, Some((shape, entry))) if !level.step.starts_with('[') => {
+                (_, Some((shape, entry))) if !level.step.is_item() => {
                     chain.extend(shape.element(entry).map(|element| &*element.name));
                 }
                 _ => {}
@@ -248,7 +293,7 @@ impl<'v, 'd> Locator<'v, 'd> {
 
 impl<'v, 'd> Level<'v, 'd> {
     fn new(
-        step: String,
+        step: Step<'v, 'd>,
         value: Value<'d>,
         meaning: Meaning<'v>,
         place: Option<(&'v Shape, Entry)>,
@@ -294,6 +339,26 @@ impl<'d> Lines<'d> {
 
     /// The position of an offset not before the last one asked for.
     pub fn position(&mut self, offset: usize) -> Position {
+        let passed = self.text.get(self.at..offset.min(self.text.len())).unwrap_or_default();
+        if passed.contains(&b'\r') {
+            self.step_to(offset);
+            return self.position;
+        }
+        self.at += passed.len();
+        let characters = |bytes: &[u8]| bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count();
+        let lines = passed.iter().filter(|byte| **byte == b'\n').count();
+        if lines > 0 {
+            let last = passed.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+            self.position.line += lines;
+            self.position.column = 1 + characters(last);
+        } else {
+            self.position.column += characters(passed);
+        }
+        self.position
+    }
+
+    /// The same byte by byte: a carriage return ends a line unless a line feed follows.
+    fn step_to(&mut self, offset: usize) {
         while self.at < offset {
             let Some(&byte) = self.text.get(self.at) else { break };
             let next = self.text.get(self.at + 1);
@@ -305,7 +370,6 @@ impl<'d> Lines<'d> {
             }
             self.at += 1;
         }
-        self.position
     }
 }
 

@@ -42,9 +42,11 @@ mod implied;
 mod invariant;
 mod issue;
 mod locate;
+mod memo;
 mod modifier_table;
 mod narrative;
 mod native;
+mod pairs;
 mod primitive;
 mod profile;
 mod questionnaire;
@@ -61,6 +63,9 @@ mod unknown_code;
 mod value_set;
 mod value_set_filter;
 mod walk;
+
+#[cfg(test)]
+mod shortcut_tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

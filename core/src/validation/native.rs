@@ -5,7 +5,7 @@
 //! well; where the proof fails, the expression is evaluated and has the last word. Constraints are recognised
 //! by their expression, so that another one with the same key is another one.
 
-use fhir_models::document::{Kind, Name, Value, name};
+use fhir_models::document::{Name, Value, name};
 
 use super::walk::Walk;
 
@@ -16,6 +16,12 @@ pub(super) enum Native {
     ContainedIsReferred,
     /// `per-1`: a period does not end before it begins.
     Period,
+    /// `bdl-3`: entries have a `request` in the Bundles that call for one, and in no others.
+    Requests,
+    /// `bdl-4`: the same for `response`.
+    Responses,
+    /// `bdl-7`: no fullUrl stands twice with the same version.
+    DistinctUrls,
 }
 
 /// The expressions, without white space.
@@ -34,6 +40,20 @@ const KNOWN: &[(&str, Native)] = &[
          ordescendants().where(as(uri)='#').exists()).not()).trace('unmatched',id).empty()",
         Native::ContainedIsReferred,
     ),
+    (
+        "entry.all(request.exists()=(%resource.type='batch'or%resource.type='transaction'\
+         or%resource.type='history'))",
+        Native::Requests,
+    ),
+    (
+        "entry.all(response.exists()=(%resource.type='batch-response'or%resource.type='transaction-response'\
+         or%resource.type='history'))",
+        Native::Responses,
+    ),
+    (
+        "(type='history')orentry.where(fullUrl.exists()).select(fullUrl&resource.meta.versionId).isDistinct()",
+        Native::DistinctUrls,
+    ),
     ("start.hasValue().not()orend.hasValue().not()or(start<=end)", Native::Period),
 ];
 
@@ -49,6 +69,14 @@ impl Native {
         match self {
             Native::ContainedIsReferred => contained_is_referred(walk, value),
             Native::Period => in_order(value, name::START, name::END).unwrap_or(false),
+            Native::Requests => {
+                entries_have(walk, value, name::REQUEST, &["batch", "transaction", "history"])
+            }
+            Native::Responses => {
+                let kinds = ["batch-response", "transaction-response", "history"];
+                entries_have(walk, value, name::RESPONSE, &kinds)
+            }
+            Native::DistinctUrls => distinct_urls(value).unwrap_or(false),
         }
     }
 }
@@ -59,7 +87,7 @@ pub(super) fn culprits<'d>(native: Option<Native>, walk: &Walk<'_, 'd>, value: V
         return Vec::new();
     }
     let refers_back = |inner: Value<'d>| {
-        inner.descendants().any(|it| it.name() == name::REFERENCE && plain_text(it) == Some("#"))
+        inner.descendants().any(|it| it.name() == name::REFERENCE && it.as_plain_str() == Some("#"))
     };
     let contained = value.get(name::CONTAINED).into_iter().flat_map(Value::items);
     contained.filter(|inner| is_unreferred(walk, value, *inner) && !refers_back(*inner)).collect()
@@ -69,8 +97,8 @@ pub(super) fn culprits<'d>(native: Option<Native>, walk: &Walk<'_, 'd>, value: V
 fn is_unreferred(walk: &Walk<'_, '_>, resource: Value<'_>, inner: Value<'_>) -> bool {
     let start = resource.span().start;
     let mut own = walk.fragments.iter().rev().take_while(|it| it.span().start > start);
-    let id = inner.get(name::ID).and_then(plain_text);
-    id.is_some_and(|id| !own.any(|it| plain_text(*it).and_then(|text| text.strip_prefix('#')) == Some(id)))
+    let id = inner.get(name::ID).and_then(Value::as_plain_str);
+    id.is_some_and(|id| !own.any(|it| it.as_plain_str().and_then(|text| text.strip_prefix('#')) == Some(id)))
 }
 
 /// What has no id can't be referred to and is not asked about.
@@ -83,14 +111,42 @@ fn contained_is_referred(walk: &Walk<'_, '_>, resource: Value<'_>) -> bool {
     let Some(contained) = resource.get(name::CONTAINED).filter(|it| it.is_array()) else { return false };
     contained.children().all(|inner| {
         let Some(id) = inner.get(name::ID) else { return inner.is_object() };
-        let Some(id) = plain_text(id) else { return false };
-        own().any(|it| plain_text(*it).and_then(|text| text.strip_prefix('#')) == Some(id))
+        let Some(id) = id.as_plain_str() else { return false };
+        own().any(|it| it.as_plain_str().and_then(|text| text.strip_prefix('#')) == Some(id))
     })
+}
+
+/// Every entry has the member where the Bundle is of one of these types, and none where it is not.
+fn entries_have(walk: &Walk<'_, '_>, bundle: Value<'_>, member: Name, kinds: &[&str]) -> bool {
+    let Some(kind) = bundle.get(name::TYPE).and_then(Value::as_plain_str) else { return false };
+    let Some(entries) = bundle.get(name::ENTRY).filter(|it| it.is_array()) else { return false };
+    let wanted = kinds.contains(&kind);
+    walk.scope.resource == bundle.id()
+        && entries.children().all(|entry| match entry.get(member) {
+            Some(found) => wanted && found.is_object() && found.children().next().is_some(),
+            None => !wanted && entry.is_object(),
+        })
+}
+
+/// Texts of which none begins with another stay different whatever is written behind them.
+fn distinct_urls(bundle: Value<'_>) -> Option<bool> {
+    let mut urls = Vec::new();
+    for entry in bundle.get(name::ENTRY)?.items() {
+        if let Some(url) = entry.get(name::FULL_URL) {
+            urls.push(url.as_plain_str()?);
+        }
+        if entry.get_underscored(name::FULL_URL).is_some() {
+            return None;
+        }
+    }
+    urls.sort_unstable();
+    // What begins with a text stands right behind it.
+    Some(urls.windows(2).all(|pair| matches!(pair, [one, next] if !next.starts_with(one))))
 }
 
 /// Whether two dates or times of the same form are in order; `None` where their texts alone don't tell.
 fn in_order(value: Value<'_>, earlier: Name, later: Name) -> Option<bool> {
-    let (start, end) = (plain_text(value.get(earlier)?)?, plain_text(value.get(later)?)?);
+    let (start, end) = (value.get(earlier)?.as_plain_str()?, value.get(later)?.as_plain_str()?);
     let same_form = start.len() == end.len() && zone(start) == zone(end);
     (same_form && !start.contains(":60")).then(|| start <= end)
 }
@@ -102,13 +158,4 @@ fn zone(text: &str) -> &str {
     }
     let length = if text.ends_with('Z') { 1 } else { 6 };
     text.get(text.len() - length..).unwrap_or_default()
-}
-
-/// The text of a string that is written without escapes.
-fn plain_text(value: Value<'_>) -> Option<&str> {
-    if value.kind() != Kind::String {
-        return None;
-    }
-    let text = value.raw().strip_prefix('"')?.strip_suffix('"')?;
-    (!text.contains('\\')).then_some(text)
 }

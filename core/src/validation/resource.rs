@@ -12,6 +12,7 @@ use super::walk::{Scope, Walk};
 
 /// Checks a whole resource: the document's root, a contained one, or one in a Bundle or Parameters.
 pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, contained: bool) {
+    walk.resources_met += 1;
     let fault = if value.is_object() {
         match value.get(name::RESOURCE_TYPE).map(|it| (it, it.as_str())) {
             Some((place, Some(type_name))) => match walk.types.resource(Name::of(&type_name)) {

@@ -35,40 +35,55 @@ pub(super) struct Resources<'d> {
     by_name: HashMap<(usize, String), Vec<usize>>,
 }
 
+impl<'d> Resource<'d> {
+    /// A resource with its `resourceType` and what stands around it.
+    fn new(value: Value<'d>, type_name: Value<'d>, around: Option<Value<'d>>) -> Resource<'d> {
+        let entry = around.filter(|_| value.name() == name::RESOURCE).filter(|it| it.is_object());
+        Resource {
+            value,
+            type_name: type_name.as_str().unwrap_or_default(),
+            id: value.str_of(name::ID),
+            outer: None,
+            contained: around.is_some_and(|it| it.name() == name::CONTAINED),
+            full_url: entry.and_then(|entry| entry.str_of(name::FULL_URL)),
+            entry,
+        }
+    }
+}
+
 impl<'d> Resources<'d> {
     /// Finds them.
     pub fn of(document: Document<'d>) -> Resources<'d> {
-        let parents = document.parents();
-        let parent = |id: NodeId| parents.get(id.index()).and_then(|it| document.value(*it));
         let mut list: Vec<Resource<'d>> = Vec::new();
-        for member in document.root().descendants() {
-            if member.name() != name::RESOURCE_TYPE
-                || member.is_underscored()
-                || member.kind() != Kind::String
-            {
-                continue;
+        // The containers around a node, innermost last, each with the number behind its last node.
+        let mut open: Vec<(u32, NodeId)> = Vec::new();
+        for (number, node) in (0u32..).zip(document.nodes()) {
+            while open.last().is_some_and(|(end, _)| *end <= number) {
+                open.pop();
             }
-            let Some(value) = parent(member.id()) else { continue };
-            let around = parent(value.id());
-            let contained = around.is_some_and(|it| it.name() == name::CONTAINED);
-            let entry = around.filter(|_| value.name() == name::RESOURCE).filter(|it| it.is_object());
-            let outer = list.iter().rposition(|it| holds(it.value, value));
-            list.push(Resource {
-                value,
-                type_name: member.as_str().unwrap_or_default(),
-                id: value.str_of(name::ID),
-                outer,
-                contained,
-                full_url: entry.and_then(|entry| entry.str_of(name::FULL_URL)),
-                entry,
-            });
+            let id = NodeId::at(number);
+            if node.name() == name::RESOURCE_TYPE && node.kind() == Kind::String && !node.is_underscored() {
+                let at = |above: usize| open.iter().rev().nth(above).and_then(|(_, id)| document.value(*id));
+                if let (Some(value), Some(member)) = (at(0), document.value(id)) {
+                    list.push(Resource::new(value, member, at(1)));
+                }
+            }
+            if matches!(node.kind(), Kind::Object | Kind::Array) {
+                open.push((node.after(), id));
+            }
         }
+        // `resourceType` need not come first.
         list.sort_by_key(|it| it.value.id());
-        // Sorting keeps the order of resources and what is around them: `resourceType` need not come first.
-        let spans: Vec<_> = list.iter().map(|it| it.value).collect();
-        for (at, resource) in list.iter_mut().enumerate() {
-            let before = spans.get(..at).unwrap_or_default();
-            resource.outer = before.iter().rposition(|it| holds(*it, resource.value));
+        let mut around: Vec<usize> = Vec::new();
+        for at in 0..list.len() {
+            let Some(value) = list.get(at).map(|it| it.value) else { break };
+            while around.last().and_then(|it| list.get(*it)).is_some_and(|it| !holds(it.value, value)) {
+                around.pop();
+            }
+            if let Some(resource) = list.get_mut(at) {
+                resource.outer = around.last().copied();
+            }
+            around.push(at);
         }
         let (mut by_url, mut by_name) = (HashMap::<_, Vec<usize>>::new(), HashMap::<_, Vec<usize>>::new());
         for (at, resource) in list.iter().enumerate() {

@@ -15,6 +15,9 @@ use super::compile::{CompileError, compile};
 use super::finding::{Fault, Rule};
 use super::shape::{ShapeKind, Structure};
 
+/// Longest chain of types that descend from each other.
+const MAX_CHAIN: usize = 32;
+
 type Compiled = Result<Box<Structure>, TypeError>;
 
 /// All types of the definitions, compiled when first asked for.
@@ -24,8 +27,13 @@ pub(super) struct Types {
     compiled: Box<[OnceLock<Compiled>]>,
     /// By name: a resource type that instances may have.
     resources: OnceLock<Box<[bool]>>,
+    /// By name: the type that a type descends from.
+    bases: OnceLock<Box<[Name]>>,
     systems: Systems,
     model: OnceLock<Arc<Model>>,
+    /// Every invariant is evaluated, whatever shorter way there is: for tests that compare the two.
+    #[cfg(test)]
+    pub evaluates_all: bool,
 }
 
 /// Why there are no rules for a type.
@@ -58,9 +66,21 @@ impl Types {
             definitions,
             compiled,
             resources: OnceLock::new(),
+            bases: OnceLock::new(),
             systems: Systems::default(),
             model: OnceLock::new(),
+            #[cfg(test)]
+            evaluates_all: false,
         }
+    }
+
+    /// True where no short way around an evaluation may be taken.
+    #[inline]
+    pub fn evaluates_all(&self) -> bool {
+        #[cfg(test)]
+        return self.evaluates_all;
+        #[cfg(not(test))]
+        false
     }
 
     pub fn definitions(&self) -> &Definitions {
@@ -116,6 +136,31 @@ impl Types {
             }
             resources.into()
         })
+    }
+
+    /// True where type `name` is `of` or descends from it.
+    pub fn is_subtype(&self, name: Name, of: Name) -> bool {
+        let bases = self.bases.get_or_init(|| {
+            let mut bases = vec![Name::UNKNOWN; Name::count()];
+            for text in self.definitions.type_names() {
+                let base = self.definitions.base_type(text).map(Name::of);
+                if let (Some(base), Some(slot)) = (base, bases.get_mut(Name::of(text).index())) {
+                    *slot = base;
+                }
+            }
+            bases.into()
+        });
+        let mut here = name;
+        for _ in 0..MAX_CHAIN {
+            if here == of {
+                return true;
+            }
+            here = match bases.get(here.index()) {
+                Some(&base) if here != Name::UNKNOWN && base != Name::UNKNOWN => base,
+                _ => return false,
+            };
+        }
+        false
     }
 
     #[cold]

@@ -5,7 +5,7 @@
 //! [`Settings::depth`], and ends early once [`Settings::findings`] is reached.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use fhir_models::document::{Document, Format, Kind, Name, NodeId, Value, name};
@@ -16,7 +16,8 @@ use crate::outcome::IssueSeverity;
 use crate::terminology::Codes;
 
 use super::finding::{Fault, Finding, Rule};
-use super::profile::Profiles;
+use super::pairs::{PairMap, PairSet};
+use super::profile::{Judgement, Profiles};
 use super::resources::Resources;
 use super::shape::{BOUND, Content, ELEMENT_ID, Entry, RULED, Shape, ShapeKind, Structure};
 use super::stream::Listener;
@@ -53,9 +54,9 @@ pub(super) struct Walk<'v, 'd> {
     /// Values being checked against profiles, innermost last.
     pub open_profiles: Vec<(NodeId, usize)>,
     /// Values and the profiles that they were checked against.
-    pub seen_profiles: HashSet<(NodeId, usize)>,
+    pub seen_profiles: PairSet,
     /// Whether a value obeys a profile.
-    pub judged: HashMap<(NodeId, usize), bool>,
+    pub judged: PairMap<Judgement>,
     /// How many `conformsTo()` led here.
     pub nested: usize,
     /// Invariants that could not be evaluated.
@@ -78,6 +79,8 @@ pub(super) struct Walk<'v, 'd> {
     pub heard: usize,
     /// How many trials are open: what they find is forgotten.
     pub trials: usize,
+    /// How many resources the walk has met: with only one, everything stands in it.
+    pub resources_met: usize,
     document: Document<'d>,
     index: Option<Arc<Resources<'d>>>,
     depth: usize,
@@ -125,8 +128,8 @@ impl<'v, 'd> Walk<'v, 'd> {
             linking: Vec::new(),
             claims: Vec::new(),
             open_profiles: Vec::new(),
-            seen_profiles: HashSet::new(),
-            judged: HashMap::new(),
+            seen_profiles: PairSet::default(),
+            judged: PairMap::default(),
             nested: 0,
             unchecked_invariants: 0,
             authorities: &[],
@@ -138,6 +141,7 @@ impl<'v, 'd> Walk<'v, 'd> {
             listener: None,
             heard: 0,
             trials: 0,
+            resources_met: 0,
             document,
             index: None,
             depth: 0,
@@ -156,12 +160,17 @@ impl<'v, 'd> Walk<'v, 'd> {
         if self.faults_only && fault.severity == IssueSeverity::Information {
             return;
         }
+        self.note(Finding { element: element.id(), place: place.id(), fault });
+    }
+
+    /// Adds a finding, within the bound.
+    pub fn note(&mut self, finding: Finding) {
         if self.trials == 0
             && let Some(listener) = &mut self.listener
         {
             if self.heard < self.settings.findings {
                 self.heard += 1;
-                if listener(Finding { element: element.id(), place: place.id(), fault }).is_break() {
+                if listener(finding).is_break() {
                     self.heard = usize::MAX;
                 }
                 self.full |= self.heard >= self.settings.findings;
@@ -169,7 +178,7 @@ impl<'v, 'd> Walk<'v, 'd> {
             return;
         }
         if self.findings.len() < self.settings.findings {
-            self.findings.push(Finding { element: element.id(), place: place.id(), fault });
+            self.findings.push(finding);
         }
         if self.findings.len() >= self.settings.findings {
             self.full = true;
@@ -184,13 +193,13 @@ impl<'v, 'd> Walk<'v, 'd> {
         shape: &'v Shape,
         around: ShapeKind,
     ) {
-        let before = self.findings.len();
+        let before = (self.findings.len(), self.heard);
         let present = self.members(value, structure, shape, false);
         // What is faulty may stand there without content: then being there tells nothing.
-        let whole = self.findings.len() == before;
+        let whole = (self.findings.len(), self.heard) == before && !self.types.evaluates_all();
         for invariant in &shape.invariants {
             if !(whole && invariant.is_idle(present)) {
-                invariant::check(self, invariant, Some(value), None, &shape.path, "");
+                invariant::check(self, invariant, Some(value), None, &shape.path, None);
             }
         }
         match shape.kind {
@@ -377,7 +386,7 @@ impl<'v, 'd> Walk<'v, 'd> {
             && let Some(element) = place.shape.element(place.entry)
         {
             for invariant in &element.invariants {
-                invariant::check(self, invariant, Some(value), None, place.entry.content.type_name(), "");
+                invariant::check(self, invariant, Some(value), None, place.entry.content.type_name(), None);
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::code_index::CodeIndex;
 use super::element::text_of;
 use super::structure::items;
 use super::{DefinitionError, Membership};
@@ -133,7 +134,7 @@ pub struct CodeSystem {
     pub filters: Vec<FilterDeclaration>,
     /// Its concepts in source order, nested ones after their parent.
     pub concepts: Vec<Concept>,
-    by_code: Vec<usize>,
+    by_code: CodeIndex,
 }
 
 impl CodeSystem {
@@ -166,7 +167,7 @@ impl CodeSystem {
             properties: items(resource.get(name::PROPERTY)).filter_map(property_declaration).collect(),
             filters: items(resource.get(name::FILTER)).filter_map(filter_declaration).collect(),
             concepts: Vec::new(),
-            by_code: Vec::new(),
+            by_code: CodeIndex::default(),
         };
         system.add(resource.get(name::CONCEPT), None)?;
         system.index();
@@ -175,10 +176,7 @@ impl CodeSystem {
     }
 
     fn index(&mut self) {
-        self.by_code = (0..self.concepts.len()).collect();
-        let concepts = &self.concepts;
-        self.by_code
-            .sort_by(|&a, &b| concepts.get(a).map(|it| &it.code).cmp(&concepts.get(b).map(|it| &it.code)));
+        self.by_code = CodeIndex::of(self.concepts.iter().map(|it| it.code.as_str()));
     }
 
     /// The same code system with the names and properties that a supplement adds to its concepts.
@@ -239,9 +237,7 @@ impl CodeSystem {
 
     /// The concept's number in [`CodeSystem::concepts`].
     pub fn number(&self, code: &str) -> Option<usize> {
-        let code_of = |number: usize| self.concepts.get(number).map_or("", |concept| concept.code.as_str());
-        let at = self.by_code.binary_search_by(|&number| code_of(number).cmp(code)).ok()?;
-        self.by_code.get(at).copied()
+        self.by_code.find(code, |number| self.concepts.get(number).is_some_and(|it| it.code == code))
     }
 
     /// Whether the system has this code.

@@ -3,6 +3,7 @@
 //! Structures, value sets, code systems, search parameters and compartments as published by HL7 in FHIR
 //! NPM packages. Everything here describes; nothing decides.
 
+mod code_index;
 mod code_system;
 mod compartment;
 mod definitions;

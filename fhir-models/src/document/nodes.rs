@@ -19,6 +19,12 @@ impl Node {
         self.name
     }
 
+    /// The number of the node after this one and all below it.
+    #[inline]
+    pub fn after(&self) -> u32 {
+        self.next
+    }
+
     /// True for a `_name` twin: see [`Value::is_underscored`](super::Value::is_underscored).
     #[inline]
     pub fn is_underscored(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::nodes::children;
 use super::tape::{HAS_KEY, KEY_ESCAPED, UNDERSCORE, VALUE_ESCAPED};
 use super::text::unescape;
 use super::{Document, Kind, Name, NodeId, Position, name};
@@ -96,6 +97,33 @@ impl<'a> Value<'a> {
         Some(if node.flags & VALUE_ESCAPED == 0 { Cow::Borrowed(inner) } else { unescape(inner) })
     }
 
+    /// The text of a string that is written without escapes; `None` for any other value.
+    #[inline]
+    pub fn as_plain_str(self) -> Option<&'a str> {
+        let node = self.document.node(self.id);
+        if node.kind != Kind::String || node.flags & VALUE_ESCAPED != 0 {
+            return None;
+        }
+        let span = node.span();
+        self.document.text.get(span.start + 1..span.end.saturating_sub(1))
+    }
+
+    /// The texts of these members, empty where one is absent; `None` where one is anything but a string that is
+    /// written without escapes.
+    #[inline]
+    pub fn plain_texts<const N: usize>(self, names: [Name; N]) -> Option<[&'a str; N]> {
+        let mut texts = [""; N];
+        for (id, node) in children(self.document.nodes, self.id) {
+            if node.flags & UNDERSCORE == 0
+                && let Some(text) =
+                    names.iter().position(|name| *name == node.name).and_then(|at| texts.get_mut(at))
+            {
+                *text = Value { document: self.document, id }.as_plain_str()?;
+            }
+        }
+        Some(texts)
+    }
+
     /// True where the value is a string with exactly this text.
     pub fn is_str(self, text: &str) -> bool {
         self.as_str().is_some_and(|own| own == text)
@@ -129,10 +157,9 @@ impl<'a> Value<'a> {
         if !self.is_object() {
             return None;
         }
-        self.children().find(|child| {
-            let node = child.document.node(child.id);
-            node.name == name && node.flags & UNDERSCORE == 0
-        })
+        let mut members = children(self.document.nodes, self.id);
+        let (id, _) = members.find(|(_, node)| node.name == name && node.flags & UNDERSCORE == 0)?;
+        Some(Value { document: self.document, id })
     }
 
     /// The underscored twin of a primitive: for `birthDate`, the object under `_birthDate`.
@@ -140,7 +167,9 @@ impl<'a> Value<'a> {
         if !self.is_object() {
             return None;
         }
-        self.children().find(|child| child.name() == name && child.is_underscored())
+        let mut members = children(self.document.nodes, self.id);
+        let (id, _) = members.find(|(_, node)| node.name == name && node.flags & UNDERSCORE != 0)?;
+        Some(Value { document: self.document, id })
     }
 
     /// The member with this property name, whether FHIR knows the name or not.

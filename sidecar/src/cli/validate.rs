@@ -7,6 +7,7 @@ mod checker;
 mod excerpt;
 mod findings;
 mod input;
+mod lanes;
 mod report;
 mod run;
 mod server;
@@ -16,6 +17,7 @@ mod window;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -97,6 +99,9 @@ pub struct Validate {
     /// Most faults to print [default: text 50, html 2000, json 10000 issues].
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Threads that check, for NDJSON and many files; the output is the same [default: one for each core].
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
     /// Files, folders (searched for .json, .ndjson, .jsonl and .xml), or `-` for standard input.
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<OsString>,
@@ -153,6 +158,8 @@ impl Validate {
         let checker = Checker::new(self.validator(definitions.definitions));
         let mut run = Run::new(checker);
         run.server = server;
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        run.threads = self.threads.unwrap_or_else(cores);
         run.outcome = json.then(Outcome::default);
         run.most_issues = self.limit.unwrap_or(MOST_ISSUES);
         run.faults = (self.output == Output::Text).then(|| Findings::new(false));

@@ -5,19 +5,39 @@
 use std::sync::Arc;
 
 use fhir_models::definition::Max;
-use fhir_models::document::{Name, Value, name};
+use fhir_models::document::{Name, NodeId, Value, name};
 
 use crate::outcome::{IssueSeverity, IssueType};
 
 use super::super::cardinality::Cardinality;
 use super::super::finding::{Fault, Finding, Rule};
 use super::super::invariant;
+use super::super::pairs::PairSet;
 use super::super::walk::Walk;
 use super::store::ProfileError;
 use super::{Node, NodeNumber, Occurrence, Profile, aggregation, obligation, slice, target, value_rule};
 
 /// Deepest nesting of profiles reached through types and references.
 const DEPTH: usize = 24;
+
+/// What came of checking a value against a profile on trial.
+#[derive(Debug)]
+pub(in super::super) struct Judgement {
+    /// No error was found.
+    obeys: bool,
+    /// What the trial found, for the check in earnest: that comes once at most.
+    found: Option<Found>,
+}
+
+/// What a check adds to the walk.
+#[derive(Debug)]
+struct Found {
+    findings: Vec<Finding>,
+    unknown_codes: usize,
+    unchecked_invariants: usize,
+    /// The values and profiles that were checked on the way.
+    seen: PairSet,
+}
 
 impl<'v, 'd> Walk<'v, 'd> {
     /// Checks a value against a profile, and explains. Says so where the profile can't be used.
@@ -57,9 +77,12 @@ impl<'v, 'd> Walk<'v, 'd> {
         if self.open_profiles.len() >= DEPTH || !self.seen_profiles.insert(key) {
             return;
         }
+        if self.repeats_a_trial(key) {
+            return;
+        }
         let actual = item.type_name;
         if item.value.is_some_and(|value| value.get(name::RESOURCE_TYPE).is_some())
-            && !self.types.definitions().is_subtype(actual.text(), profile.type_name.text())
+            && !self.types.is_subtype(actual, profile.type_name)
         {
             let message = format!(
                 "the profile {} is one of {}; this is another type of resource",
@@ -70,7 +93,9 @@ impl<'v, 'd> Walk<'v, 'd> {
         self.open_profiles.push(key);
         let outer = self.scope.resource;
         let root = self.scope.root;
-        if let Some(at) = self.resources().around(item.at) {
+        if self.resources_met != 1
+            && let Some(at) = self.resources().around(item.at)
+        {
             let index = self.resources();
             let of = |at: usize| index.list.get(at).map_or(outer, |it| it.value.id());
             (self.scope.resource, self.scope.root) = (of(at), of(index.container(at)));
@@ -89,17 +114,37 @@ impl<'v, 'd> Walk<'v, 'd> {
     /// True where the value obeys the profile.
     pub(in super::super) fn obeys_profile(&mut self, item: Occurrence<'d>, profile: &Arc<Profile>) -> bool {
         let key = (item.at.id(), Arc::as_ptr(profile) as usize);
-        if let Some(&known) = self.judged.get(&key) {
-            return known;
+        if let Some(known) = self.judged.get(&key) {
+            return known.obeys;
         }
         if self.open_profiles.contains(&key) || self.open_profiles.len() >= DEPTH {
             return true;
         }
-        let seen = std::mem::take(&mut self.seen_profiles);
-        let answer = self.trial(|walk| walk.whole(item, profile));
-        self.seen_profiles = seen;
-        self.judged.insert(key, answer);
-        answer
+        let judgement = self.trial(|walk| walk.whole(item, profile));
+        let obeys = judgement.obeys;
+        self.judged.insert(key, judgement);
+        obeys
+    }
+
+    /// Takes over what a trial found for this pair. Where the trial looked at something that has been looked at
+    /// since, what it found counts in part only, and the answer is false.
+    fn repeats_a_trial(&mut self, key: (NodeId, usize)) -> bool {
+        let Some(judgement) = self.judged.get_mut(&key) else { return false };
+        let Some(found) = judgement.found.take() else { return false };
+        // A trial does not tell unknown codes by their systems.
+        if found.unknown_codes > 0 && self.settings.unknown_systems {
+            return false;
+        }
+        if found.seen.iter().any(|it| *it != key && self.seen_profiles.contains(it)) {
+            return false;
+        }
+        self.seen_profiles.extend(found.seen);
+        self.unknown_codes += found.unknown_codes;
+        self.unchecked_invariants += found.unchecked_invariants;
+        for finding in found.findings {
+            self.note(finding);
+        }
+        true
     }
 
     /// True where the rules of one node hold.
@@ -109,26 +154,30 @@ impl<'v, 'd> Walk<'v, 'd> {
         profile: &Arc<Profile>,
         node: NodeNumber,
     ) -> bool {
-        let seen = std::mem::take(&mut self.seen_profiles);
-        let answer = self.trial(|walk| walk.rules(item, profile, node));
-        self.seen_profiles = seen;
-        answer
+        self.trial(|walk| walk.rules(item, profile, node)).obeys
     }
 
-    /// True where `check` finds no error. What it finds is forgotten.
-    fn trial(&mut self, check: impl FnOnce(&mut Self)) -> bool {
+    /// Whether `check` finds an error. What it finds is not noted.
+    fn trial(&mut self, check: impl FnOnce(&mut Self)) -> Judgement {
         let findings = std::mem::take(&mut self.findings);
-        let (full, unknown) = (self.full, self.unknown_codes);
-        self.full = false;
+        let seen = std::mem::take(&mut self.seen_profiles);
+        let full = std::mem::replace(&mut self.full, false);
+        let unknown_codes = std::mem::replace(&mut self.unknown_codes, 0);
+        let unchecked = std::mem::replace(&mut self.unchecked_invariants, 0);
         self.trials += 1;
         check(self);
         self.trials -= 1;
+        let ended = std::mem::replace(&mut self.full, full);
+        let found = Found {
+            findings: std::mem::replace(&mut self.findings, findings),
+            unknown_codes: std::mem::replace(&mut self.unknown_codes, unknown_codes),
+            unchecked_invariants: self.unchecked_invariants,
+            seen: std::mem::replace(&mut self.seen_profiles, seen),
+        };
+        self.unchecked_invariants += unchecked;
         // What the definitions lack is no fault of the value.
         let is_fault = |it: &Finding| it.fault.severity.is_error() && it.fault.rule != Rule::Definition;
-        let clean = !self.findings.iter().any(is_fault);
-        self.findings = findings;
-        (self.full, self.unknown_codes) = (full, unknown);
-        clean
+        Judgement { obeys: !found.findings.iter().any(is_fault), found: (!ended).then_some(found) }
     }
 
     /// The rules of one node on one element.
@@ -144,14 +193,7 @@ impl<'v, 'd> Walk<'v, 'd> {
         }
         for rule in &node.invariants {
             let type_name = if number == 0 { profile.type_name } else { item.type_name };
-            invariant::check(
-                self,
-                rule,
-                item.value,
-                item.twin,
-                type_name.text(),
-                &format!("; {}", profile.url),
-            );
+            invariant::check(self, rule, item.value, item.twin, type_name.text(), Some(&profile.url));
         }
         for child in &node.children {
             let items = item.children(child);
@@ -187,31 +229,27 @@ impl<'v, 'd> Walk<'v, 'd> {
             return;
         }
         let actual = item.type_name;
-        let fits: Vec<_> = node
-            .types
-            .iter()
-            .filter(|it| {
-                actual == Name::UNKNOWN
-                    || it.name == Name::UNKNOWN
-                    || it.name == actual
-                    || self.types.definitions().is_subtype(actual.text(), it.name.text())
+        let types = self.types;
+        let fits = || {
+            node.types.iter().filter(|it| {
+                actual == Name::UNKNOWN || it.name == Name::UNKNOWN || types.is_subtype(actual, it.name)
             })
-            .collect();
-        if fits.is_empty() {
+        };
+        if fits().next().is_none() {
             let names: Vec<&str> = node.types.iter().map(|it| it.name.text()).collect();
             let message =
                 format!("the profile {} allows {} here as {} only", profile.url, node.id, names.join(", "));
             return self.report(item.at, item.at, Rule::Type.error(IssueType::Structure, message));
         }
-        let named: Vec<&str> = fits.iter().flat_map(|it| it.profiles.iter()).map(|it| &**it).collect();
-        if !named.is_empty() && fits.iter().all(|it| !it.profiles.is_empty()) {
+        let named: Vec<&str> = fits().flat_map(|it| it.profiles.iter()).map(|it| &**it).collect();
+        if !named.is_empty() && fits().all(|it| !it.profiles.is_empty()) {
             self.one_of(item, &named, &node.id);
         }
-        if fits.iter().all(|it| !it.aggregation.is_empty()) {
-            let allowed: Vec<_> = fits.iter().flat_map(|it| it.aggregation.iter()).copied().collect();
+        if fits().all(|it| !it.aggregation.is_empty()) {
+            let allowed: Vec<_> = fits().flat_map(|it| it.aggregation.iter()).copied().collect();
             aggregation::check(self, item, &allowed, &node.id);
         }
-        let targets: Vec<&str> = fits.iter().flat_map(|it| it.targets.iter()).map(|it| &**it).collect();
+        let targets: Vec<&str> = fits().flat_map(|it| it.targets.iter()).map(|it| &**it).collect();
         if !targets.is_empty() {
             target::check(self, item, &targets, &node.id);
         }

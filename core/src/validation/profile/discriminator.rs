@@ -294,13 +294,32 @@ fn fixed_url(profile: &Profile, number: NodeNumber) -> Option<String> {
 
 impl Test {
     /// True where a value at the path is what the slice demands.
-    pub(super) fn passes<'d>(&self, walk: &mut Walk<'_, 'd>, item: Occurrence<'d>) -> bool {
-        let found = follow(walk, item, &self.path);
+    pub(super) fn passes<'t, 'd>(
+        &'t self,
+        walk: &mut Walk<'_, 'd>,
+        item: Occurrence<'d>,
+        seen: &mut Seen<'t, 'd>,
+    ) -> bool {
+        // Of an item that is tested for many slices, the values at a path are looked up once.
+        let values = match seen.values.iter().position(|(path, _)| **path == *self.path) {
+            Some(at) => at,
+            None => {
+                seen.values.push((&self.path, follow(walk, item, &self.path)));
+                seen.values.len() - 1
+            }
+        };
+        let found = seen.values.get(values).map(|(_, found)| found.as_slice()).unwrap_or_default();
         match &self.demand {
             Demand::Exists(wanted) => found.is_empty() != *wanted,
-            demand => found.into_iter().any(|it| demand.met(walk, it)),
+            demand => found.iter().any(|it| demand.met(walk, *it)),
         }
     }
+}
+
+/// The values of one item at the paths looked up so far.
+#[derive(Debug, Default)]
+pub(super) struct Seen<'t, 'd> {
+    values: Vec<(&'t [Step], Vec<Occurrence<'d>>)>,
 }
 
 impl Demand {
@@ -311,10 +330,7 @@ impl Demand {
             Demand::Text(wanted) => it.value.is_some_and(|value| value.is_str(wanted)),
             Demand::Bound(rule) => it.value.is_some_and(|value| rule.admits(&walk.codes, value)),
             Demand::Exists(wanted) => *wanted,
-            Demand::Type(types) => types.iter().any(|wanted| {
-                it.type_name == *wanted
-                    || walk.types.definitions().is_subtype(it.type_name.text(), wanted.text())
-            }),
+            Demand::Type(types) => types.iter().any(|wanted| walk.types.is_subtype(it.type_name, *wanted)),
             Demand::Profile(named) => {
                 let named = named.clone();
                 named.iter().any(|canonical| walk.obeys(it, canonical))
@@ -344,9 +360,11 @@ fn next<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, step: &Step) -> Vec<O
             if direct.is_empty() { item.named(&walk.variants(wanted, item)) } else { direct }
         }
         Step::OfType(wanted) => {
-            let fits = item.type_name == *wanted
-                || walk.types.definitions().is_subtype(item.type_name.text(), wanted.text());
-            if fits { vec![item] } else { Vec::new() }
+            if walk.types.is_subtype(item.type_name, *wanted) {
+                vec![item]
+            } else {
+                Vec::new()
+            }
         }
         Step::Resolve => item.value.and_then(|value| walk.resolved(value)).into_iter().collect(),
         Step::Extension(url) => {

@@ -1,6 +1,6 @@
 //! Elements of an instance as FHIR sees them: a value, its `_name` twin, or both (FHIR R4 §2.6.2.3).
 
-use fhir_models::document::{Kind, Name, Value, name};
+use fhir_models::document::{Kind, Name, Value, name, nodes};
 
 use super::Child;
 
@@ -37,14 +37,11 @@ impl<'d> Occurrence<'d> {
     pub fn named(self, names: &[(Name, Name)]) -> Vec<Occurrence<'d>> {
         let mut found = Vec::new();
         let Some(object) = self.object() else { return found };
-        for member in object.children() {
-            let Some((name, type_name)) = names.iter().find(|(name, _)| *name == member.name()) else {
-                continue;
-            };
-            if *name == Name::UNKNOWN {
-                continue;
-            }
-            if member.is_underscored() {
+        let document = object.document();
+        for (id, node) in nodes::children(document.nodes(), object.id()) {
+            let known = names.iter().find(|(name, _)| *name == node.name() && *name != Name::UNKNOWN);
+            let (Some((name, type_name)), Some(member)) = (known, document.value(id)) else { continue };
+            if node.is_underscored() {
                 if object.get(*name).is_none() {
                     pair(None, Some(member), *type_name, &mut found);
                 }

@@ -34,7 +34,7 @@ use super::invariant::Invariant;
 
 use compare::differing;
 pub(super) use compare::{equal, matches};
-pub(super) use conform::plain;
+pub(super) use conform::{Judgement, plain};
 pub(super) use discriminator::Tests;
 pub(super) use instance::Occurrence;
 pub(super) use store::{ProfileError, Profiles};

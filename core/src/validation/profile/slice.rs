@@ -1,8 +1,8 @@
 //! Slicing: repetitions told apart, each by the rules of its slice (FHIR R4 §5.1.0.13).
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use fhir_models::definition::{DiscriminatorKind, Max, SlicingRules};
+use fhir_models::definition::{DiscriminatorKind, Max, Slicing, SlicingRules};
 
 use crate::outcome::IssueType;
 
@@ -10,8 +10,11 @@ use super::super::cardinality::Cardinality;
 use super::super::finding::Rule;
 use super::super::walk::Walk;
 use super::build::implied;
-use super::discriminator::compile;
+use super::discriminator::{Seen, compile};
 use super::{NodeNumber, Occurrence, Profile};
+
+/// How extensions are told apart where nothing else is said.
+static BY_URL: LazyLock<Slicing> = LazyLock::new(|| implied(DiscriminatorKind::Value, "url"));
 
 /// Gives each repetition to its slice and checks the slices. `sliced` is the node of the element, or of the
 /// slice that is sliced again.
@@ -27,18 +30,24 @@ pub(super) fn check<'d>(
     if node.slices.is_empty() {
         return;
     }
-    let stated =
-        node.slicing.clone().filter(|it| !it.discriminators.is_empty() || it.rules != SlicingRules::Open);
+    let stated = node.slicing.as_ref();
+    let stated = stated.filter(|it| !it.discriminators.is_empty() || it.rules != SlicingRules::Open);
     let slicing = match (stated, name) {
         (Some(slicing), _) => slicing,
-        (None, "extension" | "modifierExtension") => implied(DiscriminatorKind::Value, "url"),
+        (None, "extension" | "modifierExtension") => &*BY_URL,
         (None, _) => return,
     };
-    let mut members: Vec<Vec<Occurrence<'d>>> = node.slices.iter().map(|_| Vec::new()).collect();
+    // The slice of each item, by its number.
+    let mut members: Vec<Option<usize>> = Vec::with_capacity(items.len());
     let mut latest = 0;
     let mut outside = false;
     for item in items {
-        let found = node.slices.iter().position(|slice| belongs(walk, *item, profile, slice.node, &slicing));
+        let mut seen = Seen::default();
+        let found = node
+            .slices
+            .iter()
+            .position(|slice| belongs(walk, *item, profile, slice.node, slicing, &mut seen));
+        members.push(found);
         match found {
             Some(at) => {
                 if slicing.ordered && at < latest {
@@ -55,9 +64,6 @@ pub(super) fn check<'d>(
                     walk.report(item.at, item.at, Rule::Slicing.error(IssueType::Structure, message));
                 }
                 latest = latest.max(at);
-                if let Some(members) = members.get_mut(at) {
-                    members.push(*item);
-                }
             }
             None => {
                 outside = true;
@@ -71,21 +77,27 @@ pub(super) fn check<'d>(
             }
         }
     }
-    for (slice, members) in node.slices.iter().zip(&members) {
-        count(walk, parent, members.len(), profile, slice.node);
-        for item in members {
-            walk.rules(*item, profile, slice.node);
+    for (at, slice) in node.slices.iter().enumerate() {
+        let own =
+            || items.iter().zip(&members).filter(|(_, slice)| **slice == Some(at)).map(|(item, _)| *item);
+        count(walk, parent, own().count(), profile, slice.node);
+        for item in own() {
+            walk.rules(item, profile, slice.node);
         }
-        check(walk, parent, members, profile, slice.node, name);
+        if profile.node(slice.node).is_some_and(|node| !node.slices.is_empty()) {
+            let own: Vec<_> = own().collect();
+            check(walk, parent, &own, profile, slice.node, name);
+        }
     }
 }
 
-fn belongs<'d>(
+fn belongs<'t, 'd>(
     walk: &mut Walk<'_, 'd>,
     item: Occurrence<'d>,
-    profile: &Arc<Profile>,
+    profile: &'t Arc<Profile>,
     slice: NodeNumber,
-    slicing: &fhir_models::definition::Slicing,
+    slicing: &Slicing,
+    seen: &mut Seen<'t, 'd>,
 ) -> bool {
     let Some(slot) = profile.tests.get(slice as usize) else { return false };
     let tests = match slot.get() {
@@ -95,7 +107,7 @@ fn belongs<'d>(
             slot.get_or_init(|| compiled)
         }
     };
-    !tests.tests.is_empty() && tests.tests.iter().all(|test| test.passes(walk, item))
+    !tests.tests.is_empty() && tests.tests.iter().all(|test| test.passes(walk, item, seen))
 }
 
 fn count<'d>(

@@ -8,6 +8,7 @@ use fhir_models::document::Name;
 
 use super::super::extension_context::Contexts;
 use super::super::implied::Implied;
+use super::super::memo::Memo;
 use super::super::types::Types;
 use super::{Node, Profile, build};
 
@@ -32,16 +33,29 @@ pub(in super::super) enum ProfileError {
 type Compiled = Result<Arc<Profile>, ProfileError>;
 
 /// Profiles by canonical.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in super::super) struct Profiles {
+    /// Those asked for most, without a lock.
+    met: Memo<1, Compiled>,
     compiled: RwLock<HashMap<Box<str>, Compiled>>,
     implied: OnceLock<Implied>,
+}
+
+impl Default for Profiles {
+    fn default() -> Profiles {
+        Profiles { met: Memo::new(1_024), compiled: RwLock::default(), implied: OnceLock::new() }
+    }
 }
 
 impl Profiles {
     /// The rules of a profile, or of a type taken as a profile that says nothing.
     pub fn get(&self, types: &Types, canonical: &str) -> Compiled {
-        self.at(types, canonical, 0)
+        if let Some(known) = self.met.get([canonical]) {
+            return known.clone();
+        }
+        let compiled = self.at(types, canonical, 0);
+        self.met.keep([canonical], compiled.clone());
+        compiled
     }
 
     /// The profiles that resources must obey unasked.

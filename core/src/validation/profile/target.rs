@@ -22,11 +22,9 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, targets: 
         return;
     }
     let place = value.get(name::REFERENCE).unwrap_or(value);
-    let definitions = walk.types.definitions();
-    let typed: Vec<_> = profiles
-        .iter()
-        .filter(|profile| definitions.is_subtype(found.type_name.text(), profile.type_name.text()))
-        .collect();
+    let types = walk.types;
+    let typed: Vec<_> =
+        profiles.iter().filter(|profile| types.is_subtype(found.type_name, profile.type_name)).collect();
     if typed.is_empty() {
         let mut names: Vec<&str> = profiles.iter().map(|it| it.type_name.text()).collect();
         names.dedup();

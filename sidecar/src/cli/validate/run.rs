@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use fhir_models::document::Tape;
+use fhir_models::document::{Limits, Tape};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
 use varco_core::terminology::{Answers, Question};
@@ -12,6 +13,7 @@ use varco_core::terminology::{Answers, Question};
 use super::checker::{Checked, Checker};
 use super::findings::Findings;
 use super::input::{Gathered, Input, Record};
+use super::lanes::Lanes;
 use super::server::Server;
 use super::tally::Tally;
 use super::window::Window;
@@ -22,11 +24,13 @@ const ROUNDS: usize = 3;
 
 /// A run, and what it found so far.
 pub(super) struct Run {
-    checker: Checker,
     /// The terminology server, where one is to be asked.
     pub server: Option<Server>,
     window: Window,
     tape: Tape,
+    checker: Arc<Checker>,
+    /// Most threads that check.
+    pub threads: NonZeroUsize,
     bar: ProgressBar,
     pub tally: Tally,
     /// For programs, where wanted: every issue, up to [`Run::most_issues`].
@@ -49,10 +53,11 @@ impl Run {
     /// A run that has read nothing and keeps nothing but counts.
     pub fn new(checker: Checker) -> Run {
         Run {
-            checker,
             server: None,
             window: Window::default(),
             tape: Tape::new(),
+            checker: Arc::new(checker),
+            threads: NonZeroUsize::MIN,
             bar: ProgressBar::hidden(),
             tally: Tally::start(),
             outcome: None,
@@ -73,15 +78,24 @@ impl Run {
         for (name, cause) in &gathered.unreadable {
             self.unreadable(name, cause);
         }
+        if self.server.is_some() {
+            self.asking(gathered, &limits);
+        } else {
+            self.side_by_side(gathered, &limits);
+        }
+        self.bar.finish_and_clear();
+    }
+
+    /// One record after another, those with questions held back until the server was asked.
+    fn asking(&mut self, gathered: &Gathered, limits: &Limits) {
         for (number, input) in gathered.inputs.iter().enumerate() {
-            let read = input.read(&limits, &mut |record| self.record(gathered, number, &record));
+            let read = input.read(limits, &mut |record| self.record(gathered, number, &record));
             if let Err(error) = read {
                 self.flush(gathered);
                 self.unreadable(input.name(), &format!("{error:#}"));
             }
         }
         self.flush(gathered);
-        self.bar.finish_and_clear();
     }
 
     fn record(&mut self, gathered: &Gathered, number: usize, record: &Record<'_>) {
@@ -117,6 +131,31 @@ impl Run {
                 self.take(input, &it.record(), checked);
             }
         }
+    }
+
+    /// Several threads check, and records are taken in the order of the input.
+    fn side_by_side(&mut self, gathered: &Gathered, limits: &Limits) {
+        let (checker, threads) = (Arc::clone(&self.checker), self.threads);
+        std::thread::scope(|scope| {
+            let mut lanes = Lanes::new(scope, checker, threads);
+            let take = |run: &mut Run, number: usize, record: &Record<'_>, checked: Checked| {
+                if let Some(input) = gathered.inputs.get(number) {
+                    run.take(input, record, checked);
+                }
+            };
+            for (number, input) in gathered.inputs.iter().enumerate() {
+                let read = input.read(limits, &mut |record| {
+                    lanes.add(number, &record, &mut |number, record, checked| {
+                        take(self, number, record, checked);
+                    });
+                });
+                if let Err(error) = read {
+                    lanes.finish(&mut |number, record, checked| take(self, number, record, checked));
+                    self.unreadable(input.name(), &format!("{error:#}"));
+                }
+            }
+            lanes.finish(&mut |number, record, checked| take(self, number, record, checked));
+        });
     }
 
     /// Keeps what was found in a record. Records are taken in the order of the input.
