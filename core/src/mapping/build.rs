@@ -121,7 +121,8 @@ impl<'a> Run<'_, 'a> {
         };
         let child = match item {
             Item::Target(other)
-                if self.tree.get(other).is_some_and(|it| it.parent == NONE) && other != node =>
+                if self.tree.get(other).is_some_and(|it| it.parent == NONE)
+                    && !self.tree.is_within(node, other) =>
             {
                 other
             }

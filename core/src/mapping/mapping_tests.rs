@@ -369,6 +369,14 @@ fn resources_of_any_type_are_carried_and_mapped_by_default_groups() {
 }
 
 #[test]
+fn nothing_that_is_made_holds_itself() {
+    assert_eq!(
+        text("Patient", "Bundle", "src -> tgt.id = 'b', tgt.entry as e, e.resource = tgt;", PATIENT),
+        r#"{"resourceType":"Bundle","id":"b","entry":[{"resource":{"resourceType":"Bundle","id":"b"}}]}"#
+    );
+}
+
+#[test]
 fn endless_maps_end() {
     let groups = "group main(source src : From, target tgt : To) { src -> tgt then main(src, tgt); }";
     let error = ran(&mapper("Patient", "Person", groups), PATIENT).unwrap_err();

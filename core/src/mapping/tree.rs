@@ -113,6 +113,12 @@ impl<'a> Tree<'a> {
         }
     }
 
+    /// True where a node is another or stands somewhere below it.
+    pub fn is_within(&self, node: u32, whole: u32) -> bool {
+        let above = std::iter::successors(Some(node), |at| self.get(*at).map(|it| it.parent));
+        above.take_while(|at| *at != NONE).any(|at| at == whole)
+    }
+
     /// Takes a child away.
     pub fn detach(&mut self, node: u32) {
         let Some((parent, next)) = self.get(node).map(|it| (it.parent, it.next)) else { return };
