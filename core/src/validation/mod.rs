@@ -39,6 +39,7 @@ mod finding;
 mod form;
 mod identifier;
 mod implied;
+mod instances;
 mod invariant;
 mod issue;
 mod locate;
@@ -67,7 +68,7 @@ use std::sync::Arc;
 
 use fhir_models::definition::Definitions;
 use fhir_models::document::xml::DefinitionSchema;
-use fhir_models::document::{Document, Limits, Value, name};
+use fhir_models::document::{Document, Limits, Name, OwnedDocument, Value, name};
 
 use crate::fhirpath::Temporal;
 use crate::outcome::{Issue, IssueType, Outcome};
@@ -77,6 +78,7 @@ pub use bytes::syntax_issue;
 pub use cure::cure;
 use finding::Finding;
 pub use finding::Rule;
+use instances::Instances;
 use locate::{Lines, Locator};
 use profile::Profiles;
 pub use stream::Streamed;
@@ -134,6 +136,9 @@ pub struct Validator {
     now: Option<Temporal>,
     schema: Arc<DefinitionSchema>,
     limits: Limits,
+    /// Profiles that every resource of a type must obey.
+    typed: Vec<(Name, String)>,
+    instances: Instances,
 }
 
 /// The result of a validation.
@@ -184,6 +189,8 @@ impl Validator {
             authorities: Vec::new(),
             now: None,
             limits: Limits::default(),
+            typed: Vec::new(),
+            instances: Instances::default(),
         }
     }
 
@@ -225,6 +232,23 @@ impl Validator {
     /// Why a profile can't be checked, in words: it is not at hand, or broken. None where it can.
     pub fn profile_fault(&self, canonical: &str) -> Option<String> {
         self.profiles.get(&self.types, canonical).err().map(|error| error.to_string())
+    }
+
+    /// The same validator, for documents in which every resource of this type, wherever it stands, must obey
+    /// this profile beside those that it claims.
+    #[must_use]
+    pub fn with_profile_of(mut self, type_name: &str, canonical: impl Into<String>) -> Validator {
+        self.typed.push((Name::of(type_name), canonical.into()));
+        self
+    }
+
+    /// The same validator with a resource at hand that relative references may lead to: where an element
+    /// demands a profile of its target, this one is held against it. A resource without type or id is
+    /// never found.
+    #[must_use]
+    pub fn with_instance(mut self, resource: OwnedDocument) -> Validator {
+        self.instances.add(resource);
+        self
     }
 
     /// Validates a resource and explains every fault.
@@ -281,6 +305,8 @@ impl Validator {
         let mut walk = Walk::new(&self.types, &self.profiles, settings, document, codes);
         walk.authorities = &self.authorities;
         walk.now = self.now;
+        walk.typed = &self.typed;
+        walk.instances = Some(&self.instances);
         walk
     }
 

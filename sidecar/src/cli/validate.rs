@@ -65,7 +65,8 @@ pub struct Validate {
     /// A FHIR package with more definitions: a .tgz, its folder, or id#version of the package cache.
     #[arg(long, value_name = "TGZ|DIR|ID#VER")]
     package: Vec<String>,
-    /// A definition (profile, value set …) from a file, or those in a folder.
+    /// A definition (profile, value set …) from a file, or those in a folder. A file may also hold a resource
+    /// that references lead to.
     #[arg(long, value_name = "FILE|DIR")]
     definition: Vec<PathBuf>,
     /// A profile that every input must obey, beside those that it claims in `meta.profile`.
@@ -150,7 +151,9 @@ impl Validate {
             Err(error) => return refused(IssueType::NotSupported, format!("{error:#}")),
         };
         let report = self.output == Output::Html || self.report.is_some();
-        let checker = Checker::new(self.validator(definitions.definitions));
+        let validator = self.validator(definitions.definitions);
+        let validator = definitions.instances.into_iter().fold(validator, Validator::with_instance);
+        let checker = Checker::new(validator);
         let mut run = Run::new(checker);
         run.server = server;
         run.outcome = json.then(Outcome::default);

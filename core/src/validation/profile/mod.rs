@@ -25,7 +25,7 @@ mod value_rule;
 
 use std::sync::{Arc, OnceLock};
 
-use fhir_models::definition::{Aggregation, Max, Slicing};
+use fhir_models::definition::{Aggregation, Max, STRUCTURE_BASE, Slicing};
 use fhir_models::document::{Name, OwnedDocument};
 
 use super::binding::BindingRule;
@@ -80,6 +80,11 @@ impl Profile {
             }
         };
         (!sliced.slices.is_empty()).then(|| sliced.slices.iter().map(url).collect())?
+    }
+
+    /// True for a type taken as a profile: it adds no rule.
+    pub fn is_plain_type(&self) -> bool {
+        self.url.strip_prefix(STRUCTURE_BASE) == Some(self.type_name.text())
     }
 
     /// The node with this number.
