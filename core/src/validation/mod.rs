@@ -7,10 +7,11 @@
 //! Checked today: unknown elements, cardinality, JSON form, primitive grammars, choices, `_name` twins,
 //! content (`ele-1`), types of resources, containment, bindings to the value sets at hand, codes by their
 //! code systems, extensions by their definitions, references, narrative, ids of elements, invariants in
-//! FHIRPath, profiles (asked for, or claimed in `meta.profile`), Bundles, questionnaires and answers to them,
-//! conformance resources (structures against their base, searches, operations, statements, guides, measures and
-//! reports), order of elements in XML. Deliberately absent: logical models, remote terminology, profiles that are picked by a
-//! code (vital signs), references beyond the document.
+//! FHIRPath, profiles (asked for, claimed in `meta.profile`, declared by a guide, or those of vital signs),
+//! Bundles, questionnaires and answers to them, conformance resources (structures against their base, searches,
+//! operations, statements, guides, measures and reports), order of elements in XML. Deliberately absent: logical
+//! models, remote terminology, what references beyond the document lead to, unless it is brought
+//! ([`Validator::with_instance`]).
 //!
 //! Invariants: a code that no value set at hand can judge is counted, never an error. Findings come in
 //! document order. The validator never recurses deeper than [`Settings::depth`] nor collects more than
@@ -96,16 +97,21 @@ pub struct Settings {
     pub unknown_extensions: UnknownExtensions,
     /// Whether [`ValidationReport::unknown_systems`] is filled, which costs a little for each such code.
     pub unknown_systems: bool,
+    /// Mention elements that a profile marks as `mustSupport` and that the resource lacks: what a sender of
+    /// this profile is expected to be able to say (FHIR R4 §2.29, `ElementDefinition.mustSupport`).
+    pub must_support: bool,
 }
 
 impl Default for Settings {
-    /// 200 findings, 128 levels, unknown extensions accepted, unknown codes counted without their systems.
+    /// 200 findings, 128 levels, unknown extensions accepted, unknown codes counted without their systems, nothing
+    /// said of `mustSupport`.
     fn default() -> Settings {
         Settings {
             findings: 200,
             depth: 128,
             unknown_extensions: UnknownExtensions::Accept,
             unknown_systems: false,
+            must_support: false,
         }
     }
 }

@@ -86,6 +86,9 @@ pub struct Validate {
     /// errors always.
     #[arg(long, value_name = "accept|error", default_value = "accept")]
     unknown_extensions: UnknownExtension,
+    /// Mention elements that a profile marks as must support and that a resource lacks.
+    #[arg(long)]
+    must_support: bool,
     /// With `--unknown-extensions error`: accept those whose url begins so.
     #[arg(long, value_name = "URL")]
     extension_authority: Vec<String>,
@@ -215,7 +218,12 @@ impl Validate {
             UnknownExtension::Accept => UnknownExtensions::Accept,
             UnknownExtension::Error => UnknownExtensions::Error,
         };
-        let settings = Settings { unknown_extensions, unknown_systems: true, ..Settings::default() };
+        let settings = Settings {
+            unknown_extensions,
+            unknown_systems: true,
+            must_support: self.must_support,
+            ..Settings::default()
+        };
         let mut validator = Validator::with_settings(definitions, settings);
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
         if let Some(now) = Temporal::parse_date_time(&now) {

@@ -109,6 +109,8 @@ pub(super) struct Node {
     pub min_length: Option<u32>,
     pub max_length: Option<u32>,
     pub binding: Option<Arc<BindingRule>>,
+    /// Systems must be able to handle it.
+    pub must_support: bool,
     /// A primitive needs a value, not only extensions.
     pub must_have_value: bool,
     /// Extensions of which a primitive without a value needs one.
