@@ -97,7 +97,9 @@ impl Map {
             definitions::gather(&self.package, &self.definition).map_err(anyhow::Error::from)?;
         if !instances.is_empty() {
             let count = instances.len();
-            say::note(format!("varco map: {count} files of --definition define nothing: they have no effect"));
+            say::note(format!(
+                "varco map: {count} files of --definition define nothing: they have no effect"
+            ));
         }
         for warning in warnings {
             say::note(format!("varco map: {warning}"));
