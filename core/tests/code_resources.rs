@@ -216,7 +216,8 @@ fn an_answer_means_what_it_shows() {
     assert_eq!(answered("", "1", &coding("red", "rosso")), 0);
     assert_eq!(answered("", "1", &coding("red", "Rot")), 0, "by its supplement");
     assert_eq!(answered("", "1", &coding("red", "Azzurro")), 1);
-    assert_eq!(answered("", "1", &coding("red", "Whatever")), 1);
+    assert_eq!(answered("", "1", &coding("red", "Whatever")), 0, "in a language that nobody states");
+    assert_eq!(answered(r#""language":"en","#, "1", &coding("red", "Whatever")), 1);
     assert_eq!(answered(r#""language":"fr","#, "1", &coding("red", "Rouge")), 0);
     assert_eq!(answered(r#""language":"fr","#, "1", &coding("red", "Azzurro")), 1);
     assert_eq!(answered("", "2", &coding("blue", "Azzurro")), 1, "not in the value set");

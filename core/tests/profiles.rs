@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fhir_models::definition::{Definitions, DefinitionsBuilder};
 use fhir_models::document::{Limits, OwnedDocument};
-use varco_core::validation::Validator;
+use varco_core::validation::{Settings, Validator};
 
 const NONE: [&str; 0] = [];
 
@@ -47,6 +47,24 @@ fn observation(elements: &str, members: &str) -> Vec<String> {
     let profile = profile("http://example.org/p", "Observation", OBSERVATION, elements);
     let json = format!(r#"{{"resourceType":"Observation","status":"final","code":{{"text":"x"}}{members}}}"#);
     findings(&[profile], &json)
+}
+
+#[test]
+fn absent_must_support_is_mentioned_where_asked() {
+    let marked = r#"{"id":"Patient.birthDate","path":"Patient.birthDate","mustSupport":true}"#;
+    let profile = profile("http://example.org/p", "Patient", PATIENT, marked);
+    let definitions = definitions(&[profile]);
+    let issues = |must_support: bool, json: &str| {
+        let settings = Settings { must_support, ..Settings::default() };
+        let validator = Validator::with_settings(Arc::clone(&definitions), settings);
+        let document = OwnedDocument::parse_json(json, &Limits::default()).unwrap();
+        let report = validator.with_profile("http://example.org/p").validate(document.document());
+        assert!(report.is_valid());
+        report.issues.len()
+    };
+    assert_eq!(issues(true, r#"{"resourceType":"Patient"}"#), 1);
+    assert_eq!(issues(true, r#"{"resourceType":"Patient","birthDate":"1980"}"#), 0);
+    assert_eq!(issues(false, r#"{"resourceType":"Patient"}"#), 0);
 }
 
 #[test]

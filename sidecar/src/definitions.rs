@@ -15,7 +15,7 @@ use fhir_models::definition::{
     Definitions, DefinitionsBuilder, Manifest, Package, PackageLimits, Versions, built_in_packs,
 };
 use fhir_models::document::xml::DefinitionSchema;
-use fhir_models::document::{Format, Limits, OwnedDocument};
+use fhir_models::document::{Format, Limits, OwnedDocument, name};
 
 /// Most packages of one run, dependencies included.
 const MOST_PACKAGES: usize = 200;
@@ -25,6 +25,8 @@ const MOST_PACKAGES: usize = 200;
 pub struct Gathered {
     /// What was gathered.
     pub definitions: Arc<Definitions>,
+    /// Resources that define nothing: references may lead to them.
+    pub instances: Vec<OwnedDocument>,
     /// What is missing, for people.
     pub warnings: Vec<String>,
 }
@@ -42,7 +44,7 @@ pub struct GatherError(String);
 
 fn gather_with(packages: &[String], files: &[PathBuf], cache: Option<&Path>) -> Result<Gathered> {
     if packages.is_empty() && files.is_empty() {
-        return Ok(Gathered { definitions: Definitions::r4(), warnings: Vec::new() });
+        return Ok(Gathered { definitions: Definitions::r4(), instances: Vec::new(), warnings: Vec::new() });
     }
     let mut found = Found { cache, known: BTreeSet::new(), warnings: Vec::new() };
     let mut builder = Definitions::builder();
@@ -54,10 +56,11 @@ fn gather_with(packages: &[String], files: &[PathBuf], cache: Option<&Path>) -> 
     for (name, package) in &all {
         builder = builder.package(package).with_context(|| format!("the package {name} can't be used"))?;
     }
+    let mut instances = Vec::new();
     for file in files {
-        add(&mut builder, file, &mut found.warnings)?;
+        add(&mut builder, file, &mut instances, &mut found.warnings)?;
     }
-    Ok(Gathered { definitions: Arc::new(builder.build()?), warnings: found.warnings })
+    Ok(Gathered { definitions: Arc::new(builder.build()?), instances, warnings: found.warnings })
 }
 
 /// The packages found so far.
@@ -190,14 +193,25 @@ fn missing((id, version): &(String, String), needed: &str, wanted: &str) -> Stri
 }
 
 /// Adds the definition in a file, or those in a folder's own files.
-fn add(builder: &mut DefinitionsBuilder, path: &Path, warnings: &mut Vec<String>) -> Result<()> {
+fn add(
+    builder: &mut DefinitionsBuilder,
+    path: &Path,
+    instances: &mut Vec<OwnedDocument>,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
     let shown = path.display();
     if !path.is_dir() {
         let text = std::fs::read(path).with_context(|| format!("{shown} can't be read"))?;
-        if !builder.definition(&shown.to_string(), &json(path, text)?)? {
-            warnings.push(format!(
-                "{shown} holds no definition (profile, value set, code system …): it has no effect"
-            ));
+        let text = json(path, text)?;
+        if builder.definition(&shown.to_string(), &text)? {
+            return Ok(());
+        }
+        match instance(text) {
+            Some(found) => instances.push(found),
+            None => warnings.push(format!(
+                "{shown} holds no definition (profile, value set, code system …) and no resource with an id: \
+                 it has no effect"
+            )),
         }
         return Ok(());
     }
@@ -219,6 +233,13 @@ fn add(builder: &mut DefinitionsBuilder, path: &Path, warnings: &mut Vec<String>
         bail!("the folder {shown} holds no definition (.json or .xml)");
     }
     Ok(())
+}
+
+/// A resource that references may lead to.
+fn instance(text: Vec<u8>) -> Option<OwnedDocument> {
+    let document = OwnedDocument::parse_json(text, &Limits::default()).ok()?;
+    let named = document.root().resource_type().is_some() && document.root().str_of(name::ID).is_some();
+    named.then_some(document)
 }
 
 fn json(file: &Path, text: Vec<u8>) -> Result<Vec<u8>> {

@@ -164,14 +164,21 @@ impl<'a> Machine<'_, 'a> {
         let Item::Node(place) = item else {
             return self.wrong_type(node, "conformsTo", "resources and elements", item);
         };
-        // A type's own definition needs nobody else to answer.
+        let value = self.nav.value(place);
+        // What is of another type obeys a type's own definition never; the rest is for others to say, and
+        // taken as fulfilled where nobody does.
         if let Some(ty) = profile.strip_prefix("http://hl7.org/fhir/StructureDefinition/")
             && let Some(ty) = self.nav.model.type_of(ty)
             && ty.is_structure()
         {
-            return Ok(if self.nav.is_a(place, ty) { Answer::Yes } else { Answer::No });
+            return Ok(match (self.nav.is_a(place, ty), self.context.profiles, value) {
+                (false, ..) => Answer::No,
+                (true, Some(profiles), Some(value)) if profiles.conforms_to(value, profile) == Answer::No => {
+                    Answer::No
+                }
+                (true, ..) => Answer::Yes,
+            });
         }
-        let value = self.nav.value(place);
         match (self.context.profiles, value) {
             (Some(profiles), Some(value)) => Ok(profiles.conforms_to(value, profile)),
             (_, None) => Ok(Answer::Unknown),

@@ -25,7 +25,7 @@ pub(super) struct Contexts {
 enum Allowed {
     Element(Box<str>),
     Extension(Box<str>),
-    Path(Lazy),
+    Path(Box<Lazy>),
     /// A kind that nobody knows: it forbids nothing.
     Anything,
 }
@@ -57,7 +57,7 @@ impl Contexts {
         let allowed = definition.context.iter().map(|context| match context.kind.as_str() {
             "element" => Allowed::Element(context.expression.as_str().into()),
             "extension" => Allowed::Extension(context.expression.as_str().into()),
-            "fhirpath" => Allowed::Path(Lazy::new(&context.expression)),
+            "fhirpath" => Allowed::Path(Box::new(Lazy::new(&context.expression))),
             _ => Allowed::Anything,
         });
         let more = errata(&definition.url).iter().map(|path| Allowed::Element((*path).into()));

@@ -1,5 +1,5 @@
-//! Profiles that a resource must obey though it does not claim them: those that an implementation guide
-//! declares for every resource of a type (FHIR R4 §5.3, `ImplementationGuide.global`), and the vital signs
+//! Profiles that a resource must obey though it does not claim them: those that the caller or an implementation
+//! guide declares for every resource of a type (FHIR R4 §5.3, `ImplementationGuide.global`), and the vital signs
 //! (FHIR R4 §10.1, "Vital Signs": the profiles SHALL be used where their concept applies).
 //!
 //! A guide covers what is validated where the user brought it, and not where it came only because another
@@ -104,6 +104,9 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, resource: Value<'d>) {
     let implied = profiles.implied(walk.types);
     for canonical in implied.global.get(&type_name).into_iter().flatten() {
         walk.conform(resource, canonical, false);
+    }
+    for (_, canonical) in walk.typed.iter().filter(|(own, _)| *own == type_name) {
+        walk.conform(resource, canonical, true);
     }
     if type_name == implied.observation {
         for id in vital_signs(resource) {

@@ -161,6 +161,7 @@ pub(super) fn check<'d>(
         terminology: Some(&codes),
         profiles: Some(&judge),
         now: walk.now,
+        resolver: walk.instances.map(|it| it as &dyn fhirpath::Resolver),
         ..Context::default()
     };
     let answer = expression.test(focus, &context);

@@ -7,10 +7,11 @@
 //! Checked today: unknown elements, cardinality, JSON form, primitive grammars, choices, `_name` twins,
 //! content (`ele-1`), types of resources, containment, bindings to the value sets at hand, codes by their
 //! code systems, extensions by their definitions, references, narrative, ids of elements, invariants in
-//! FHIRPath, profiles (asked for, or claimed in `meta.profile`), Bundles, questionnaires and answers to them,
-//! conformance resources (structures against their base, searches, operations, statements, guides, measures and
-//! reports), order of elements in XML. Deliberately absent: logical models, remote terminology, profiles that are picked by a
-//! code (vital signs), references beyond the document.
+//! FHIRPath, profiles (asked for, claimed in `meta.profile`, declared by a guide, or those of vital signs),
+//! Bundles, questionnaires and answers to them, conformance resources (structures against their base, searches,
+//! operations, statements, guides, measures and reports), order of elements in XML. Deliberately absent: logical
+//! models, remote terminology, what references beyond the document lead to, unless it is brought
+//! ([`Validator::with_instance`]).
 //!
 //! Invariants: a code that no value set at hand can judge is counted, never an error. Findings come in
 //! document order. The validator never recurses deeper than [`Settings::depth`] nor collects more than
@@ -39,6 +40,7 @@ mod finding;
 mod form;
 mod identifier;
 mod implied;
+mod instances;
 mod invariant;
 mod issue;
 mod locate;
@@ -72,7 +74,7 @@ use std::sync::Arc;
 
 use fhir_models::definition::Definitions;
 use fhir_models::document::xml::DefinitionSchema;
-use fhir_models::document::{Document, Limits, Value, name};
+use fhir_models::document::{Document, Limits, Name, OwnedDocument, Value, name};
 
 use crate::fhirpath::Temporal;
 use crate::outcome::{Issue, IssueType, Outcome};
@@ -82,6 +84,7 @@ pub use bytes::syntax_issue;
 pub use cure::cure;
 use finding::Finding;
 pub use finding::Rule;
+use instances::Instances;
 use locate::{Lines, Locator};
 use profile::Profiles;
 pub use stream::Streamed;
@@ -99,16 +102,21 @@ pub struct Settings {
     pub unknown_extensions: UnknownExtensions,
     /// Whether [`ValidationReport::unknown_systems`] is filled, which costs a little for each such code.
     pub unknown_systems: bool,
+    /// Mention elements that a profile marks as `mustSupport` and that the resource lacks: what a sender of
+    /// this profile is expected to be able to say (FHIR R4 §2.29, `ElementDefinition.mustSupport`).
+    pub must_support: bool,
 }
 
 impl Default for Settings {
-    /// 200 findings, 128 levels, unknown extensions accepted, unknown codes counted without their systems.
+    /// 200 findings, 128 levels, unknown extensions accepted, unknown codes counted without their systems, nothing
+    /// said of `mustSupport`.
     fn default() -> Settings {
         Settings {
             findings: 200,
             depth: 128,
             unknown_extensions: UnknownExtensions::Accept,
             unknown_systems: false,
+            must_support: false,
         }
     }
 }
@@ -139,6 +147,9 @@ pub struct Validator {
     now: Option<Temporal>,
     schema: Arc<DefinitionSchema>,
     limits: Limits,
+    /// Profiles that every resource of a type must obey.
+    typed: Vec<(Name, String)>,
+    instances: Instances,
 }
 
 /// The result of a validation.
@@ -189,6 +200,8 @@ impl Validator {
             authorities: Vec::new(),
             now: None,
             limits: Limits::default(),
+            typed: Vec::new(),
+            instances: Instances::default(),
         }
     }
 
@@ -230,6 +243,23 @@ impl Validator {
     /// Why a profile can't be checked, in words: it is not at hand, or broken. None where it can.
     pub fn profile_fault(&self, canonical: &str) -> Option<String> {
         self.profiles.get(&self.types, canonical).err().map(|error| error.to_string())
+    }
+
+    /// The same validator, for documents in which every resource of this type, wherever it stands, must obey
+    /// this profile beside those that it claims.
+    #[must_use]
+    pub fn with_profile_of(mut self, type_name: &str, canonical: impl Into<String>) -> Validator {
+        self.typed.push((Name::of(type_name), canonical.into()));
+        self
+    }
+
+    /// The same validator with a resource at hand that relative references may lead to: where an element
+    /// demands a profile of its target, this one is held against it. A resource without type or id is
+    /// never found.
+    #[must_use]
+    pub fn with_instance(mut self, resource: OwnedDocument) -> Validator {
+        self.instances.add(resource);
+        self
     }
 
     /// Validates a resource and explains every fault.
@@ -286,6 +316,8 @@ impl Validator {
         let mut walk = Walk::new(&self.types, &self.profiles, settings, document, codes);
         walk.authorities = &self.authorities;
         walk.now = self.now;
+        walk.typed = &self.typed;
+        walk.instances = Some(&self.instances);
         walk
     }
 

@@ -24,7 +24,10 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, contained: bo
                     if value.get(name::META).is_some_and(|meta| meta.get(name::PROFILE).is_some()) {
                         walk.claims.push(value);
                     }
-                    if walk.profiles.implied(walk.types).concerns(Name::of(&type_name)) {
+                    let own = Name::of(&type_name);
+                    if walk.profiles.implied(walk.types).concerns(own)
+                        || walk.typed.iter().any(|(type_name, _)| *type_name == own)
+                    {
                         walk.implied.push(value);
                     }
                     if special::has_rules(&type_name) {

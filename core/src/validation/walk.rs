@@ -16,6 +16,7 @@ use crate::outcome::IssueSeverity;
 use crate::terminology::Codes;
 
 use super::finding::{Fault, Finding, Rule};
+use super::instances::Instances;
 use super::pairs::{PairMap, PairSet};
 use super::profile::{Judgement, Profiles};
 use super::resources::Resources;
@@ -65,6 +66,10 @@ pub(super) struct Walk<'v, 'd> {
     pub authorities: &'v [String],
     /// The time, where it is known.
     pub now: Option<Temporal>,
+    /// Profiles that every resource of a type must obey.
+    pub typed: &'v [(Name, String)],
+    /// Resources outside of the document.
+    pub instances: Option<&'v Instances>,
     /// Only faults are noted, no information.
     pub faults_only: bool,
     /// Urls of unknown extensions that have been mentioned.
@@ -134,6 +139,8 @@ impl<'v, 'd> Walk<'v, 'd> {
             unchecked_invariants: 0,
             authorities: &[],
             now: None,
+            typed: &[],
+            instances: None,
             faults_only: false,
             mentioned: HashSet::new(),
             implied: Vec::new(),

@@ -93,8 +93,14 @@ impl Map {
             let version = &self.fhir_version;
             return Err(anyhow!("FHIR version {version} is not supported: use R4 (4.0.1)").into());
         }
-        let definitions::Gathered { definitions, warnings } =
+        let definitions::Gathered { definitions, instances, warnings } =
             definitions::gather(&self.package, &self.definition).map_err(anyhow::Error::from)?;
+        if !instances.is_empty() {
+            let count = instances.len();
+            say::note(format!(
+                "varco map: {count} files of --definition define nothing: they have no effect"
+            ));
+        }
         for warning in warnings {
             say::note(format!("varco map: {warning}"));
         }

@@ -67,7 +67,8 @@ pub struct Validate {
     /// A FHIR package with more definitions: a .tgz, its folder, or id#version of the package cache.
     #[arg(long, value_name = "TGZ|DIR|ID#VER")]
     package: Vec<String>,
-    /// A definition (profile, value set …) from a file, or those in a folder.
+    /// A definition (profile, value set …) from a file, or those in a folder. A file may also hold a resource
+    /// that references lead to.
     #[arg(long, value_name = "FILE|DIR")]
     definition: Vec<PathBuf>,
     /// A profile that every input must obey, beside those that it claims in `meta.profile`.
@@ -87,6 +88,9 @@ pub struct Validate {
     /// errors always.
     #[arg(long, value_name = "accept|error", default_value = "accept")]
     unknown_extensions: UnknownExtension,
+    /// Mention elements that a profile marks as must support and that a resource lacks.
+    #[arg(long)]
+    must_support: bool,
     /// With `--unknown-extensions error`: accept those whose url begins so.
     #[arg(long, value_name = "URL")]
     extension_authority: Vec<String>,
@@ -155,7 +159,9 @@ impl Validate {
             Err(error) => return refused(IssueType::NotSupported, format!("{error:#}")),
         };
         let report = self.output == Output::Html || self.report.is_some();
-        let checker = Checker::new(self.validator(definitions.definitions));
+        let validator = self.validator(definitions.definitions);
+        let validator = definitions.instances.into_iter().fold(validator, Validator::with_instance);
+        let checker = Checker::new(validator);
         let mut run = Run::new(checker);
         run.server = server;
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -219,7 +225,12 @@ impl Validate {
             UnknownExtension::Accept => UnknownExtensions::Accept,
             UnknownExtension::Error => UnknownExtensions::Error,
         };
-        let settings = Settings { unknown_extensions, unknown_systems: true, ..Settings::default() };
+        let settings = Settings {
+            unknown_extensions,
+            unknown_systems: true,
+            must_support: self.must_support,
+            ..Settings::default()
+        };
         let mut validator = Validator::with_settings(definitions, settings);
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
         if let Some(now) = Temporal::parse_date_time(&now) {

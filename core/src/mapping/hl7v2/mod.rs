@@ -135,10 +135,7 @@ impl Hl7v2Converter {
         let settings = Settings { report: true, ..*settings };
         let output = self.map.run(&[document.document()], &settings).map_err(|error| {
             let place = error.source.as_ref().and_then(|(path, _)| place_at(&document, path));
-            ConversionError::Rule {
-                place: place.unwrap_or_else(|| "the message".to_owned()),
-                error,
-            }
+            ConversionError::Rule { place: place.unwrap_or_else(|| "the message".to_owned()), error }
         })?;
         let bundle = address::addressed(output.text()).map_err(ConversionError::Document)?;
         let lost = output.loss.iter().filter_map(|loss| place_at(&document, &loss.path)).collect();

@@ -327,6 +327,7 @@ impl<'t> Builder<'t> {
                 *slot = Some(held(raw)?);
             }
         }
+        node.must_support |= element.must_support;
         node.must_have_value |= element.must_have_value;
         if !element.value_alternatives.is_empty() {
             node.value_alternatives =

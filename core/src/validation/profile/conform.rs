@@ -198,6 +198,9 @@ impl<'v, 'd> Walk<'v, 'd> {
         for child in &node.children {
             let items = item.children(child);
             self.counted(item, items.len(), profile, child.node);
+            if items.is_empty() && self.settings.must_support {
+                self.unsupported(item, profile, child.node);
+            }
             for it in &items {
                 self.rules(*it, profile, child.node);
             }
@@ -206,6 +209,17 @@ impl<'v, 'd> Walk<'v, 'd> {
                 return;
             }
         }
+    }
+
+    /// Mentions an element that the profile marks as `mustSupport` and that does not stand.
+    #[cold]
+    fn unsupported(&mut self, parent: Occurrence<'d>, profile: &Profile, number: NodeNumber) {
+        let Some(node) = profile.node(number).filter(|node| node.must_support) else { return };
+        let message =
+            format!("{} is absent, and the profile {} marks it as must support", node.id, profile.url);
+        let severity = IssueSeverity::Information;
+        let fault = Fault { rule: Rule::Profile, severity, code: IssueType::Informational, message };
+        self.report(parent.at, parent.at, fault);
     }
 
     fn counted(&mut self, parent: Occurrence<'d>, found: usize, profile: &Profile, number: NodeNumber) {

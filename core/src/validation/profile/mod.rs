@@ -25,7 +25,7 @@ mod value_rule;
 
 use std::sync::{Arc, OnceLock};
 
-use fhir_models::definition::{Aggregation, Max, Slicing};
+use fhir_models::definition::{Aggregation, Max, STRUCTURE_BASE, Slicing};
 use fhir_models::document::{Name, OwnedDocument};
 
 use super::binding::BindingRule;
@@ -82,6 +82,11 @@ impl Profile {
         (!sliced.slices.is_empty()).then(|| sliced.slices.iter().map(url).collect())?
     }
 
+    /// True for a type taken as a profile: it adds no rule.
+    pub fn is_plain_type(&self) -> bool {
+        self.url.strip_prefix(STRUCTURE_BASE) == Some(self.type_name.text())
+    }
+
     /// The node with this number.
     pub fn node(&self, number: NodeNumber) -> Option<&Node> {
         self.nodes.get(number as usize)
@@ -104,6 +109,8 @@ pub(super) struct Node {
     pub min_length: Option<u32>,
     pub max_length: Option<u32>,
     pub binding: Option<Arc<BindingRule>>,
+    /// Systems must be able to handle it.
+    pub must_support: bool,
     /// A primitive needs a value, not only extensions.
     pub must_have_value: bool,
     /// Extensions of which a primitive without a value needs one.

@@ -1,8 +1,8 @@
 //! The target of a reference: one of the types and profiles that the element allows (FHIR R4 §2.3.0,
 //! `ElementDefinition.type.targetProfile`).
 //!
-//! Only a target that stands in the document itself can be held against a profile. Of others no more than
-//! the type is known, from the reference's text or its `type`.
+//! A target that stands in the document itself, or is at hand otherwise, is held against the profiles. Of
+//! others no more than the type is known, from the reference's text or its `type`.
 
 use fhir_models::document::{Name, Value, name};
 
@@ -16,6 +16,7 @@ use super::Occurrence;
 pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, targets: &[&str], id: &str) {
     let Some(value) = item.value.filter(|value| value.is_object()) else { return };
     let Some(found) = walk.resolved(value) else { return };
+    let elsewhere = if found.value.is_none() { walk.elsewhere(value) } else { None };
     let profiles: Vec<_> =
         targets.iter().filter_map(|target| walk.profiles.get(walk.types, target).ok()).collect();
     if profiles.len() < targets.len() || found.type_name == Name::UNKNOWN {
@@ -34,6 +35,14 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, targets: 
         let severity = if certain { IssueSeverity::Error } else { IssueSeverity::Warning };
         let fault = Fault { rule: Rule::Target, severity, code: IssueType::Structure, message };
         return walk.report(value, place, fault);
+    }
+    if let Some(document) = elsewhere {
+        let obeyed = typed.iter().any(|it| it.is_plain_type() || walk.obeys_elsewhere(document, &it.url));
+        if !obeyed {
+            let message = format!("{id} refers to a resource that obeys none of {}", targets.join(", "));
+            walk.report(value, place, Rule::Target.error(IssueType::Structure, message));
+        }
+        return;
     }
     let here = found.value.is_some_and(|it| it.get(name::RESOURCE_TYPE).is_some());
     if here && !typed.iter().any(|profile| walk.obeys(found, &profile.url)) {
