@@ -71,7 +71,8 @@ impl Batch {
     }
 
     fn check(&mut self, checker: &Checker, tape: &mut Tape) {
-        self.checked = self.records.iter().map(|kept| checker.check(tape, &self.record(kept), None)).collect();
+        self.checked =
+            self.records.iter().map(|kept| checker.check(tape, &self.record(kept), None)).collect();
     }
 
     fn give(mut self, take: Taker<'_>) {
