@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 
 fn observation(id: &str, patient: &str, status: &str) -> Value {
     json!({ "resourceType": "Observation", "id": id, "status": status, "subject": { "reference": format!("Patient/{patient}") },
-        "code": { "coding": [{ "system": "http://loinc.org", "code": "14957-5" }] }, "valueDecimal": 1 })
+        "code": { "coding": [{ "system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "14957-5" }] }, "valueDecimal": 1 })
 }
 
 /// An observation as R4 has it; [`observation`] holds a value of a type that it may not have.
@@ -332,7 +332,7 @@ fn reply(asked: &Value) -> Value {
 fn coded(id: &str, codes: &[&str]) -> Value {
     let mut own = valid(id, "anna");
     let coding =
-        codes.iter().map(|code| json!({ "system": "http://loinc.org", "code": code, "display": "di Forlì" }));
+        codes.iter().map(|code| json!({ "system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": code, "display": "di Forlì" }));
     own["code"]["coding"] = coding.collect();
     own
 }

@@ -38,11 +38,18 @@ pub(super) struct Systems {
     unknown: Memo<1, ()>,
     /// Codings in which nothing is wrong: system, code, display.
     fine: Memo<3, ()>,
+    /// Codes that the rules of their system have nothing against: system, code. A server may know better.
+    formed: Memo<2, ()>,
 }
 
 impl Default for Systems {
     fn default() -> Systems {
-        Systems { known: RwLock::default(), unknown: Memo::new(256), fine: Memo::new(2_048) }
+        Systems {
+            known: RwLock::default(),
+            unknown: Memo::new(256),
+            fine: Memo::new(2_048),
+            formed: Memo::new(2_048),
+        }
     }
 }
 
@@ -79,6 +86,8 @@ enum Look {
     Unknown,
     /// The system has the code and gives it this display.
     Fine,
+    /// The system is no list at hand, and its rules have nothing against the code.
+    Formed,
     /// Anything else.
     Other,
 }
@@ -95,14 +104,16 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
     let alone = walk.codes.answers().is_none();
     if system.is_empty()
         || (alone && systems.unknown.get([system]).is_some())
+        || (alone && systems.formed.get([system, code]).is_some())
         || systems.fine.get([system, code, display]).is_some()
     {
         return;
     }
     match judge(walk, coding) {
         Look::Unknown if alone => systems.unknown.keep([system], ()),
+        Look::Formed if alone => systems.formed.keep([system, code], ()),
         Look::Fine => systems.fine.keep([system, code, display], ()),
-        Look::Unknown | Look::Other => {}
+        Look::Unknown | Look::Formed | Look::Other => {}
     }
 }
 
@@ -121,8 +132,7 @@ fn judge<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) -> Look {
             return Look::Unknown;
         }
         System::Ruled => {
-            let clean = ruled(walk, coding, &url);
-            return if clean && walk.codes.answers().is_none() { Look::Fine } else { Look::Other };
+            return if ruled(walk, coding, &url) { Look::Formed } else { Look::Other };
         }
     };
     if system.is_supplement() {

@@ -38,7 +38,7 @@ pub enum ConversionError {
     #[error(transparent)]
     Structure(#[from] Hl7v2Error),
     /// A rule failed.
-    #[error("{place}: {error}")]
+    #[error("{place}: {} (rule {})", error.fault, error.rule)]
     Rule {
         /// Where in the message: `OBX[2]-5.1`, or `the message`.
         place: String,
