@@ -84,7 +84,7 @@ impl Compiler<'_> {
 }
 
 /// A zone by its name in the IANA database, or a fixed offset.
-fn zone_of(name: &str) -> Option<TimeZone> {
+pub(super) fn zone_of(name: &str) -> Option<TimeZone> {
     if let Some((sign, rest)) =
         name.strip_prefix('+').map(|rest| (1, rest)).or(name.strip_prefix('-').map(|rest| (-1, rest)))
     {

@@ -1,11 +1,13 @@
-//! `varco map`: transforms a resource with the FHIR Mapping Language.
+//! `varco map`: transforms a resource with the FHIR Mapping Language, and HL7 v2 messages with the built-in maps.
 //!
 //! Exit codes are a contract: 0 with a result, 1 where the map or the transformation failed (with `--strict` also
 //! where the result is invalid), 2 where something could not be read. The result alone goes to standard output;
 //! what should be known about it goes to standard error and to the report.
 
+mod hl7v2;
+
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -23,7 +25,8 @@ use varco_core::validation::Validator;
 
 use super::say;
 
-/// Transforms a resource with a map of the FHIR Mapping Language; prints the result.
+/// Transforms a resource with a map of the FHIR Mapping Language, or HL7 v2 messages with the built-in maps; prints
+/// the result.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   varco map --map patient-to-person.map patient.json
@@ -31,15 +34,20 @@ use super::say;
   varco map --map to-cda.map --definition clinicaldocument.xml --definition st.xml patient.json
   varco map --map there.map --back back.map --report loss.json patient.json    what a round trip loses
   curl -s https://fhir.example.org/Patient/1 | varco map --map patient-to-person.map -
+  varco map --report loss.json admission.hl7 > bundle.json                    HL7 v2: no map is needed
+  varco map --lenient --zone Europe/Rome batch.hl7 > bundles.ndjson           a batch: one Bundle a line
 
-The first --map is run; the others are there to be imported. Exit codes: 0 with a result, 1 where the map or the
+The first --map is run; the others are there to be imported. Without --map, an input that begins with MSH, FHS or BHS
+is HL7 v2 (ADT^A01, A04, A08 and A40, ORU^R01, ORM^O01, MDM^T02, SIU^S12 to S26, VXU^V04): each message becomes a
+transaction Bundle; one that fails is named, and the others are printed all the same. Exit codes: 0 with a result, 1 where the map or the
 transformation failed, 2 where something could not be read.")]
 pub struct Map {
     /// FHIR version of the resources: 4.0.1 (also written 4.0 or R4).
     #[arg(long, value_name = "V", default_value = "4.0.1")]
     fhir_version: String,
     /// A map: text, or a StructureMap in JSON or XML. The first is run, further ones can be imported.
-    #[arg(long, value_name = "FILE", required = true)]
+    /// Not needed for HL7 v2.
+    #[arg(long, value_name = "FILE")]
     map: Vec<PathBuf>,
     /// A definition (logical model, profile, concept map …) from a file.
     #[arg(long, value_name = "FILE")]
@@ -51,10 +59,10 @@ pub struct Map {
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Shows on standard error what each rule worked on.
-    #[arg(long)]
+    #[arg(long, requires = "map")]
     trace: bool,
     /// A map back: the report then tells what the way there and back lost.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "map")]
     back: Option<PathBuf>,
     /// Fail where the result is invalid, instead of telling it.
     #[arg(long)]
@@ -62,7 +70,13 @@ pub struct Map {
     /// Don't validate the result.
     #[arg(long, conflicts_with = "strict")]
     no_validation: bool,
-    /// A resource in JSON or XML, or `-` for standard input.
+    /// HL7 v2: the zone of times without an offset, a name such as Europe/Rome or an offset such as +01:00.
+    #[arg(long, value_name = "ZONE", default_value = "Europe/Rome", conflicts_with = "map")]
+    zone: String,
+    /// HL7 v2: tolerate other line ends, unknown escapes, undeclared character sets and stray lines.
+    #[arg(long, conflicts_with = "map")]
+    lenient: bool,
+    /// A resource in JSON or XML, or HL7 v2 messages; `-` for standard input.
     #[arg(value_name = "INPUT")]
     input: String,
 }
@@ -104,13 +118,7 @@ impl Map {
         for warning in warnings {
             say::note(format!("varco map: {warning}"));
         }
-        let mut mapper = Mapper::new(Arc::clone(&definitions));
-        for file in self.map.iter().chain(&self.back) {
-            let text = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
-            mapper.add(&file.display().to_string(), &text).map_err(|error| Refusal(1, error.to_string()))?;
-        }
-        let map = compiled(&mapper, 0)?;
-        let source = self.source(&map)?;
+        let text = self.text()?;
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
         let settings = Settings {
             now: Temporal::parse_date_time(&now),
@@ -118,6 +126,25 @@ impl Map {
             report: self.report.is_some() || self.trace,
             ..Settings::default()
         };
+        if self.map.is_empty() {
+            if !hl7v2::is_hl7v2(&text) {
+                let input = &self.input;
+                return Err(anyhow!(
+                    "{input} is no HL7 v2 (it begins with neither MSH nor FHS nor BHS): name a map with --map"
+                )
+                .into());
+            }
+            return self.map_hl7v2(&text, &definitions, &settings);
+        }
+        let mut mapper = Mapper::new(Arc::clone(&definitions));
+        for file in self.map.iter().chain(&self.back) {
+            let text = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
+            mapper.add(&file.display().to_string(), &text).map_err(|error| Refusal(1, error.to_string()))?;
+        }
+        let map = compiled(&mapper, 0)?;
+        let source = map
+            .read_source(0, &text, &Limits::default())
+            .with_context(|| format!("{} is no document", self.input))?;
         let output =
             map.run(&[source.document()], &settings).map_err(|error| Refusal(1, error.to_string()))?;
         let issues = self.issues(&definitions, &output)?;
@@ -134,14 +161,9 @@ impl Map {
             say::note(format!("varco map: note: {note}"));
         }
         if let Some(file) = &self.report {
-            let report = report(&output, &issues, round_trip.as_deref());
-            std::fs::write(file, report).with_context(|| format!("{} can't be written", file.display()))?;
+            write_report(file, &report(&output, &issues, round_trip.as_deref()))?;
         }
-        for issue in &issues {
-            let place = issue.position.map_or_else(String::new, |at| format!(", {at} of the result"));
-            let path = issue.expression.as_deref().unwrap_or("the result");
-            say::note(format!("varco map: the result is invalid: {} ({path}{place})", issue.message));
-        }
+        tell_invalid("", &issues);
         if self.strict && !issues.is_empty() {
             return Err(Refusal(1, "the result is invalid and was not printed (--strict)".to_owned()));
         }
@@ -151,16 +173,18 @@ impl Map {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn source(&self, map: &CompiledMap) -> Result<OwnedDocument> {
-        let limits = Limits::default();
+    /// The input.
+    fn text(&self) -> Result<Vec<u8>> {
+        let limit = Limits::default().bytes;
         let mut text = Vec::new();
         let read = if self.input == "-" {
-            std::io::stdin().take(limits.bytes as u64 + 1).read_to_end(&mut text).map(|_| ())
+            std::io::stdin().take(limit as u64 + 1).read_to_end(&mut text).map(|_| ())
         } else {
             std::fs::read(&self.input).map(|bytes| text = bytes)
         };
         read.with_context(|| format!("{} can't be read", self.input))?;
-        map.read_source(0, &text, &limits).with_context(|| format!("{} is no document", self.input))
+        anyhow::ensure!(text.len() <= limit, "{} is larger than {limit} bytes: split it", self.input);
+        Ok(text)
     }
 
     /// What is invalid in the results; warnings don't count.
@@ -175,13 +199,41 @@ impl Map {
             .filter(|it| it.format == OutputFormat::Json && definitions.is_resource(&it.type_name));
         let validator = Validator::new(Arc::clone(definitions));
         for result in resources {
-            let document = OwnedDocument::parse_json(result.text.as_str(), &Limits::default())
-                .context("the result is no document")?;
-            let report = validator.validate(document.document());
-            found.extend(report.issues.into_iter().filter(|issue| issue.severity.is_error()));
+            found.extend(invalid(&validator, &result.text)?);
         }
         Ok(found)
     }
+}
+
+/// What is invalid in a result; warnings don't count.
+fn invalid(validator: &Validator, result: &str) -> Result<Vec<Issue>> {
+    let document =
+        OwnedDocument::parse_json(result, &Limits::default()).context("the result is no document")?;
+    let issues = validator.validate(document.document()).issues;
+    Ok(issues.into_iter().filter(|issue| issue.severity.is_error()).collect())
+}
+
+/// Tells what is invalid; `which` names the result where there are several.
+fn tell_invalid(which: &str, issues: &[Issue]) {
+    for issue in issues {
+        let place = issue.position.map_or_else(String::new, |at| format!(", {at} of the result"));
+        let path = issue.expression.as_deref().unwrap_or("the result");
+        say::note(format!("varco map: {which}the result is invalid: {} ({path}{place})", issue.message));
+    }
+}
+
+fn write_report(file: &Path, report: &[u8]) -> Result<()> {
+    std::fs::write(file, report).with_context(|| format!("{} can't be written", file.display()))
+}
+
+/// What is invalid, as the member `invalid` of a report.
+fn write_invalid(json: &mut JsonWriter, issues: &[Issue]) {
+    json.key("invalid").begin_array();
+    for issue in issues {
+        json.begin_object().member("message", &issue.message);
+        json.optional("path", issue.expression.as_deref()).end_object();
+    }
+    json.end_array();
 }
 
 fn compiled(mapper: &Mapper, number: usize) -> Result<CompiledMap, Refusal> {
@@ -224,12 +276,8 @@ fn report(output: &Output, issues: &[Issue], round_trip: Option<&[Difference]>) 
     for note in &output.notes {
         json.string(&note.to_string());
     }
-    json.end_array().key("invalid").begin_array();
-    for issue in issues {
-        json.begin_object().member("message", &issue.message);
-        json.optional("path", issue.expression.as_deref()).end_object();
-    }
     json.end_array();
+    write_invalid(&mut json, issues);
     if let Some(differences) = round_trip {
         json.key("roundTrip").begin_array();
         for difference in differences {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use fhir_models::definition::Definitions;
 use fhir_models::document::{Limits, OwnedDocument};
 
+use super::moment::zone_of;
 use super::{CompiledMap, MapError, Mapper, Note, RunError, Settings};
 use crate::hl7v2::{Grouped, Hl7v2Error, Message, Structure, message_document, place_of};
 
@@ -90,6 +91,10 @@ impl Hl7v2Converter {
     /// # Errors
     /// [`ConverterError`] where they do not fit the definitions, or the zone is unknown.
     pub fn new(definitions: Arc<Definitions>, zone: &str) -> Result<Hl7v2Converter, ConverterError> {
+        if zone_of(zone).is_none() {
+            let known = "name one such as Europe/Rome, or an offset such as +01:00";
+            return Err(ConverterError(format!("the time zone {zone} is unknown: {known}")));
+        }
         let text = map_text(zone).map_err(|error| ConverterError(error.to_string()))?;
         let mut mapper = Mapper::new(definitions);
         let number =
