@@ -5,7 +5,7 @@
 //! what should be known about it goes to standard error and to the report.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ use fhir_models::document::{JsonWriter, Limits, OwnedDocument, Position};
 use varco::definitions;
 use varco_core::fhirpath::Temporal;
 use varco_core::mapping::{
-    CompiledMap, Difference, Mapper, Output, OutputFormat, Randomness, Settings, differences,
+    CompiledMap, Difference, Mapper, Output, OutputFormat, Randomness, Settings, differences, regional_map,
+    regional_maps,
 };
 use varco_core::outcome::Issue;
 use varco_core::validation::Validator;
@@ -30,6 +31,7 @@ use super::say;
   varco map --map main.map --map library.map --report loss.json bundle.json > result.json
   varco map --map to-cda.map --definition clinicaldocument.xml --definition st.xml patient.json
   varco map --map there.map --back back.map --report loss.json patient.json    what a round trip loses
+  varco map --map urn:varco:map:fse-lab-to-eu-lab transaction.json    a map that comes with varco
   curl -s https://fhir.example.org/Patient/1 | varco map --map patient-to-person.map -
 
 The first --map is run; the others are there to be imported. Exit codes: 0 with a result, 1 where the map or the
@@ -38,7 +40,7 @@ pub struct Map {
     /// FHIR version of the resources: 4.0.1 (also written 4.0 or R4).
     #[arg(long, value_name = "V", default_value = "4.0.1")]
     fhir_version: String,
-    /// A map: text, or a StructureMap in JSON or XML. The first is run, further ones can be imported.
+    /// A map: text, a StructureMap in JSON or XML, or a built-in one by its canonical. The first is run, further ones can be imported.
     #[arg(long, value_name = "FILE", required = true)]
     map: Vec<PathBuf>,
     /// A definition (logical model, profile, concept map …) from a file.
@@ -106,7 +108,7 @@ impl Map {
         }
         let mut mapper = Mapper::new(Arc::clone(&definitions));
         for file in self.map.iter().chain(&self.back) {
-            let text = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
+            let text = map_text(file)?;
             mapper.add(&file.display().to_string(), &text).map_err(|error| Refusal(1, error.to_string()))?;
         }
         let map = compiled(&mapper, 0)?;
@@ -181,6 +183,20 @@ impl Map {
             found.extend(report.issues.into_iter().filter(|issue| issue.severity.is_error()));
         }
         Ok(found)
+    }
+}
+
+/// A map's text: that of a built-in map by its canonical, else that of the file.
+fn map_text(name: &Path) -> Result<Vec<u8>> {
+    match name.to_str().filter(|it| it.starts_with("urn:varco:map:")) {
+        None => std::fs::read(name).with_context(|| format!("{} can't be read", name.display())),
+        Some(url) => match regional_map(url) {
+            Some(map) => Ok(map.text.as_bytes().to_vec()),
+            None => {
+                let known: Vec<&str> = regional_maps().iter().map(|it| it.url).collect();
+                Err(anyhow!("there is no built-in map {url}; known are {}", known.join(", ")))
+            }
+        },
     }
 }
 
