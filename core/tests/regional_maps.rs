@@ -216,13 +216,13 @@ fn errors(validator: &Validator, text: &str) -> Vec<String> {
     errors.map(|it| format!("{}: {}", it.expression.unwrap_or_default(), it.message)).collect()
 }
 
-/// Whether a loss report names a place: itself, or every leaf below it.
+/// Whether the loss reports name a place: itself, or every leaf of the source below it.
 fn named(place: &str, before: &Value, lost: &[String]) -> bool {
-    let below = |it: &&String| it.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    let below =
+        |it: &&String| it.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
     let named = lost.iter().filter(below).count();
-    let pointer = place.trim_start_matches("Bundle").replace("].", "/").replace(['.', '[', ']'], "/");
-    let pointer = pointer.trim_end_matches('/');
-    named > 0 && before.pointer(pointer).is_none_or(|it| named >= leaves(it))
+    let path = place.trim_start_matches("Bundle").replace(['.', '[', ']'], "/").replace("//", "/");
+    before.pointer(path.trim_end_matches('/')).is_some_and(|it| named > 0 && named >= leaves(it))
 }
 
 fn leaves(value: &Value) -> usize {
@@ -263,4 +263,109 @@ fn sixty_reports_go_to_europe_and_come_back_but_for_what_the_loss_reports_name()
         }
     }
     assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+fn fixture(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/mapping").join(name);
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_published_pair_is_what_the_map_makes() {
+    let sent = ran(&compiled(FSE_LAB_TO_EU_LAB), &fixture("fse-lab.json")).unwrap();
+    assert_eq!(value(&sent), fixture("eu-lab.json"));
+}
+
+#[test]
+fn the_local_code_stands_beside_loinc_and_the_unit_gets_its_code() {
+    let sent = ran(&compiled(FSE_LAB_TO_EU_LAB), &fixture("fse-lab.json")).unwrap();
+    let document = value(&sent);
+    assert_eq!(document["type"], "document");
+    assert_eq!(document["entry"][0]["resource"]["resourceType"], "Composition");
+    assert_eq!(
+        resources(&document, "Observation")[0]["code"]["coding"],
+        json!([
+            {"system": "http://loinc.org", "code": "14957-5", "display": "Microalbumin [Mass/volume] in Urine"},
+            {"system": LAB, "code": "0090334.02"}
+        ])
+    );
+    assert_eq!(
+        resources(&document, "Observation")[0]["valueQuantity"],
+        json!({"value": 12, "unit": "mg/l", "system": "http://unitsofmeasure.org", "code": "mg/L"})
+    );
+    let patient = resources(&document, "Patient")[0];
+    assert_eq!(patient["name"][0]["extension"][0]["valueCode"], "unknown");
+    assert_eq!(patient["name"][0].as_object().unwrap().len(), 1);
+    assert_eq!(patient["identifier"][0]["system"], "http://hl7.it/sid/codiceFiscale");
+    assert_eq!(patient["address"], json!([{"city": "Milano", "state": "IT-25", "country": "IT"}]));
+}
+
+#[test]
+fn a_unit_that_is_unknown_gets_no_code_and_is_noted() {
+    let mut before = fixture("fse-lab.json");
+    let observation = before["entry"].as_array_mut().unwrap().iter_mut().find(|it| it["request"]["url"] == "Observation");
+    observation.unwrap()["resource"]["valueQuantity"]["unit"] = json!("gocce");
+    let sent = ran(&compiled(FSE_LAB_TO_EU_LAB), &before).unwrap();
+    assert_eq!(resources(&value(&sent), "Observation")[0]["valueQuantity"], json!({"value": 12, "unit": "gocce"}));
+    assert!(sent.notes[0].to_string().contains("no UCUM code is known for the unit gocce"), "{}", sent.notes[0]);
+}
+
+#[test]
+fn masking_and_confidentiality_become_labels_of_the_document_and_return() {
+    let act = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
+    for (mask, system, code) in [("P97", act, "NOAUTH"), ("P98", act, "NOPAT"), ("P99", act, "NODSCLCD"), ("P00", MASKING, "P00")] {
+        for level in ["N", "R", "V"] {
+            let mut before = fixture("fse-lab.json");
+            let index = before["entry"].as_array_mut().unwrap().last_mut().unwrap();
+            index["resource"]["context"] = json!({"event": [{"coding": [{"system": MASKING, "code": mask}]}]});
+            index["resource"]["securityLabel"] = json!([{"coding": [{"system": CONFIDENTIALITY, "code": level}]}]);
+            let (event, label) = (index["resource"]["context"]["event"].clone(), index["resource"]["securityLabel"].clone());
+            let sent = value(&ran(&compiled(FSE_LAB_TO_EU_LAB), &before).unwrap());
+            assert_eq!(
+                sent["meta"]["security"],
+                json!([{"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": level}, {"system": system, "code": code}])
+            );
+            let returned = value(&ran(&compiled(EU_LAB_TO_FSE_LAB), &sent).unwrap());
+            let index = resources(&returned, "DocumentReference")[0];
+            assert_eq!((&index["context"]["event"], &index["securityLabel"]), (&event, &label));
+        }
+    }
+}
+
+#[test]
+fn a_transaction_with_a_label_of_its_own_is_refused_and_so_is_one_without_report() {
+    let there = compiled(FSE_LAB_TO_EU_LAB);
+    let mut before = fixture("fse-lab.json");
+    before["meta"] = json!({"security": [{"system": MASKING, "code": "P99"}]});
+    let error = ran(&there, &before).unwrap_err();
+    assert!(error.contains("the check security.empty() does not hold"), "{error}");
+    let mut before = fixture("fse-lab.json");
+    before["entry"].as_array_mut().unwrap().retain(|it| it["request"]["url"] != "DiagnosticReport");
+    let error = ran(&there, &before).unwrap_err();
+    assert!(error.contains("document / one-report"), "{error}");
+}
+
+#[test]
+fn codes_of_other_editions_are_translated_both_ways() {
+    let classification = |system: &str| json!([{"coding": [{"system": system, "code": "250.00"}]}]);
+    let mut before = fixture("fse-lab.json");
+    let report = before["entry"].as_array_mut().unwrap().iter_mut().find(|it| it["request"]["url"] == "DiagnosticReport");
+    report.unwrap()["resource"]["conclusionCode"] = classification("http://hl7.org/fhir/sid/icd-9");
+    let sent = value(&ran(&compiled(FSE_LAB_TO_EU_LAB), &before).unwrap());
+    let conclusion = |bundle: &Value| resources(bundle, "DiagnosticReport")[0]["conclusionCode"].clone();
+    assert_eq!(conclusion(&sent), classification("http://hl7.org/fhir/sid/icd-9-cm"));
+    let returned = value(&ran(&compiled(EU_LAB_TO_FSE_LAB), &sent).unwrap());
+    assert_eq!(conclusion(&returned), classification("http://hl7.org/fhir/sid/icd-9"));
+}
+
+#[test]
+fn the_units_that_the_maps_name_are_those_that_they_translate() {
+    let there = regional_map(FSE_LAB_TO_EU_LAB).unwrap().text;
+    let line = |text: &'static str| text.lines().find(|it| it.starts_with("let units = ")).unwrap();
+    assert_eq!(line(there), line(regional_map(EU_LAB_TO_FSE_LAB).unwrap().text));
+    let listed: Vec<&str> = line(there).split('\'').nth(1).unwrap().trim_matches('|').split('|').collect();
+    let table = there.split("conceptmap \"#ucum\"").nth(1).unwrap().split('}').next().unwrap();
+    let translated: Vec<&str> =
+        table.lines().filter_map(|it| it.trim().strip_prefix("s:\"")?.split('"').next()).collect();
+    assert_eq!(listed, translated);
 }
