@@ -118,14 +118,16 @@ fn report(number: u64) -> Value {
             }
             _ => {
                 observation["valueQuantity"] = quantity(dice, low + dice.0 % 50, unit);
-                observation["referenceRange"] = json!([{"low": {"value": low, "unit": unit}, "high": {"value": high, "unit": unit}}]);
+                observation["referenceRange"] =
+                    json!([{"low": {"value": low, "unit": unit}, "high": {"value": high, "unit": unit}}]);
             }
         }
         if dice.chance() {
             observation["specimen"] = json!({"reference": url(3, 0)});
         }
         if dice.of(5) == 0 {
-            observation["meta"] = json!({"profile": ["http://example.org/fhir/StructureDefinition/observation-fse"]});
+            observation["meta"] =
+                json!({"profile": ["http://example.org/fhir/StructureDefinition/observation-fse"]});
         }
         observations.push(entry("Observation", &uuid(number, 4, nth), observation));
     }
@@ -143,7 +145,8 @@ fn report(number: u64) -> Value {
         "performer": [{"reference": url(2, 0)}], "result": results,
     });
     if dice.of(3) == 0 {
-        diagnostic["conclusionCode"] = json!([{"coding": [{"system": "http://hl7.org/fhir/sid/icd-9", "code": "250.00"}]}]);
+        diagnostic["conclusionCode"] =
+            json!([{"coding": [{"system": "http://hl7.org/fhir/sid/icd-9", "code": "250.00"}]}]);
     }
     if dice.of(4) == 0 {
         diagnostic["presentedForm"] = json!([{"contentType": "text/plain", "data": "cmVmZXJ0bw=="}]);
@@ -167,13 +170,25 @@ fn report(number: u64) -> Value {
     let mut entries = vec![
         entry("Composition", &uuid(number, 0, 0), composition),
         entry("Patient", &uuid(number, 1, 0), patient),
-        entry("Organization", &uuid(number, 2, 0), json!({
-            "identifier": [{"system": format!("{ITALY}.4.1.2"), "value": "030943"}], "name": "Laboratorio di prova",
-            "address": [{"state": "030", "country": "100"}],
-        })),
-        entry("Practitioner", &uuid(number, 5, 0), json!({"identifier": [{"system": format!("{ITALY}.4.3.2"), "value": "RSSMRA71E01F205E"}]})),
+        entry(
+            "Organization",
+            &uuid(number, 2, 0),
+            json!({
+                "identifier": [{"system": format!("{ITALY}.4.1.2"), "value": "030943"}], "name": "Laboratorio di prova",
+                "address": [{"state": "030", "country": "100"}],
+            }),
+        ),
+        entry(
+            "Practitioner",
+            &uuid(number, 5, 0),
+            json!({"identifier": [{"system": format!("{ITALY}.4.3.2"), "value": "RSSMRA71E01F205E"}]}),
+        ),
         entry("DiagnosticReport", &uuid(number, 6, 0), diagnostic),
-        entry("Specimen", &uuid(number, 3, 0), json!({"subject": subject, "type": {"coding": [{"system": "http://snomed.info/sct", "code": "119364003"}]}})),
+        entry(
+            "Specimen",
+            &uuid(number, 3, 0),
+            json!({"subject": subject, "type": {"coding": [{"system": "http://snomed.info/sct", "code": "119364003"}]}}),
+        ),
     ];
     entries.extend(observations);
     entries.push(entry("DocumentReference", &uuid(number, 7, 0), index));
@@ -218,8 +233,9 @@ fn errors(validator: &Validator, text: &str) -> Vec<String> {
 
 /// Whether the loss reports name a place: itself, or every leaf of the source below it.
 fn named(place: &str, before: &Value, lost: &[String]) -> bool {
-    let below =
-        |it: &&String| it.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    let below = |it: &&String| {
+        it.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
     let named = lost.iter().filter(below).count();
     let path = place.trim_start_matches("Bundle").replace(['.', '[', ']'], "/").replace("//", "/");
     before.pointer(path.trim_end_matches('/')).is_some_and(|it| named > 0 && named >= leaves(it))
@@ -227,7 +243,9 @@ fn named(place: &str, before: &Value, lost: &[String]) -> bool {
 
 fn leaves(value: &Value) -> usize {
     match value {
-        Value::Object(members) => members.iter().filter(|(key, _)| *key != "resourceType").map(|(_, it)| leaves(it)).sum(),
+        Value::Object(members) => {
+            members.iter().filter(|(key, _)| *key != "resourceType").map(|(_, it)| leaves(it)).sum()
+        }
         Value::Array(items) => items.iter().map(leaves).sum(),
         _ => 1,
     }
@@ -251,14 +269,19 @@ fn sixty_reports_go_to_europe_and_come_back_but_for_what_the_loss_reports_name()
         let before = report(number);
         let sent = ran(&there, &before).unwrap();
         let returned = ran(&back, &value(&sent)).unwrap();
-        for (what, text) in [("source", &*before.to_string()), ("EU", sent.text()), ("FSE", returned.text())] {
+        for (what, text) in [("source", &*before.to_string()), ("EU", sent.text()), ("FSE", returned.text())]
+        {
             bad.extend(errors(&validator, text).into_iter().map(|it| format!("{number} {what}: {it}")));
         }
         let lost: Vec<String> = sent.loss.iter().chain(&returned.loss).map(|it| it.path.clone()).collect();
         let (one, two) = (document(&before.to_string()), document(returned.text()));
         for difference in differences(one.document(), two.document()) {
             if !named(&difference.path, &before, &lost) {
-                bad.push(format!("{number}: {} {} and no report names it", difference.kind.text(), difference.path));
+                bad.push(format!(
+                    "{number}: {} {} and no report names it",
+                    difference.kind.text(),
+                    difference.path
+                ));
             }
         }
     }
@@ -303,23 +326,36 @@ fn the_local_code_stands_beside_loinc_and_the_unit_gets_its_code() {
 #[test]
 fn a_unit_that_is_unknown_gets_no_code_and_is_noted() {
     let mut before = fixture("fse-lab.json");
-    let observation = before["entry"].as_array_mut().unwrap().iter_mut().find(|it| it["request"]["url"] == "Observation");
+    let observation =
+        before["entry"].as_array_mut().unwrap().iter_mut().find(|it| it["request"]["url"] == "Observation");
     observation.unwrap()["resource"]["valueQuantity"]["unit"] = json!("gocce");
     let sent = ran(&compiled(FSE_LAB_TO_EU_LAB), &before).unwrap();
-    assert_eq!(resources(&value(&sent), "Observation")[0]["valueQuantity"], json!({"value": 12, "unit": "gocce"}));
-    assert!(sent.notes[0].to_string().contains("no UCUM code is known for the unit gocce"), "{}", sent.notes[0]);
+    assert_eq!(
+        resources(&value(&sent), "Observation")[0]["valueQuantity"],
+        json!({"value": 12, "unit": "gocce"})
+    );
+    assert!(
+        sent.notes[0].to_string().contains("no UCUM code is known for the unit gocce"),
+        "{}",
+        sent.notes[0]
+    );
 }
 
 #[test]
 fn masking_and_confidentiality_become_labels_of_the_document_and_return() {
     let act = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
-    for (mask, system, code) in [("P97", act, "NOAUTH"), ("P98", act, "NOPAT"), ("P99", act, "NODSCLCD"), ("P00", MASKING, "P00")] {
+    for (mask, system, code) in
+        [("P97", act, "NOAUTH"), ("P98", act, "NOPAT"), ("P99", act, "NODSCLCD"), ("P00", MASKING, "P00")]
+    {
         for level in ["N", "R", "V"] {
             let mut before = fixture("fse-lab.json");
             let index = before["entry"].as_array_mut().unwrap().last_mut().unwrap();
-            index["resource"]["context"] = json!({"event": [{"coding": [{"system": MASKING, "code": mask}]}]});
-            index["resource"]["securityLabel"] = json!([{"coding": [{"system": CONFIDENTIALITY, "code": level}]}]);
-            let (event, label) = (index["resource"]["context"]["event"].clone(), index["resource"]["securityLabel"].clone());
+            index["resource"]["context"] =
+                json!({"event": [{"coding": [{"system": MASKING, "code": mask}]}]});
+            index["resource"]["securityLabel"] =
+                json!([{"coding": [{"system": CONFIDENTIALITY, "code": level}]}]);
+            let (event, label) =
+                (index["resource"]["context"]["event"].clone(), index["resource"]["securityLabel"].clone());
             let sent = value(&ran(&compiled(FSE_LAB_TO_EU_LAB), &before).unwrap());
             assert_eq!(
                 sent["meta"]["security"],
@@ -349,7 +385,11 @@ fn a_transaction_with_a_label_of_its_own_is_refused_and_so_is_one_without_report
 fn codes_of_other_editions_are_translated_both_ways() {
     let classification = |system: &str| json!([{"coding": [{"system": system, "code": "250.00"}]}]);
     let mut before = fixture("fse-lab.json");
-    let report = before["entry"].as_array_mut().unwrap().iter_mut().find(|it| it["request"]["url"] == "DiagnosticReport");
+    let report = before["entry"]
+        .as_array_mut()
+        .unwrap()
+        .iter_mut()
+        .find(|it| it["request"]["url"] == "DiagnosticReport");
     report.unwrap()["resource"]["conclusionCode"] = classification("http://hl7.org/fhir/sid/icd-9");
     let sent = value(&ran(&compiled(FSE_LAB_TO_EU_LAB), &before).unwrap());
     let conclusion = |bundle: &Value| resources(bundle, "DiagnosticReport")[0]["conclusionCode"].clone();

@@ -155,7 +155,8 @@ impl<'a> Run<'_, 'a> {
         }
         for read in &code.reads {
             let path = &read.path;
-            let Some(Item::Source(place)) = read.from.or(focus).and_then(|it| frame.items.get(usize::from(it)))
+            let Some(Item::Source(place)) =
+                read.from.or(focus).and_then(|it| frame.items.get(usize::from(it)))
             else {
                 continue;
             };
