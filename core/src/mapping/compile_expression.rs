@@ -6,7 +6,7 @@
 
 use super::compile::{Compiler, Scope};
 use super::error::MapFault;
-use super::program::{ExpressionCode, Slot};
+use super::program::{ExpressionCode, ReadCode, Slot};
 use super::syntax::{Expression as Written, expression_names};
 use super::types::TypeId;
 use crate::fhirpath::{Expression, Options};
@@ -46,7 +46,7 @@ impl Compiler<'_> {
                 } else if !name.marked {
                     let mut path = vec![name.first.as_str().into()];
                     path.extend(name.rest.iter().map(|it| it.as_str().into()));
-                    reads.push((None, path));
+                    reads.push(ReadCode { from: None, path, outside: name.outside });
                 }
                 continue;
             };
@@ -59,7 +59,8 @@ impl Compiler<'_> {
             text.push_str(&marked);
             copied = name.end;
             longer.push((text.len(), marked.len().saturating_sub(name.end - name.at)));
-            reads.push((Some(variable.slot), name.rest.iter().map(|it| it.as_str().into()).collect()));
+            let path = name.rest.iter().map(|it| it.as_str().into()).collect();
+            reads.push(ReadCode { from: Some(variable.slot), path, outside: name.outside });
             if !variables.iter().any(|(known, _)| **known == *own) {
                 if let [only] = variable.types.as_slice()
                     && let Some(path) = self.fhirpath_name(*only)

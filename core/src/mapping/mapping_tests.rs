@@ -425,6 +425,17 @@ fn the_loss_report_names_every_leaf_that_nothing_read_and_the_nearest_rule() {
 }
 
 #[test]
+fn a_condition_on_presence_or_type_reads_no_parts() {
+    let bundle = r#"{"resourceType":"Bundle","type":"collection","meta":{"source":"a"},"entry":[{"resource":{"resourceType":"Basic","id":"b"}}]}"#;
+    let groups = "group main(source src : From, target tgt : To) { src.type -> tgt.type;
+      src as s where (entry.resource is Basic and meta.exists()) -> tgt.language = (entry.resource.type().name); }";
+    let output = ran(&mapper("Bundle", "Bundle", groups), bundle).unwrap();
+    assert_eq!(output.text(), r#"{"resourceType":"Bundle","language":"Basic","type":"collection"}"#);
+    let lost: Vec<&str> = output.loss.iter().map(|it| it.path.as_str()).collect();
+    assert_eq!(lost, ["Bundle.meta.source", "Bundle.entry[0].resource.id"]);
+}
+
+#[test]
 fn a_round_trip_tells_what_it_lost() {
     let there = text("Patient", "Person", "src -> tgt: name, gender;", PATIENT);
     let again = text("Person", "Patient", "src -> tgt: name, gender; src -> tgt.active = true;", &there);

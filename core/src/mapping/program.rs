@@ -180,8 +180,18 @@ pub(super) struct ExpressionCode {
     pub variables: Vec<(Box<str>, Slot)>,
     /// What it starts from; `None`: from the source as a whole.
     pub focus: Option<Slot>,
-    /// Names that it follows from its focus (`None`) or from a variable: what it reads, for reports.
-    pub reads: Vec<(Option<Slot>, Vec<Box<str>>)>,
+    /// What it reads, for reports.
+    pub reads: Vec<ReadCode>,
+}
+
+/// A path that an expression follows.
+#[derive(Debug)]
+pub(super) struct ReadCode {
+    /// The variable that it starts from; `None`: the expression's focus.
+    pub from: Option<Slot>,
+    pub path: Vec<Box<str>>,
+    /// Only whether something is there, how often, or its type is asked: its parts are not read.
+    pub outside: bool,
 }
 
 /// A parameter of the first group.

@@ -18,7 +18,8 @@ use fhir_models::document::{JsonWriter, Limits, OwnedDocument, Position};
 use varco::definitions;
 use varco_core::fhirpath::Temporal;
 use varco_core::mapping::{
-    CompiledMap, Difference, Mapper, Output, OutputFormat, Randomness, Settings, differences,
+    CompiledMap, Difference, Mapper, Output, OutputFormat, Randomness, Settings, differences, regional_map,
+    regional_maps,
 };
 use varco_core::outcome::Issue;
 use varco_core::validation::Validator;
@@ -33,6 +34,7 @@ use super::say;
   varco map --map main.map --map library.map --report loss.json bundle.json > result.json
   varco map --map to-cda.map --definition clinicaldocument.xml --definition st.xml patient.json
   varco map --map there.map --back back.map --report loss.json patient.json    what a round trip loses
+  varco map --map urn:varco:map:fse-lab-to-eu-lab transaction.json    a map that comes with varco
   curl -s https://fhir.example.org/Patient/1 | varco map --map patient-to-person.map -
   varco map --report loss.json admission.hl7 > bundle.json                    HL7 v2: no map is needed
   varco map --lenient --zone Europe/Rome batch.hl7 > bundles.ndjson           a batch: one Bundle a line
@@ -45,8 +47,8 @@ pub struct Map {
     /// FHIR version of the resources: 4.0.1 (also written 4.0 or R4).
     #[arg(long, value_name = "V", default_value = "4.0.1")]
     fhir_version: String,
-    /// A map: text, or a StructureMap in JSON or XML. The first is run, further ones can be imported.
-    /// Not needed for HL7 v2.
+    /// A map: text, a StructureMap in JSON or XML, or a built-in one by its canonical. The first is run,
+    /// further ones can be imported. Not needed for HL7 v2.
     #[arg(long, value_name = "FILE")]
     map: Vec<PathBuf>,
     /// A definition (logical model, profile, concept map …) from a file.
@@ -138,7 +140,7 @@ impl Map {
         }
         let mut mapper = Mapper::new(Arc::clone(&definitions));
         for file in self.map.iter().chain(&self.back) {
-            let text = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
+            let text = map_text(file)?;
             mapper.add(&file.display().to_string(), &text).map_err(|error| Refusal(1, error.to_string()))?;
         }
         let map = compiled(&mapper, 0)?;
@@ -234,6 +236,20 @@ fn write_invalid(json: &mut JsonWriter, issues: &[Issue]) {
         json.optional("path", issue.expression.as_deref()).end_object();
     }
     json.end_array();
+}
+
+/// A map's text: that of a built-in map by its canonical, else that of the file.
+fn map_text(name: &Path) -> Result<Vec<u8>> {
+    match name.to_str().filter(|it| it.starts_with("urn:varco:map:")) {
+        None => std::fs::read(name).with_context(|| format!("{} can't be read", name.display())),
+        Some(url) => match regional_map(url) {
+            Some(map) => Ok(map.text.as_bytes().to_vec()),
+            None => {
+                let known: Vec<&str> = regional_maps().iter().map(|it| it.url).collect();
+                Err(anyhow!("there is no built-in map {url}; known are {}", known.join(", ")))
+            }
+        },
+    }
 }
 
 fn compiled(mapper: &Mapper, number: usize) -> Result<CompiledMap, Refusal> {

@@ -195,6 +195,8 @@ pub(in crate::mapping) struct PathStart {
     pub rest: Vec<String>,
     /// It was written with `%`.
     pub marked: bool,
+    /// What it leads to is looked at from outside: whether it is there, how often, of which type.
+    pub outside: bool,
     pub at: usize,
     pub end: usize,
 }
@@ -236,9 +238,24 @@ pub(in crate::mapping) fn expression_names(text: &str) -> Vec<PathStart> {
             next += 2;
         }
         let start = if marked { before.map_or(token.at, |it| it.at) } else { token.at };
-        names.push(PathStart { first: plain(token), rest, marked, at: start, end: token.end() });
+        let outside = is_outside(tokens.get(next..).unwrap_or_default());
+        names.push(PathStart { first: plain(token), rest, marked, outside, at: start, end: token.end() });
     }
     names
+}
+
+/// True where what follows a path looks at none of the parts of what it leads to.
+fn is_outside(after: &[Token<'_>]) -> bool {
+    match after {
+        [operator, ..] if operator.is_word("is") => true,
+        [dot, name, open, close, ..] => {
+            dot.is_sign(".")
+                && ["exists", "empty", "count", "type"].iter().any(|it| name.is_word(it))
+                && open.is_sign("(")
+                && close.is_sign(")")
+        }
+        _ => false,
+    }
 }
 
 /// Words that are operators, units or types where they stand.

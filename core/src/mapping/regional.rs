@@ -1,0 +1,62 @@
+//! The maps between what Italian regions and the national gateway (FSE 2.0) write and what Europe reads.
+//!
+//! They are texts of the FHIR Mapping Language in `core/maps`, named by their canonicals: a site copies one, changes what its
+//! dialect has otherwise, and gives the copy instead. Each says at its top what it leaves behind by design; the loss
+//! report of a run names the places. Invariant: every map here compiles against FHIR R4 alone.
+
+use std::sync::Arc;
+
+use fhir_models::definition::Definitions;
+
+use super::{CompiledMap, MapError, Mapper};
+
+/// FSE 2.0 laboratory report to the EU Laboratory report.
+pub const FSE_LAB_TO_EU_LAB: &str = "urn:varco:map:fse-lab-to-eu-lab";
+/// EU Laboratory report to the FSE 2.0 laboratory report.
+pub const EU_LAB_TO_FSE_LAB: &str = "urn:varco:map:eu-lab-to-fse-lab";
+
+/// A map that comes with Varco.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegionalMap {
+    /// Its canonical.
+    pub url: &'static str,
+    /// What it does, in one line.
+    pub title: &'static str,
+    /// Its text, in the FHIR Mapping Language.
+    pub text: &'static str,
+}
+
+const MAPS: &[RegionalMap] = &[
+    RegionalMap {
+        url: FSE_LAB_TO_EU_LAB,
+        title: "FSE 2.0 laboratory report (transaction Bundle) to EU Laboratory report (document Bundle)",
+        text: include_str!("../../maps/fse-lab-to-eu-lab.fml"),
+    },
+    RegionalMap {
+        url: EU_LAB_TO_FSE_LAB,
+        title: "EU Laboratory report (document Bundle) to FSE 2.0 laboratory report (transaction Bundle)",
+        text: include_str!("../../maps/eu-lab-to-fse-lab.fml"),
+    },
+];
+
+/// All maps that come with Varco.
+pub fn regional_maps() -> &'static [RegionalMap] {
+    MAPS
+}
+
+/// The map with this canonical.
+pub fn regional_map(url: &str) -> Option<&'static RegionalMap> {
+    MAPS.iter().find(|it| it.url == url)
+}
+
+impl RegionalMap {
+    /// Compiles the map.
+    ///
+    /// # Errors
+    /// What the definitions lack of FHIR R4, at the places of the map that need it.
+    pub fn compile(&self, definitions: &Arc<Definitions>) -> Result<CompiledMap, Vec<MapError>> {
+        let mut mapper = Mapper::new(Arc::clone(definitions));
+        let number = mapper.add(self.url, self.text.as_bytes()).map_err(|error| vec![error])?;
+        mapper.compile(number)
+    }
+}

@@ -1,0 +1,411 @@
+//! The regional maps: laboratory reports of the national gateway (FSE 2.0) to the EU Laboratory report and back, on sixty
+//! synthetic documents. What comes back is what went in, but for the places that the loss reports name.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::path::Path;
+
+use fhir_models::definition::Definitions;
+use fhir_models::document::{Limits, OwnedDocument};
+use serde_json::{Value, json};
+use varco_core::mapping::{
+    CompiledMap, Counted, EU_LAB_TO_FSE_LAB, FSE_LAB_TO_EU_LAB, Output, Settings, differences, regional_map,
+    regional_maps,
+};
+use varco_core::validation::Validator;
+
+const ITALY: &str = "urn:oid:2.16.840.1.113883.2.9";
+const LAB: &str = "urn:oid:2.16.840.1.113883.2.9.2.30.6.11";
+const MASKING: &str = "urn:oid:2.16.840.1.113883.2.9.3.3.6.1.3";
+const CONFIDENTIALITY: &str = "urn:oid:2.16.840.1.113883.5.25";
+const DOCUMENTS: u64 = 60;
+
+/// Numbers that look drawn and are the same each time (a linear congruential generator).
+struct Dice(u64);
+
+impl Dice {
+    fn of(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[usize::try_from(self.of(of.len() as u64)).unwrap()]
+    }
+
+    fn chance(&mut self) -> bool {
+        self.of(2) == 0
+    }
+}
+
+/// A test of the laboratory: its own code, LOINC, name, text of the unit, bounds.
+type Test = (&'static str, &'static str, &'static str, &'static str, (u64, u64));
+const TESTS: &[Test] = &[
+    ("0090334.02", "14957-5", "Microalbumin [Mass/volume] in Urine", "mg/L", (0, 20)),
+    ("0090271.01", "2345-7", "Glucose [Mass/volume] in Serum or Plasma", "mg/dl", (70, 100)),
+    ("0090441.03", "2951-2", "Sodium [Moles/volume] in Serum or Plasma", "mEq/L", (136, 145)),
+    ("0090622.05", "718-7", "Hemoglobin [Mass/volume] in Blood", "g/dL", (12, 16)),
+    ("0090622.07", "6690-2", "Leukocytes [#/volume] in Blood by Automated count", "10^3/uL", (4, 10)),
+    ("0090043.02", "2093-3", "Cholesterol [Mass/volume] in Serum or Plasma", "mg/dL", (0, 200)),
+    ("0090422.01", "3016-3", "Thyrotropin [Units/volume] in Serum or Plasma", "uUI/mL", (0, 4)),
+    ("0090999.99", "1751-7", "Albumin [Mass/volume] in Serum or Plasma", "unita arbitrarie", (3, 5)),
+];
+
+fn entry(kind: &str, id: &str, resource: Value) -> Value {
+    let mut resource = resource;
+    resource["resourceType"] = json!(kind);
+    resource["id"] = json!(id);
+    json!({"fullUrl": format!("urn:uuid:{id}"), "resource": resource, "request": {"method": "POST", "url": kind}})
+}
+
+fn uuid(document: u64, kind: u64, number: u64) -> String {
+    format!("{document:08x}-{kind:04x}-4000-8000-{number:012x}")
+}
+
+fn quantity(dice: &mut Dice, value: u64, unit: &str) -> Value {
+    let mut quantity = json!({"value": value, "unit": unit});
+    if dice.of(8) == 0 {
+        quantity["comparator"] = json!("<");
+    }
+    if dice.of(6) == 0 && unit == "mg/dL" {
+        quantity["system"] = json!("http://unitsofmeasure.org");
+        quantity["code"] = json!("mg/dL");
+    }
+    quantity
+}
+
+/// A report as the gateway writes it.
+fn report(number: u64) -> Value {
+    let dice = &mut Dice(number.wrapping_mul(7919).wrapping_add(17));
+    let url = |kind: u64, nth: u64| format!("urn:uuid:{}", uuid(number, kind, nth));
+    let day = format!("2025-{:02}-{:02}", 1 + dice.of(12), 1 + dice.of(28));
+    let time = format!("{day}T{:02}:{:02}:00+01:00", 7 + dice.of(12), dice.of(60));
+    let subject = json!({"reference": url(1, 0)});
+    let kind = json!({"coding": [{"system": "http://loinc.org", "code": "11502-2", "display": "Laboratory report"}]});
+
+    let mut patient = json!({
+        "identifier": [{"system": format!("{ITALY}.4.3.2"), "value": dice.one(&["RSSMRA71E01F205E", "GTWGWY82B42G920M"])}],
+        "gender": dice.one(&["male", "female"]), "birthDate": format!("19{}-05-01", 40 + dice.of(50)),
+        "address": [{"city": "Milano", "state": dice.one(&["030", "050", "190", "999"]), "country": dice.one(&["100", "100", "215"])}],
+    });
+    if dice.of(4) == 0 {
+        let team = json!({"system": format!("{ITALY}.4.3.7"), "value": format!("FRA.{number}")});
+        patient["identifier"].as_array_mut().unwrap().push(team);
+    }
+    if dice.of(10) == 0 {
+        patient["name"] = json!([{"family": "Verdi", "given": ["Luca"]}]);
+    }
+
+    let mut observations = Vec::new();
+    for nth in 0..1 + dice.of(6) {
+        let (own, loinc, display, unit, (low, high)) = dice.one(TESTS);
+        let mut codings = vec![json!({"system": "http://loinc.org", "code": loinc, "display": display})];
+        if dice.of(5) != 0 {
+            codings.insert(0, json!({"system": LAB, "code": own}));
+        }
+        let mut observation = json!({
+            "status": "final", "subject": subject, "effectiveDateTime": time, "performer": [{"reference": url(2, 0)}],
+            "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "laboratory"}]}],
+            "code": {"coding": codings},
+        });
+        match dice.of(4) {
+            0 => observation["valueString"] = json!("assente"),
+            1 => {
+                observation["component"] = json!([{
+                    "code": {"coding": [{"system": LAB, "code": own}, {"system": "http://loinc.org", "code": loinc}]},
+                    "valueQuantity": quantity(dice, 7, unit),
+                }]);
+            }
+            _ => {
+                observation["valueQuantity"] = quantity(dice, low + dice.0 % 50, unit);
+                observation["referenceRange"] =
+                    json!([{"low": {"value": low, "unit": unit}, "high": {"value": high, "unit": unit}}]);
+            }
+        }
+        if dice.chance() {
+            observation["specimen"] = json!({"reference": url(3, 0)});
+        }
+        if dice.of(5) == 0 {
+            observation["meta"] =
+                json!({"profile": ["http://example.org/fhir/StructureDefinition/observation-fse"]});
+        }
+        observations.push(entry("Observation", &uuid(number, 4, nth), observation));
+    }
+    let results: Vec<Value> = observations.iter().map(|it| json!({"reference": it["fullUrl"]})).collect();
+
+    let document = json!({"system": format!("{ITALY}.2.30.4.4"), "value": format!("030943.LAB.{number:06}")});
+    let composition = json!({
+        "identifier": document, "status": "final", "type": kind, "subject": subject, "date": time,
+        "author": [{"reference": url(5, 0)}], "title": "Referto di Medicina di Laboratorio", "confidentiality": dice.one(&["N", "R", "V"]),
+        "custodian": {"reference": url(2, 0)},
+        "section": [{"code": {"coding": [{"system": "http://loinc.org", "code": "18719-5"}]}, "entry": [{"reference": url(6, 0)}]}],
+    });
+    let mut diagnostic = json!({
+        "identifier": [document], "status": "final", "code": kind, "subject": subject, "effectiveDateTime": time,
+        "performer": [{"reference": url(2, 0)}], "result": results,
+    });
+    if dice.of(3) == 0 {
+        diagnostic["conclusionCode"] =
+            json!([{"coding": [{"system": "http://hl7.org/fhir/sid/icd-9", "code": "250.00"}]}]);
+    }
+    if dice.of(4) == 0 {
+        diagnostic["presentedForm"] = json!([{"contentType": "text/plain", "data": "cmVmZXJ0bw=="}]);
+    }
+    let confidentiality = dice.one(&["N", "R", "V"]);
+    let mut index = json!({
+        "masterIdentifier": document, "status": "current", "type": kind, "subject": subject, "date": time,
+        "custodian": {"reference": url(2, 0)},
+        "securityLabel": [{"coding": [{"system": CONFIDENTIALITY, "code": confidentiality}]}],
+        "content": [{
+            "attachment": {"contentType": "application/pdf", "language": "it-IT", "url": "https://repository.example.org/030/documento", "hash": "2jmj7l5rSw0yVb/vlWAYkK/YBwk=", "size": 51234},
+            "format": {"system": "http://example.org/formati", "code": "pdf-cda"},
+        }],
+        "context": {"facilityType": {"text": "ospedale"}},
+    });
+    if dice.chance() {
+        let mask = dice.one(&["P97", "P98", "P99", "P00"]);
+        index["context"]["event"] = json!([{"coding": [{"system": MASKING, "code": mask}]}]);
+    }
+
+    let mut entries = vec![
+        entry("Composition", &uuid(number, 0, 0), composition),
+        entry("Patient", &uuid(number, 1, 0), patient),
+        entry(
+            "Organization",
+            &uuid(number, 2, 0),
+            json!({
+                "identifier": [{"system": format!("{ITALY}.4.1.2"), "value": "030943"}], "name": "Laboratorio di prova",
+                "address": [{"state": "030", "country": "100"}],
+            }),
+        ),
+        entry(
+            "Practitioner",
+            &uuid(number, 5, 0),
+            json!({"identifier": [{"system": format!("{ITALY}.4.3.2"), "value": "RSSMRA71E01F205E"}]}),
+        ),
+        entry("DiagnosticReport", &uuid(number, 6, 0), diagnostic),
+        entry(
+            "Specimen",
+            &uuid(number, 3, 0),
+            json!({"subject": subject, "type": {"coding": [{"system": "http://snomed.info/sct", "code": "119364003"}]}}),
+        ),
+    ];
+    entries.extend(observations);
+    entries.push(entry("DocumentReference", &uuid(number, 7, 0), index));
+    let mut bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": entries});
+    if dice.of(3) == 0 {
+        bundle["meta"] = json!({"lastUpdated": time});
+    }
+    bundle
+}
+
+fn compiled(url: &str) -> CompiledMap {
+    let map = regional_map(url).unwrap();
+    map.compile(&Definitions::r4()).unwrap_or_else(|errors| panic!("{}", errors[0]))
+}
+
+fn document(text: &str) -> OwnedDocument {
+    OwnedDocument::parse_json(text, &Limits::default()).unwrap()
+}
+
+fn ran(map: &CompiledMap, source: &Value) -> Result<Output, String> {
+    let source = document(&source.to_string());
+    let counted = Counted::default();
+    let settings = Settings { randomness: Some(&counted), report: true, ..Settings::default() };
+    map.run(&[source.document()], &settings).map_err(|error| error.to_string())
+}
+
+fn value(output: &Output) -> Value {
+    serde_json::from_str(output.text()).unwrap()
+}
+
+fn resources<'v>(bundle: &'v Value, kind: &str) -> Vec<&'v Value> {
+    let all = bundle["entry"].as_array().unwrap().iter().map(|it| &it["resource"]);
+    all.filter(|it| it["resourceType"] == kind).collect()
+}
+
+fn errors(validator: &Validator, text: &str) -> Vec<String> {
+    let document = document(text);
+    let issues = validator.validate(document.document()).issues;
+    let errors = issues.into_iter().filter(|it| it.severity.is_error());
+    errors.map(|it| format!("{}: {}", it.expression.unwrap_or_default(), it.message)).collect()
+}
+
+/// Whether the loss reports name a place: itself, or every leaf of the source below it.
+fn named(place: &str, before: &Value, lost: &[String]) -> bool {
+    let below = |it: &&String| {
+        it.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    let named = lost.iter().filter(below).count();
+    let path = place.trim_start_matches("Bundle").replace(['.', '[', ']'], "/").replace("//", "/");
+    before.pointer(path.trim_end_matches('/')).is_some_and(|it| named > 0 && named >= leaves(it))
+}
+
+fn leaves(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => {
+            members.iter().filter(|(key, _)| *key != "resourceType").map(|(_, it)| leaves(it)).sum()
+        }
+        Value::Array(items) => items.iter().map(leaves).sum(),
+        _ => 1,
+    }
+}
+
+#[test]
+fn every_map_compiles_and_names_itself() {
+    for map in regional_maps() {
+        assert!(map.text.contains(&format!("map \"{}\"", map.url)), "{}", map.url);
+        assert!(map.text.contains(&format!("title = '{}'", map.title)), "{}", map.title);
+        compiled(map.url);
+    }
+}
+
+#[test]
+fn sixty_reports_go_to_europe_and_come_back_but_for_what_the_loss_reports_name() {
+    let (there, back) = (compiled(FSE_LAB_TO_EU_LAB), compiled(EU_LAB_TO_FSE_LAB));
+    let validator = Validator::new(Definitions::r4());
+    let mut bad = Vec::new();
+    for number in 0..DOCUMENTS {
+        let before = report(number);
+        let sent = ran(&there, &before).unwrap();
+        let returned = ran(&back, &value(&sent)).unwrap();
+        for (what, text) in [("source", &*before.to_string()), ("EU", sent.text()), ("FSE", returned.text())]
+        {
+            bad.extend(errors(&validator, text).into_iter().map(|it| format!("{number} {what}: {it}")));
+        }
+        let lost: Vec<String> = sent.loss.iter().chain(&returned.loss).map(|it| it.path.clone()).collect();
+        let (one, two) = (document(&before.to_string()), document(returned.text()));
+        for difference in differences(one.document(), two.document()) {
+            if !named(&difference.path, &before, &lost) {
+                bad.push(format!(
+                    "{number}: {} {} and no report names it",
+                    difference.kind.text(),
+                    difference.path
+                ));
+            }
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+fn fixture(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/mapping").join(name);
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_published_pair_is_what_the_map_makes() {
+    let sent = ran(&compiled(FSE_LAB_TO_EU_LAB), &fixture("fse-lab.json")).unwrap();
+    assert_eq!(value(&sent), fixture("eu-lab.json"));
+}
+
+#[test]
+fn the_local_code_stands_beside_loinc_and_the_unit_gets_its_code() {
+    let sent = ran(&compiled(FSE_LAB_TO_EU_LAB), &fixture("fse-lab.json")).unwrap();
+    let document = value(&sent);
+    assert_eq!(document["type"], "document");
+    assert_eq!(document["entry"][0]["resource"]["resourceType"], "Composition");
+    assert_eq!(
+        resources(&document, "Observation")[0]["code"]["coding"],
+        json!([
+            {"system": "http://loinc.org", "code": "14957-5", "display": "Microalbumin [Mass/volume] in Urine"},
+            {"system": LAB, "code": "0090334.02"}
+        ])
+    );
+    assert_eq!(
+        resources(&document, "Observation")[0]["valueQuantity"],
+        json!({"value": 12, "unit": "mg/l", "system": "http://unitsofmeasure.org", "code": "mg/L"})
+    );
+    let patient = resources(&document, "Patient")[0];
+    assert_eq!(patient["name"][0]["extension"][0]["valueCode"], "unknown");
+    assert_eq!(patient["name"][0].as_object().unwrap().len(), 1);
+    assert_eq!(patient["identifier"][0]["system"], "http://hl7.it/sid/codiceFiscale");
+    assert_eq!(patient["address"], json!([{"city": "Milano", "state": "IT-25", "country": "IT"}]));
+}
+
+#[test]
+fn a_unit_that_is_unknown_gets_no_code_and_is_noted() {
+    let mut before = fixture("fse-lab.json");
+    let observation =
+        before["entry"].as_array_mut().unwrap().iter_mut().find(|it| it["request"]["url"] == "Observation");
+    observation.unwrap()["resource"]["valueQuantity"]["unit"] = json!("gocce");
+    let sent = ran(&compiled(FSE_LAB_TO_EU_LAB), &before).unwrap();
+    assert_eq!(
+        resources(&value(&sent), "Observation")[0]["valueQuantity"],
+        json!({"value": 12, "unit": "gocce"})
+    );
+    assert!(
+        sent.notes[0].to_string().contains("no UCUM code is known for the unit gocce"),
+        "{}",
+        sent.notes[0]
+    );
+}
+
+#[test]
+fn masking_and_confidentiality_become_labels_of_the_document_and_return() {
+    let act = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
+    for (mask, system, code) in
+        [("P97", act, "NOAUTH"), ("P98", act, "NOPAT"), ("P99", act, "NODSCLCD"), ("P00", MASKING, "P00")]
+    {
+        for level in ["N", "R", "V"] {
+            let mut before = fixture("fse-lab.json");
+            let index = before["entry"].as_array_mut().unwrap().last_mut().unwrap();
+            index["resource"]["context"] =
+                json!({"event": [{"coding": [{"system": MASKING, "code": mask}]}]});
+            index["resource"]["securityLabel"] =
+                json!([{"coding": [{"system": CONFIDENTIALITY, "code": level}]}]);
+            let (event, label) =
+                (index["resource"]["context"]["event"].clone(), index["resource"]["securityLabel"].clone());
+            let sent = value(&ran(&compiled(FSE_LAB_TO_EU_LAB), &before).unwrap());
+            assert_eq!(
+                sent["meta"]["security"],
+                json!([{"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": level}, {"system": system, "code": code}])
+            );
+            let returned = value(&ran(&compiled(EU_LAB_TO_FSE_LAB), &sent).unwrap());
+            let index = resources(&returned, "DocumentReference")[0];
+            assert_eq!((&index["context"]["event"], &index["securityLabel"]), (&event, &label));
+        }
+    }
+}
+
+#[test]
+fn a_transaction_with_a_label_of_its_own_is_refused_and_so_is_one_without_report() {
+    let there = compiled(FSE_LAB_TO_EU_LAB);
+    let mut before = fixture("fse-lab.json");
+    before["meta"] = json!({"security": [{"system": MASKING, "code": "P99"}]});
+    let error = ran(&there, &before).unwrap_err();
+    assert!(error.contains("the check security.empty() does not hold"), "{error}");
+    let mut before = fixture("fse-lab.json");
+    before["entry"].as_array_mut().unwrap().retain(|it| it["request"]["url"] != "DiagnosticReport");
+    let error = ran(&there, &before).unwrap_err();
+    assert!(error.contains("document / one-report"), "{error}");
+}
+
+#[test]
+fn codes_of_other_editions_are_translated_both_ways() {
+    let classification = |system: &str| json!([{"coding": [{"system": system, "code": "250.00"}]}]);
+    let mut before = fixture("fse-lab.json");
+    let report = before["entry"]
+        .as_array_mut()
+        .unwrap()
+        .iter_mut()
+        .find(|it| it["request"]["url"] == "DiagnosticReport");
+    report.unwrap()["resource"]["conclusionCode"] = classification("http://hl7.org/fhir/sid/icd-9");
+    let sent = value(&ran(&compiled(FSE_LAB_TO_EU_LAB), &before).unwrap());
+    let conclusion = |bundle: &Value| resources(bundle, "DiagnosticReport")[0]["conclusionCode"].clone();
+    assert_eq!(conclusion(&sent), classification("http://hl7.org/fhir/sid/icd-9-cm"));
+    let returned = value(&ran(&compiled(EU_LAB_TO_FSE_LAB), &sent).unwrap());
+    assert_eq!(conclusion(&returned), classification("http://hl7.org/fhir/sid/icd-9"));
+}
+
+#[test]
+fn the_units_that_the_maps_name_are_those_that_they_translate() {
+    let there = regional_map(FSE_LAB_TO_EU_LAB).unwrap().text;
+    let line = |text: &'static str| text.lines().find(|it| it.starts_with("let units = ")).unwrap();
+    assert_eq!(line(there), line(regional_map(EU_LAB_TO_FSE_LAB).unwrap().text));
+    let listed: Vec<&str> = line(there).split('\'').nth(1).unwrap().trim_matches('|').split('|').collect();
+    let table = there.split("conceptmap \"#ucum\"").nth(1).unwrap().split('}').next().unwrap();
+    let translated: Vec<&str> =
+        table.lines().filter_map(|it| it.trim().strip_prefix("s:\"")?.split('"').next()).collect();
+    assert_eq!(listed, translated);
+}
