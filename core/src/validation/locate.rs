@@ -18,6 +18,8 @@ pub(super) struct Locator<'v, 'd> {
     root: Value<'d>,
     levels: Vec<Level<'v, 'd>>,
     last: NodeId,
+    /// What an instance of a logical model is called, which need not say so itself.
+    called: Option<&'v str>,
 }
 
 /// The element that holds another one.
@@ -118,13 +120,23 @@ enum Meaning<'v> {
 
 impl<'v, 'd> Locator<'v, 'd> {
     pub fn new(types: &'v Types, document: Document<'d>) -> Locator<'v, 'd> {
-        Locator { types, root: document.root(), levels: Vec::new(), last: NodeId::ROOT }
+        Locator { types, root: document.root(), levels: Vec::new(), last: NodeId::ROOT, called: None }
+    }
+
+    /// The same, for a document that begins with this name where it has no resource type.
+    #[must_use]
+    pub fn called(self, name: Option<&'v str>) -> Locator<'v, 'd> {
+        Locator { called: name, ..self }
     }
 
     /// The expression of a node; `None` where the document has no resource type to
     /// begin with, or one that is no name at all.
     pub fn expression(&mut self, target: NodeId) -> Option<String> {
-        let levels = self.seek(target)?;
+        let Some(levels) = self.seek(target) else {
+            let own = self.root.document().value(target)?.expression();
+            let start = self.root.resource_type().map_or("$this".len(), |it| it.len());
+            return self.called.map(|name| name.to_owned() + own.get(start..).unwrap_or_default());
+        };
         let mut text = String::new();
         self.levels.iter().take(levels).for_each(|level| level.step.write(&mut text));
         Some(text)

@@ -9,8 +9,9 @@
 //! code systems, extensions by their definitions, references, narrative, ids of elements, invariants in
 //! FHIRPath, profiles (asked for, claimed in `meta.profile`, declared by a guide, or those of vital signs),
 //! Bundles, questionnaires and answers to them, conformance resources (structures against their base, searches,
-//! operations, statements, guides, measures and reports), order of elements in XML. Deliberately absent: logical
-//! models, remote terminology, what references beyond the document lead to, unless it is brought
+//! operations, statements, guides, measures and reports), order of elements in XML, instances of logical models
+//! in JSON. Deliberately absent: logical models in XML, remote terminology, what references beyond the document
+//! lead to, unless it is brought
 //! ([`Validator::with_instance`]).
 //!
 //! Invariants: a code that no value set at hand can judge is counted, never an error. Findings come in
@@ -44,6 +45,7 @@ mod instances;
 mod invariant;
 mod issue;
 mod locate;
+mod logical;
 mod memo;
 mod modifier_table;
 mod narrative;
@@ -70,7 +72,7 @@ mod walk;
 mod shortcut_tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fhir_models::definition::Definitions;
 use fhir_models::document::xml::DefinitionSchema;
@@ -150,6 +152,8 @@ pub struct Validator {
     /// Profiles that every resource of a type must obey.
     typed: Vec<(Name, String)>,
     instances: Instances,
+    /// The logical models among the profiles asked for, and those that they use.
+    logical: Arc<OnceLock<logical::Models>>,
 }
 
 /// The result of a validation.
@@ -202,6 +206,7 @@ impl Validator {
             limits: Limits::default(),
             typed: Vec::new(),
             instances: Instances::default(),
+            logical: Arc::default(),
         }
     }
 
@@ -221,10 +226,13 @@ impl Validator {
         self
     }
 
-    /// The same validator, for resources that must obey this profile beside those that they claim.
+    /// The same validator, for resources that must obey this profile beside those that they claim. Where it is the
+    /// canonical of a logical model, documents are instances of that model, in JSON and without a need for
+    /// `resourceType`.
     #[must_use]
     pub fn with_profile(mut self, canonical: impl Into<String>) -> Validator {
         self.asked.push(canonical.into());
+        self.logical = Arc::default();
         self
     }
 
@@ -242,6 +250,10 @@ impl Validator {
 
     /// Why a profile can't be checked, in words: it is not at hand, or broken. None where it can.
     pub fn profile_fault(&self, canonical: &str) -> Option<String> {
+        let definitions = self.types.definitions();
+        if logical::is_logical(definitions, canonical) {
+            return logical::Models::of(definitions, &[canonical.to_owned()]).fault();
+        }
         self.profiles.get(&self.types, canonical).err().map(|error| error.to_string())
     }
 
@@ -322,7 +334,13 @@ impl Validator {
     }
 
     fn finish<'v, 'd>(&'v self, walk: &mut Walk<'v, 'd>, document: Document<'d>) {
-        resource::check(walk, document.root(), false);
+        let models = self.models();
+        if logical::is_instance(&self.types, models, document.root()) {
+            logical::check(walk, models, document.root());
+        } else {
+            resource::check(walk, document.root(), false);
+            logical::check(walk, models, document.root());
+        }
         for misplaced in document.misplaced() {
             if let Some(value) = document.value(misplaced) {
                 let message = "in XML, elements stand in the order of the definition: move this one";
@@ -334,7 +352,7 @@ impl Validator {
         }
         anchor::check(walk, document);
         extension_use::check(walk, document);
-        for canonical in &self.asked {
+        for canonical in self.asked.iter().filter(|it| !models.asks(it)) {
             walk.conform(document.root(), canonical, true);
         }
         for claim in std::mem::take(&mut walk.claims) {
@@ -348,12 +366,21 @@ impl Validator {
         }
     }
 
+    fn models(&self) -> &logical::Models {
+        self.logical.get_or_init(|| logical::Models::of(self.types.definitions(), &self.asked))
+    }
+
+    /// What an instance of the logical model asked for is called.
+    fn called(&self) -> Option<&str> {
+        self.models().first().map(logical::Model::name)
+    }
+
     fn issues(&self, document: Document<'_>, mut findings: Vec<Finding>) -> Vec<Issue> {
         if findings.is_empty() {
             return Vec::new();
         }
         findings.sort_by_key(|finding| finding.element);
-        let mut locator = Locator::new(&self.types, document);
+        let mut locator = Locator::new(&self.types, document).called(self.called());
         let located = findings.into_iter().map(|finding| {
             (issue::offset(document, &finding), locator.expression(finding.element), finding.fault)
         });

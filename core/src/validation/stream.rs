@@ -75,7 +75,7 @@ impl Validator {
                 return streamed;
             }
         }
-        let mut places = Places::new(&self.types, document);
+        let mut places = Places::new(&self.types, document, self.called());
         let listener: Listener<'_> = Box::new(|finding| streamed.hand_over(places.issue(finding), each));
         let mut walk = self.begin(document, self.settings, None);
         walk.listener = Some(listener);
@@ -97,9 +97,9 @@ struct Places<'v, 'd> {
 }
 
 impl<'v, 'd> Places<'v, 'd> {
-    fn new(types: &'v Types, document: Document<'d>) -> Places<'v, 'd> {
+    fn new(types: &'v Types, document: Document<'d>, called: Option<&'v str>) -> Places<'v, 'd> {
         let lines = Lines::new(document.source());
-        Places { document, locator: Locator::new(types, document), lines, last: 0 }
+        Places { document, locator: Locator::new(types, document).called(called), lines, last: 0 }
     }
 
     fn issue(&mut self, finding: Finding) -> Issue {

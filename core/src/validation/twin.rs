@@ -14,7 +14,7 @@ use super::walk::{Place, Walk};
 /// Checks the twin of a primitive, and that it is in step with the primitive.
 pub(super) fn check<'v, 'd>(walk: &mut Walk<'v, 'd>, object: Value<'d>, twin: Value<'d>, place: Place<'v>) {
     if !place.entry.is_array() {
-        let value = object.get(twin.name());
+        let value = beside(object, twin);
         return element(walk, twin, value.is_some_and(|value| value.kind() != Kind::Null));
     }
     if !twin.is_array() {
@@ -28,7 +28,7 @@ pub(super) fn check<'v, 'd>(walk: &mut Walk<'v, 'd>, object: Value<'d>, twin: Va
         );
     }
     let mut values =
-        object.get(twin.name()).filter(|value| value.is_array()).into_iter().flat_map(Value::children);
+        beside(object, twin).filter(|value| value.is_array()).into_iter().flat_map(Value::children);
     let mut count = 0;
     for item in twin.children() {
         count += 1;
@@ -50,10 +50,22 @@ pub(super) fn check<'v, 'd>(walk: &mut Walk<'v, 'd>, object: Value<'d>, twin: Va
     }
 }
 
+/// The value that a twin belongs to. Names that FHIR doesn't know are told by their text.
+fn beside<'d>(object: Value<'d>, twin: Value<'d>) -> Option<Value<'d>> {
+    match twin.name() {
+        Name::UNKNOWN => twin.key().and_then(|key| object.get_key(key.strip_prefix('_')?)),
+        name => object.get(name),
+    }
+}
+
 /// Checks an array of primitives that holds `null`. With a twin beside it, the twin's check does so.
 #[cold]
 pub(super) fn nulls<'d>(walk: &mut Walk<'_, 'd>, object: Value<'d>, array: Value<'d>) {
-    if object.get_underscored(array.name()).is_some_and(Value::is_array) {
+    let twin = match array.name() {
+        Name::UNKNOWN => array.key().and_then(|key| object.get_key(&format!("_{key}"))),
+        name => object.get_underscored(name),
+    };
+    if twin.is_some_and(Value::is_array) {
         return;
     }
     for item in array.children().filter(|item| item.kind() == Kind::Null) {

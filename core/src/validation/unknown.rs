@@ -35,14 +35,16 @@ pub(super) fn report<'d>(walk: &mut Walk<'_, 'd>, object: Value<'d>, member: Val
 
 /// The property of the shape that is two edits away at most, and nearer than half of its length.
 fn nearest(key: &str, shape: &Shape) -> Option<&'static str> {
+    nearest_of(key, shape.entries.iter().map(|entry| entry.name.text()))
+}
+
+/// The same among these names.
+pub(super) fn nearest_of<'n>(key: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let bare = key.strip_prefix('_').unwrap_or(key);
     if bare.len() > SHOWN {
         return None;
     }
-    shape
-        .entries
-        .iter()
-        .map(|entry| entry.name.text())
+    known
         .map(|known| (distance(bare.as_bytes(), known.as_bytes()), known))
         .filter(|&(edits, known)| edits <= 2 && edits * 2 < known.len())
         .min()

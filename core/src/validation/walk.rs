@@ -88,7 +88,8 @@ pub(super) struct Walk<'v, 'd> {
     pub resources_met: usize,
     document: Document<'d>,
     index: Option<Arc<Resources<'d>>>,
-    depth: usize,
+    /// How deep the walk is now.
+    pub depth: usize,
 }
 
 /// What is known about the resource that the walk is in.
@@ -278,7 +279,7 @@ impl<'v, 'd> Walk<'v, 'd> {
     }
 
     #[cold]
-    fn missing(&mut self, value: Value<'d>, shape: &Shape, missing: u128) {
+    pub fn missing(&mut self, value: Value<'d>, shape: &Shape, missing: u128) {
         for (at, element) in shape.elements.iter().enumerate() {
             if missing >> at & 1 == 1 {
                 self.report(value, value, cardinality::missing(shape, element));
@@ -287,7 +288,7 @@ impl<'v, 'd> Walk<'v, 'd> {
     }
 
     /// A member that is not a twin: an array of items, or one value.
-    fn member(&mut self, object: Value<'d>, value: Value<'d>, place: Place<'v>) {
+    pub fn member(&mut self, object: Value<'d>, value: Value<'d>, place: Place<'v>) {
         match (place.entry.is_array(), value.is_array()) {
             (false, false) => self.item(object, value, place),
             (true, true) => {
@@ -330,7 +331,7 @@ impl<'v, 'd> Walk<'v, 'd> {
         }
     }
 
-    fn count(&mut self, value: Value<'d>, place: Place<'v>, count: usize) {
+    pub fn count(&mut self, value: Value<'d>, place: Place<'v>, count: usize) {
         let Some(element) = place.shape.element(place.entry) else { return };
         if count == 0 {
             self.report(value, value, content::empty_array());

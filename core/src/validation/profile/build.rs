@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fhir_models::definition::{
-    Binding, BindingStrength, Discriminator, DiscriminatorKind, ElementDefinition, RawValue, Slicing,
-    SlicingRules, StructureDefinition, choice_name,
+    Binding, BindingStrength, Constraint, Discriminator, DiscriminatorKind, ElementDefinition, RawValue,
+    Slicing, SlicingRules, StructureDefinition, choice_name,
 };
 use fhir_models::document::{Limits, Name, OwnedDocument};
 
@@ -366,6 +366,42 @@ impl<'t> Builder<'t> {
         });
         Ok(rules.collect())
     }
+}
+
+/// What an element of a logical model says of its values. `evaluates` tells the constraints that can be evaluated
+/// there. The types of other logical models are not among the node's.
+pub(in super::super) fn own_node(
+    element: &ElementDefinition,
+    url: &str,
+    evaluates: impl Fn(&Constraint) -> bool,
+) -> Result<Node, String> {
+    let mut node = Node { id: element.path.as_str().into(), ..Node::default() };
+    for (slot, raw) in [
+        (&mut node.fixed, &element.fixed),
+        (&mut node.pattern, &element.pattern),
+        (&mut node.min_value, &element.min_value),
+        (&mut node.max_value, &element.max_value),
+    ] {
+        *slot = raw.as_ref().map(held).transpose()?;
+    }
+    (node.min_length, node.max_length) = (element.min_length, element.max_length);
+    node.binding = element.binding.as_ref().and_then(|it| binding_rule(it, url)).map(Arc::new);
+    let own = element.constraints.iter().filter(|it| evaluates(it));
+    node.invariants = own.filter_map(|it| Invariant::new(it, "")).map(Arc::new).collect();
+    let boxed = |texts: &[String]| texts.iter().map(|text| text.as_str().into()).collect();
+    let rules = element.types.iter().filter(|it| Name::of(&it.code) != Name::UNKNOWN);
+    let rules = rules.map(|it| TypeRule {
+        name: Name::of(&it.code),
+        profiles: boxed(&it.profiles),
+        targets: boxed(&it.target_profiles),
+        aggregation: it.aggregation.as_slice().into(),
+    });
+    node.types = rules.filter(|it| !(it.profiles.is_empty() && it.targets.is_empty())).collect();
+    if node.types.len() != element.types.len() {
+        // Some type says nothing more: then any does.
+        node.types = Box::default();
+    }
+    Ok(node)
 }
 
 /// A slicing that a profile need not state.

@@ -181,7 +181,12 @@ impl<'v, 'd> Walk<'v, 'd> {
     }
 
     /// The rules of one node on one element.
-    pub(super) fn rules(&mut self, item: Occurrence<'d>, profile: &Arc<Profile>, number: NodeNumber) {
+    pub(in super::super) fn rules(
+        &mut self,
+        item: Occurrence<'d>,
+        profile: &Arc<Profile>,
+        number: NodeNumber,
+    ) {
         let Some(node) = profile.node(number) else { return };
         if self.full {
             return;

@@ -32,6 +32,7 @@ use super::binding::BindingRule;
 use super::extension_context::Contexts;
 use super::invariant::Invariant;
 
+pub(super) use build::own_node;
 use compare::differing;
 pub(super) use compare::{equal, matches};
 pub(super) use conform::{Judgement, plain};

@@ -92,7 +92,9 @@ impl Profiles {
         let definition = found.ok_or(ProfileError::Unknown)?;
         let type_name = Name::of(&definition.type_name);
         if type_name == Name::UNKNOWN || definition.kind == StructureKind::Logical {
-            return Err(broken("logical models are not built yet".to_owned()));
+            return Err(broken(
+                "it is a logical model: ask for it as the profile of its instances".to_owned(),
+            ));
         }
         // A profile that calls itself a specialization is still a profile.
         if definition.is_type() && definition.url.strip_prefix(STRUCTURE_BASE) == Some(&definition.type_name)
