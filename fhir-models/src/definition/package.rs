@@ -224,7 +224,7 @@ impl Package {
         let unreadable = |cause| PackageError::Unreadable { place: folder.display().to_string(), cause };
         for entry in fs::read_dir(&folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
-            reading.entry()?;
+            reading.allowance.entry()?;
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             if !name.ends_with(".json") || !path.is_file() {
                 continue;
@@ -258,35 +258,20 @@ impl Package {
     }
 }
 
-/// A package half read.
-struct Reading<'l> {
-    limits: &'l PackageLimits,
+/// What of the bounds is used up.
+pub(super) struct Allowance<'l> {
+    pub limits: &'l PackageLimits,
     entries: usize,
     total: u64,
-    manifest: Option<Manifest>,
-    files: BTreeMap<String, Vec<u8>>,
 }
 
-impl Reading<'_> {
-    fn new(limits: &PackageLimits) -> Reading<'_> {
-        Reading { limits, entries: 0, total: 0, manifest: None, files: BTreeMap::new() }
+impl<'l> Allowance<'l> {
+    pub fn new(limits: &'l PackageLimits) -> Allowance<'l> {
+        Allowance { limits, entries: 0, total: 0 }
     }
 
-    fn tar(&mut self, archive: &mut tar::Archive<impl Read>, place: &str) -> Result<(), PackageError> {
-        let unreadable = |cause| PackageError::Unreadable { place: place.to_owned(), cause };
-        for entry in archive.entries().map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
-            self.entry()?;
-            if !entry.header().entry_type().is_file() {
-                continue;
-            }
-            let Some(name) = entry.path().ok().and_then(|path| name_in_package(&path)) else { continue };
-            self.file(&name, entry, place)?;
-        }
-        Ok(())
-    }
-
-    fn entry(&mut self) -> Result<(), PackageError> {
+    /// Counts an entry, whatever it is.
+    pub fn entry(&mut self) -> Result<(), PackageError> {
         self.entries += 1;
         if self.entries > self.limits.entries {
             return Err(PackageError::TooManyEntries(self.limits.entries));
@@ -294,7 +279,8 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn file(&mut self, name: &str, file: impl Read, place: &str) -> Result<(), PackageError> {
+    /// Reads a file whole. `name` and `place` are for errors.
+    pub fn file(&mut self, name: &str, file: impl Read, place: &str) -> Result<Vec<u8>, PackageError> {
         let mut bytes = Vec::new();
         file.take(self.limits.file.saturating_add(1))
             .read_to_end(&mut bytes)
@@ -307,6 +293,38 @@ impl Reading<'_> {
         if self.total > self.limits.total {
             return Err(PackageError::TooLarge(self.limits.total));
         }
+        Ok(bytes)
+    }
+}
+
+/// A package half read.
+struct Reading<'l> {
+    allowance: Allowance<'l>,
+    manifest: Option<Manifest>,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Reading<'_> {
+    fn new(limits: &PackageLimits) -> Reading<'_> {
+        Reading { allowance: Allowance::new(limits), manifest: None, files: BTreeMap::new() }
+    }
+
+    fn tar(&mut self, archive: &mut tar::Archive<impl Read>, place: &str) -> Result<(), PackageError> {
+        let unreadable = |cause| PackageError::Unreadable { place: place.to_owned(), cause };
+        for entry in archive.entries().map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            self.allowance.entry()?;
+            if !entry.header().entry_type().is_file() {
+                continue;
+            }
+            let Some(name) = entry.path().ok().and_then(|path| name_in_package(&path)) else { continue };
+            self.file(&name, entry, place)?;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, name: &str, file: impl Read, place: &str) -> Result<(), PackageError> {
+        let bytes = self.allowance.file(name, file, place)?;
         if name == "package.json" {
             self.manifest = Some(Manifest::read(&bytes)?);
         } else if !name.starts_with('.') {

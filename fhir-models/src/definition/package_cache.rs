@@ -13,7 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::pack_definition::version_order;
-use super::package::{Manifest, PackageError, PackageLimits, is_plain};
+use super::package::{Allowance, Manifest, PackageError, PackageLimits, is_plain};
 
 /// Deepest folder in a package.
 const DEEPEST: usize = 8;
@@ -48,7 +48,7 @@ pub fn add_to_cache(
     };
     fs::create_dir_all(cache).map_err(unwritable(cache))?;
     let half = Half::begin(cache)?;
-    let mut unpacking = Unpacking { into: &half.0, limits, entries: 0, total: 0 };
+    let mut unpacking = Unpacking { into: &half.0, allowance: Allowance::new(limits) };
     if source.is_dir() {
         let whole = source.join("package").join("package.json").is_file();
         unpacking.folder(source, Path::new(if whole { "" } else { "package" }))?;
@@ -150,9 +150,7 @@ impl Drop for Half {
 /// A package on its way into a folder.
 struct Unpacking<'a> {
     into: &'a Path,
-    limits: &'a PackageLimits,
-    entries: usize,
-    total: u64,
+    allowance: Allowance<'a>,
 }
 
 impl Unpacking<'_> {
@@ -161,11 +159,12 @@ impl Unpacking<'_> {
         let unreadable = |cause| PackageError::Unreadable { place: place.clone(), cause };
         let file = fs::File::open(source).map_err(unreadable)?;
         // The bound of the whole stands under the tar reader: entries that are passed over count too.
-        let inflated = MultiGzDecoder::new(BufReader::new(file)).take(self.limits.total.saturating_add(1));
+        let inflated =
+            MultiGzDecoder::new(BufReader::new(file)).take(self.allowance.limits.total.saturating_add(1));
         let mut archive = tar::Archive::new(inflated);
         let result = self.tar(&mut archive, &place);
         if archive.into_inner().limit() == 0 {
-            return Err(PackageError::TooLarge(self.limits.total));
+            return Err(PackageError::TooLarge(self.allowance.limits.total));
         }
         result
     }
@@ -174,7 +173,7 @@ impl Unpacking<'_> {
         let unreadable = |cause| PackageError::Unreadable { place: place.to_owned(), cause };
         for entry in archive.entries().map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
-            self.count()?;
+            self.allowance.entry()?;
             if !entry.header().entry_type().is_file() {
                 continue;
             }
@@ -193,7 +192,7 @@ impl Unpacking<'_> {
         let unreadable = |cause| PackageError::Unreadable { place: from.display().to_string(), cause };
         for entry in fs::read_dir(from).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
-            self.count()?;
+            self.allowance.entry()?;
             let kind = entry.file_type().map_err(unreadable)?;
             let inside = inside(&to.join(entry.file_name()))?;
             if kind.is_dir() {
@@ -208,33 +207,13 @@ impl Unpacking<'_> {
         Ok(())
     }
 
-    fn count(&mut self) -> Result<(), PackageError> {
-        self.entries += 1;
-        if self.entries > self.limits.entries {
-            return Err(PackageError::TooManyEntries(self.limits.entries));
-        }
-        Ok(())
-    }
-
     fn file(&mut self, inside: &Path, file: impl Read, place: &str) -> Result<(), PackageError> {
         let target = self.into.join(inside);
         let unwritable = |cause| PackageError::Unwritable { place: target.display().to_string(), cause };
         if let Some(folder) = target.parent() {
             fs::create_dir_all(folder).map_err(unwritable)?;
         }
-        let mut bytes = Vec::new();
-        file.take(self.limits.file.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .map_err(|cause| PackageError::Unreadable { place: place.to_owned(), cause })?;
-        let size = bytes.len() as u64;
-        if size > self.limits.file {
-            let file = inside.display().to_string();
-            return Err(PackageError::FileTooLarge { file, limit: self.limits.file });
-        }
-        self.total = self.total.saturating_add(size);
-        if self.total > self.limits.total {
-            return Err(PackageError::TooLarge(self.limits.total));
-        }
+        let bytes = self.allowance.file(&inside.display().to_string(), file, place)?;
         fs::write(&target, bytes).map_err(unwritable)
     }
 }
