@@ -10,9 +10,8 @@
 //! FHIRPath, profiles (asked for, claimed in `meta.profile`, declared by a guide, or those of vital signs),
 //! Bundles, questionnaires and answers to them, conformance resources (structures against their base, searches,
 //! operations, statements, guides, measures and reports), order of elements in XML, instances of logical models
-//! in JSON. Deliberately absent: logical models in XML, remote terminology, what references beyond the document
-//! lead to, unless it is brought
-//! ([`Validator::with_instance`]).
+//! in JSON. Deliberately absent: logical models in XML, what references beyond the document lead to, unless it is
+//! brought ([`Validator::with_instance`]).
 //!
 //! Invariants: a code that no value set at hand can judge is counted, never an error. Findings come in
 //! document order. The validator never recurses deeper than [`Settings::depth`] nor collects more than

@@ -13,10 +13,11 @@ pub mod tables;
 #[cfg(test)]
 mod hl7v2_tests;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use fhir_models::definition::Definitions;
-use fhir_models::document::{Limits, OwnedDocument};
+use fhir_models::document::{Limits, OwnedDocument, Value};
 
 use super::moment::zone_of;
 use super::{CompiledMap, MapError, Mapper, Note, RunError, Settings};
@@ -143,9 +144,70 @@ impl Hl7v2Converter {
             ConversionError::Rule { place: place.unwrap_or_else(|| "the message".to_owned()), error }
         })?;
         let bundle = address::addressed(output.text()).map_err(ConversionError::Document)?;
-        let lost = output.loss.iter().filter_map(|loss| place_at(&document, &loss.path)).collect();
+        let lost = lost_places(&document, output.loss.iter().map(|loss| loss.path.as_str()).collect());
         Ok(Converted { bundle, notes: output.notes, lost })
     }
+}
+
+/// The places in the message of these paths in its document, found in one walk: a message may have very many.
+fn lost_places(document: &OwnedDocument, paths: HashSet<&str>) -> Vec<String> {
+    let mut places = Places { paths, path: "$this".to_owned(), found: Vec::new() };
+    places.walk(document.root(), "");
+    places.found
+}
+
+struct Places<'p> {
+    paths: HashSet<&'p str>,
+    /// Of the value that the walk is at.
+    path: String,
+    found: Vec<String>,
+}
+
+impl Places<'_> {
+    fn walk(&mut self, here: Value<'_>, place: &str) {
+        if !place.is_empty() && self.paths.contains(self.path.as_str()) {
+            self.found.push(place.to_owned());
+        }
+        if !here.is_object() {
+            return;
+        }
+        for child in here.children() {
+            let Some(key) = child.key() else { continue };
+            if is_added(&key) && !child.is_array() {
+                continue;
+            }
+            let length = self.path.len();
+            self.path.push('.');
+            self.path.push_str(&key);
+            let end = self.path.len();
+            for (index, item) in child.items().enumerate() {
+                if child.is_array() {
+                    self.path.push_str(&format!("[{index}]"));
+                }
+                self.walk(item, &place_within(place, &key, index, item));
+                self.path.truncate(end);
+            }
+            self.path.truncate(length);
+        }
+    }
+}
+
+/// The place of an item of a member, given that of what holds it; empty outside of segments.
+fn place_within(place: &str, key: &str, index: usize, item: Value<'_>) -> String {
+    if let Some(own) = item.get_key("place").and_then(Value::as_str) {
+        return own.into_owned();
+    }
+    match (place.is_empty(), key.split_at_checked(1)) {
+        (false, Some(("f", number))) if index > 0 => format!("{place}-{number}[{}]", index + 1),
+        (false, Some(("f", number))) => format!("{place}-{number}"),
+        (false, Some(("c", number))) => format!("{place}.{}", number.replace('_', ".")),
+        _ => place.to_owned(),
+    }
+}
+
+/// True for what the document adds to the message.
+fn is_added(key: &str) -> bool {
+    matches!(key, "place" | "url" | "name" | "structure")
 }
 
 /// The place in the message of a path in its document; `None` for what the document adds.
@@ -160,7 +222,7 @@ fn place_at(document: &OwnedDocument, path: &str) -> Option<String> {
         if here.is_array() {
             here = here.items().nth(index)?;
         }
-        if matches!(name, "place" | "url" | "name" | "structure") && !here.is_object() {
+        if is_added(name) && !here.is_object() {
             return None;
         }
     }
