@@ -135,13 +135,26 @@ fn distinct_urls(bundle: Value<'_>) -> Option<bool> {
         if let Some(url) = entry.get(name::FULL_URL) {
             urls.push(url.as_plain_str()?);
         }
-        if entry.get_underscored(name::FULL_URL).is_some() {
+        if entry.get_underscored(name::FULL_URL).is_some() || !has_one_version(entry) {
             return None;
         }
     }
     urls.sort_unstable();
     // What begins with a text stands right behind it.
     Some(urls.windows(2).all(|pair| matches!(pair, [one, next] if !next.starts_with(one))))
+}
+
+/// An entry whose resource says its version at most once; of two, the expression has no answer.
+fn has_one_version(entry: Value<'_>) -> bool {
+    let mut at = entry;
+    for member in [name::RESOURCE, name::META, name::VERSION_ID] {
+        match at.get(member) {
+            Some(value) if value.is_array() => return false,
+            Some(value) => at = value,
+            None => return true,
+        }
+    }
+    true
 }
 
 /// Whether two dates or times of the same form are in order; `None` where their texts alone don't tell.
