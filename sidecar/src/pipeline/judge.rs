@@ -45,20 +45,24 @@ pub(super) struct Judgement {
 
 impl Exchange<'_> {
     /// Judges a resource that would be released.
-    pub fn judge(&mut self, resource: Value<'_>) -> Result<Judgement, Refusal> {
-        self.decide(resource, Action::Access)
+    pub async fn judge(&mut self, resource: Value<'_>) -> Result<Judgement, Refusal> {
+        self.decide(resource, Action::Access).await
     }
 
     /// Judges a resource that would be written; refuses where it may not be.
-    pub fn permit_write(&mut self, resource: Value<'_>) -> Result<(), Refusal> {
-        let judgement = self.decide(resource, Action::Correct)?;
+    pub async fn permit_write(&mut self, resource: Value<'_>) -> Result<(), Refusal> {
+        let judgement = self.decide(resource, Action::Correct).await?;
         self.account.note(&judgement);
         if judgement.permitted { Ok(()) } else { Err(Refusal::Consent) }
     }
 
     /// Judges the one resource that was asked for, and notes what came of it.
-    pub fn release_or_refuse(&mut self, resource: Value<'_>, instance: &Instance) -> Result<(), Refusal> {
-        let judgement = self.judge(resource)?;
+    pub async fn release_or_refuse(
+        &mut self,
+        resource: Value<'_>,
+        instance: &Instance,
+    ) -> Result<(), Refusal> {
+        let judgement = self.judge(resource).await?;
         if judgement.permitted {
             self.release(format!("{}/{}", instance.resource_type, instance.id.as_str()), &judgement);
             Ok(())
@@ -83,7 +87,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn decide(&self, resource: Value<'_>, action: Action) -> Result<Judgement, Refusal> {
+    async fn decide(&self, resource: Value<'_>, action: Action) -> Result<Judgement, Refusal> {
         let gateway = self.gateway;
         let mut judgement = Judgement { permitted: true, ..Judgement::default() };
         let mut facts = ResourceFacts::of_resource(resource, &gateway.reading);

@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 pub(super) async fn read(exchange: &mut Exchange<'_>, instance: Instance) -> Result<Answer, Refusal> {
     let interaction = Interaction::Read(instance.clone());
     let Some(document) = exchange.fetch(&interaction, &instance).await? else { return Err(Refusal::Absent) };
-    exchange.release_or_refuse(document.root(), &instance)?;
+    exchange.release_or_refuse(document.root(), &instance).await?;
     let body = exchange.in_network_terms(document.root());
     exchange.inspect_response([body.as_slice()]).await?;
     Ok(Answer::resource(StatusCode::OK, document.root(), body))
@@ -28,12 +28,12 @@ pub(super) async fn vread(
     let Some(current) = exchange.fetch(&now, &instance).await? else { return Err(Refusal::Absent) };
     let then = Interaction::Vread(instance.clone(), version);
     let Some(document) = exchange.fetch(&then, &instance).await? else { return Err(Refusal::Absent) };
-    let today = exchange.judge(current.root())?;
+    let today = exchange.judge(current.root()).await?;
     if !today.permitted {
         exchange.withhold(&today);
         return Err(Refusal::Absent);
     }
-    exchange.release_or_refuse(document.root(), &instance)?;
+    exchange.release_or_refuse(document.root(), &instance).await?;
     let body = exchange.in_network_terms(document.root());
     exchange.inspect_response([body.as_slice()]).await?;
     Ok(Answer::resource(StatusCode::OK, document.root(), body))

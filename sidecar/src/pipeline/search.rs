@@ -86,7 +86,7 @@ async fn gather(exchange: &mut Exchange<'_>, interaction: &Interaction) -> Resul
                 continue;
             }
             judged += 1;
-            let judgement = exchange.judge(resource)?;
+            let judgement = exchange.judge(resource).await?;
             if judgement.permitted {
                 matches.push(found(exchange, resource, judgement)?);
             } else {

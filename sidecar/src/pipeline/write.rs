@@ -27,7 +27,7 @@ pub(super) async fn create(
     let sent = body.clone();
     let document = without_id(&incoming(exchange, &resource_type, body)?);
     let document = parse(exchange, &resource_type, &document)?;
-    exchange.permit_write(document.root())?;
+    exchange.permit_write(document.root()).await?;
     exchange.inspect_request(&document, &sent).await?;
     let interaction = Interaction::Create(resource_type.clone());
     let body = Bytes::from(document.text().to_owned());
@@ -51,7 +51,7 @@ pub(super) async fn update(
         return Err(Refusal::Body { text, too_large: false });
     }
     guard(exchange, &instance).await?;
-    exchange.permit_write(document.root())?;
+    exchange.permit_write(document.root()).await?;
     exchange.inspect_request(&document, &sent).await?;
     let interaction = Interaction::Update(instance.clone());
     let body = Bytes::from(document.text().to_owned());
@@ -82,7 +82,7 @@ async fn guard(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<(), R
     let expected = exchange.headers.if_match.take();
     let fetched = exchange.fetch(&read, instance).await;
     let Some(current) = fetched? else { return Err(Refusal::Absent) };
-    let judgement = exchange.judge(current.root())?;
+    let judgement = exchange.judge(current.root()).await?;
     if !judgement.permitted {
         exchange.withhold(&judgement);
         return Err(Refusal::Absent);
