@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use fhir_models::document::{Kind, Limits as DocumentLimits, OwnedDocument, Position};
 
-use super::concept_map::ConceptMap;
+use super::concept_map::embedded;
 use super::error::{MapError, MapFault};
 use super::program::{EntryParameter, GroupCode, LiteralCode, ParameterCode, Program, Site, Slot};
 use super::syntax::{Group, InputMode, Literal, ModelMode, ParameterValue, StructureMap, TypeMode};
 use super::types::{TypeId, TypeKind, Types};
 use crate::fhirpath::{Context, Expression, Model, Options, Scalar};
+use crate::terminology::concept_map::ConceptMap;
 
 /// Most combinations of groups and types.
 const MOST_GROUPS: usize = 20_000;
@@ -437,11 +438,13 @@ impl<'c> Compiler<'c> {
         }
         let map = self.files.get(file).map(|it| &it.map)?;
         let bare = url.strip_prefix('#');
-        let embedded = map.concept_maps.iter().find(|it| it.url == url || bare == Some(&it.url));
+        let own = map.concept_maps.iter().find(|it| it.url == url || bare == Some(&it.url));
+        let definitions = &self.types.definitions;
+        let others = |canonical: &str| definitions.resource_of_type("ConceptMap", canonical);
         let read = |json: &str| {
             let document =
                 OwnedDocument::parse_json(json, &DocumentLimits::default()).map_err(|it| it.to_string())?;
-            ConceptMap::read(document.root())
+            ConceptMap::read(document.root(), &others).map_err(|it| it.to_string())
         };
         let contained = || {
             let id = format!("\"{}\"", bare?);
@@ -450,14 +453,17 @@ impl<'c> Compiler<'c> {
                 document.is_ok_and(|it| it.root().get_key("id").is_some_and(|own| own.raw() == id))
             })
         };
-        let found = match (embedded, contained()) {
-            (Some(embedded), _) => Some(Ok(ConceptMap::embedded(embedded))),
+        let found = match (own, contained()) {
+            (Some(own), _) => Some(Ok(embedded(own))),
             (None, Some(json)) => Some(read(json)),
-            (None, None) => {
-                let resource = self.types.definitions.resource_of_type("ConceptMap", url);
-                resource.map(|it| ConceptMap::read(it.root()))
-            }
+            (None, None) => ConceptMap::find(definitions, url).map_err(|it| it.to_string()).transpose(),
         };
+        let found = found.map(|it| match it {
+            Ok(map) if !map.absent().is_empty() => {
+                Err(format!("unmapped codes go to {}: give it too", map.absent().join(", ")))
+            }
+            other => other,
+        });
         let map = match found {
             Some(Ok(map)) => map,
             Some(Err(why)) => {

@@ -240,6 +240,69 @@ fn codes_are_translated_kept_or_refused() {
 }
 
 #[test]
+fn a_wider_target_gives_way_and_what_is_excluded_is_no_target() {
+    let codes = r##"conceptmap "#sex" { prefix s = "a" prefix t = "b"
+      unmapped for s = provided
+      s:male <= t:person  s:male == t:M  s:female - -  s:other != t:M }"##;
+    let run = |gender: &str| {
+        let rule = "src.gender as g -> tgt.language = translate(g, '#sex', 'code');";
+        let groups = format!("{codes} group main(source src : From, target tgt : To) {{ {rule} }}");
+        let source = format!(r#"{{"resourceType":"Patient","gender":"{gender}"}}"#);
+        let output = ran(&mapper("Patient", "Person", &groups), &source).unwrap();
+        (output.text().to_owned(), output.notes.len())
+    };
+    let language = |it: &str| format!(r#"{{"resourceType":"Person","language":"{it}"}}"#);
+    assert_eq!(run("male"), (language("M"), 0));
+    assert_eq!(run("female"), (language("female"), 1));
+    assert_eq!(run("other"), (language("other"), 0));
+    assert_eq!(run("unknown"), (language("unknown"), 0));
+}
+
+#[test]
+fn concept_maps_are_found_by_canonical_and_version_with_those_they_send_to() {
+    let concept_map = |url: &str, version: &str, target: &str, unmapped: &str| {
+        format!(r#"{{"resourceType":"ConceptMap","url":"{url}","version":"{version}","status":"active","group":[{{"source":"a","target":"b","targetVersion":"9",
+          "element":[{{"code":"x","target":[{{"code":"{target}","equivalence":"equivalent","dependsOn":[]}},
+            {{"code":"never","equivalence":"equal","dependsOn":[{{"property":"p","value":"v"}}]}}]}}]{unmapped}}}]}}"#).replace(r#","dependsOn":[]"#, "")
+    };
+    let other = r#","unmapped":{"mode":"other-map","url":"http://example.org/cm/second"}"#;
+    let first = concept_map("http://example.org/cm", "1", "one", "");
+    let newer = concept_map("http://example.org/cm", "2", "two", other);
+    let second = concept_map("http://example.org/cm/second", "1", "three", "")
+        .replace(r#""code":"x""#, r#""code":"y""#);
+    let run = |definitions: &[&String], map: &str, code: &str| {
+        let mut builder = Definitions::builder();
+        for one in definitions {
+            builder.definition("cm.json", one.as_bytes()).unwrap();
+        }
+        let mut mapper = Mapper::new(Arc::new(builder.build().unwrap()));
+        let text = format!(
+            "map \"http://example.org/m\" = m\nuses \"http://hl7.org/fhir/StructureDefinition/Patient\" as source\n\
+          uses \"http://hl7.org/fhir/StructureDefinition/Person\" as target\n\
+          group main(source src : Patient, target tgt : Person) {{ src.maritalStatus as s -> tgt.identifier as i, i.type = translate(s, '{map}'); }}"
+        );
+        mapper.add("m.map", text.as_bytes()).unwrap();
+        let source = format!(
+            r#"{{"resourceType":"Patient","maritalStatus":{{"coding":[{{"system":"a","code":"{code}"}}]}}}}"#
+        );
+        ran(&mapper, &source).map(|it| it.text().to_owned())
+    };
+    let coding = |code: &str| {
+        format!(
+            r#"{{"resourceType":"Person","identifier":[{{"type":{{"coding":[{{"system":"b","version":"9","code":"{code}"}}]}}}}]}}"#
+        )
+    };
+    let all = [&first, &newer, &second];
+    assert_eq!(run(&all, "http://example.org/cm|1", "x").unwrap(), coding("one"));
+    assert_eq!(run(&all, "http://example.org/cm|2", "x").unwrap(), coding("two"));
+    assert_eq!(run(&all, "http://example.org/cm|2", "y").unwrap(), coding("three"));
+    let error = run(&all, "http://example.org/cm|3", "x").unwrap_err();
+    assert!(error.contains("there is no concept map \"http://example.org/cm|3\" here"), "{error}");
+    let error = run(&[&newer], "http://example.org/cm", "x").unwrap_err();
+    assert!(error.contains("unmapped codes go to http://example.org/cm/second: give it too"), "{error}");
+}
+
+#[test]
 fn identity_rules_take_the_default_group_of_both_types() {
     let groups = "
       group main(source src : From, target tgt : To) { src.name -> tgt.name; src.telecom -> tgt.telecom; }

@@ -40,11 +40,14 @@
 //! Decisions where the specification leaves room: an identity rule takes the default group for the types of both
 //! sides, else copies what has the same type. An element that does not repeat is made once and then found again;
 //! a second, different value replaces the first and is noted. A code without translation is kept with its coding
-//! and noted; two possible translations are an error. A bare name in an expression is the variable of this name,
+//! and noted; two translations that the concept map leaves open ([`Preferred`]) are an error. A bare name in an expression is the variable of this name,
 //! where there is one.
 //!
 //! Deliberately absent: `dateOp` but for dates of HL7 v2 (no edition says what it does), queried and produced
-//! structures beside source and target, concept maps whose targets depend on other values.
+//! structures beside source and target. `translate()` knows no other element's value: what depends on one, in a concept
+//! map, doesn't hold there.
+//!
+//! [`Preferred`]: crate::terminology::concept_map::Preferred
 
 mod build;
 mod compile;

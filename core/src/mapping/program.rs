@@ -5,11 +5,11 @@ use std::sync::Arc;
 use fhir_models::document::{Kind, Name, Position};
 use jiff::tz::TimeZone;
 
-use super::concept_map::ConceptMap;
 use super::moment::MomentForm;
 use super::syntax::{SourceListMode, TargetListMode, TransformKind};
 use super::types::TypeId;
 use crate::fhirpath::Expression;
+use crate::terminology::concept_map::ConceptMap;
 
 /// A variable's place in a frame.
 pub(super) type Slot = u16;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use fhir_models::document::{Kind, name};
 use fhir_models::primitive::Primitive;
 
-use super::concept_map::{Answer, Translation};
+use super::concept_map::Coding;
 use super::output::NoteKind;
 use super::program::{CodeForm, ParameterCode, ValueCode};
 use super::run::{Frame, Item, Ran, Run};
@@ -13,6 +13,7 @@ use super::run_error::RunFault;
 use super::syntax::TransformKind;
 use super::tree::{Content, Scalar};
 use super::types::{TypeId, TypeKind};
+use crate::terminology::concept_map::{Asked, Origin, Preferred};
 
 impl<'a> Run<'_, 'a> {
     /// What a target is given: nothing, one value, or several from an expression.
@@ -355,22 +356,29 @@ impl<'a> Run<'_, 'a> {
             let needs = "needs a code, Coding or CodeableConcept";
             return Err(self.fault(RunFault::WrongParameter { transform: "translate", needs, value }));
         }
-        let mut found: Vec<&Translation> = Vec::new();
-        for coding in &codings {
-            match map.translate(coding.system.as_deref(), &coding.code) {
-                Answer::One(translation) if !found.contains(&translation) => found.push(translation),
-                Answer::One(_) | Answer::None | Answer::AsItIs => {}
-                Answer::Several(count) => {
-                    let (map, value) = (map.url.clone(), coding.shown());
+        let mut found: Vec<Coding> = Vec::new();
+        let mut as_it_is = false;
+        for (at, coding) in codings.iter().enumerate() {
+            let asked = Asked::of(coding.concept());
+            let answer = map.translate(&asked);
+            match answer.preferred() {
+                Preferred::One(it) if it.origin == Origin::Provided => as_it_is |= at == 0,
+                Preferred::One(it) => {
+                    let translation = it.concept.as_ref().map(Coding::of);
+                    found.extend(translation.filter(|it| !found.contains(it)));
+                }
+                Preferred::None => {}
+                Preferred::Several(them) => {
+                    let (map, value, count) = (map.url().to_owned(), coding.shown(), them.len());
                     return Err(self.fault(RunFault::Ambiguous { map, count, value }));
                 }
             }
         }
         let first = match (found.as_slice(), codings.first()) {
-            ([only], _) => (*only).clone(),
+            ([only], _) => only.clone(),
             ([], Some(first)) => {
-                if !matches!(map.translate(first.system.as_deref(), &first.code), Answer::AsItIs) {
-                    self.note(NoteKind::Unmapped { map: map.url.clone(), code: first.shown() });
+                if !as_it_is {
+                    self.note(NoteKind::Unmapped { map: map.url().to_owned(), code: first.shown() });
                 }
                 if let (CodeForm::CodeableConcept | CodeForm::Coding, Item::Source(_)) = (form, &item)
                     && self.sources.types.describe(self.type_of(&item))
@@ -385,8 +393,8 @@ impl<'a> Run<'_, 'a> {
                 first.clone()
             }
             (several, _) => {
-                let value = codings.iter().map(Translation::shown).collect::<Vec<_>>().join(", ");
-                let (map, count) = (map.url.clone(), several.len());
+                let value = codings.iter().map(Coding::shown).collect::<Vec<_>>().join(", ");
+                let (map, count) = (map.url().to_owned(), several.len());
                 return Err(self.fault(RunFault::Ambiguous { map, count, value }));
             }
         };
@@ -399,8 +407,12 @@ impl<'a> Run<'_, 'a> {
             CodeForm::System => Ok(typed(self, "uri", first.system)),
             CodeForm::Display => Ok(typed(self, "string", first.display)),
             CodeForm::Coding | CodeForm::CodeableConcept => {
-                let parts =
-                    [("system", first.system), ("code", Some(first.code)), ("display", first.display)];
+                let parts = [
+                    ("system", first.system),
+                    ("version", first.version),
+                    ("code", Some(first.code)),
+                    ("display", first.display),
+                ];
                 let parts = parts.map(|(name, it)| (name, it.map(|it| self.string(it))));
                 let coding = self.built("Coding", &parts)?;
                 if form == CodeForm::Coding { Ok(coding) } else { self.concept(coding) }
@@ -408,9 +420,10 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
-    fn codings(&mut self, item: &Item<'a>, found: &mut Vec<Translation>) {
+    fn codings(&mut self, item: &Item<'a>, found: &mut Vec<Coding>) {
         if let Some(scalar) = self.scalar(item) {
-            found.push(Translation { system: None, code: scalar.text.into_owned(), display: None });
+            let code = scalar.text.into_owned();
+            found.push(Coding { system: None, version: None, code, display: None });
             return;
         }
         let Item::Source(place) = item else { return };
@@ -420,18 +433,14 @@ impl<'a> Run<'_, 'a> {
         {
             let text = |name| coding.str_of(name).map(|it| it.into_owned());
             if let Some(code) = text(name::CODE) {
-                found.push(Translation { system: text(name::SYSTEM), code, display: text(name::DISPLAY) });
+                let version = coding.get_key("version").and_then(|it| it.as_str()).map(|it| it.into_owned());
+                found.push(Coding {
+                    system: text(name::SYSTEM),
+                    version,
+                    code,
+                    display: text(name::DISPLAY),
+                });
             }
-        }
-    }
-}
-
-impl Translation {
-    /// `system|code`
-    pub fn shown(&self) -> String {
-        match &self.system {
-            Some(system) => format!("{system}|{}", self.code),
-            None => self.code.clone(),
         }
     }
 }

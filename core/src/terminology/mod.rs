@@ -32,6 +32,7 @@
 //! ```
 
 mod codes;
+pub mod concept_map;
 mod country;
 mod currency;
 pub(crate) mod ecl;
