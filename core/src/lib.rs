@@ -13,6 +13,7 @@ pub mod interaction;
 pub mod mapping;
 pub mod outcome;
 pub mod requester;
+pub mod snapshot;
 pub mod terminology;
 pub mod validation;
 

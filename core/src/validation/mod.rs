@@ -88,6 +88,7 @@ pub use finding::Rule;
 use instances::Instances;
 use locate::{Lines, Locator};
 use profile::Profiles;
+pub(crate) use profile::segments::{Segment, ways};
 pub use stream::Streamed;
 use types::Types;
 use walk::Walk;

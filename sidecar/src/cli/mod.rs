@@ -9,6 +9,7 @@ mod map;
 mod packages;
 mod say;
 mod serve;
+mod snapshot;
 mod validate;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ enum Command {
     Certify(certify::Certify),
     Packages(packages::Packages),
     Validate(validate::Validate),
+    Snapshot(snapshot::Snapshot),
     #[command(name = "fhirpath")]
     FhirPath(fhirpath::FhirPath),
     Map(map::Map),
@@ -47,6 +49,7 @@ pub fn run() -> ExitCode {
         Command::Certify(command) => command.run(),
         Command::Packages(command) => command.run(),
         Command::Validate(command) => command.run(),
+        Command::Snapshot(command) => command.run(),
         Command::FhirPath(command) => command.run(),
         Command::Map(command) => command.run(),
     }

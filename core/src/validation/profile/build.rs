@@ -37,10 +37,13 @@ pub(super) fn build(
     let (elements, whole) = if definition.differential.is_empty() || base.is_none() {
         let changed: BTreeSet<&str> = definition.changed.iter().map(String::as_str).collect();
         let all = base.is_none() || changed.is_empty();
+        let short = changed_choices(definition);
         own = definition
             .elements
             .iter()
-            .filter(|element| all || changed.contains(element.id.as_str()))
+            .filter(|element| {
+                all || changed.contains(element.id.as_str()) || short.contains(element.id.as_str())
+            })
             .cloned()
             .collect::<Vec<_>>();
         (own.as_slice(), true)
@@ -54,6 +57,8 @@ pub(super) fn build(
         url: &definition.url,
         nodes: base.map_or_else(|| vec![root], |base| base.nodes.to_vec()),
         whole,
+        stated: BTreeSet::new(),
+        narrowed: BTreeSet::new(),
     };
     let mut faults = base.map_or_else(Vec::new, |base| base.faults.to_vec());
     for (element, way) in elements.iter().zip(ways(elements)) {
@@ -64,6 +69,7 @@ pub(super) fn build(
     if builder.nodes.len() >= MOST_NODES {
         return Err(format!("it has more than {MOST_NODES} elements"));
     }
+    said_once(&mut builder.nodes);
     let tests = builder.nodes.iter().map(|_| Default::default()).collect();
     Ok(Profile {
         url: definition.url.as_str().into(),
@@ -80,6 +86,47 @@ pub(super) fn build(
     })
 }
 
+/// A choice that is sliced by type, with a slice for each of the types left, is closed by these types: what its
+/// slicing says of others would be said twice.
+fn said_once(nodes: &mut [Node]) {
+    for at in 0..nodes.len() {
+        let Some(node) = nodes.get(at) else { continue };
+        let by_type = node.slicing.as_ref().is_some_and(|it| {
+            it.rules == SlicingRules::Closed
+                && matches!(&*it.discriminators, [only] if only.kind == DiscriminatorKind::Type && only.path == "$this")
+        });
+        let has_slice = |rule: &TypeRule| {
+            let mut slices = node.slices.iter().filter_map(|it| nodes.get(it.node as usize));
+            slices.any(|slice| matches!(&*slice.types, [only] if only.name == rule.name))
+        };
+        let closed = by_type && !node.types.is_empty() && node.types.iter().all(has_slice);
+        if closed && let Some(slicing) = nodes.get_mut(at).and_then(|node| node.slicing.as_mut()) {
+            slicing.rules = SlicingRules::Open;
+        }
+    }
+}
+
+/// The elements of a snapshot that its differential names by the type of a choice: `Observation.valueQuantity.unit`
+/// for `Observation.value[x]:valueQuantity.unit`, and the choices that are narrowed so.
+fn changed_choices(definition: &StructureDefinition) -> BTreeSet<&str> {
+    let mut found = BTreeSet::new();
+    let named: BTreeSet<&str> = definition.changed.iter().map(String::as_str).collect();
+    for element in definition.elements.iter().filter(|it| it.id.contains("[x]")) {
+        let mut short = String::with_capacity(element.id.len());
+        for step in element.id.split('.') {
+            let own = step.split_once("[x]:").filter(|(stem, slice)| slice.starts_with(stem));
+            let own = own.map_or(step, |(_, slice)| slice);
+            short.push_str(if short.is_empty() { "" } else { "." });
+            short.push_str(own);
+        }
+        if short != element.id && named.contains(short.as_str()) {
+            found.insert(element.id.as_str());
+            found.extend(element.id.rfind("[x]:").and_then(|at| element.id.get(..at + 3)));
+        }
+    }
+    found
+}
+
 struct Builder<'t> {
     /// The profile's canonical.
     url: &'t str,
@@ -89,6 +136,10 @@ struct Builder<'t> {
     nodes: Vec<Node>,
     /// The elements come from a snapshot: they repeat what the type says.
     whole: bool,
+    /// Choices that the differential speaks of under their own name.
+    stated: BTreeSet<NodeNumber>,
+    /// Choices narrowed to the types that the differential names.
+    narrowed: BTreeSet<NodeNumber>,
 }
 
 /// What the type's definition says at a place.
@@ -153,8 +204,14 @@ impl<'t> Builder<'t> {
         if let Some(slice) = slice {
             at = self.slice(child, &slice)?;
             if choice {
+                if let Some(written) = written.filter(|_| !self.stated.contains(&child)) {
+                    self.narrow(child, written);
+                }
                 self.slice_by_type(child, at, written.or(narrowed));
             }
+        }
+        if choice && last && segment.slice.is_none() && written.is_none() {
+            self.stated.insert(child);
         }
         if choice && !last && below.object.is_none() {
             // Below a choice the type is that of the slice, or the only one left.
@@ -207,6 +264,21 @@ impl<'t> Builder<'t> {
     fn type_of_slice(&self, stem: &str, slice: &str, shape: Option<&Shape>) -> Option<Name> {
         let entry = shape?.find(Name::of(slice))?;
         (entry.is_choice() && slice.starts_with(stem)).then(|| Name::of(entry.content.type_name()))
+    }
+
+    /// Where the differential names types of a choice (`valueQuantity`) and says nothing else of it, these are all
+    /// that are left.
+    fn narrow(&mut self, choice: NodeNumber, type_name: Name) {
+        let Some(node) = self.nodes.get_mut(choice as usize) else { return };
+        let mut types: Vec<TypeRule> = match self.narrowed.insert(choice) {
+            true if node.types.len() == 1 || node.slicing.is_some() => return,
+            true => Vec::new(),
+            false => node.types.to_vec(),
+        };
+        if types.iter().all(|it| it.name != type_name) {
+            types.push(TypeRule::plain(type_name));
+        }
+        node.types = types.into();
     }
 
     fn slice_by_type(&mut self, child: NodeNumber, slice: NodeNumber, type_name: Option<Name>) {

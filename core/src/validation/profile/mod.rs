@@ -17,7 +17,7 @@ mod graft;
 mod instance;
 mod obligation;
 mod relative_bound;
-mod segments;
+pub(crate) mod segments;
 mod slice;
 mod store;
 mod target;

@@ -7,7 +7,7 @@ use fhir_models::definition::ElementDefinition;
 
 /// One step: an element's name, and a slice of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Segment {
+pub(crate) struct Segment {
     pub name: String,
     pub slice: Option<String>,
 }
@@ -22,7 +22,7 @@ impl Segment {
 }
 
 /// The way to each element, the root's own step left out.
-pub(super) fn ways(elements: &[ElementDefinition]) -> Vec<Vec<Segment>> {
+pub(crate) fn ways(elements: &[ElementDefinition]) -> Vec<Vec<Segment>> {
     let without_ids = elements.iter().any(|it| it.slice_name.is_some() && !it.id.contains(':'));
     if !without_ids {
         return elements
