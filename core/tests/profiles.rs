@@ -120,6 +120,31 @@ fn types_of_a_choice_are_narrowed_and_sliced() {
         ["cardinality Observation.value.ofType(Quantity)"]
     );
     assert_eq!(observation(short, r#","valueString":"x""#), NONE);
+    let named = r#"{"id":"Observation.valueQuantity.unit","path":"Observation.valueQuantity.unit","min":1}"#;
+    assert_eq!(
+        observation(named, r#","valueString":"x""#),
+        ["type Observation.value.ofType(string)"],
+        "what a differential names by its type alone is all that is left of the choice"
+    );
+}
+
+#[test]
+fn built_in_vital_signs_keep_what_they_say_of_their_quantity() {
+    let weight = |value: &str| {
+        let text = format!(
+            r#"{{"resourceType":"Observation","status":"final","meta":{{"profile":["http://hl7.org/fhir/StructureDefinition/bodyweight"]}},
+            "category":[{{"coding":[{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}}]}}],
+            "code":{{"coding":[{{"system":"http://loinc.org","code":"29463-7"}}]}},"subject":{{"reference":"Patient/x"}},
+            "effectiveDateTime":"2024-01-01","valueQuantity":{value}}}"#
+        );
+        let document = OwnedDocument::parse_json(text, &Limits::default()).unwrap();
+        Validator::new(Definitions::r4()).is_valid(document.document())
+    };
+    assert!(weight(r#"{"value":70,"unit":"kg","system":"http://unitsofmeasure.org","code":"kg"}"#));
+    assert!(
+        !weight(r#"{"value":70,"system":"http://unitsofmeasure.org","code":"kg"}"#),
+        "the unit is required"
+    );
 }
 
 /// Components sliced by code; the systolic one is required and has a quantity.
@@ -152,7 +177,11 @@ fn slices_are_told_by_their_discriminators() {
     assert_eq!(components(&["d", "s"]), ["slicing Observation.component[1]"], "out of order");
     assert_eq!(components(&["s", "x"]), ["slicing Observation.component[1]"], "the slicing is closed");
     let bare = r#","component":[{"code":{"coding":[{"code":"s"}]},"valueString":"x"}]"#;
-    assert_eq!(observation(SLICED, bare), ["slicing Observation.component[0]"], "the slice wants a quantity");
+    assert_eq!(
+        observation(SLICED, bare),
+        ["slicing Observation.component[0]", "type Observation.component[0].value.ofType(string)"],
+        "the slice wants a quantity, and the choice is narrowed to it"
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use fhir_models::document::{Limits, OwnedDocument};
 use varco_core::snapshot::snapshot;
 
 use super::say;
-use crate::definitions::gather;
+use varco::definitions::gather;
 
 /// Makes the snapshot of a StructureDefinition from its differential, and prints the whole resource as JSON.
 #[derive(Debug, Args)]
