@@ -4,6 +4,7 @@
 //! the resource is not known, gives the residual rules. Both walk the same verdicts.
 
 use super::compiled::Standing;
+use super::condition::purposes_conflict;
 use super::explain::{self, Part};
 use super::residual::Rules;
 use super::verdict::Verdict;
@@ -63,10 +64,13 @@ pub fn decide(consents: &[&CompiledConsent], question: &Question<'_>, combining:
     if let Some(facts) = question.resource {
         let (outcome, contradiction) = combined(consents, question, facts, combining);
         because.extend(contradiction.then(explain::contradiction));
-        return Decision { outcome, residual: Vec::new(), rest: outcome, because };
+        let conflict = purposes_conflict(&question.requester.purposes, &facts.labels);
+        because.extend(conflict.then(explain::purposes_conflict));
+        return Decision { outcome, residual: Vec::new(), rest: outcome, because, purposes: Box::default() };
     }
     let (outcome, residual, rest) = request_level(consents, question, combining);
-    Decision { outcome, residual, rest, because }
+    let purposes = question.requester.purposes.clone().into();
+    Decision { outcome, residual, rest, because, purposes }
 }
 
 /// The outcome, and whether consents that had to agree contradict each other.
@@ -91,7 +95,8 @@ fn combined(
         }
     }
     let must_agree = combining != Combining::DenyOverrides;
-    let outcome = if denies || (must_agree && withholds) {
+    let conflict = || purposes_conflict(&question.requester.purposes, &facts.labels);
+    let outcome = if denies || (must_agree && withholds) || (permits && conflict()) {
         Outcome::Deny
     } else if permits {
         Outcome::Permit

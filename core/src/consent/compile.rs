@@ -3,12 +3,12 @@
 //! Nothing in a document makes this fail but its size and its type: what can't be understood is kept as a
 //! doubt and restricts. See the module page of [`super`] for what each doubt does.
 
-use fhir_models::document::{Value, name};
+use fhir_models::document::{Name, Value, name};
 
 use super::compiled::{Doubt, Provision, Standing, Validity};
 use super::facts::party;
 use super::provision::{Conditions, Inherited};
-use super::reading::codings;
+use super::reading::{codings, is_modified};
 use super::subsumption::ACT_CODE;
 use super::{CompiledConsent, ConsentError, ConsentPatient, Effect, Interval, Reading};
 
@@ -19,6 +19,47 @@ pub const MAX_PROVISIONS: usize = 256;
 /// Most conditions (actors, codes, references …) in one consent.
 pub const MAX_CONDITIONS: usize = 4_096;
 
+/// The elements of R4's Consent.
+const CONSENT_ELEMENTS: &[&str] = &[
+    "resourceType",
+    "id",
+    "meta",
+    "implicitRules",
+    "language",
+    "text",
+    "contained",
+    "extension",
+    "identifier",
+    "status",
+    "scope",
+    "category",
+    "patient",
+    "dateTime",
+    "performer",
+    "organization",
+    "sourceAttachment",
+    "sourceReference",
+    "policy",
+    "policyRule",
+    "verification",
+    "provision",
+];
+/// The elements of its provisions.
+const PROVISION_ELEMENTS: &[&str] = &[
+    "id",
+    "extension",
+    "type",
+    "period",
+    "actor",
+    "action",
+    "securityLabel",
+    "purpose",
+    "class",
+    "code",
+    "dataPeriod",
+    "data",
+    "provision",
+];
 const CONSENT_SCOPE: &str = "http://terminology.hl7.org/CodeSystem/consentscope";
 
 impl CompiledConsent {
@@ -62,6 +103,7 @@ impl CompiledConsent {
                 .and_then(|dated| Interval::of_date_time(&dated, &reading.zone)),
             standing: standing(consent, base.err()),
             validity,
+            verified: verified(consent, reading),
             provisions,
         })
     }
@@ -69,8 +111,14 @@ impl CompiledConsent {
 
 /// Whether a consent counts; `undecidable` is why its base decision can't be told.
 fn standing(consent: Value<'_>, undecidable: Option<&'static str>) -> Standing {
-    if consent.get(name::MODIFIER_EXTENSION).is_some() || consent.get_key("implicitRules").is_some() {
-        return Standing::Undecidable("the consent carries a modifier extension or implicit rules");
+    if consent.get_key("implicitRules").is_some() || is_modified(consent, CONSENT_ELEMENTS) {
+        return Standing::Undecidable(
+            "the consent carries a modifier extension, implicit rules, or an element that R4 lacks",
+        );
+    }
+    let parts = consent.path(&[name::POLICY]).into_iter().chain(consent.path(&[name::VERIFICATION]));
+    if parts.into_iter().any(|part| part.get(name::MODIFIER_EXTENSION).is_some()) {
+        return Standing::Undecidable("a policy or verification of the consent carries a modifier extension");
     }
     match consent.str_of(name::STATUS).as_deref() {
         Some("active") => {}
@@ -91,6 +139,23 @@ fn standing(consent: Value<'_>, undecidable: Option<&'static str>) -> Standing {
         Some("adr" | "research" | "treatment") => Standing::Scope,
         _ => Standing::Undecidable("the scope is missing or unknown"),
     }
+}
+
+/// False where `verification` says that nobody verified it, and nothing later says that somebody did.
+fn verified(consent: Value<'_>, reading: &Reading) -> bool {
+    let stated: Vec<(bool, Option<Interval>)> = consent
+        .path(&[name::VERIFICATION])
+        .into_iter()
+        .map(|own| {
+            let date = own.str_of(Name::of("verificationDate"));
+            let verified = own.get(name::VERIFIED).and_then(Value::as_bool).unwrap_or(false);
+            (verified, date.and_then(|text| Interval::of_date_time(&text, &reading.zone)))
+        })
+        .collect();
+    let later = |no: Option<Interval>| {
+        stated.iter().any(|(yes, date)| *yes && no.zip(*date).is_some_and(|(no, yes)| yes.start >= no.end))
+    };
+    stated.iter().all(|(verified, date)| *verified || later(*date))
 }
 
 fn patient(consent: Value<'_>, reading: &Reading) -> ConsentPatient {
@@ -114,8 +179,8 @@ impl<'a> Compiler<'a, '_> {
             if !root.is_object() {
                 return Err("the root provision is malformed");
             }
-            if root.get(name::MODIFIER_EXTENSION).is_some() {
-                return Err("the root provision carries a modifier extension");
+            if is_modified(root, PROVISION_ELEMENTS) {
+                return Err("the root provision carries a modifier extension or an element that R4 lacks");
             }
             if let Some(kind) = root.get(name::TYPE) {
                 return effect(kind).ok_or("the root provision's type is unknown");
@@ -158,11 +223,11 @@ impl<'a> Compiler<'a, '_> {
             return Err(ConsentError::TooManyProvisions(MAX_PROVISIONS));
         }
         let mut doubts = Vec::new();
-        let unreadable = !provision.is_object() || provision.get(name::MODIFIER_EXTENSION).is_some();
+        let unreadable = !provision.is_object() || is_modified(provision, PROVISION_ELEMENTS);
         if unreadable {
             doubts.push(Doubt {
                 element: "provision",
-                cause: "it is malformed or carries a modifier extension",
+                cause: "it is malformed, or carries a modifier extension or an element that R4 lacks",
             });
         }
         let own = Conditions::read(provision, self.consent, self.reading, &mut doubts);

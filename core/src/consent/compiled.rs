@@ -6,10 +6,8 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::condition::{ActorTest, ClassTest, CodeTest, DataTest, LabelTest};
-use super::{Action, Interval, LiteralReference};
+use super::{Action, Interval, LiteralReference, Question};
 use crate::requester::BusinessIdentifier;
 
 /// What a provision does where it applies.
@@ -110,8 +108,14 @@ pub(super) struct Provision {
 pub(super) enum Force {
     In,
     Out,
-    /// It can't be told: what it permits does not count, what it denies does.
-    Doubtful,
+    /// It can't be told, for this cause: what it permits does not count, what it denies does.
+    Doubtful(&'static str),
+}
+
+impl Force {
+    pub fn is_doubtful(self) -> bool {
+        matches!(self, Force::Doubtful(_))
+    }
 }
 
 /// The time for which a consent is given.
@@ -131,6 +135,8 @@ pub struct CompiledConsent {
     pub(super) dated: Option<Interval>,
     pub(super) standing: Standing,
     pub(super) validity: Validity,
+    /// False where it says that it was not verified.
+    pub(super) verified: bool,
     /// The base decision and its exceptions; never empty.
     pub(super) provisions: Vec<Provision>,
 }
@@ -176,18 +182,28 @@ impl CompiledConsent {
             dated: None,
             standing: Standing::Undecidable("the consent could not be read"),
             validity: Validity::Always,
+            verified: true,
             provisions: vec![Provision::unconditional(Effect::Deny, "provision")],
         }
     }
 
-    pub(super) fn force(&self, at: Timestamp) -> Force {
-        let given = self.dated.is_none_or(|dated| dated.start <= at);
+    pub(super) fn force(&self, question: &Question<'_>) -> Force {
+        let at = question.at;
         match self.validity {
-            Validity::Within(period) if !period.contains(at) => Force::Out,
-            Validity::Unreadable => Force::Doubtful,
-            _ if !given => Force::Doubtful,
-            _ => Force::In,
+            Validity::Within(period) if !period.contains(at) => return Force::Out,
+            Validity::Unreadable => return Force::Doubtful("its period can't be read"),
+            _ => {}
         }
+        if self.dated.is_some_and(|dated| dated.start > at) {
+            return Force::Doubtful("its date lies in the future");
+        }
+        if !self.verified {
+            return Force::Doubtful("it says that it was not verified");
+        }
+        if question.of_age.is_some_and(|age| age.outgrown(self.dated, at)) {
+            return Force::Doubtful("it may have been given before the patient came of age");
+        }
+        Force::In
     }
 
     /// The exceptions of a provision, by index.

@@ -3,7 +3,7 @@
 //! Invariant: a condition is undecided where the question lacks what it would take to compare. What that
 //! means is settled in one place, [`Match::holds`]: a permit needs a yes, a deny is kept off by a no alone.
 
-use super::subsumption::{CONFIDENTIALITY, is_broader};
+use super::subsumption::{ACT_REASON, CONFIDENTIALITY, is_broader};
 use super::{Action, Confidentiality, Effect, Interval, LiteralReference, Party, Question, ResourceFacts};
 use crate::requester::{BusinessIdentifier, Code};
 
@@ -98,6 +98,23 @@ pub(super) fn purposes(tests: &[CodeTest], claims: &[Code], effect: Effect) -> M
         return Match::Undecided;
     }
     Match::of(claims.iter().all(covered))
+}
+
+/// Whether data is labelled with purposes of use that do not cover the purposes claimed (FHIR R4 §6.2 `purpose`:
+/// "when the purpose of use tag is on the data, access request purpose of use shall not conflict"). `HTEST` only
+/// marks test data.
+pub(super) fn purposes_conflict(claims: &[Code], labels: &[Code]) -> bool {
+    let mut tags =
+        labels.iter().filter(|label| label.system == ACT_REASON && label.code != "HTEST").peekable();
+    if tags.peek().is_none() {
+        return false;
+    }
+    let tags: Vec<&Code> = tags.collect();
+    let covered = |claim: &Code| {
+        tags.iter().any(|tag| *tag == claim || is_broader(tag, claim))
+            || claims.iter().any(|other| is_broader(claim, other))
+    };
+    claims.is_empty() || !claims.iter().all(covered)
 }
 
 pub(super) fn actions(listed: &[Action], action: Action) -> Match {

@@ -2,7 +2,9 @@
 
 use fhir_models::document::JsonWriter;
 
+use super::condition::purposes_conflict;
 use super::{Effect, Residual, ResourceFacts};
+use crate::requester::Code;
 
 /// What consents say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,6 +96,8 @@ pub struct Decision {
     pub rest: Outcome,
     /// Why, consent by consent.
     pub because: Vec<Reason>,
+    /// The purposes claimed: a resource that is labelled for others is not permitted.
+    pub(super) purposes: Box<[Code]>,
 }
 
 impl Decision {
@@ -106,10 +110,12 @@ impl Decision {
             |effect| self.residual.iter().any(move |rule| rule.effect == effect && rule.applies_to(facts));
         if applies(Effect::Deny) {
             Outcome::Deny
-        } else if applies(Effect::Permit) {
-            Outcome::Permit
         } else {
-            self.rest
+            let outcome = if applies(Effect::Permit) { Outcome::Permit } else { self.rest };
+            match outcome {
+                Outcome::Permit if purposes_conflict(&self.purposes, &facts.labels) => Outcome::Deny,
+                outcome => outcome,
+            }
         }
     }
 

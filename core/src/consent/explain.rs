@@ -22,6 +22,16 @@ pub(super) fn contradiction() -> Reason {
     }
 }
 
+/// The data is labelled for other purposes than those claimed.
+pub(super) fn purposes_conflict() -> Reason {
+    Reason {
+        consent: Box::default(),
+        provision: Box::default(),
+        text: "the resource is labelled for other purposes of use than those claimed".to_owned(),
+        effect: ReasonEffect::Deny,
+    }
+}
+
 /// What one consent contributes, at least one reason.
 pub(super) fn reasons(consent: &CompiledConsent, question: &Question<'_>, part: Part) -> Vec<Reason> {
     let whole = |effect, text: String| {
@@ -36,7 +46,7 @@ pub(super) fn reasons(consent: &CompiledConsent, question: &Question<'_>, part: 
         }
         Standing::Counts | Standing::Undecidable(_) => {}
     }
-    let force = consent.force(question.at);
+    let force = consent.force(question);
     if force == Force::Out {
         return whole(ReasonEffect::None, "not in force: the time lies outside its period".to_owned());
     }
@@ -93,7 +103,7 @@ fn on_resource(
     let (effect, text) = match verdict {
         Verdict::Permit(_) => (ReasonEffect::Permit, applied(provision, question, Some(facts))),
         Verdict::Deny(_) => (ReasonEffect::Deny, applied(provision, question, Some(facts))),
-        Verdict::Withheld if force == Force::Doubtful => (ReasonEffect::Withhold, doubtful()),
+        Verdict::Withheld if force.is_doubtful() => (ReasonEffect::Withhold, doubtful(force)),
         Verdict::Withheld | Verdict::Unaddressed => (
             ReasonEffect::Withhold,
             format!("permits, but not this resource: its {} does not match", unmet().unwrap_or("provision")),
@@ -110,11 +120,9 @@ fn on_resource(
 fn on_request(consent: &CompiledConsent, question: &Question<'_>, force: Force) -> Vec<Reason> {
     let rules = consent.rules(question);
     let mut found = Vec::new();
-    if force == Force::Doubtful
-        && consent.provisions.first().is_some_and(|root| root.effect == Effect::Permit)
-    {
+    if force.is_doubtful() && consent.provisions.first().is_some_and(|root| root.effect == Effect::Permit) {
         let root = consent.provisions.iter().take(1);
-        found.extend(root.map(|root| reason(consent, root, ReasonEffect::Withhold, doubtful())));
+        found.extend(root.map(|root| reason(consent, root, ReasonEffect::Withhold, doubtful(force))));
     }
     for rule in rules.forbids.iter().chain(&rules.permits) {
         let Some(provision) = consent.provisions.iter().find(|own| own.path == rule.provision) else {
@@ -134,10 +142,9 @@ fn on_request(consent: &CompiledConsent, question: &Question<'_>, force: Force) 
     found
 }
 
-fn doubtful() -> String {
-    "does not permit, since it can't be told whether it is in force: its period can't be read or its date lies \
-     in the future"
-        .to_owned()
+fn doubtful(force: Force) -> String {
+    let cause = if let Force::Doubtful(cause) = force { cause } else { "it can't be told" };
+    format!("does not permit, since it can't be told whether it is in force: {cause}")
 }
 
 /// "denies: purpose and actor match; actor can't be compared, which restricts".

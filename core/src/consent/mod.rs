@@ -58,6 +58,7 @@
 //!
 //! See [`Combining`]. What holds for a patient without any consent is the caller's setting, [`WithoutConsent`].
 
+mod age;
 mod combine;
 mod compile;
 mod compiled;
@@ -81,6 +82,7 @@ mod consent_tests;
 #[cfg(test)]
 mod reference_tests;
 
+pub use age::ComingOfAge;
 pub use combine::{Combining, decide, outcome};
 pub use compile::{MAX_CONDITIONS, MAX_DEPTH, MAX_PROVISIONS};
 pub use compiled::{CompiledConsent, ConsentPatient, Effect};

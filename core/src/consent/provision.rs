@@ -11,7 +11,7 @@ use fhir_models::document::{Name, Value, name};
 use super::compiled::{DataConditions, Doubt, PeriodTest, Provision};
 use super::condition::{ActorTest, ClassTest, CodeTest, DataMeaning, DataTest, LabelTest, RoleTest, WhoTest};
 use super::facts::party;
-use super::reading::{coding, codings};
+use super::reading::{coding, codings, is_modified};
 use super::subsumption::{CONFIDENTIALITY, narrower};
 use super::{Action, Confidentiality, Effect, Interval, Reading};
 use crate::requester::Code;
@@ -23,6 +23,10 @@ const URI: &str = "urn:ietf:rfc:3986";
 
 /// Information recipients (v3-ParticipationType, `IRCP` and below).
 const RECIPIENTS: &[&str] = &["IRCP", "NOT", "PRCP", "REFB", "REFT", "TRC"];
+
+/// The elements of `Consent.provision.actor` and of `.data`.
+const ACTOR_ELEMENTS: &[&str] = &["id", "extension", "role", "reference"];
+const DATA_ELEMENTS: &[&str] = &["id", "extension", "meaning", "reference"];
 
 /// The alternatives of one element.
 #[derive(Debug)]
@@ -231,6 +235,9 @@ fn data_period(value: Value<'_>, reading: &Reading) -> Result<PeriodTest, Cause>
 }
 
 fn data(value: Value<'_>, consent: Value<'_>, reading: &Reading) -> Result<DataTest, Cause> {
+    if is_modified(value, DATA_ELEMENTS) {
+        return Err("a data reference carries a modifier extension or an element that R4 lacks");
+    }
     let meaning = value.str_of(name::MEANING).and_then(|code| DataMeaning::of_code(&code));
     let meaning = meaning.ok_or("a meaning is missing or unknown")?;
     let reference = value.get(name::REFERENCE).ok_or("a data reference is missing")?;
@@ -242,6 +249,9 @@ fn data(value: Value<'_>, consent: Value<'_>, reading: &Reading) -> Result<DataT
 }
 
 fn actor(value: Value<'_>, consent: Value<'_>, reading: &Reading) -> Result<Vec<ActorTest>, Cause> {
+    if is_modified(value, ACTOR_ELEMENTS) {
+        return Err("an actor carries a modifier extension or an element that R4 lacks");
+    }
     let roles = value.get(name::ROLE).map(codings).unwrap_or_default();
     let recipient = |role: &Code| role.system == PARTICIPATION && RECIPIENTS.contains(&role.code.as_str());
     let role = if roles.iter().any(recipient) {

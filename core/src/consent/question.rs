@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{LiteralReference, ResourceFacts};
+use super::{ComingOfAge, LiteralReference, ResourceFacts};
 use crate::requester::Requester;
 
 /// What is done with the data (`http://terminology.hl7.org/CodeSystem/consentaction`).
@@ -47,13 +47,17 @@ impl Action {
 pub struct Question<'a> {
     /// Who asks, as the sidecar has established it.
     pub requester: &'a Requester,
-    /// The FHIR resources that the requester is known as here: person, role, organisation, care teams. Where
-    /// a type occurs, the list of that type is complete; a type that does not occur is unknown.
+    /// The FHIR resources that the requester is known as here: person, role, organisation, and the groups and
+    /// care teams that the requester belongs to. Where a type occurs, the list of that type is complete; a type
+    /// that does not occur is unknown.
     pub known_as: &'a [LiteralReference],
     /// What is to be done.
     pub action: Action,
     /// The instant that counts.
     pub at: Timestamp,
+    /// When the patient came, or will come, of age, where that ends what was permitted before; `None` where it
+    /// ends nothing.
+    pub of_age: Option<ComingOfAge>,
     /// The resource; `None` asks what holds before any resource is known.
     pub resource: Option<&'a ResourceFacts>,
 }
@@ -61,12 +65,17 @@ pub struct Question<'a> {
 impl<'a> Question<'a> {
     /// A question at the level of the request.
     pub fn new(requester: &'a Requester, action: Action, at: Timestamp) -> Question<'a> {
-        Question { requester, known_as: &[], action, at, resource: None }
+        Question { requester, known_as: &[], action, at, of_age: None, resource: None }
     }
 
     /// The same, from a requester who is known as these resources.
     pub fn known_as(self, known_as: &'a [LiteralReference]) -> Question<'a> {
         Question { known_as, ..self }
+    }
+
+    /// The same, about a patient who comes of age then.
+    pub fn of_age(self, of_age: Option<ComingOfAge>) -> Question<'a> {
+        Question { of_age, ..self }
     }
 
     /// The same, about one resource.

@@ -24,3 +24,10 @@ pub(super) fn identifier(value: Value<'_>) -> Option<BusinessIdentifier> {
     let system = value.str_of(name::SYSTEM).unwrap_or_default();
     Some(BusinessIdentifier::new(system, value.str_of(name::VALUE)?))
 }
+
+/// True where an element carries a modifier extension, or a member that is none of `elements`: whoever does not
+/// understand these does not understand the element (FHIR R4 §2.5.1, §2.1.0.1).
+pub(super) fn is_modified(value: Value<'_>, elements: &[&str]) -> bool {
+    let known = |key: &str| elements.contains(&key.strip_prefix('_').unwrap_or(key));
+    !value.children().all(|member| member.key().is_some_and(|key| known(&key)))
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use fhir_models::document::JsonWriter;
 
-use super::compiled::{DataConditions, Force, Provision};
+use super::compiled::{DataConditions, Provision};
 use super::condition::{ClassTest, CodeTest, LabelTest};
 use super::subsumption::CONFIDENTIALITY;
 use super::{CompiledConsent, Effect, Question, ResourceFacts};
@@ -81,7 +81,7 @@ impl CompiledConsent {
     /// The rules that a request leaves open. The consent must speak, and if it permits, address the request.
     pub(super) fn rules(&self, question: &Question<'_>) -> Rules {
         let Some(root) = self.provisions.first() else { return Rules::default() };
-        let doubtful = self.force(question.at) == Force::Doubtful;
+        let doubtful = self.force(question).is_doubtful();
         let mut rules = Rules::default();
         for index in self.exceptions(0) {
             self.flatten(index, question, doubtful && root.effect == Effect::Deny, &All::new(), &mut rules);

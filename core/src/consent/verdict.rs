@@ -25,7 +25,7 @@ pub(super) enum Verdict {
 impl CompiledConsent {
     /// True where it speaks at all at this time.
     pub(super) fn speaks(&self, question: &Question<'_>) -> bool {
-        self.can_decide() && self.force(question.at) != Force::Out
+        self.can_decide() && self.force(question) != Force::Out
     }
 
     /// True where it has a decision for this request, whatever the resource: a permit or deny whose conditions
@@ -53,7 +53,7 @@ impl CompiledConsent {
         if root.effect == Effect::Permit && !self.addresses(question) {
             return Verdict::Unaddressed;
         }
-        let doubtful = self.force(question.at) == Force::Doubtful;
+        let doubtful = self.force(question).is_doubtful();
         let by_exception =
             self.decided(self.exceptions(0), question, facts, doubtful && root.effect == Effect::Deny);
         let verdict = match (by_exception, root.effect) {

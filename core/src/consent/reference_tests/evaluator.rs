@@ -23,6 +23,7 @@ pub(super) struct World<'a> {
     pub known_as: &'a [LiteralReference],
     pub action: &'a str,
     pub at: Timestamp,
+    pub born: Option<&'a str>,
     pub facts: &'a ResourceFacts,
 }
 
@@ -59,6 +60,18 @@ fn covers(rule: (&str, &str), code: (&str, &str)) -> bool {
 fn pair(code: &Code) -> (&str, &str) {
     (&code.system, &code.code)
 }
+
+/// A member that R4's element does not have: nobody knows what it changes.
+fn strange(value: &Value, known: &str) -> bool {
+    let known: Vec<&str> = known.split(' ').collect();
+    value.as_object().is_some_and(|own| own.keys().any(|key| !known.contains(&key.trim_start_matches('_'))))
+}
+
+const OF_CONSENT: &str = "resourceType id meta language text contained extension identifier status scope category patient \
+                          dateTime performer organization sourceAttachment sourceReference policy policyRule verification \
+                          provision";
+const OF_PROVISION: &str =
+    "id extension type period actor action securityLabel purpose class code dataPeriod data provision";
 
 /// One code of a rule against a list of codes.
 fn in_list(rule: (&str, &str), codes: &[Code], if_empty: Says) -> Says {
@@ -151,6 +164,9 @@ fn same_identifier(wanted: &[(&str, &str)], own: &[&BusinessIdentifier]) -> Says
 }
 
 fn actor_says(consent: &Value, actor: &Value, world: &World<'_>) -> Says {
+    if strange(actor, "id extension role reference") {
+        return Never;
+    }
     let roles = actor.get("role").map(concept).unwrap_or_default();
     let recipient = roles.iter().any(|(system, code)| *system == PART && ["IRCP", "PRCP"].contains(code));
     let functional: Vec<_> =
@@ -270,6 +286,9 @@ fn class_says(class: &Value, world: &World<'_>) -> Says {
 }
 
 fn data_says(consent: &Value, data: &Value, world: &World<'_>) -> Says {
+    if strange(data, "id extension meaning reference") {
+        return Never;
+    }
     let Some(reference) = data.get("reference") else { return Never };
     let (literal, identifiers) = target(consent, reference);
     if literal.is_none() && identifiers.iter().all(|(system, _)| system.is_empty()) {
@@ -404,7 +423,7 @@ fn applies(
     world: &World<'_>,
 ) -> bool {
     let own = chain.last().unwrap();
-    if own.get("modifierExtension").is_some() {
+    if strange(own, OF_PROVISION) {
         return effect == "deny";
     }
     if let (true, true, Some(stated)) = (with_period, chain.len() > 1, own.get("period")) {
@@ -445,7 +464,7 @@ fn exceptions<'a>(
     for exception in list(parent, "provision") {
         let effect = effect_of(exception);
         let chain: Vec<&Value> = chain.iter().copied().chain([exception]).collect();
-        let lost = parent.get("modifierExtension").is_some() && effect == "permit";
+        let lost = strange(parent, OF_PROVISION) && effect == "permit";
         if lost || (denies_only && effect == "permit") || !applies_wholly(consent, &chain, effect, world) {
             continue;
         }
@@ -453,6 +472,38 @@ fn exceptions<'a>(
         found.push(exceptions(consent, &chain, denies_only, world).unwrap_or(own));
     }
     ["deny", "permit"].into_iter().find(|effect| found.contains(effect))
+}
+
+/// Every "not verified" must be followed by a "verified".
+fn verified(consent: &Value) -> bool {
+    let all = list(consent, "verification");
+    let is = |own: &Value| own.get("verified") == Some(&Value::Bool(true));
+    let day = |own: &Value| date(text(own, "verificationDate"));
+    all.iter().all(|no| {
+        is(no)
+            || all.iter().any(|yes| is(yes) && day(no).zip(day(yes)).is_some_and(|(no, yes)| no.1 <= yes.0))
+    })
+}
+
+/// The eighteenth birthday of somebody born on the first, and on the last, day that the text may mean.
+fn eighteenth(born: &str) -> (Timestamp, Timestamp) {
+    let Some((first, after)) = date(born) else { return (Timestamp::MIN, Timestamp::MAX) };
+    let utc = jiff::tz::TimeZone::UTC;
+    let day = |at: Timestamp| at.to_zoned(utc.clone()).date();
+    let birthday = |day: jiff::civil::Date| (day + 18.years()).to_zoned(utc.clone()).unwrap().timestamp();
+    (birthday(day(first)), birthday(day(after).yesterday().unwrap()))
+}
+
+/// Whether the resource is labelled for purposes that do not cover those claimed.
+fn purposes_conflict(world: &World<'_>) -> bool {
+    let labels = world.facts.labels.iter().map(pair);
+    let tags: Vec<_> = labels.filter(|(system, code)| *system == REASON && *code != "HTEST").collect();
+    let claims = &world.requester.purposes;
+    let all = claims.iter().all(|claim| {
+        tags.iter().any(|tag| covers(*tag, pair(claim)))
+            || claims.iter().any(|other| narrower(pair(claim), pair(other)))
+    });
+    !tags.is_empty() && (claims.is_empty() || !all)
 }
 
 /// What one consent says: `silent`, `elsewhere`, `withheld`, `permit`, `deny`; and whether it speaks about the
@@ -465,11 +516,13 @@ fn verdict(consent: &Value, world: &World<'_>) -> (&'static str, bool) {
         .filter(|(system, _)| system.ends_with("/consentscope"))
         .map(|(_, code)| *code)
         .collect();
-    let strange = consent.get("modifierExtension").is_some();
-    if !strange && ["draft", "proposed", "rejected", "inactive", "entered-in-error"].contains(&status) {
+    let parts = list(consent, "policy").into_iter().chain(list(consent, "verification"));
+    let strange_part = parts.into_iter().any(|part| part.get("modifierExtension").is_some());
+    let unclear = strange(consent, OF_CONSENT) || strange_part;
+    if !unclear && ["draft", "proposed", "rejected", "inactive", "entered-in-error"].contains(&status) {
         return ("silent", false);
     }
-    let undecidable = strange || status != "active";
+    let undecidable = unclear || status != "active";
     let elsewhere = matches!(scopes.first(), Some(&("adr" | "research" | "treatment")));
     if !undecidable && !scopes.contains(&"patient-privacy") && elsewhere {
         return ("silent", false);
@@ -479,6 +532,11 @@ fn verdict(consent: &Value, world: &World<'_>) -> (&'static str, bool) {
     let nothing = json!({});
     let root = consent.get("provision").unwrap_or(&nothing);
     let mut doubtful = date(text(consent, "dateTime")).is_some_and(|(start, _)| start > world.at);
+    doubtful |= !verified(consent);
+    if let Some((from, until)) = world.born.map(eighteenth) {
+        let given = date(text(consent, "dateTime")).map_or(Timestamp::MIN, |(start, _)| start);
+        doubtful |= from <= world.at && given < until;
+    }
     if let Some(stated) = root.get("period") {
         match period(stated) {
             None => doubtful = true,
@@ -508,7 +566,7 @@ fn verdict(consent: &Value, world: &World<'_>) -> (&'static str, bool) {
         }
         (None, _) => "none",
     };
-    if undecidable || base == "none" || root.get("modifierExtension").is_some() {
+    if undecidable || base == "none" || strange(root, OF_PROVISION) {
         return ("deny", true);
     }
     let chain = [root];
@@ -557,7 +615,7 @@ pub(super) fn reference(consents: &[Value], combining: Combining, world: &World<
         .collect();
     let has = |says: &str| taking_part.contains(&says);
     let agree = combining != Combining::DenyOverrides;
-    if has("deny") || (agree && has("withheld")) {
+    if has("deny") || (agree && has("withheld")) || (has("permit") && purposes_conflict(world)) {
         Outcome::Deny
     } else if has("permit") {
         Outcome::Permit

@@ -44,6 +44,8 @@ const LABELS: &[(&str, &str)] = &[
     (ACT, "SUD"),
     (ACT, "ETHUD"),
     ("", "PSY"),
+    (REASON, "HTEST"),
+    (REASON, "TREAT"),
 ];
 const CODES: &[(&str, &str)] = &[(LOINC, "8867-4"), (LOINC, "7917-8"), (SNOMED, "86406008"), ("", "7917-8")];
 const CLASSES: &[(&str, &str)] = &[
@@ -121,8 +123,9 @@ fn a_reference() -> impl Strategy<Value = Value> + Clone {
 }
 
 fn actor() -> impl Strategy<Value = Value> + Clone {
-    (prop::option::weighted(0.95, role()), prop::option::weighted(0.9, a_reference())).prop_map(
-        |(role, reference)| {
+    let reference = prop::option::weighted(0.9, a_reference());
+    (prop::option::weighted(0.95, role()), reference, modified(0.02)).prop_map(
+        |(role, reference, strange)| {
             let mut actor = json!({});
             if let Some(role) = role {
                 actor["role"] = role;
@@ -130,7 +133,7 @@ fn actor() -> impl Strategy<Value = Value> + Clone {
             if let Some(reference) = reference {
                 actor["reference"] = reference;
             }
-            actor
+            with(actor, strange)
         },
     )
 }
@@ -153,6 +156,25 @@ fn data() -> impl Strategy<Value = Value> + Clone {
     let meaning = prop::sample::select(&["instance", "related", "dependents", "authoredby", "strano"][..]);
     (meaning, a_reference())
         .prop_map(|(meaning, reference)| json!({"meaning": meaning, "reference": reference}))
+        .prop_flat_map(|data| (Just(data), modified(0.02)))
+        .prop_map(|(data, modified)| with(data, modified))
+}
+
+/// Now and then a member that nobody understands: a modifier extension, or one of a later release of FHIR.
+fn modified(weight: f64) -> impl Strategy<Value = Option<(&'static str, Value)>> + Clone {
+    let choices = prop::sample::select(vec![
+        ("modifierExtension", json!([{"url": "http://example.org/x", "valueBoolean": true}])),
+        ("documentType", json!([{"code": "x"}])),
+        ("_documentType", json!([{"id": "x"}])),
+    ]);
+    prop::option::weighted(weight, choices)
+}
+
+fn with(mut element: Value, member: Option<(&'static str, Value)>) -> Value {
+    if let Some((key, value)) = member {
+        element[key] = value;
+    }
+    element
 }
 
 fn action() -> impl Strategy<Value = Value> + Clone {
@@ -190,7 +212,7 @@ fn provision(depth: u32) -> BoxedStrategy<Value> {
         0 => Just(Vec::new()).boxed(),
         _ => prop::collection::vec(provision(depth - 1), 0..3).boxed(),
     };
-    let strange = prop::bool::weighted(0.015);
+    let strange = modified(0.015);
     (kind, request, content, exceptions, strange)
         .prop_map(
             |(
@@ -222,14 +244,31 @@ fn provision(depth: u32) -> BoxedStrategy<Value> {
                 if !inner.is_empty() {
                     provision["provision"] = inner.into();
                 }
-                if strange {
-                    provision["modifierExtension"] =
-                        json!([{"url": "http://example.org/x", "valueBoolean": true}]);
-                }
-                provision
+                with(provision, strange)
             },
         )
         .boxed()
+}
+
+fn verifications() -> impl Strategy<Value = Value> {
+    let date = prop::sample::select(&["2024-05-01", "2025", "2025-06", "ieri"][..]);
+    let one = (any::<bool>(), prop::option::weighted(0.9, date), modified(0.02)).prop_map(
+        |(yes, date, strange)| {
+            let mut own = json!({"verified": yes});
+            if let Some(date) = date {
+                own["verificationDate"] = date.into();
+            }
+            with(own, strange)
+        },
+    );
+    prop::collection::vec(one, 1..3).prop_map(Value::from)
+}
+
+/// When the patient was born, where that matters.
+pub(super) fn born() -> impl Strategy<Value = Option<&'static str>> {
+    const DATES: &[&str] =
+        &["1960-01-01", "2008-05-01", "2008", "2007-03", "2006-06-10", "2012-01-01", "ieri"];
+    prop::option::weighted(0.3, prop::sample::select(DATES))
 }
 
 pub(super) fn a_consent() -> impl Strategy<Value = Value> {
@@ -245,8 +284,9 @@ pub(super) fn a_consent() -> impl Strategy<Value = Value> {
         &["2024", "2024-03-01", "2025-06", "2025-06-10", "2026-05-01", "2027-01-01", "ieri"];
     let dated = prop::option::weighted(0.9, prop::sample::select(GIVEN));
     let root = prop::option::weighted(0.95, provision(3));
-    (status, scope, rule, dated, root, prop::bool::weighted(0.01)).prop_map(
-        |(status, scope, rule, dated, root, strange)| {
+    let rest = (modified(0.01), prop::option::weighted(0.06, verifications()), modified(0.003));
+    (status, scope, rule, dated, root, rest).prop_map(
+        |(status, scope, rule, dated, root, (strange, verified, policy))| {
             let mut consent = json!({
                 "resourceType": "Consent", "id": "c1", "status": status,
                 "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": scope}]},
@@ -263,10 +303,11 @@ pub(super) fn a_consent() -> impl Strategy<Value = Value> {
             if let Some(root) = root {
                 consent["provision"] = root;
             }
-            if strange {
-                consent["modifierExtension"] = json!([{"url": "http://example.org/x", "valueBoolean": true}]);
+            if let Some(verified) = verified {
+                consent["verification"] = verified;
             }
-            consent
+            consent["policy"] = json!([with(json!({"uri": "http://example.org/p"}), policy)]);
+            with(consent, strange)
         },
     )
 }

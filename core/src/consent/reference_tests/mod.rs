@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use self::evaluator::{World, reference};
-use self::generator::{a_consent, a_requester, facts};
+use self::generator::{a_consent, a_requester, born, facts};
 use super::*;
 use crate::requester::Requester;
 
@@ -33,8 +33,17 @@ fn compiled(consent: &Value) -> CompiledConsent {
     CompiledConsent::compile(document.root(), &Reading::default()).unwrap()
 }
 
+/// How many resources each set of consents and request is asked about.
+const RESOURCES: usize = 5;
+
+/// How many triples of consents, request and resource a run compares; `VARCO_CONSENT_TRIPLES` asks for more.
+fn cases() -> ProptestConfig {
+    let triples = std::env::var("VARCO_CONSENT_TRIPLES").map_or(10_000, |text| text.parse().unwrap());
+    ProptestConfig::with_cases(u32::div_ceil(triples, RESOURCES as u32))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(cases())]
 
     /// Given any consents, request and resource: the cheap answer, the explained answer and the request-level
     /// answer settled by its residual rules are all that of the reference.
@@ -43,19 +52,21 @@ proptest! {
         consents in prop::collection::vec(a_consent(), 0..4),
         (requester, known_as) in a_requester(),
         correct in any::<bool>(),
-        resources in prop::collection::vec(facts(), 1..6),
+        born in born(),
+        resources in prop::collection::vec(facts(), RESOURCES),
     ) {
         let fast: Vec<CompiledConsent> = consents.iter().map(compiled).collect();
         let fast: Vec<&CompiledConsent> = fast.iter().collect();
         let action = if correct { Action::Correct } else { Action::Access };
         let at: Timestamp = "2026-05-01T12:00:00Z".parse().unwrap();
-        let question = Question::new(&requester, action, at).known_as(&known_as);
+        let of_age = born.map(|born| ComingOfAge::of_birth_date(born, 18, &jiff::tz::TimeZone::UTC));
+        let question = Question::new(&requester, action, at).known_as(&known_as).of_age(of_age);
         for &combining in Combining::ALL {
             let before = decide(&fast, &question, combining);
             prop_assert!(consents.is_empty() || before.because.len() >= consents.len());
             prop_assert_eq!(outcome(&fast, &question, combining), before.outcome);
             for facts in &resources {
-                let world = World { requester: &requester, known_as: &known_as, action: action.code(), at, facts };
+                let world = World { requester: &requester, known_as: &known_as, action: action.code(), at, born, facts };
                 let expected = reference(&consents, combining, &world);
                 let question = question.about(facts);
                 let decision = decide(&fast, &question, combining);
@@ -96,7 +107,14 @@ fn generated_questions_get_every_answer() {
         let (requester, known_as) = a_requester().new_tree(&mut runner).unwrap().current();
         let facts = facts().new_tree(&mut runner).unwrap().current();
         let at = "2026-05-01T12:00:00Z".parse().unwrap();
-        let world = World { requester: &requester, known_as: &known_as, action: "access", at, facts: &facts };
+        let world = World {
+            requester: &requester,
+            known_as: &known_as,
+            action: "access",
+            at,
+            born: None,
+            facts: &facts,
+        };
         *seen.entry(reference(&consents, Combining::DenyOverrides, &world).code()).or_insert(0) += 1;
     }
     let least = [("permit", 50), ("deny", 100), ("no-consent", 10)];
