@@ -35,6 +35,17 @@ impl BusinessIdentifier {
     }
 }
 
+/// What a caller has been granted, or has certified, beside scopes and consents (FSE 2.0).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// How many self-certifications of an emergency the caller has given.
+    pub self_certifications: u8,
+    /// The patient has delegated the caller to consult.
+    pub may_consult: bool,
+    /// The patient has delegated the caller to use services.
+    pub may_use_services: bool,
+}
+
 /// The caller of one request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requester {
@@ -50,6 +61,8 @@ pub struct Requester {
     pub organizations: Vec<BusinessIdentifier>,
     /// The purposes of use (IHE IUA `purpose_of_use`; v3-PurposeOfUse).
     pub purposes: Vec<Code>,
+    /// What the caller has been granted or has certified.
+    pub grants: Grants,
     /// SMART scopes, one each.
     pub scopes: Vec<String>,
     /// SHA-256 of the client certificate, in lower-case hexadecimal, where the connection has one.

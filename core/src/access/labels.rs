@@ -80,6 +80,19 @@ impl Labels {
         self
     }
 
+    /// What of these labels restricts: without the levels up to normal.
+    #[must_use]
+    pub fn restricting(&self) -> Labels {
+        let low = |code: &Code| {
+            code.system == CONFIDENTIALITY
+                && Confidentiality::of_code(&code.code).is_some_and(|level| level <= Confidentiality::Normal)
+        };
+        Labels {
+            codes: self.codes.iter().filter(|code| !low(code)).cloned().collect(),
+            confidentiality: self.confidentiality.filter(|level| *level > Confidentiality::Normal),
+        }
+    }
+
     /// All labels, each once. Codes of confidentiality are in the system [`CONFIDENTIALITY`], under whatever
     /// name they came.
     pub fn codes(&self) -> &[Code] {

@@ -5,6 +5,7 @@
 
 mod compartment;
 mod element_path;
+mod inherit;
 mod labels;
 mod nested;
 mod patient_link;
@@ -14,6 +15,9 @@ mod scopes;
 
 pub use compartment::PatientsOf;
 pub use element_path::{ElementPath, ElementPaths, element_paths};
+pub use inherit::{
+    Bond, Holder, Holders, InheritedLabels, LabelScene, MAX_HOLDERS, MAX_HOLDERS_DEEP, inherited,
+};
 pub use labels::Labels;
 pub use nested::{NestedResource, resources};
 pub use patient_link::{PatientLink, PatientReference, PatientRole, Patients};

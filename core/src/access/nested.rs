@@ -21,45 +21,48 @@ pub struct NestedResource<'a> {
 /// The resource and every resource inside it, in source order, holders first. One pass over the value.
 pub fn resources(root: Value<'_>) -> Vec<NestedResource<'_>> {
     let mut found = vec![NestedResource { value: root, holder: None, contained: false, unit: root }];
-    // Each open object or array with its innermost holder, the object around it and the name it stands under.
-    let mut open: Vec<(Value<'_>, usize, Value<'_>, Name)> = vec![(root, 0, root, Name::UNKNOWN)];
-    while let Some((value, holder, parent, under)) = open.pop() {
-        let mut inner = holder;
-        if value.id() != root.id() && is_resource(value) {
+    let whole =
+        Open { end: usize::MAX, object: root, array: root.is_array(), under: Name::UNKNOWN, holder: 0 };
+    let mut open = vec![whole];
+    for value in root.descendants().filter(|value| value.is_object() || value.is_array()) {
+        let span = value.span();
+        while open.last().is_some_and(|around| around.end <= span.start) {
+            open.pop();
+        }
+        let Some(&around) = open.last() else { break };
+        // Items stand under the name of their array.
+        let under = if around.array { around.under } else { value.name() };
+        let Open { object: parent, mut holder, .. } = around;
+        if is_resource(value) {
             let contained = under == name::CONTAINED;
-            let unit = if contained || parent.get(name::RESOURCE_TYPE).is_some() { value } else { parent };
-            inner = found.len();
+            let alone = contained || parent.id() == root.id() || parent.get(name::RESOURCE_TYPE).is_some();
+            let unit = if alone { value } else { parent };
             found.push(NestedResource { value, holder: Some(holder), contained, unit });
+            holder = found.len() - 1;
         }
-        for child in value.children() {
-            if child.is_object() || child.is_array() {
-                let (parent, under) = if value.is_array() { (parent, under) } else { (value, child.name()) };
-                open.push((child, inner, parent, under));
-            }
-        }
+        let array = value.is_array();
+        let object = if array { parent } else { value };
+        open.push(Open { end: span.end, object, array, under, holder });
     }
-    in_source_order(found)
+    found
+}
+
+/// An object or array that is not yet closed.
+#[derive(Clone, Copy)]
+struct Open<'a> {
+    /// The offset after it.
+    end: usize,
+    /// The innermost object: itself, or what is around an array.
+    object: Value<'a>,
+    array: bool,
+    /// The name it stands under.
+    under: Name,
+    /// The innermost resource, by its place in the list.
+    holder: usize,
 }
 
 fn is_resource(value: Value<'_>) -> bool {
     value.is_object() && value.get(name::RESOURCE_TYPE).is_some()
-}
-
-fn in_source_order(found: Vec<NestedResource<'_>>) -> Vec<NestedResource<'_>> {
-    let mut order: Vec<usize> = (0..found.len()).collect();
-    order.sort_unstable_by_key(|&at| found.get(at).map(|resource| resource.value.id()));
-    let mut place = vec![0; found.len()];
-    for (new, &old) in order.iter().enumerate() {
-        if let Some(slot) = place.get_mut(old) {
-            *slot = new;
-        }
-    }
-    let moved = |old: &usize| {
-        let mut resource = *found.get(*old)?;
-        resource.holder = resource.holder.and_then(|holder| place.get(holder).copied());
-        Some(resource)
-    };
-    order.iter().filter_map(moved).collect()
 }
 
 #[cfg(test)]

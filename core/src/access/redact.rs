@@ -145,6 +145,7 @@ pub fn redact_bundle<'a>(
         if let Some(resource) = resource {
             cut_nested(resource, &mut edits, &mut verdict);
         }
+        cut_beside(entry, resource, &mut edits);
     }
     keep_members(bundle, rules, &result, &mut edits);
     result.json = edits.apply();
@@ -185,13 +186,28 @@ fn is_match(entry: Value<'_>) -> bool {
     mode.is_none_or(|mode| mode.is_str("match")) && outcome.is_none_or(|own| own != "OperationOutcome")
 }
 
+/// Cuts resources that stand in an entry and not in its `resource`: an outcome that may tell of hidden ones, or
+/// something that R4 does not foresee there.
+fn cut_beside<'a>(entry: Value<'a>, resource: Option<Value<'a>>, edits: &mut Edits<'a>) {
+    let beside = entry.children().filter(|member| resource.is_none_or(|own| own.id() != member.id()));
+    for member in beside.filter(|member| member.is_object() || member.is_array()) {
+        let all = resources(member);
+        let itself = member.is_object() && member.get(name::RESOURCE_TYPE).is_some();
+        let inside =
+            all.iter().enumerate().filter(|(at, own)| if *at == 0 { itself } else { own.holder == Some(0) });
+        inside.for_each(|(_, own)| edits.remove(own.value));
+    }
+}
+
 /// The edits to the Bundle's own members.
 fn keep_members(bundle: Value<'_>, rules: &BundleRules, result: &RedactedBundle, edits: &mut Edits<'_>) {
     for member in bundle.children() {
         let own = member.name();
         let known = KEPT.contains(&own) || KEPT_TEXT.contains(&own.text());
         let replaced = matches!(own, name::TOTAL | name::LINK | name::ENTRY);
-        if !known || (member.is_underscored() && replaced) {
+        let holds =
+            own != name::ENTRY && (member.is_object() || member.is_array()) && resources(member).len() > 1;
+        if !known || holds || (member.is_underscored() && replaced) {
             edits.remove(member);
         }
     }
@@ -263,7 +279,9 @@ fn cut_nested<'a>(
     }
     if hidden.contains(&true) {
         let narratives = outer.descendants().filter(|value| {
-            value.name() == name::TEXT && !value.is_underscored() && value.get(name::DIV).is_some()
+            value.name() == name::TEXT
+                && !value.is_underscored()
+                && (value.get(name::DIV).is_some() || value.is_array())
         });
         narratives.for_each(|text| edits.remove(text));
     }

@@ -105,6 +105,22 @@ fn what_hides_in_a_hidden_resource_is_not_asked_for() {
     assert_eq!(asked, 1);
 }
 
+#[test]
+fn resources_beside_an_entrys_own_go() {
+    let text = r#"{"resourceType":"Bundle","type":"history","meta":{"odd":{"resourceType":"Flag","id":"h0"}},"entry":[{"resource":{"resourceType":"Flag","id":"a"},"response":{"status":"200","outcome":{"resourceType":"OperationOutcome","contained":[{"resourceType":"Flag","id":"h1"}]}},"odd":{"resourceType":"Flag","id":"h2"}}]}"#;
+    let redacted = bundle(text, &BundleRules::default()).unwrap();
+    assert_eq!(
+        String::from_utf8(redacted.json).unwrap(),
+        r#"{"resourceType":"Bundle","type":"history","entry":[{"resource":{"resourceType":"Flag","id":"a"},"response":{"status":"200"}}]}"#
+    );
+}
+
+#[test]
+fn a_hidden_resource_goes_from_a_text_that_is_no_resource() {
+    assert_eq!(resource(r#"{"odd":{"resourceType":"Flag","id":"h1"},"x":1}"#).unwrap(), r#"{"x":1}"#);
+    assert_eq!(resource(r#"[{"resourceType":"Flag","id":"h1"},2]"#).unwrap(), "[2]");
+}
+
 /// How a server writes JSON.
 #[derive(Debug, Clone, Copy)]
 enum Style {
@@ -280,5 +296,88 @@ proptest! {
         let text = world.write(true);
         let redacted = bundle(&text, &BundleRules { total: Total::Shown, links: None }).unwrap();
         prop_assert_eq!(String::from_utf8(redacted.json).unwrap(), text);
+    }
+}
+
+/// Where a label may stand.
+const LABELS: &[&str] = &[
+    r#""meta":{"security":[{"system":"urn:s","code":"SEGRETO"}]}"#,
+    r#""meta":{"security":[{"system":"urn:s","code":"ALTRO"},{"system":"urn:s","code":"SEGRETO"}]}"#,
+    r#""securityLabel":[{"coding":[{"system":"urn:s","code":"SEGRETO"}]}]"#,
+    r#""meta":{"security":[{"system":"urn:s","code":"ALTRO"}]}"#,
+    r#""status":"current""#,
+    r#""status":"final""#,
+    r#""status":"active""#,
+];
+
+/// A resource with resources inside, at most this deep, in every place where one may stand and in some where none
+/// may.
+fn a_resource(depth: u32) -> BoxedStrategy<String> {
+    let kind = prop::sample::select(
+        &["DocumentReference", "Composition", "Observation", "Bundle", "Parameters"][..],
+    );
+    let label = prop::sample::select(LABELS);
+    let inner = match depth {
+        0 => Just(Vec::new()).boxed(),
+        _ => prop::collection::vec((0usize..7, a_resource(depth - 1)), 0..3).boxed(),
+    };
+    (kind, label, inner)
+        .prop_map(|(kind, label, inner)| {
+            let mut members = vec![
+                format!("\"resourceType\":\"{kind}\""),
+                label.to_owned(),
+                r#""text":{"div":"<div>narrative</div>"}"#.to_owned(),
+            ];
+            for (number, (place, resource)) in inner.into_iter().enumerate() {
+                members.push(match place {
+                    0 => format!("\"contained{number}\":[{resource}]"),
+                    1 => format!("\"entry{number}\":[{{\"fullUrl\":\"urn:uuid:1\",\"resource\":{resource}}}]"),
+                    2 => format!("\"parameter{number}\":[{{\"name\":\"a\",\"part\":[{{\"name\":\"b\",\"resource\":{resource}}}]}}]"),
+                    3 => format!("\"odd{number}\":{resource}"),
+                    4 => format!("\"odd{number}\":[[{resource}],1]"),
+                    5 => format!("\"entry{number}\":[{{\"response\":{{\"outcome\":{resource}}}}}]"),
+                    _ => format!("\"extension{number}\":[{{\"url\":\"urn:x\",\"valueReference\":{{\"contained\":{resource}}}}}]"),
+                });
+            }
+            if members.len() > 3 && kind.len() % 2 == 0 {
+                members.rotate_left(1);
+            }
+            format!("{{{}}}", members.join(","))
+        })
+        .boxed()
+}
+
+/// Hides what carries the forbidden label, itself or in a part.
+fn by_label(candidate: &Candidate<'_>) -> Verdict {
+    let secret = candidate.resource.is_some_and(|own| crate::access::Labels::of(own).has("urn:s", "SEGRETO"));
+    if secret { Verdict::Hide } else { Verdict::Show }
+}
+
+/// How many resources inside carry the forbidden label.
+fn secrets(json: &[u8]) -> usize {
+    let mut tape = Tape::new();
+    let document = tape.parse_json(json, &Limits::default()).unwrap();
+    let inside = resources(document.root());
+    let secret = |own: &&NestedResource<'_>| crate::access::Labels::own(own.value).has("urn:s", "SEGRETO");
+    inside.iter().skip(1).filter(secret).count()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whatever a server answers, no resource with a forbidden label is in what leaves, however deep it stands.
+    #[test]
+    fn no_resource_with_a_forbidden_label_leaves(entries in prop::collection::vec((a_resource(3), a_resource(1)), 1..4)) {
+        let entries: Vec<String> = entries
+            .iter()
+            .map(|(own, beside)| format!(r#"{{"resource":{own},"response":{{"status":"200","outcome":{beside}}}}}"#))
+            .collect();
+        let text = format!(r#"{{"resourceType":"Bundle","type":"searchset","entry":[{}]}}"#, entries.join(","));
+        let mut tape = Tape::new();
+        let document = tape.parse_json(text.as_bytes(), &Limits::default()).unwrap();
+        let redacted = redact_bundle(document, &BundleRules::default(), by_label).unwrap();
+        prop_assert_eq!(secrets(&redacted.json), 0, "{}", String::from_utf8_lossy(&redacted.json));
+        let whole = redact_resource(document, by_label);
+        prop_assert_eq!(secrets(whole.as_deref().unwrap_or(text.as_bytes())), 0);
     }
 }

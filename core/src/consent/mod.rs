@@ -67,6 +67,7 @@ mod decision;
 mod error;
 mod explain;
 mod facts;
+pub mod fse;
 mod interval;
 mod literal;
 mod provision;

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use varco_core::requester::{BusinessIdentifier, Code, Requester};
+use varco_core::requester::{BusinessIdentifier, Code, Grants, Requester};
 
 /// What a token says.
 #[derive(Debug, Deserialize)]
@@ -99,6 +99,7 @@ impl Claims {
                 .collect(),
             purposes: codes(iua.purpose_of_use),
             scopes: self.scope.split_ascii_whitespace().map(str::to_owned).collect(),
+            grants: Grants::default(),
             certificate: None,
         }
     }
