@@ -31,7 +31,8 @@ fuzz_target!(|text: &str| {
     let settings = Settings { limits, randomness: Some(&counted), report: true, ..Settings::default() };
     if let Ok(output) = map.run(&[PATIENT.document()], &settings) {
         for result in output.results.iter().filter(|it| it.text.starts_with('{')) {
-            OwnedDocument::parse_json(result.text.as_str(), &DocumentLimits::default()).expect("the result is JSON");
+            OwnedDocument::parse_json(result.text.as_str(), &DocumentLimits::default())
+                .expect("the result is JSON");
         }
     }
 });

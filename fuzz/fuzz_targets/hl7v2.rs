@@ -57,7 +57,8 @@ fn look(message: &Message<'_>) {
     let fault = MessageError { place, code: ErrorCode::DataType, text: "mend it | è ^ così".to_owned() };
     let answer = Acknowledgment { code: AcknowledgmentCode::Error, errors: vec![fault] };
     let written = answer.write(Some(message), "20260301101500+0100", "1");
-    let again = Message::parse(written.as_bytes(), &Reading::LENIENT).expect("an acknowledgment is a message");
+    let again =
+        Message::parse(written.as_bytes(), &Reading::LENIENT).expect("an acknowledgment is a message");
     let control = again.first("MSA").and_then(|msa| msa.field(2)).map_or("", |field| field.raw());
     assert_eq!(control, message.header(10).map_or("", |field| field.raw()));
 }

@@ -142,10 +142,12 @@ pub fn redact_bundle<'a>(
         if let Some(score) = entry.get(name::SEARCH).and_then(|search| search.get_key("score")) {
             edits.remove(score);
         }
-        if let Some(resource) = resource {
-            cut_nested(resource, &mut edits, &mut verdict);
+        if holds_several(entry) {
+            if let Some(resource) = resource {
+                cut_nested(resource, &mut edits, &mut verdict);
+            }
+            cut_beside(entry, resource, &mut edits);
         }
-        cut_beside(entry, resource, &mut edits);
     }
     keep_members(bundle, rules, &result, &mut edits);
     result.json = edits.apply();
@@ -184,6 +186,12 @@ fn is_match(entry: Value<'_>) -> bool {
     let mode = entry.get(name::SEARCH).and_then(|search| search.get(name::MODE));
     let outcome = entry.get(name::RESOURCE).and_then(Value::resource_type);
     mode.is_none_or(|mode| mode.is_str("match")) && outcome.is_none_or(|own| own != "OperationOutcome")
+}
+
+/// True where more than one resource may stand in a value; one pass without a list.
+fn holds_several(value: Value<'_>) -> bool {
+    let types = value.descendants().filter(|value| value.name() == name::RESOURCE_TYPE);
+    types.filter(|value| !value.is_underscored()).nth(1).is_some()
 }
 
 /// Cuts resources that stand in an entry and not in its `resource`: an outcome that may tell of hidden ones, or

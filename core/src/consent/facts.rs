@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use super::reading::{coding, codings, identifier};
 use super::subsumption::CONFIDENTIALITY;
 use super::{Confidentiality, Interval, LiteralReference};
+use crate::access::Labels;
 use crate::requester::{BusinessIdentifier, Code};
 
 /// How dates and references in documents are read.
@@ -170,10 +171,17 @@ impl ResourceFacts {
         }
     }
 
+    /// Adds labels that stand elsewhere than in `meta.security`, or are inherited from whoever holds the resource.
+    pub fn add_labels(&mut self, labels: &Labels) {
+        labels.codes().iter().for_each(|label| push_new(&mut self.labels, label.clone()));
+    }
+
     /// Collects labels, codes and references. The depth of a document is bounded by its parse.
     fn walk(&mut self, value: Value<'_>, outermost: bool, reading: &Reading) {
         if !value.is_object() {
-            return value.children().for_each(|item| self.walk(item, outermost, reading));
+            return value
+                .children()
+                .for_each(|item| self.walk(item, outermost && !is_resource(item), reading));
         }
         let quantity = value.get(name::VALUE).is_some_and(|number| number.as_number().is_some());
         if let (false, Some(code)) = (quantity || value.get(name::RESOURCE_TYPE).is_some(), coding(value)) {
@@ -189,12 +197,12 @@ impl ResourceFacts {
                 }
                 name::CONTAINED => self.walk(member, false, reading),
                 name::TEXT => {}
-                _ => self.walk(member, outermost, reading),
+                _ => self.walk(member, outermost && !is_resource(member), reading),
             }
         }
     }
 
-    /// A contained resource makes the whole stricter, but does not vouch for it: its lower levels don't count.
+    /// A resource inside makes the whole stricter, but does not vouch for it: its lower levels don't count.
     fn labels_of(&mut self, meta: Value<'_>, outermost: bool) {
         for label in meta.path(&[name::SECURITY]).into_iter().filter_map(coding) {
             let lower = label.system == CONFIDENTIALITY
@@ -205,6 +213,10 @@ impl ResourceFacts {
             }
         }
     }
+}
+
+fn is_resource(value: Value<'_>) -> bool {
+    value.is_object() && value.get(name::RESOURCE_TYPE).is_some()
 }
 
 fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
@@ -334,6 +346,13 @@ mod tests {
         };
         assert_eq!(outer("N").labels, []);
         assert_eq!(outer("V").labels, [Code::new(CONFIDENTIALITY, "V")]);
+        let entry = |code: &str| {
+            facts(&format!(
+                r#"{{"resourceType":"Bundle","entry":[{{"resource":{{"resourceType":"Flag","meta":{{"security":[{{"system":"{CONFIDENTIALITY}","code":"{code}"}}]}}}}}},{{"resource":{{"resourceType":"Flag"}}}}]}}"#
+            ))
+        };
+        assert_eq!(entry("N").labels, []);
+        assert_eq!(entry("V").labels, [Code::new(CONFIDENTIALITY, "V")]);
     }
 
     #[test]

@@ -7,14 +7,17 @@
 //!   "role": [{"system": "https://example.org/ruoli", "code": "APR"}],
 //!   "purpose": ["TREAT"],
 //!   "organization": "http://hl7.it/sid/hsp|030913",
-//!   "action": "access"
+//!   "action": "access",
+//!   "selfCertifications": 2,
+//!   "delegations": ["consult", "services"]
 //! }
 //! ```
 //!
 //! Every member may be left out, and be one value or a list. An actor or organisation is a literal reference, a
 //! token `system|value`, an `Identifier`, or an object with `reference` and `identifier`. A role or purpose is a
 //! code, a token `system|code`, a `Coding` or a `CodeableConcept`; a purpose without a system is one of
-//! v3-ActReason. The action is a code of `consentaction`, `access` where none is given.
+//! v3-ActReason. The action is a code of `consentaction`, `access` where none is given. The last two count for the
+//! rules of FSE 2.0 alone ([`super::fse`]).
 
 use fhir_models::document::{Value, name};
 
@@ -41,7 +44,10 @@ pub enum RequestError {
     #[error("a request is a JSON object with actor, role, purpose, organization and action")]
     NotAnObject,
     /// A member that a request doesn't have.
-    #[error("a request has no `{0}`; it may have actor, role, purpose, organization, action and client")]
+    #[error(
+        "a request has no `{0}`; it may have actor, role, purpose, organization, action, client, selfCertifications and \
+             delegations"
+    )]
     Unknown(String),
     /// A member that can't be read.
     #[error("`{element}` can't be read: {cure}")]
@@ -81,6 +87,25 @@ impl ConsentRequest {
                     let cure = "write the client's id as a string";
                     let id = member.as_str().ok_or(RequestError::Unreadable { element: "client", cure })?;
                     read.requester.client_id = id.into_owned();
+                }
+                "selfCertifications" => {
+                    let cure = "write how many, as a number";
+                    let count = member.as_number().and_then(|text| text.parse().ok());
+                    let count =
+                        count.ok_or(RequestError::Unreadable { element: "selfCertifications", cure })?;
+                    read.requester.grants.self_certifications = count;
+                }
+                "delegations" => {
+                    for item in member.items() {
+                        match item.as_str().as_deref() {
+                            Some("consult") => read.requester.grants.may_consult = true,
+                            Some("services") => read.requester.grants.may_use_services = true,
+                            _ => {
+                                let cure = "write consult, services or both";
+                                return Err(RequestError::Unreadable { element: "delegations", cure });
+                            }
+                        }
+                    }
                 }
                 "action" => {
                     let cure = "write collect, access, use, disclose or correct";
@@ -196,6 +221,8 @@ mod tests {
             (r#"{"purpose":[{"text":"cura"}]}"#, "`purpose`"),
             (r#"{"role":7}"#, "`role`"),
             (r#"{"action":"read"}"#, "`action`"),
+            (r#"{"delegations":["consult","tutto"]}"#, "`delegations`"),
+            (r#"{"selfCertifications":"due"}"#, "`selfCertifications`"),
             (r#"{"purposes":"TREAT"}"#, "`purposes`"),
             ("[]", "object"),
         ] {

@@ -11,9 +11,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use fhir_models::document::{Limits, OwnedDocument};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use varco_core::access::{LabelScene, Labels, inherited};
+use varco_core::consent::fse::{self, Chains, FseDocument, FseRequest, FseSystems};
 use varco_core::consent::{
-    Combining, CompiledConsent, Confidentiality, ConsentRequest, Decision, Effect, Interval, Outcome,
-    Reading, ResourceFacts, decide,
+    Combining, ComingOfAge, CompiledConsent, Confidentiality, ConsentRequest, Decision, Effect, Interval,
+    Outcome, Reading, ResourceFacts, decide,
 };
 
 use super::say;
@@ -43,18 +45,31 @@ enum ConsentCommand {
     \"role\":         [{\"system\": \"https://example.org/roles\", \"code\": \"APR\"}],
     \"purpose\":      [\"TREAT\"],
     \"organization\": \"http://hl7.it/sid/hsp|030913\",
-    \"action\":       \"access\"
+    \"action\":       \"access\",
+    \"selfCertifications\": 2,
+    \"delegations\":  [\"consult\", \"services\"]
   }
   actor, organization   a reference, a token system|value, an Identifier, or an object with both
   role, purpose         a code, a token system|code, a Coding or a CodeableConcept; a purpose without a
                         system is one of v3-ActReason
   action                collect, access (the default), use, disclose or correct
   client                the client's id
+  selfCertifications    how many the caller has given for an emergency (with --fse)
+  delegations           what the patient has delegated to the caller: consult, services (with --fse)
+
+With --output json, one object is printed:
+  {\"decision\": \"permit|deny|no-consent\", \"residual\": [...], \"because\": [...]}
+  residual   rules that are left where no resource is given, the last that applies to a resource decides:
+             {\"type\": \"permit|forbid\", \"consent\", \"provision\", and the conditions of the provision}
+  because    {\"consent\", \"provision\", \"effect\": \"permit|deny|withhold|none\", \"text\"}; a rule of FSE 2.0 has
+             the consent \"FSE 2.0\" and its name as provision
 
 Examples:
   varco consent explain --consent consent.json --request request.json --at 2026-05-01T12:00:00Z
   varco consent explain --consent a.json --consent b.json --request request.json --resource referto.json \\
-        --at 2026-05-01T12:00:00+02:00 --combining most-recent --output json")]
+        --at 2026-05-01T12:00:00+02:00 --combining most-recent --output json
+  varco consent explain --consent consent.json --request request.json --resource binary.json --beside referto.json \\
+        --at 2026-05-01T12:00:00Z --fse --born 2009-03-01")]
 struct Explain {
     /// A Consent of the patient; may be given several times, `-` is standard input.
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
@@ -65,6 +80,11 @@ struct Explain {
     /// The resource that is asked for.
     #[arg(long, value_name = "FILE")]
     resource: Option<PathBuf>,
+    /// Another resource of the patient; may be given several times. Its labels count where it holds the resource
+    /// (the DocumentReference of a Binary, a Composition, a report, a Bundle), and with --fse its prescription
+    /// number joins the resource's chain.
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "resource")]
+    beside: Vec<PathBuf>,
     /// The instant that counts: 2026-05-01T12:00:00Z, or a date for its beginning.
     #[arg(long, value_name = "TIME")]
     at: String,
@@ -81,6 +101,15 @@ struct Explain {
     /// resource is undecided, which restricts.
     #[arg(long, value_name = "CODE", value_parser = level)]
     assume: Option<Confidentiality>,
+    /// The masking rules of FSE 2.0 hold beside the consents.
+    #[arg(long)]
+    fse: bool,
+    /// A masking system beside FSE's own (with --fse).
+    #[arg(long, value_name = "SYSTEM", requires = "fse")]
+    masking_system: Vec<String>,
+    /// The patient's birth date: what was permitted before the 18th birthday ends with it.
+    #[arg(long, value_name = "DATE")]
+    born: Option<String>,
     /// How to print the decision.
     #[arg(long, value_name = "FORM", default_value = "text")]
     output: Output,
@@ -138,22 +167,49 @@ impl Explain {
         let consents: Vec<&CompiledConsent> = consents.iter().collect();
         let request = ConsentRequest::read(document(&self.request)?.root(), &reading);
         let request = request.with_context(|| name(&self.request))?;
-        let facts = self.resource.as_ref().map(|path| self.facts(path, &reading)).transpose()?;
-        let mut question = request.question(at);
+        let beside: Vec<OwnedDocument> =
+            self.beside.iter().map(|path| resource(path)).collect::<Result<_>>()?;
+        let asked = self.resource.as_ref().map(|path| resource(path)).transpose()?;
+        let facts = asked.as_ref().map(|asked| self.facts(asked, &beside, &reading));
+        let mut question = request.question(at).of_age(self.of_age(&reading.zone)?);
         question.resource = facts.as_ref();
-        Ok(decide(&consents, &question, self.combining))
+        let decision = decide(&consents, &question, self.combining);
+        if !self.fse {
+            return Ok(decision);
+        }
+        let mut systems = FseSystems::default();
+        systems.masking.extend(self.masking_system.iter().cloned());
+        let mut chains = Chains::new();
+        for other in &beside {
+            let facts = self.facts(other, &beside, &reading);
+            let own = FseDocument::of(&facts, fse::Chain::Alone, &systems);
+            chains.add(other.root(), own.is_masked_itself(), &systems);
+        }
+        let document = asked.as_ref().zip(facts.as_ref()).map(|(asked, facts)| {
+            FseDocument::of(facts, chains.chain_of(asked.root(), true, &systems), &systems)
+        });
+        let request = FseRequest::of(&request.requester, &systems);
+        Ok(fse::beside(decision, &request, document.as_ref()))
     }
 
-    fn facts(&self, path: &Path, reading: &Reading) -> Result<ResourceFacts> {
-        let document = document(path)?;
-        if document.root().resource_type().is_none() {
-            bail!("{}: not a FHIR resource: `resourceType` is missing", name(path));
+    fn of_age(&self, zone: &TimeZone) -> Result<Option<ComingOfAge>> {
+        let Some(born) = &self.born else { return Ok(None) };
+        if Interval::of_date_time(born, zone).is_none() {
+            bail!("--born {born}: write a date, such as 2009-03-01");
         }
-        let mut facts = ResourceFacts::of_resource(document.root(), reading);
+        Ok(Some(ComingOfAge::of_birth_date(born, 18, zone)))
+    }
+
+    /// The resource's facts, with the labels that it has from the resources beside it.
+    fn facts(&self, asked: &OwnedDocument, beside: &[OwnedDocument], reading: &Reading) -> ResourceFacts {
+        let mut scene = LabelScene::new(&reading.bases);
+        beside.iter().for_each(|other| scene.add(other.root()));
+        let mut facts = ResourceFacts::of_resource(asked.root(), reading);
+        facts.add_labels(&inherited(asked.root(), &Labels::default(), &reading.bases, &scene).labels);
         if let Some(level) = self.assume {
             facts.assume_confidentiality(level);
         }
-        Ok(facts)
+        facts
     }
 
     fn print(&self, decision: &Decision) {
@@ -200,6 +256,14 @@ impl Explain {
 
 fn name(path: &Path) -> String {
     if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+fn resource(path: &Path) -> Result<OwnedDocument> {
+    let document = document(path)?;
+    if document.root().resource_type().is_none() {
+        bail!("{}: not a FHIR resource: `resourceType` is missing", name(path));
+    }
+    Ok(document)
 }
 
 fn document(path: &Path) -> Result<OwnedDocument> {

@@ -57,6 +57,18 @@ impl FseDocument {
         }
     }
 
+    /// A document that no rule about documents hides.
+    pub(super) fn open() -> FseDocument {
+        FseDocument {
+            masks: Vec::new(),
+            is_very_restricted: false,
+            is_prescription: false,
+            is_summary: true,
+            is_demographic: false,
+            chain: Chain::Alone,
+        }
+    }
+
     pub(super) fn has(&self, mask: Mask) -> bool {
         self.masks.contains(&mask)
     }

@@ -36,6 +36,8 @@ pub use hidden::Hidden;
 pub use mask::{MASKING_SYSTEM, Mask};
 pub use request::{FseRequest, FseRole};
 
+use super::{Decision, Outcome, Reason, ReasonEffect};
+
 /// The systems that a deployment writes the codes of FSE in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FseSystems {
@@ -85,6 +87,23 @@ pub fn hidden(request: &FseRequest, document: &FseDocument) -> Option<Hidden> {
         return Some(hidden);
     }
     request.roles.iter().find_map(|role| from_role(*role, request, document))
+}
+
+/// A decision by consents, with these rules beside it: what they hide is denied. Without a document, only what
+/// they hide from this caller whatever the document is.
+pub fn beside(mut decision: Decision, request: &FseRequest, document: Option<&FseDocument>) -> Decision {
+    let open = FseDocument::open();
+    let Some(hidden) = hidden(request, document.unwrap_or(&open)) else { return decision };
+    decision.outcome = Outcome::Deny;
+    decision.rest = Outcome::Deny;
+    decision.residual = Vec::new();
+    decision.because.push(Reason {
+        consent: "FSE 2.0".into(),
+        provision: hidden.code().into(),
+        text: hidden.text().to_owned(),
+        effect: ReasonEffect::Deny,
+    });
+    decision
 }
 
 fn in_emergency(request: &FseRequest, document: &FseDocument) -> Option<Hidden> {
