@@ -33,8 +33,17 @@ pub struct Gathered {
 
 /// Reads the packages and files. A later one goes before an earlier one.
 pub fn gather(packages: &[String], files: &[PathBuf]) -> Result<Gathered, GatherError> {
+    gather_beside(packages, files, None)
+}
+
+/// Reads the packages and files, and the definition that something at hand says: its name, and its JSON.
+pub fn gather_beside(
+    packages: &[String],
+    files: &[PathBuf],
+    own: Option<(&str, &str)>,
+) -> Result<Gathered, GatherError> {
     let cache = std::env::home_dir().map(|home| cache_folder(&home));
-    gather_with(packages, files, cache.as_deref()).map_err(|error| GatherError(format!("{error:#}")))
+    gather_with(packages, files, own, cache.as_deref()).map_err(|error| GatherError(format!("{error:#}")))
 }
 
 /// Definitions that can't be had: which of them, and why, in words.
@@ -42,8 +51,13 @@ pub fn gather(packages: &[String], files: &[PathBuf]) -> Result<Gathered, Gather
 #[error("{0}")]
 pub struct GatherError(String);
 
-fn gather_with(packages: &[String], files: &[PathBuf], cache: Option<&Path>) -> Result<Gathered> {
-    if packages.is_empty() && files.is_empty() {
+fn gather_with(
+    packages: &[String],
+    files: &[PathBuf],
+    own: Option<(&str, &str)>,
+    cache: Option<&Path>,
+) -> Result<Gathered> {
+    if packages.is_empty() && files.is_empty() && own.is_none() {
         return Ok(Gathered { definitions: Definitions::r4(), instances: Vec::new(), warnings: Vec::new() });
     }
     let mut found = Found { cache, known: BTreeSet::new(), warnings: Vec::new() };
@@ -59,6 +73,9 @@ fn gather_with(packages: &[String], files: &[PathBuf], cache: Option<&Path>) -> 
     let mut instances = Vec::new();
     for file in files {
         add(&mut builder, file, &mut instances, &mut found.warnings)?;
+    }
+    if let Some((name, json)) = own {
+        builder.definition(name, json.as_bytes())?;
     }
     Ok(Gathered { definitions: Arc::new(builder.build()?), instances, warnings: found.warnings })
 }

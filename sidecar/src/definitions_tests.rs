@@ -33,7 +33,7 @@ fn package(folder: &Path, id: &str, version: &str, dependencies: &str, files: &[
 
 fn gathered(specs: &[&str], cache: &Path) -> Gathered {
     let specs: Vec<String> = specs.iter().map(|spec| (*spec).to_owned()).collect();
-    gather_with(&specs, &[], Some(cache)).unwrap()
+    gather_with(&specs, &[], None, Some(cache)).unwrap()
 }
 
 /// What is missing in a Patient with these members, by this profile.
@@ -154,11 +154,11 @@ fn a_folder_of_definitions_is_read_and_what_is_none_is_told() {
     fs::write(folder.path().join("patient.json"), r#"{"resourceType":"Patient"}"#).unwrap();
     fs::write(folder.path().join("readme.md"), "#").unwrap();
     let files = [folder.path().to_owned()];
-    let gathered = gather_with(&[], &files, None).unwrap();
+    let gathered = gather_with(&[], &files, None, None).unwrap();
     assert_eq!(asked(&gathered.definitions, "http://example.it/fhir/P", "").len(), 1);
     let single = [folder.path().join("patient.json")];
-    let gathered = gather_with(&[], &single, None).unwrap();
+    let gathered = gather_with(&[], &single, None, None).unwrap();
     assert!(gathered.warnings.iter().any(|it| it.contains("patient.json holds no definition")));
     fs::remove_file(folder.path().join("p.json")).unwrap();
-    assert!(gather_with(&[], &files, None).unwrap_err().to_string().contains("holds no definition"));
+    assert!(gather_with(&[], &files, None, None).unwrap_err().to_string().contains("holds no definition"));
 }

@@ -105,3 +105,41 @@ fn what_can_not_be_read_exits_2() {
     let (code, _, err) = run(folder.path(), &["--fhir-version", "5.0.0", "--map", "there.map", "-"], PATIENT);
     assert!(code == 2 && err.contains("use R4"), "{err}");
 }
+
+#[test]
+fn a_vendors_json_is_checked_by_its_schema_and_mapped() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/vendor/telemonitoring");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["message.schema.json", "message.fml"] {
+        std::fs::copy(samples.join(name), folder.path().join(name)).unwrap();
+    }
+    let arguments = [
+        "--input-schema",
+        "message.schema.json",
+        "--map",
+        "message.fml",
+        "--report",
+        "loss.json",
+        "--strict",
+        "-",
+    ];
+    let message = std::fs::read_to_string(samples.join("message.json")).unwrap();
+    let (code, out, err) = run(folder.path(), &arguments, message.as_bytes());
+    assert_eq!((code, err.as_str()), (0, ""));
+    let bundle: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(bundle["entry"].as_array().unwrap().len(), 7);
+    let report = std::fs::read_to_string(folder.path().join("loss.json")).unwrap();
+    assert!(report.contains(r#""path":"$this.device.firmware""#), "{report}");
+
+    let refused = message.replace("72.50", "\"NaN\"").replace("\"bpm\"", "null");
+    let (code, out, err) = run(folder.path(), &arguments, refused.as_bytes());
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("- is refused by its schema:\n  $this.readings[1].unit, line 12, column"), "{err}");
+    assert!(err.contains("$this.readings[2].value, line 13, column"), "{err}");
+
+    std::fs::write(folder.path().join("message.schema.json"), r#"{"$ref":"https://vendor.example/other"}"#)
+        .unwrap();
+    let (code, _, err) = run(folder.path(), &arguments, message.as_bytes());
+    assert_eq!(code, 2);
+    assert!(err.contains("the schema message.schema.json can't be used"), "{err}");
+}

@@ -4,10 +4,12 @@
 //! start of a path is the variable of this name where there is one, else an element of what the expression
 //! starts from. Paths are typed against the definitions as far as the types of the variables are known.
 
+use fhir_models::document::Kind;
+
 use super::compile::{Compiler, Scope};
 use super::error::MapFault;
-use super::program::{ExpressionCode, ReadCode, Slot};
-use super::syntax::{Expression as Written, expression_names};
+use super::program::{ExpressionCode, LiteralCode, ReadCode, Slot};
+use super::syntax::{Expression as Written, expression_names, quoted};
 use super::types::TypeId;
 use crate::fhirpath::{Expression, Options};
 
@@ -35,10 +37,7 @@ impl Compiler<'_> {
                 if let Some(constant) =
                     self.constant(scope.file, &name.first).filter(|_| !name.marked || name.end > name.at)
                 {
-                    let value = match constant.kind {
-                        fhir_models::document::Kind::String => super::syntax::quoted(&constant.text),
-                        _ => constant.text.to_string(),
-                    };
+                    let value = self.literal_text(constant);
                     text.push_str(written.text.get(copied..name.at).unwrap_or_default());
                     text.push_str(&value);
                     copied = name.end;
@@ -99,6 +98,20 @@ impl Compiler<'_> {
                 self.fail(scope.file, at, MapFault::Expression(error.fault.to_string()));
                 None
             }
+        }
+    }
+
+    /// A constant as FHIRPath writes it.
+    fn literal_text(&self, constant: &LiteralCode) -> String {
+        let text = &constant.text;
+        match (constant.kind, &*self.types.describe(constant.ty)) {
+            (Kind::String, "date") => format!("@{text}"),
+            (Kind::String, "dateTime") if text.contains('T') => format!("@{text}"),
+            (Kind::String, "dateTime") => format!("@{text}T"),
+            (Kind::String, "time") => format!("@T{text}"),
+            (Kind::String, _) => quoted(text),
+            (Kind::Number, _) if text.starts_with('-') => format!("({text})"),
+            _ => text.to_string(),
         }
     }
 

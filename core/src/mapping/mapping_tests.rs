@@ -303,6 +303,19 @@ fn concept_maps_are_found_by_canonical_and_version_with_those_they_send_to() {
 }
 
 #[test]
+fn constants_keep_their_type_in_expressions() {
+    let groups = "let born = @1971-05-01; let noon = @T12:00; let then = @2020-01-01T00:00:00Z; let less = -2; let name = 'p1';
+      group main(source src : From, target tgt : To) {
+        src where (birthDate = %born and id = %name and 3 - %less = 5 and @T13:00 > %noon and @2021-01-01T00:00:00Z > then) -> tgt.active = true;
+        src -> tgt.birthDate = born;
+      }";
+    assert_eq!(
+        ran(&mapper("Patient", "Person", groups), PATIENT).unwrap().text(),
+        r#"{"resourceType":"Person","birthDate":"1971-05-01","active":true}"#
+    );
+}
+
+#[test]
 fn identity_rules_take_the_default_group_of_both_types() {
     let groups = "
       group main(source src : From, target tgt : To) { src.name -> tgt.name; src.telecom -> tgt.telecom; }

@@ -59,6 +59,7 @@ mod difference;
 mod error;
 mod escape;
 pub mod hl7v2;
+pub mod json_schema;
 mod logical;
 mod moment;
 mod output;

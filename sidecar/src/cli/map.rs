@@ -17,6 +17,7 @@ use fhir_models::definition::Definitions;
 use fhir_models::document::{JsonWriter, Limits, OwnedDocument, Position};
 use varco::definitions;
 use varco_core::fhirpath::Temporal;
+use varco_core::mapping::json_schema::InputSchema;
 use varco_core::mapping::{
     CompiledMap, Difference, Mapper, Output, OutputFormat, Randomness, Settings, differences, regional_map,
     regional_maps,
@@ -35,13 +36,15 @@ use super::say;
   varco map --map to-cda.map --definition clinicaldocument.xml --definition st.xml patient.json
   varco map --map there.map --back back.map --report loss.json patient.json    what a round trip loses
   varco map --map urn:varco:map:fse-lab-to-eu-lab transaction.json    a map that comes with varco
+  varco map --input-schema message.schema.json --map message.fml reading.json    JSON that is not FHIR
   curl -s https://fhir.example.org/Patient/1 | varco map --map patient-to-person.map -
   varco map --report loss.json admission.hl7 > bundle.json                    HL7 v2: no map is needed
   varco map --lenient --zone Europe/Rome batch.hl7 > bundles.ndjson           a batch: one Bundle a line
 
 The first --map is run; the others are there to be imported. Without --map, an input that begins with MSH, FHS or BHS
 is HL7 v2 (ADT^A01, A04, A08 and A40, ORU^R01, ORM^O01, MDM^T02, SIU^S12 to S26, VXU^V04): each message becomes a
-transaction Bundle; one that fails is named, and the others are printed all the same. Exit codes: 0 with a result, 1 where the map or the
+transaction Bundle; one that fails is named, and the others are printed all the same. With --input-schema, the input is
+checked by a JSON Schema before it is mapped; the map names it by the schema's $id. Exit codes: 0 with a result, 1 where the map or the
 transformation failed, 2 where something could not be read.")]
 pub struct Map {
     /// FHIR version of the resources: 4.0.1 (also written 4.0 or R4).
@@ -51,6 +54,10 @@ pub struct Map {
     /// further ones can be imported. Not needed for HL7 v2.
     #[arg(long, value_name = "FILE")]
     map: Vec<PathBuf>,
+    /// A JSON Schema of the input, for JSON that is not FHIR. It checks the input and says what it looks like; a
+    /// map names it by its $id, as in: uses "https://vendor.example/message" as source.
+    #[arg(long, value_name = "FILE", requires = "map")]
+    input_schema: Option<PathBuf>,
     /// A definition (logical model, profile, concept map …) from a file.
     #[arg(long, value_name = "FILE")]
     definition: Vec<PathBuf>,
@@ -109,8 +116,10 @@ impl Map {
             let version = &self.fhir_version;
             return Err(anyhow!("FHIR version {version} is not supported: use R4 (4.0.1)").into());
         }
+        let schema = self.schema()?;
+        let own = schema.as_ref().map(|it| (it.url(), it.definition()));
         let definitions::Gathered { definitions, instances, warnings } =
-            definitions::gather(&self.package, &self.definition).map_err(anyhow::Error::from)?;
+            definitions::gather_beside(&self.package, &self.definition, own).map_err(anyhow::Error::from)?;
         if !instances.is_empty() {
             let count = instances.len();
             say::note(format!(
@@ -144,9 +153,12 @@ impl Map {
             mapper.add(&file.display().to_string(), &text).map_err(|error| Refusal(1, error.to_string()))?;
         }
         let map = compiled(&mapper, 0)?;
-        let source = map
-            .read_source(0, &text, &Limits::default())
-            .with_context(|| format!("{} is no document", self.input))?;
+        let source = match &schema {
+            Some(schema) => self.checked(schema, &text)?,
+            None => map
+                .read_source(0, &text, &Limits::default())
+                .with_context(|| format!("{} is no document", self.input))?,
+        };
         let output =
             map.run(&[source.document()], &settings).map_err(|error| Refusal(1, error.to_string()))?;
         let issues = self.issues(&definitions, &output)?;
@@ -173,6 +185,25 @@ impl Map {
             say::line(result.text.trim_end());
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The schema of the input, where one is given.
+    fn schema(&self) -> Result<Option<InputSchema>, Refusal> {
+        let Some(file) = &self.input_schema else { return Ok(None) };
+        let shown = file.display();
+        let text = std::fs::read(file).with_context(|| format!("{shown} can't be read"))?;
+        let name = file.file_stem().map_or_else(String::new, |it| it.to_string_lossy().into_owned());
+        let schema = InputSchema::read(&name, &text)
+            .map_err(|error| Refusal(2, format!("the schema {shown} can't be used: {error}")))?;
+        Ok(Some(schema))
+    }
+
+    /// The input, where its schema has nothing against it.
+    fn checked(&self, schema: &InputSchema, text: &[u8]) -> Result<OwnedDocument, Refusal> {
+        schema.parse(text, &Limits::default()).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(|it| format!("  {it}")).collect();
+            Refusal(1, format!("{} is refused by its schema:\n{}", self.input, lines.join("\n")))
+        })
     }
 
     /// The input.
