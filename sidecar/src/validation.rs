@@ -110,15 +110,17 @@ impl Validation {
     /// The report of each document, in their order.
     pub async fn reports(&self, subjects: Vec<Subject>) -> Result<Vec<ValidationReport>, ValidationFailed> {
         let subjects: Arc<[Subject]> = subjects.into();
+        // One time for all passes: what a request is told must not hang on how long the terminology server takes.
+        let now = now();
         let all: Vec<usize> = (0..subjects.len()).collect();
         let Some(terminology) = &self.terminology else {
-            let reports = self.pass(&subjects, all, None).await?;
+            let reports = self.pass(&subjects, all, None, now).await?;
             return Ok(reports.into_iter().map(|(_, report)| report).collect());
         };
         let started = Instant::now();
         let mut replies = Arc::new(Replies::default());
         let mut reports: Vec<ValidationReport> = Vec::new();
-        for (_, report) in self.pass(&subjects, all, Some(replies.clone())).await? {
+        for (_, report) in self.pass(&subjects, all, Some(replies.clone()), now).await? {
             reports.push(report);
         }
         for _ in 0..ROUNDS {
@@ -130,7 +132,7 @@ impl Validation {
             let questions = open.iter().filter_map(|at| reports.get(*at)).flat_map(|it| &it.questions);
             let said = terminology.ask(questions.collect::<Vec<&Question>>()).await;
             Arc::make_mut(&mut replies).extend(said);
-            for (at, report) in self.pass(&subjects, open, Some(replies.clone())).await? {
+            for (at, report) in self.pass(&subjects, open, Some(replies.clone()), now).await? {
                 if let Some(slot) = reports.get_mut(at) {
                     *slot = report;
                 }
@@ -145,10 +147,11 @@ impl Validation {
         subjects: &Arc<[Subject]>,
         which: Vec<usize>,
         answers: Option<Arc<Replies>>,
+        now: Option<Temporal>,
     ) -> Result<Vec<(usize, ValidationReport)>, ValidationFailed> {
         let (subjects, schema, limits) = (subjects.clone(), self.schema.clone(), self.limits);
         let mut validator = self.validator.clone();
-        if let Some(now) = now() {
+        if let Some(now) = now {
             validator = validator.with_now(now);
         }
         let bytes: usize = which.iter().filter_map(|at| subjects.get(*at)).map(|it| it.source.len()).sum();

@@ -126,12 +126,107 @@ async fn validate_takes_parameters_and_says_where_in_the_body() {
     }
     for (path, text, status) in [
         ("Observation/$validate?mode=delete", "{\"resourceType\":\"Observation\"}", 400),
+        ("Observation/o1/$validate?mode=profile", "", 400),
+        ("Observation/o1/$validate?mode=prova", "", 400),
+        ("Consent/c1/$validate?mode=delete", "", 405),
         ("Observation/$validate", "{\"resourceType\":\"Parameters\"}", 400),
         ("Observation/$validate?x=y", "{\"resourceType\":\"Observation\"}", 400),
         ("Osservazione/$validate", "{}", 404),
     ] {
         assert_eq!(post(path, text).await.status.as_u16(), status, "{path}");
     }
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mode_tries_the_write_up_to_where_it_would_be_forwarded() {
+    let alias = "[[identity.alias]]\nlocal = \"http://hl7.it/sid/codiceFiscale\"\nnetwork = \"urn:oid:2.16.840.1.113883.2.9.4.3.2\"\n";
+    let region = Region::start(alias).await;
+    region.seed(&valid("o1", "anna"));
+    region.seed(&valid("hidden", "carla"));
+    let (asking, before) = (region.asking(), region.hospital.resource_count());
+    let codes = |outcome: &Value| -> Vec<String> {
+        let errors = outcome["issue"].as_array().unwrap().iter().filter(|it| it["severity"] == "error");
+        errors.map(|it| it["code"].as_str().unwrap().to_owned()).collect()
+    };
+    for (path, body, expected) in [
+        ("Observation/$validate?mode=create", valid("x", "anna"), vec![]),
+        ("Observation/$validate?mode=create", valid("x", "carla"), vec!["forbidden"]),
+        ("Observation/o1/$validate?mode=update", valid("o1", "anna"), vec![]),
+        ("Observation/$validate?mode=update", valid("o1", "anna"), vec![]),
+        ("Observation/o1/$validate?mode=update", valid("o1", "carla"), vec!["forbidden"]),
+        ("Observation/none/$validate?mode=update", valid("none", "anna"), vec!["not-found"]),
+        ("Observation/hidden/$validate?mode=update", valid("hidden", "anna"), vec!["not-found"]),
+        ("Observation/o1/$validate?mode=update", valid("o2", "anna"), vec!["invalid"]),
+        ("Observation/o1/$validate?mode=delete", json!({}), vec![]),
+    ] {
+        let reply = asking.post(path, &body).await;
+        assert_eq!(
+            (reply.status, codes(&reply.json())),
+            (StatusCode::OK, expected.iter().map(|it| (*it).to_owned()).collect()),
+            "{path}"
+        );
+    }
+    for path in [
+        "Observation/none/$validate?mode=delete",
+        "Observation/hidden/$validate?mode=delete",
+        "Observation/none/$validate?mode=profile&profile=http://hl7.org/fhir/StructureDefinition/vitalsigns",
+        "Observation/hidden/$validate?mode=profile&profile=http://hl7.org/fhir/StructureDefinition/vitalsigns",
+    ] {
+        let reply = asking.send(Method::POST, path, &[], Bytes::new()).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND, "{path}: hidden and absent look alike");
+    }
+    let reading = asking.with_token(Some(region.setup.token(json!({ "scope": "system/Observation.rs" }))));
+    assert_eq!(reading.post("Observation/$validate", &valid("x", "anna")).await.status, StatusCode::OK);
+    for path in [
+        "Observation/$validate?mode=create",
+        "Observation/o1/$validate?mode=update",
+        "Observation/o1/$validate?mode=delete",
+    ] {
+        let reply = reading.post(path, &valid("o1", "anna")).await;
+        assert_eq!(
+            (reply.status, codes(&reply.json())),
+            (StatusCode::OK, vec!["forbidden".to_owned()]),
+            "{path}"
+        );
+    }
+    // What the aliases write is what is judged: the caller does not hold that text, and gets no line of it.
+    let diagnostics = |outcome: &Value| {
+        outcome["issue"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|it| it["expression"][0] == "Patient.gender")
+            .unwrap()["diagnostics"]
+            .clone()
+    };
+    for (system, placed) in [("urn:oid:2.16.840.1.113883.2.9.4.3.2", false), ("urn:example:altro", true)] {
+        let own = json!({ "resourceType": "Patient", "gender": "donna", "identifier": [{ "system": system, "value": "RSSMRA80A01H501U" }] });
+        let reply = asking.post("Patient/$validate?mode=create", &own).await;
+        assert_eq!(diagnostics(&reply.json()).is_string(), placed, "{system}: {:?}", reply.body);
+    }
+    assert_eq!(region.hospital.resource_count(), before, "nothing was written or deleted");
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stored_resources_are_held_against_several_profiles() {
+    let region = Region::start("").await;
+    region.seed(&valid("o1", "anna"));
+    let asking = region.asking();
+    let base = "http://hl7.org/fhir/StructureDefinition";
+    let path =
+        format!("Observation/o1/$validate?mode=profile&profile={base}/vitalsigns&profile={base}/bodyweight");
+    let reply = asking.send(Method::POST, &path, &[], Bytes::new()).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    let text = String::from_utf8_lossy(&reply.body).into_owned();
+    assert!(text.contains("vitalsigns") && text.contains("bodyweight"), "{text}");
+    assert!(reply.json()["issue"].as_array().unwrap().iter().all(|it| it["diagnostics"].is_null()), "{text}");
+    assert_eq!(region.audited(&reply).await["outcome"], "0");
+    let two = format!("Observation/$validate?profile={base}/vitalsigns&profile={base}/bodyweight");
+    let reply = asking.post(&two, &valid("x", "anna")).await;
+    let text = String::from_utf8_lossy(&reply.body).into_owned();
+    assert!(text.contains("vitalsigns") && text.contains("bodyweight"), "{text}");
     region.stop().await;
 }
 

@@ -261,7 +261,11 @@ impl Interaction {
 
     /// True where the request carries a resource.
     pub fn takes_resource(&self) -> bool {
-        matches!(self, Interaction::Create(_) | Interaction::Update(_) | Interaction::Validate(_))
+        match self {
+            Interaction::Create(_) | Interaction::Update(_) => true,
+            Interaction::Validate(own) => !own.mode.is_some_and(ValidateMode::is_of_stored),
+            _ => false,
+        }
     }
 }
 

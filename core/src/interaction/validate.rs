@@ -1,8 +1,8 @@
 //! `POST [type]/$validate` and `POST [type]/[id]/$validate` (FHIR R4, operation `Resource-validate`).
 //!
-//! The parameters stand in the URL, or in a Parameters body beside the resource; each of them once in both
-//! together. Modes that need the resource as it is stored (`delete`, `profile`) are refused by name: the
-//! operation is answered without asking the server behind.
+//! The parameters stand in the URL, or in a Parameters body beside the resource; `mode` once in both together,
+//! `profile` as often as there are profiles to obey. The modes `delete` and `profile` are about the resource that is
+//! stored: its id stands in the URL, and none is brought.
 
 use fhir_models::document::{Name, Value, name};
 use fhir_models::primitive::Primitive;
@@ -13,6 +13,8 @@ use crate::outcome::{Issue, IssueType};
 
 /// Longest canonical of a profile that is read, in bytes.
 const LONGEST_PROFILE: usize = 1024;
+/// Most profiles of one request.
+const MOST_PROFILES: usize = 16;
 
 /// What the resource is meant for (R4 code system `resource-validation-mode`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +23,17 @@ pub enum ValidateMode {
     Create,
     /// To replace the resource that stands at its id.
     Update,
+    /// To be deleted: what stands at the id in the URL.
+    Delete,
+    /// To obey the profiles that are named: what stands at the id in the URL.
+    Profile,
+}
+
+impl ValidateMode {
+    /// True where the resource that is stored is meant, and none is brought.
+    pub fn is_of_stored(self) -> bool {
+        matches!(self, ValidateMode::Delete | ValidateMode::Profile)
+    }
 }
 
 /// A validation that a caller asks for.
@@ -32,14 +45,14 @@ pub struct Validate {
     pub instance: Option<Instance>,
     /// What the resource is meant for; absent where its content alone is asked about.
     pub mode: Option<ValidateMode>,
-    /// The canonical of the profile that it must obey.
-    pub profile: Option<String>,
+    /// The canonicals of the profiles that it must obey.
+    pub profiles: Vec<String>,
 }
 
 impl Validate {
     /// A validation without parameters yet.
     pub(super) fn new(resource_type: ResourceType, instance: Option<Instance>) -> Validate {
-        Validate { resource_type, instance, mode: None, profile: None }
+        Validate { resource_type, instance, mode: None, profiles: Vec::new() }
     }
 
     pub(super) fn set_mode(&mut self, code: &str) -> Result<(), InteractionError> {
@@ -49,11 +62,12 @@ impl Validate {
         self.mode = Some(match code {
             "create" => ValidateMode::Create,
             "update" => ValidateMode::Update,
+            "delete" => ValidateMode::Delete,
+            "profile" => ValidateMode::Profile,
             _ => {
                 return Err(InteractionError::BadValue {
                     name: ShownName::of("mode"),
-                    expected: "`create` or `update`; `delete` and `profile` are not served, \
-                               since the resource that is stored is not looked at",
+                    expected: "`create`, `update`, `delete` or `profile`",
                 });
             }
         });
@@ -61,25 +75,64 @@ impl Validate {
     }
 
     pub(super) fn set_profile(&mut self, canonical: &str) -> Result<(), InteractionError> {
-        if self.profile.is_some() {
-            return Err(InteractionError::Repeated(ShownName::of("profile")));
-        }
-        if canonical.len() > LONGEST_PROFILE || !Primitive::Canonical.is_valid(canonical) {
-            let expected = "the canonical of one profile, of at most 1024 bytes";
+        if self.profiles.len() >= MOST_PROFILES {
+            let expected = "given at most 16 times";
             return Err(InteractionError::BadValue { name: ShownName::of("profile"), expected });
         }
-        self.profile = Some(canonical.to_owned());
+        if canonical.len() > LONGEST_PROFILE || !Primitive::Canonical.is_valid(canonical) {
+            let expected = "the canonical of a profile, of at most 1024 bytes";
+            return Err(InteractionError::BadValue { name: ShownName::of("profile"), expected });
+        }
+        if !self.profiles.iter().any(|known| known == canonical) {
+            self.profiles.push(canonical.to_owned());
+        }
         Ok(())
     }
 
     /// The resource to be validated in a request's body: the body itself, or the parameter `resource` of a
-    /// Parameters body, whose other parameters are taken up.
+    /// Parameters body, whose other parameters are taken up. `None` where the stored resource is meant.
     ///
-    /// Errors: a Parameters body without a resource, with an unknown parameter, or with a parameter that stands
-    /// in the URL already.
-    pub fn take_body<'d>(&mut self, body: Value<'d>) -> Result<Value<'d>, InteractionError> {
+    /// Errors: a Parameters body without a resource, with an unknown parameter, or with a mode that stands in the URL
+    /// already; what a mode lacks or has too much of.
+    pub fn take_body<'d>(&mut self, body: Value<'d>) -> Result<Option<Value<'d>>, InteractionError> {
+        let resource = self.brought(body)?;
+        match self.mode.filter(|mode| mode.is_of_stored()) {
+            None if resource.is_some() => Ok(resource),
+            None => Err(bad(
+                "resource",
+                "given: the resource to validate, as the body or as this parameter of it",
+            )),
+            Some(ValidateMode::Profile) if resource.is_some() => {
+                Err(bad("resource", "absent with mode=profile, which is about the resource that is stored"))
+            }
+            Some(_) => self.take_no_body().map(|()| None),
+        }
+    }
+
+    /// The same for a request without a body.
+    ///
+    /// Errors: a mode that needs one, or that lacks the id or a profile.
+    pub fn take_no_body(&self) -> Result<(), InteractionError> {
+        match self.mode {
+            Some(ValidateMode::Delete | ValidateMode::Profile) if self.instance.is_none() => Err(bad(
+                "mode",
+                "`create` or `update` where the URL names no resource: POST [type]/[id]/$validate",
+            )),
+            Some(ValidateMode::Delete) => Ok(()),
+            Some(ValidateMode::Profile) if self.profiles.is_empty() => {
+                Err(bad("profile", "given with mode=profile: the canonical of a profile"))
+            }
+            Some(ValidateMode::Profile) => Ok(()),
+            _ => Err(bad(
+                "resource",
+                "given: the resource to validate, as the body or as this parameter of it",
+            )),
+        }
+    }
+
+    fn brought<'d>(&mut self, body: Value<'d>) -> Result<Option<Value<'d>>, InteractionError> {
         if body.resource_type().as_deref() != Some("Parameters") {
-            return Ok(body);
+            return Ok(Some(body));
         }
         let mut resource = None;
         for parameter in body.get(Name::of("parameter")).into_iter().flat_map(Value::items) {
@@ -103,10 +156,7 @@ impl Validate {
                 }
             }
         }
-        resource.ok_or(InteractionError::BadValue {
-            name: ShownName::of("resource"),
-            expected: "given: the resource to validate, as the body or as this parameter of it",
-        })
+        Ok(resource)
     }
 
     /// What is wrong with the resource for what it is meant for: another type than the URL's, or for an update no
@@ -132,6 +182,10 @@ impl Validate {
         }
         issues
     }
+}
+
+fn bad(named: &str, expected: &'static str) -> InteractionError {
+    InteractionError::BadValue { name: ShownName::of(named), expected }
 }
 
 fn text_of(parameter: Value<'_>, forms: &[&str], named: &str) -> Result<String, InteractionError> {
@@ -166,7 +220,7 @@ mod tests {
 
     fn body(own: &mut Validate, text: &str) -> Result<String, InteractionError> {
         let document = OwnedDocument::parse_json(text, &Limits::default()).unwrap();
-        own.take_body(document.root()).map(|resource| resource.raw().to_owned())
+        own.take_body(document.root()).map(|it| it.map_or("none", |resource| resource.raw()).to_owned())
     }
 
     #[test]
@@ -174,7 +228,7 @@ mod tests {
         let own =
             asked("/Patient/$validate", Some("mode=create&profile=http://example.org/p%7C1.0")).unwrap();
         assert_eq!(own.mode, Some(ValidateMode::Create));
-        assert_eq!(own.profile.as_deref(), Some("http://example.org/p|1.0"));
+        assert_eq!(own.profiles, ["http://example.org/p|1.0"]);
         let mut own = asked("/Patient/p1/%24validate", None).unwrap();
         assert_eq!(own.instance.as_ref().unwrap().id.as_str(), "p1");
         let text = r#"{"resourceType":"Parameters","parameter":[
@@ -182,8 +236,8 @@ mod tests {
             {"name":"resource","resource":{"resourceType":"Patient","id":"p1"}}]}"#;
         assert_eq!(body(&mut own, text).unwrap(), r#"{"resourceType":"Patient","id":"p1"}"#);
         assert_eq!(
-            (own.mode, own.profile.as_deref()),
-            (Some(ValidateMode::Update), Some("http://example.org/p"))
+            (own.mode, own.profiles),
+            (Some(ValidateMode::Update), vec!["http://example.org/p".to_owned()])
         );
         let mut own = asked("/Patient/$validate", None).unwrap();
         assert_eq!(body(&mut own, r#"{"resourceType":"Patient"}"#).unwrap(), r#"{"resourceType":"Patient"}"#);
@@ -191,16 +245,7 @@ mod tests {
 
     #[test]
     fn what_can_not_be_checked_is_refused_by_name() {
-        for query in [
-            "mode=delete",
-            "mode=profile",
-            "mode=x",
-            "mode=create&mode=create",
-            "profile=a%20b",
-            "profile=http://e.org/a&profile=http://e.org/b",
-            "resource=x",
-            "_id=3",
-        ] {
+        for query in ["mode=x", "mode=create&mode=create", "profile=a%20b", "resource=x", "_id=3"] {
             assert_eq!(asked("/Patient/$validate", Some(query)).unwrap_err().status(), 400, "{query}");
         }
         for (method, path, status) in [
@@ -249,6 +294,27 @@ mod tests {
         }
         let mut own = asked("/Patient/$validate", Some("profile=http://example.org/p")).unwrap();
         let text = r#"{"resourceType":"Parameters","parameter":[{"name":"profile","valueUri":"http://example.org/p"}]}"#;
-        assert!(matches!(body(&mut own, text), Err(InteractionError::Repeated(_))));
+        assert!(body(&mut own, text).is_err(), "a resource is still missing");
+    }
+
+    #[test]
+    fn several_profiles_may_be_named_and_stored_resources_meant() {
+        let two = Some("profile=http://e.org/a&profile=http://e.org/b&profile=http://e.org/a");
+        assert_eq!(asked("/Patient/$validate", two).unwrap().profiles, ["http://e.org/a", "http://e.org/b"]);
+        let many: Vec<String> = (0..17).map(|at| format!("profile=http://e.org/{at}")).collect();
+        assert_eq!(asked("/Patient/$validate", Some(&many.join("&"))).unwrap_err().status(), 400);
+        let none = |path: &str, query: &str| asked(path, Some(query)).unwrap().take_no_body().is_ok();
+        assert!(none("/Patient/p1/$validate", "mode=delete"));
+        assert!(none("/Patient/p1/$validate", "mode=profile&profile=http://e.org/a"));
+        assert!(!none("/Patient/p1/$validate", "mode=profile"), "which profile?");
+        assert!(!none("/Patient/$validate", "mode=delete"), "which patient?");
+        assert!(!none("/Patient/p1/$validate", "mode=update"));
+        let patient = r#"{"resourceType":"Patient"}"#;
+        let mut delete = asked("/Patient/p1/$validate", Some("mode=delete")).unwrap();
+        assert_eq!(body(&mut delete, patient).unwrap(), "none", "what is brought is ignored");
+        let mut held = asked("/Patient/p1/$validate", Some("mode=profile&profile=http://e.org/a")).unwrap();
+        assert!(body(&mut held, patient).is_err());
+        let text = r#"{"resourceType":"Parameters","parameter":[{"name":"mode","valueCode":"delete"}]}"#;
+        assert_eq!(body(&mut asked("/Patient/p1/$validate", None).unwrap(), text).unwrap(), "none");
     }
 }

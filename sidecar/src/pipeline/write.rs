@@ -77,7 +77,7 @@ pub(super) async fn delete(exchange: &mut Exchange<'_>, instance: Instance) -> R
 }
 
 /// What stands there now must be visible, and of the version that the caller expects.
-async fn guard(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<(), Refusal> {
+pub(super) async fn guard(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<(), Refusal> {
     let read = Interaction::Read(instance.clone());
     let expected = exchange.headers.if_match.take();
     let fetched = exchange.fetch(&read, instance).await;
@@ -98,7 +98,7 @@ async fn guard(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<(), R
 }
 
 /// A new resource has no id yet: one that the caller gave would only lend it another resource's rights.
-fn without_id(document: &OwnedDocument) -> Vec<u8> {
+pub(super) fn without_id(document: &OwnedDocument) -> Vec<u8> {
     let mut edits = Edits::new(document.document());
     if let Some(id) = document.root().get(name::ID) {
         edits.remove(id);
@@ -107,7 +107,7 @@ fn without_id(document: &OwnedDocument) -> Vec<u8> {
 }
 
 /// The caller's body: strict JSON of the right type, in this hospital's identifier systems, after the plugins.
-fn incoming(
+pub(super) fn incoming(
     exchange: &mut Exchange<'_>,
     resource_type: &ResourceType,
     body: Bytes,
@@ -124,7 +124,7 @@ fn incoming(
     }
 }
 
-fn parse(
+pub(super) fn parse(
     exchange: &Exchange<'_>,
     resource_type: &ResourceType,
     body: &[u8],
