@@ -225,3 +225,47 @@ fn an_answer_means_what_it_shows() {
     assert_eq!(answered("", "1", r#""valueString":"Rosso""#), 0);
     assert_eq!(answered("", "1", r#""valueString":"verde""#), 1);
 }
+
+#[test]
+fn a_display_that_is_another_codes_contradicts_the_code() {
+    let coding = |system: &str, code: &str, display: &str| {
+        let json = format!(
+            r#"{{"resourceType":"Observation","status":"final","code":{{"coding":[{{"system":"{system}","code":"{code}",
+                "display":"{display}"}}]}}}}"#
+        );
+        found(&[], None, &json, false).len()
+    };
+    let status = "http://hl7.org/fhir/observation-status";
+    assert_eq!(coding(status, "final", "Final"), 0);
+    assert_eq!(coding(status, "final", "Cancelled"), 1);
+    assert_eq!(coding(status, "final", "Definitivo"), 0, "another language");
+    let countries = "urn:iso:std:iso:3166";
+    assert_eq!(coding(countries, "IT", "Italia"), 0);
+    assert_eq!(coding(countries, "IT", "Austria"), 1);
+}
+
+#[test]
+fn a_supplement_adds_to_codes_that_may_exist() {
+    let supplement = |code: &str| {
+        let json = format!(
+            r#"{{"resourceType":"CodeSystem","url":"http://example.it/s","status":"active","content":"supplement",
+                "supplements":"http://loinc.org","concept":[{{"code":"{code}"}}]}}"#
+        );
+        found(&[], None, &json, false).len()
+    };
+    assert_eq!(supplement("8867-4"), 0);
+    assert_eq!(supplement("polso"), 1);
+}
+
+#[test]
+fn the_identifier_of_a_definition_is_a_whole_uri() {
+    let identifier = |resource: &str, url: &str| {
+        let json = format!(
+            r#"{{"resourceType":{resource},{url}"identifier":[{{"system":"urn:ietf:rfc:3986","value":"1.2.840.1"}}]}}"#
+        );
+        found(&[], None, &json, false).len()
+    };
+    let set = r#""ValueSet","status":"active""#;
+    assert_eq!(identifier(set, r#""url":"http://example.it/v","#), 1);
+    assert_eq!(identifier(r#""Patient""#, ""), 0, "a warning elsewhere");
+}

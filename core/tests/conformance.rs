@@ -504,3 +504,20 @@ proptest! {
         prop_assert_eq!(once, findings(&json));
     }
 }
+
+#[test]
+fn an_extension_for_a_modifier_of_another_version_modifies() {
+    let slice = |list: &str, path: &str| {
+        let id = format!("Patient.{list}:e");
+        let url = format!("http://hl7.org/fhir/3.0/StructureDefinition/extension-{path}");
+        let element = format!(
+            r#"{{"id":"{id}","path":"Patient.{list}","sliceName":"e","type":[{{"code":"Extension","profile":["{url}"]}}]}}"#
+        );
+        findings(&structure(&head("Patient", PATIENT), &element))
+    };
+    let wrong = ["StructureDefinition.differential.element[0].type[0].profile[0]"];
+    assert_eq!(slice("modifierExtension", "Patient.animal"), NONE);
+    assert_eq!(slice("extension", "Patient.animal"), wrong);
+    assert_eq!(slice("modifierExtension", "Patient.photo"), wrong);
+    assert_eq!(slice("extension", "Patient.photo"), NONE);
+}

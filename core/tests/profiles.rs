@@ -306,10 +306,7 @@ fn extensions_stand_where_their_definition_says() {
         ["extension Patient.modifierExtension[0]"]
     );
     let wrong = r#"{"url":"http://example.org/colour","valueString":"red"}"#;
-    assert_eq!(
-        judge(&format!(r#""extension":[{wrong}]"#)),
-        ["type Patient.extension[0].value.ofType(string)"]
-    );
+    assert_eq!(judge(&format!(r#""extension":[{wrong}]"#)), ["type Patient.extension[0]"]);
     let unknown = r#"{"url":"http://hospital.it/unknown","valueString":"x"}"#;
     assert_eq!(judge(&format!(r#""extension":[{unknown}]"#)), NONE);
     assert_eq!(
@@ -369,4 +366,43 @@ fn answers_are_held_against_their_questionnaire() {
     assert_eq!(judge(r#"{"linkId":"9"}"#).len(), 2, "an unknown item, and a required one missing");
     let wrong = r#"{"linkId":"1","answer":[{"valueString":"x"}]}"#;
     assert_eq!(judge(wrong), ["questionnaire QuestionnaireResponse.item[0].answer[0].value.ofType(string)"]);
+}
+
+#[test]
+fn slices_that_nothing_tells_apart_are_the_profiles_fault() {
+    let slicing = r#"{"id":"Patient.contact","path":"Patient.contact","slicing":{"discriminator":[{"type":"value","path":"gender"}],"rules":"open"}},
+        {"id":"Patient.contact:one","path":"Patient.contact","sliceName":"one","max":"1"},
+        {"id":"Patient.contact:one.gender","path":"Patient.contact.gender","fixedCode":"male"},
+        {"id":"Patient.contact:one.name","path":"Patient.contact.name","min":1},
+        {"id":"Patient.contact:two","path":"Patient.contact","sliceName":"two"},
+        {"id":"Patient.contact:two.gender","path":"Patient.contact.gender","fixedCode":"GENDER"},
+        {"id":"Patient.contact:two.organization","path":"Patient.contact.organization","min":1}"#;
+    let contact = r#","contact":[{"gender":"male","organization":{"display":"x"}}]"#;
+    let (same, other) = (slicing.replace("GENDER", "male"), slicing.replace("GENDER", "female"));
+    // The second slice is the one that it obeys.
+    assert_eq!(patient(&same, contact), ["slicing Patient.contact[0]"]);
+    assert_eq!(patient(&other, contact), ["cardinality Patient.contact[0]"]);
+}
+
+#[test]
+fn a_forbidden_variant_is_at_fault_itself() {
+    let short = r#"{"id":"Observation.valueQuantity","path":"Observation.valueQuantity","max":"0"}"#;
+    assert_eq!(
+        observation(short, r#","valueQuantity":{"value":1}"#),
+        ["type Observation.value.ofType(Quantity)"]
+    );
+    assert_eq!(observation(short, ""), NONE);
+}
+
+#[test]
+fn a_profile_of_r4_says_in_its_snapshot_what_its_differential_shortened() {
+    // The differential of the blood pressure profile forbids `valueQuantity`.
+    let json =
+        r#"{"resourceType":"Observation","status":"final","code":{"text":"x"},"valueQuantity":{"value":1}}"#;
+    let validator =
+        Validator::new(Definitions::r4()).with_profile("http://hl7.org/fhir/StructureDefinition/bp");
+    let document = OwnedDocument::parse_json(json, &Limits::default()).unwrap();
+    let report = validator.validate(document.document());
+    let places: Vec<_> = report.issues.iter().filter_map(|it| it.expression.as_deref()).collect();
+    assert!(places.contains(&"Observation.value.ofType(Quantity)"), "{places:?}");
 }

@@ -22,8 +22,8 @@ fn report(json: &str) -> ValidationReport {
     let document = document(json);
     let validator = validator();
     let mut report = validator.validate(document.document());
+    assert_eq!(validator.is_valid(document.document()), report.is_valid());
     report.issues.retain(is_fault);
-    assert_eq!(validator.is_valid(document.document()), report.issues.is_empty());
     report
 }
 
@@ -491,7 +491,7 @@ proptest! {
         let document = document(&text);
         let validator = validator();
         let report = validator.validate(document.document());
-        prop_assert_eq!(report.issues.is_empty(), validator.is_valid(document.document()));
+        prop_assert_eq!(report.is_valid(), validator.is_valid(document.document()));
         let places: Vec<_> = report.issues.iter().map(|issue| issue.position).collect();
         prop_assert!(places.is_sorted());
         prop_assert!(report.issues.iter().all(|issue| issue.expression.as_ref().is_some_and(|it| it.starts_with(&kind))));

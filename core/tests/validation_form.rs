@@ -16,9 +16,9 @@ static SCHEMA: LazyLock<DefinitionSchema> = LazyLock::new(|| DefinitionSchema::n
 fn issues(text: &str) -> Vec<Issue> {
     let mut tape = Tape::new();
     let document = tape.parse_tolerant(text.as_bytes(), &*SCHEMA, &Limits::default()).unwrap();
-    let issues = VALIDATOR.validate(document).issues;
-    assert_eq!(VALIDATOR.is_valid(document), issues.is_empty());
-    issues
+    let report = VALIDATOR.validate(document);
+    assert_eq!(VALIDATOR.is_valid(document), report.is_valid());
+    report.issues
 }
 
 /// `rule place` of every finding, in the order of the text.
@@ -181,4 +181,55 @@ fn a_message_holds_its_focus() {
         ]
     );
     assert_eq!(findings(r#"{"resourceType":"Bundle","type":"message"}"#), ["bundle Bundle"]);
+}
+
+#[test]
+fn a_reference_that_names_no_type_leads_nowhere() {
+    let found = document("urn:uuid:9e1f6a6e-0c1e-4a1b-9c55-2f0d3b7f5a10", "1", "1", "");
+    assert_eq!(
+        found,
+        ["reference Bundle.entry[0].resource.subject", "bundle Bundle.entry[1]", "bundle Bundle.entry[1]"],
+        "its fullUrl is not absolute, its reference is malformed, and so nothing leads to it"
+    );
+}
+
+/// A transaction with an Observation of this request, whose subject is relative.
+fn transaction(method: &str, url: &str, full_url: &str) -> Vec<String> {
+    findings(&format!(
+        r#"{{"resourceType":"Bundle","type":"transaction","entry":[{{{full_url}
+        "resource":{{"resourceType":"Observation","id":"o","status":"final","code":{{"text":"x"}},
+          "subject":{{"reference":"Patient/1"}}}},"request":{{"method":"{method}","url":"{url}"}}}}]}}"#
+    ))
+}
+
+#[test]
+fn what_is_put_says_where_it_stands() {
+    let at = r#""fullUrl":"https://example.org/r4/Observation/o","#;
+    assert_eq!(transaction("PUT", "Observation/o", at), NONE);
+    assert_eq!(transaction("POST", "Observation", ""), NONE);
+    assert_eq!(
+        transaction("PUT", "Observation/o", ""),
+        ["bundle Bundle.entry[0]", "bundle Bundle.entry[0].resource.subject"]
+    );
+}
+
+#[test]
+fn the_type_of_a_reference_is_a_type() {
+    let subject = |members: &str| {
+        findings(&format!(
+            r#"{{"resourceType":"Observation","status":"final","code":{{"text":"x"}},"subject":{{{members}}}}}"#
+        ))
+    };
+    assert_eq!(subject(r#""reference":"Patient/1","type":"Patient""#), NONE);
+    assert_eq!(subject(r#""type":"Patient","identifier":{"value":"1"}"#), NONE);
+    assert_eq!(
+        subject(
+            r#""type":"http://hl7.org/fhir/StructureDefinition/Patient","display":"x"}"#
+                .trim_end_matches('}')
+        ),
+        NONE
+    );
+    assert_eq!(subject(r#""type":"http://example.org/StructureDefinition/Person","display":"x""#), NONE);
+    assert_eq!(subject(r#""type":"patient","display":"x""#), ["target Observation.subject"]);
+    assert_eq!(subject(r#""reference":"Patient/1","type":"Group""#), ["target Observation.subject"]);
 }

@@ -36,6 +36,7 @@ pub mod concept_map;
 mod country;
 mod currency;
 pub(crate) mod ecl;
+mod formed;
 mod language;
 mod loinc;
 mod media_type;

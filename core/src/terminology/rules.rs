@@ -2,7 +2,7 @@
 
 use fhir_models::definition::{CodeRules, Membership};
 
-use super::{country, currency, language, loinc, media_type, snomed, ucum};
+use super::{country, currency, formed, language, loinc, media_type, snomed, ucum};
 
 const UCUM: &str = "http://unitsofmeasure.org";
 const COUNTRIES: &str = "urn:iso:std:iso:3166";
@@ -27,7 +27,7 @@ pub(crate) fn are_for(system: &str) -> bool {
             | SUBDIVISIONS
             | STATES
             | REGIONS
-    )
+    ) || formed::is_one(system)
 }
 
 /// What codes of a system look like, for a message.
@@ -43,7 +43,7 @@ pub(crate) fn form(system: &str) -> &'static str {
         REGIONS => "a region has three digits, such as 150",
         STATES => "a state of the USA has two capital letters, such as MA",
         "urn:iso:std:iso:4217" => "a currency has three capital letters, such as EUR",
-        _ => "check its spelling",
+        _ => formed::form(system).unwrap_or("check its spelling"),
     }
 }
 
@@ -70,7 +70,7 @@ impl CodeRules for Rules {
             SUBDIVISIONS => country::subdivision(code),
             STATES => country::state(code),
             REGIONS => country::region(code),
-            _ => Membership::Unknown,
+            _ => formed::membership(system, code),
         }
     }
 

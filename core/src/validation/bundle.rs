@@ -31,9 +31,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, bundle: Value<'d>) {
     if &*kind == "searchset" {
         search(walk, bundle, &entries);
     }
-    if !requests {
-        relative(walk, &entries);
-    }
+    relative(walk, &entries, requests);
     match &*kind {
         "document" | "message" if entries.is_empty() => {
             broken(walk, bundle, "a document or message begins with an entry: Composition or MessageHeader");
@@ -165,15 +163,27 @@ fn references<'d>(resource: Value<'d>) -> impl Iterator<Item = (Value<'d>, Value
     })
 }
 
-/// A relative reference needs the base that the entry's fullUrl gives.
-fn relative<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>]) {
+/// A relative reference needs the base that the entry's fullUrl gives. Among requests only what is posted may do
+/// without fullUrl (FHIR R4 §2.36.4, `Bundle.entry.fullUrl`).
+fn relative<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>], requests: bool) {
     for entry in entries.iter().filter(|it| it.get(name::FULL_URL).is_none()) {
         let Some(resource) = entry.get(name::RESOURCE).filter(|it| it.is_object()) else { continue };
+        let put =
+            entry.get(name::REQUEST).and_then(|it| it.str_of(name::METHOD)).is_some_and(|it| it == "PUT");
+        if requests && !put {
+            continue;
+        }
+        let mut told = !requests;
         for (holder, literal) in references(resource) {
             let relative = literal
                 .as_str()
                 .is_some_and(|it| !it.starts_with('#') && !it.contains(':') && it.contains('/'));
             if relative {
+                if !std::mem::replace(&mut told, true) {
+                    let message = "an entry to be put has the fullUrl of its resource: its relative references \
+                                   begin where that does";
+                    broken(walk, *entry, message);
+                }
                 let message = "a relative reference means nothing in an entry without fullUrl";
                 walk.report(holder, literal, Rule::Bundle.error(IssueType::Invalid, message));
             }
@@ -230,7 +240,7 @@ fn connected<'d>(walk: &mut Walk<'_, 'd>, bundle: Value<'d>, entries: &[Value<'d
     for path in whole.held {
         for reference in at(first, path) {
             let Some(literal) = reference.get(name::REFERENCE) else { continue };
-            let Some(text) = literal.as_str().filter(|it| !it.starts_with('#')) else { continue };
+            let Some(text) = literal.as_str().filter(|it| leads_out(it)) else { continue };
             match versions(entries, index.targets(entries.first(), &text), &text) {
                 1 => {}
                 0 => {
@@ -278,6 +288,11 @@ fn stylesheets<'d>(
         found.extend(targets);
     }
     found
+}
+
+/// True for a reference that may lead to an entry: an absolute one, or `Type/id`. Another leads nowhere.
+fn leads_out(reference: &str) -> bool {
+    !reference.starts_with('#') && reference.contains([':', '/'])
 }
 
 /// How many targets have the version that the reference names, if it names one.
@@ -364,6 +379,9 @@ impl<'d> Index<'d> {
     /// The entries that a reference in `from` leads to.
     fn targets(&self, from: Option<&Value<'d>>, text: &str) -> &[usize] {
         let bare = text.split("/_history/").next().unwrap_or_default();
+        if !leads_out(bare) {
+            return &[];
+        }
         if let Some(found) = self.urls.get(bare) {
             return found;
         }

@@ -3,14 +3,15 @@
 
 use std::collections::HashSet;
 
-use fhir_models::definition::Content;
 use fhir_models::document::{Value, name};
 use fhir_models::primitive::Primitive;
 
 use crate::outcome::IssueType;
+use crate::terminology::Membership;
 
 use super::extension::is_absolute;
 use super::finding::Rule;
+use super::value_set::has_code;
 use super::walk::Walk;
 
 fn broken<'d>(walk: &mut Walk<'_, 'd>, at: Value<'d>, message: impl Into<String>) {
@@ -69,14 +70,14 @@ fn supplement<'d>(walk: &mut Walk<'_, 'd>, resource: Value<'d>, content: Option<
         let at = resource.get(name::CONTENT).unwrap_or(place);
         broken(walk, at, "a code system that supplements another one has the content supplement");
     }
-    let Some(base) = place.as_str().and_then(|url| walk.types.definitions().code_system(&url)) else {
-        return;
+    let Some(url) = place.as_str() else { return };
+    let (system, version) = match url.split_once('|') {
+        Some((system, version)) => (system, Some(version)),
+        None => (&*url, None),
     };
-    if base.content != Content::Complete {
-        return;
-    }
     for concept in resource.get(name::CONCEPT).into_iter().flat_map(Value::items) {
-        if concept.str_of(name::CODE).is_some_and(|code| base.concept(&code).is_none()) {
+        let Some(code) = concept.str_of(name::CODE) else { continue };
+        if has_code(&walk.codes, system, version, &code) == Membership::NotMember {
             broken(walk, concept, "the code system that this one supplements has no such code");
         }
     }

@@ -19,6 +19,9 @@ use super::walk::Walk;
 /// Most systems remembered: names from instances must not grow memory without bound.
 const MOST: usize = 4_096;
 
+/// Most codes among which a display is looked for.
+const MOST_CODES: usize = 5_000;
+
 /// What a canonical in `Coding.system` stands for.
 #[derive(Debug, Clone)]
 enum System {
@@ -178,6 +181,8 @@ fn ruled<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>, system: &str) -> bool {
                 Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message },
             );
         }
+        // A table of names: each display is looked at.
+        Membership::Member if rules::name(system, &code).is_some() => named(walk, coding, system, &code),
         Membership::Member => return true,
         Membership::Unknown => {
             ask(walk, coding, system);
@@ -241,11 +246,52 @@ fn display<'d>(
     if added.into_iter().any(named) {
         return true;
     }
-    let message =
-        format!("the display is none of those that {} gives the code; it gives {own:?}", system.url);
+    let (severity, message) = if !share_a_word(own, &shown) && is_anothers(Some(system), &system.url, &shown)
+    {
+        (IssueSeverity::Error, contradiction(own))
+    } else {
+        let message =
+            format!("the display is none of those that {} gives the code; it gives {own:?}", system.url);
+        (severity, message)
+    };
     let fault = Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message };
     walk.report(place, place, fault);
     false
+}
+
+/// A code by one country, a display by another: of a system that is a table of names.
+fn named<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>, system: &str, code: &str) {
+    let (Some(place), Some(own)) = (coding.get(name::DISPLAY), rules::name(system, code)) else { return };
+    let Some(shown) = place.as_str() else { return };
+    if !alike(own, &shown) && !share_a_word(own, &shown) && is_anothers(None, system, &shown) {
+        walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, contradiction(own)));
+    }
+}
+
+fn contradiction(own: &str) -> String {
+    format!(
+        "code and display contradict each other: the code means {own:?}, and the display is that of another code of \
+         the same system"
+    )
+}
+
+/// True for the name of some code of the system.
+pub(super) fn is_anothers(held: Option<&CodeSystem>, system: &str, shown: &str) -> bool {
+    let listed = held.into_iter().flat_map(|held| held.concepts.iter().take(MOST_CODES));
+    listed
+        .filter_map(|it| it.display.as_deref())
+        .chain(rules::names(system).map(|(_, name)| name))
+        .any(|name| alike(name, shown))
+}
+
+/// True where two names have a word of some length in common.
+pub(super) fn share_a_word(a: &str, b: &str) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        let parts = text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() > 2);
+        parts.map(str::to_lowercase).collect()
+    };
+    let b = words(b);
+    words(a).iter().any(|word| b.contains(word))
 }
 
 /// Equal but for case and the amount of white space.

@@ -30,12 +30,13 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, identifier: Value<'d>) {
     {
         let message =
             "with the system urn:ietf:rfc:3986 the value is a whole URI, such as urn:oid:1.2.3".to_owned();
-        let fault = Fault {
-            rule: Rule::Identifier,
-            severity: IssueSeverity::Warning,
-            code: IssueType::Value,
-            message,
+        // Tools find definitions by these identifiers: there a bare OID does harm.
+        let resource = identifier.document().value(walk.scope.resource);
+        let severity = match resource.is_some_and(|it| it.get(name::URL).is_some()) {
+            true => IssueSeverity::Error,
+            false => IssueSeverity::Warning,
         };
+        let fault = Fault { rule: Rule::Identifier, severity, code: IssueType::Value, message };
         walk.report(identifier, value, fault);
     }
 }

@@ -299,7 +299,7 @@ impl Validator {
         }
     }
 
-    /// True where a resource has no fault. Stops at the first one.
+    /// True where a resource has no error: what [`ValidationReport::is_valid`] would say. Stops at the first one.
     pub fn is_valid(&self, document: Document<'_>) -> bool {
         document.form_faults().is_empty()
             && self.walk(document, Settings { findings: 1, ..self.settings }, true, None).findings.is_empty()

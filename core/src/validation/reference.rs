@@ -24,6 +24,9 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>) {
             _ => {}
         }
     }
+    if let Some(stated) = stated {
+        is_type(walk, value, stated);
+    }
     let Some(reference) = literal else { return };
     let Some(text) = reference.as_str() else { return };
     if let Some(stated) = stated {
@@ -42,6 +45,17 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>) {
          for a contained resource write # and its id"
     };
     walk.report(value, reference, Rule::Reference.error(IssueType::Value, message));
+}
+
+/// `Reference.type` is the name of a type, or the absolute URL of a logical model (FHIR R4 §2.3.0.1).
+#[cold]
+fn is_type<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, stated: Value<'d>) {
+    let Some(own) = stated.as_str().filter(|it| !it.is_empty()) else { return };
+    let own = own.strip_prefix(STRUCTURE_BASE).unwrap_or(&own);
+    if !own.contains(':') && walk.types.definitions().type_kind(own).is_none() {
+        let message = "type is the name of a resource type of FHIR R4, such as Practitioner";
+        walk.report(value, stated, Rule::Target.error(IssueType::Structure, message));
+    }
 }
 
 /// `Reference.type` is the type that the reference itself names or leads to (FHIR R4 §2.3.0.1,

@@ -12,7 +12,6 @@ use fhir_models::document::{Document, Format, Kind, Name, NodeId, Value, name};
 use fhir_models::primitive::{Primitive, PrimitiveError};
 
 use crate::fhirpath::Temporal;
-use crate::outcome::IssueSeverity;
 use crate::terminology::Codes;
 
 use super::finding::{Fault, Finding, Rule};
@@ -70,7 +69,7 @@ pub(super) struct Walk<'v, 'd> {
     pub typed: &'v [(Name, String)],
     /// Resources outside of the document.
     pub instances: Option<&'v Instances>,
-    /// Only faults are noted, no information.
+    /// Only errors are noted.
     pub faults_only: bool,
     /// Urls of unknown extensions that have been mentioned.
     pub mentioned: HashSet<String>,
@@ -165,7 +164,7 @@ impl<'v, 'd> Walk<'v, 'd> {
     /// Notes a broken rule of `element`, seen at `place`.
     #[cold]
     pub fn report(&mut self, element: Value<'d>, place: Value<'d>, fault: Fault) {
-        if self.faults_only && fault.severity == IssueSeverity::Information {
+        if self.faults_only && !fault.severity.is_error() {
             return;
         }
         self.note(Finding { element: element.id(), place: place.id(), fault });

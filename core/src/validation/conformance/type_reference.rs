@@ -7,6 +7,7 @@ use fhir_models::document::{Value, name};
 
 use crate::outcome::IssueType;
 
+use super::super::cross_version::ForeignElement;
 use super::super::profile::plain;
 use super::super::walk::Walk;
 use super::element::{Holder, Subject, parts};
@@ -109,7 +110,15 @@ fn allowed<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>, at: Value<'d>
 
 fn of_type<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>, at: Value<'d>, code: &str) {
     let definitions = walk.types.definitions();
-    let Some(profile) = at.as_str().and_then(|url| definitions.structure(&url)) else { return };
+    let Some(url) = at.as_str() else { return };
+    let Some(profile) = definitions.structure(&url) else {
+        // An element of another version of FHIR: that version says whether it modifies.
+        let modifies = ForeignElement::of(&url).and_then(|it| it.is_modifier(definitions));
+        if let Some(modifies) = modifies.filter(|_| code == "Extension") {
+            in_its_list(walk, subject, at, &url, modifies);
+        }
+        return;
+    };
     if profile.kind == StructureKind::Logical || definitions.type_kind(code).is_none() {
         return;
     }
@@ -123,20 +132,28 @@ fn of_type<'d>(walk: &mut Walk<'_, 'd>, subject: &Subject<'_, 'd>, at: Value<'d>
         return broken(walk, at, IssueType::Invalid, message);
     }
     if profile.type_name == "Extension" && profile.derivation == Some(Derivation::Constraint) {
-        let here = subject.element.path.ends_with(".modifierExtension");
-        match (modifies(&profile), here) {
-            (true, false) => {
-                let message =
-                    format!("{} is a modifier extension: it belongs under modifierExtension", profile.url);
-                broken(walk, at, IssueType::Invalid, message);
-            }
-            (false, true) => {
-                let message = format!("{} is no modifier extension: it belongs under extension", profile.url);
-                broken(walk, at, IssueType::Invalid, message);
-            }
-            _ => {}
-        }
+        in_its_list(walk, subject, at, &profile.url, modifies(&profile));
     }
+}
+
+/// Modifier extensions stand in `modifierExtension`, others in `extension`.
+fn in_its_list<'d>(
+    walk: &mut Walk<'_, 'd>,
+    subject: &Subject<'_, 'd>,
+    at: Value<'d>,
+    url: &str,
+    modifies: bool,
+) {
+    let message = match (modifies, subject.element.path.rsplit('.').next()) {
+        (true, Some("extension")) => {
+            format!("{} is a modifier extension: it belongs under modifierExtension", plain(url))
+        }
+        (false, Some("modifierExtension")) => {
+            format!("{} is no modifier extension: it belongs under extension", plain(url))
+        }
+        _ => return,
+    };
+    broken(walk, at, IssueType::Invalid, message);
 }
 
 fn modifies(profile: &Arc<StructureDefinition>) -> bool {

@@ -187,19 +187,32 @@ impl<'v, 'd> Walk<'v, 'd> {
         profile: &Arc<Profile>,
         number: NodeNumber,
     ) {
+        self.rules_in(None, item, profile, number);
+    }
+
+    /// The same for what stands in the extension `around`.
+    fn rules_in(
+        &mut self,
+        around: Option<Occurrence<'d>>,
+        item: Occurrence<'d>,
+        profile: &Arc<Profile>,
+        number: NodeNumber,
+    ) {
         let Some(node) = profile.node(number) else { return };
         if self.full {
             return;
         }
-        self.typed(item, profile, node);
+        // The value is what the definition of an extension is about: of another type, the whole is at fault.
+        self.typed(item, around.unwrap_or(item), profile, node);
         value_rule::check(self, item, profile, node);
         if node.must_have_value || !node.value_alternatives.is_empty() {
             obligation::check(self, item, profile, node);
         }
+        let own = if number == 0 { profile.type_name } else { item.type_name };
         for rule in &node.invariants {
-            let type_name = if number == 0 { profile.type_name } else { item.type_name };
-            invariant::check(self, rule, item.value, item.twin, type_name.text(), Some(&profile.url));
+            invariant::check(self, rule, item.value, item.twin, own.text(), Some(&profile.url));
         }
+        let extension = Some(item).filter(|_| own.text() == "Extension");
         for child in &node.children {
             let items = item.children(child);
             self.counted(item, items.len(), profile, child.node);
@@ -207,7 +220,7 @@ impl<'v, 'd> Walk<'v, 'd> {
                 self.unsupported(item, profile, child.node);
             }
             for it in &items {
-                self.rules(*it, profile, child.node);
+                self.rules_in(extension, *it, profile, child.node);
             }
             slice::check(self, item, &items, profile, child.node, &child.name);
             if self.full {
@@ -243,7 +256,7 @@ impl<'v, 'd> Walk<'v, 'd> {
     }
 
     /// Its type is one that the profile allows, and obeys that type's profile.
-    fn typed(&mut self, item: Occurrence<'d>, profile: &Profile, node: &Node) {
+    fn typed(&mut self, item: Occurrence<'d>, culprit: Occurrence<'d>, profile: &Profile, node: &Node) {
         if node.types.is_empty() {
             return;
         }
@@ -258,7 +271,7 @@ impl<'v, 'd> Walk<'v, 'd> {
             let names: Vec<&str> = node.types.iter().map(|it| it.name.text()).collect();
             let message =
                 format!("the profile {} allows {} here as {} only", profile.url, node.id, names.join(", "));
-            return self.report(item.at, item.at, Rule::Type.error(IssueType::Structure, message));
+            return self.report(culprit.at, item.at, Rule::Type.error(IssueType::Structure, message));
         }
         let named: Vec<&str> = fits().flat_map(|it| it.profiles.iter()).map(|it| &**it).collect();
         if !named.is_empty() && fits().all(|it| !it.profiles.is_empty()) {

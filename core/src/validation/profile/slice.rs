@@ -11,7 +11,7 @@ use super::super::finding::Rule;
 use super::super::walk::Walk;
 use super::build::implied;
 use super::discriminator::{Seen, compile};
-use super::{NodeNumber, Occurrence, Profile};
+use super::{NodeNumber, Occurrence, Profile, Slice};
 
 /// How extensions are told apart where nothing else is said.
 static BY_URL: LazyLock<Slicing> = LazyLock::new(|| implied(DiscriminatorKind::Value, "url"));
@@ -47,6 +47,16 @@ pub(super) fn check<'d>(
             .slices
             .iter()
             .position(|slice| belongs(walk, *item, profile, slice.node, slicing, &mut seen));
+        let found = found.map(|first| {
+            let rest = (first + 1..node.slices.len()).filter(|_| compares_values(slicing));
+            let others: Vec<usize> = rest
+                .filter(|at| {
+                    let slice = node.slices.get(*at);
+                    slice.is_some_and(|it| belongs(walk, *item, profile, it.node, slicing, &mut seen))
+                })
+                .collect();
+            if others.is_empty() { first } else { chosen(walk, *item, profile, sliced, first, &others) }
+        });
         members.push(found);
         match found {
             Some(at) => {
@@ -80,6 +90,15 @@ pub(super) fn check<'d>(
     for (at, slice) in node.slices.iter().enumerate() {
         let own =
             || items.iter().zip(&members).filter(|(_, slice)| **slice == Some(at)).map(|(item, _)| *item);
+        if is_forbidden(profile, slice.node) && by_type(slicing) {
+            // A variant of a choice stands once at most: it is the fault, not its number.
+            for item in own() {
+                let message =
+                    format!("the profile {} does not allow {} as {}", profile.url, node.id, item.type_name);
+                walk.report(item.at, item.at, Rule::Type.error(IssueType::Structure, message));
+            }
+            continue;
+        }
         count(walk, parent, own().count(), profile, slice.node);
         for item in own() {
             walk.rules(item, profile, slice.node);
@@ -89,6 +108,44 @@ pub(super) fn check<'d>(
             check(walk, parent, &own, profile, slice.node, name);
         }
     }
+}
+
+/// True where discriminators look at values, not at whole profiles: then an item fits one slice.
+fn compares_values(slicing: &Slicing) -> bool {
+    slicing.discriminators.iter().all(|it| it.kind != DiscriminatorKind::Profile)
+}
+
+/// Of several slices that an item fits, the first whose rules it obeys. That it fits several is the profile's fault:
+/// its discriminators can't tell them apart.
+fn chosen<'d>(
+    walk: &mut Walk<'_, 'd>,
+    item: Occurrence<'d>,
+    profile: &Arc<Profile>,
+    sliced: NodeNumber,
+    first: usize,
+    others: &[usize],
+) -> usize {
+    let slices: &[Slice] = profile.node(sliced).map_or(&[], |node| &node.slices);
+    let named = |at: &usize| slices.get(*at).map_or("", |it| &*it.name);
+    let all: Vec<usize> = std::iter::once(first).chain(others.iter().copied()).collect();
+    let names: Vec<&str> = all.iter().map(named).collect();
+    let message = format!(
+        "the profile {} can't tell its slices {} apart: this element fits each of them",
+        profile.url,
+        names.join(", ")
+    );
+    walk.report(item.at, item.at, Rule::Slicing.error(IssueType::Processing, message));
+    let obeyed = |at: &usize| slices.get(*at).is_some_and(|it| walk.satisfies(item, profile, it.node));
+    all.iter().copied().find(obeyed).unwrap_or(first)
+}
+
+fn is_forbidden(profile: &Profile, slice: NodeNumber) -> bool {
+    profile.node(slice).is_some_and(|node| node.max == Some(Max::Count(0)))
+}
+
+/// True for slices that are the types of a choice.
+fn by_type(slicing: &Slicing) -> bool {
+    matches!(slicing.discriminators.as_slice(), [only] if only.kind == DiscriminatorKind::Type && only.path == "$this")
 }
 
 fn belongs<'t, 'd>(

@@ -10,10 +10,7 @@ use fhir_models::document::Value;
 
 use crate::terminology::rules;
 
-use super::super::coding::alike;
-
-/// Most codes among which the display is looked for.
-const MOST_CODES: usize = 5_000;
+use super::super::coding::{alike, is_anothers, share_a_word};
 
 /// True where the display of an answer is not that of its code but says something else.
 pub(super) fn is_another(
@@ -45,23 +42,9 @@ pub(super) fn is_another(
     if stated.peek().is_some() && stated.all(|it| it.to_ascii_lowercase().starts_with("en")) {
         return true;
     }
-    let listed = held.iter().flat_map(|held| held.concepts.iter().take(MOST_CODES));
-    listed
-        .filter_map(|it| it.display.as_deref())
-        .chain(rules::names(system).map(|(_, name)| name))
-        .any(|name| alike(name, shown))
+    is_anothers(held.as_deref(), system, shown)
 }
 
 fn language(resource: Value<'_>) -> Option<String> {
     resource.get_key("language").and_then(Value::as_str).map(|it| it.into_owned())
-}
-
-/// True where two names have a word of some length in common.
-fn share_a_word(a: &str, b: &str) -> bool {
-    let words = |text: &str| -> Vec<String> {
-        let parts = text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() > 2);
-        parts.map(str::to_lowercase).collect()
-    };
-    let b = words(b);
-    words(a).iter().any(|word| b.contains(word))
 }
