@@ -143,3 +143,36 @@ fn a_vendors_json_is_checked_by_its_schema_and_mapped() {
     assert_eq!(code, 2);
     assert!(err.contains("the schema message.schema.json can't be used"), "{err}");
 }
+
+#[test]
+fn a_regional_dialect_in_xml_goes_there_and_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/mapping/synthetic-cup.xml");
+    let arguments = [
+        "--map",
+        "urn:varco:map:synthetic-cup-to-fhir",
+        "--back",
+        "urn:varco:map:fhir-to-synthetic-cup",
+        "--report",
+        "loss.json",
+        "--strict",
+        "-",
+    ];
+    let (code, out, err) = run(folder.path(), &arguments, &std::fs::read(sample).unwrap());
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains(r#""value":"CUP-2026-0031877""#), "{out}");
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("loss.json")).unwrap()).unwrap();
+    assert_eq!(report["loss"][0]["path"], "$this.impegnativa.esenzione");
+    assert_eq!(report["roundTrip"][0]["path"], "$this.impegnativa.esenzione");
+    assert_eq!(report["roundTrip"].as_array().unwrap().len(), 1);
+    let made = folder.path().join("transaction.json");
+    std::fs::write(&made, &out).unwrap();
+    let (code, out, _) =
+        run(folder.path(), &["--map", "urn:varco:map:fhir-to-synthetic-cup", "transaction.json"], b"");
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("<Prenotazione xmlns=\"urn:varco:synthetic:cup\" codice=\"CUP-2026-0031877\""),
+        "{out}"
+    );
+}

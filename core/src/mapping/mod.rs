@@ -65,6 +65,7 @@ mod moment;
 mod output;
 mod program;
 mod regional;
+mod regional_model;
 mod report;
 mod run;
 mod run_error;
@@ -101,6 +102,10 @@ pub use difference::{Difference, DifferenceKind, differences};
 pub use error::{MapError, MapFault};
 pub use output::{Note, NoteKind, Output, OutputFormat, OutputResult};
 pub use regional::{EU_LAB_TO_FSE_LAB, FSE_LAB_TO_EU_LAB, RegionalMap, regional_map, regional_maps};
+pub use regional::{
+    FHIR_TO_SYNTHETIC_ANAGRAFE, FHIR_TO_SYNTHETIC_CUP, SYNTHETIC_ANAGRAFE_TO_FHIR, SYNTHETIC_CUP_TO_FHIR,
+};
+pub use regional_model::{SYNTHETIC_ANAGRAFE, SYNTHETIC_CUP, regional_model};
 pub use report::{Loss, LossCause, TraceStep};
 pub use run_error::{RunError, RunFault};
 pub use settings::{Counted, Limits, Randomness, Settings};

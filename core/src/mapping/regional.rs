@@ -10,6 +10,14 @@ use fhir_models::definition::Definitions;
 
 use super::{CompiledMap, MapError, Mapper};
 
+/// Booking of a synthetic booking centre (CUP) to a transaction.
+pub const SYNTHETIC_CUP_TO_FHIR: &str = "urn:varco:map:synthetic-cup-to-fhir";
+/// Transaction of a booking to the booking of a synthetic booking centre (CUP).
+pub const FHIR_TO_SYNTHETIC_CUP: &str = "urn:varco:map:fhir-to-synthetic-cup";
+/// Patient to a person of a synthetic regional registry.
+pub const FHIR_TO_SYNTHETIC_ANAGRAFE: &str = "urn:varco:map:fhir-to-synthetic-anagrafe";
+/// Person of a synthetic regional registry to Patient.
+pub const SYNTHETIC_ANAGRAFE_TO_FHIR: &str = "urn:varco:map:synthetic-anagrafe-to-fhir";
 /// FSE 2.0 laboratory report to the EU Laboratory report.
 pub const FSE_LAB_TO_EU_LAB: &str = "urn:varco:map:fse-lab-to-eu-lab";
 /// EU Laboratory report to the FSE 2.0 laboratory report.
@@ -27,6 +35,26 @@ pub struct RegionalMap {
 }
 
 const MAPS: &[RegionalMap] = &[
+    RegionalMap {
+        url: SYNTHETIC_CUP_TO_FHIR,
+        title: "Booking of a synthetic booking centre (CUP) to a transaction: Patient, ServiceRequests, Appointment",
+        text: include_str!("../../maps/synthetic-cup-to-fhir.fml"),
+    },
+    RegionalMap {
+        url: FHIR_TO_SYNTHETIC_CUP,
+        title: "Transaction of a booking (Patient, ServiceRequests, Appointment) to the booking of a synthetic booking centre (CUP)",
+        text: include_str!("../../maps/fhir-to-synthetic-cup.fml"),
+    },
+    RegionalMap {
+        url: FHIR_TO_SYNTHETIC_ANAGRAFE,
+        title: "Patient to a person of a synthetic regional registry (anagrafe)",
+        text: include_str!("../../maps/fhir-to-synthetic-anagrafe.fml"),
+    },
+    RegionalMap {
+        url: SYNTHETIC_ANAGRAFE_TO_FHIR,
+        title: "Person of a synthetic regional registry (anagrafe) to Patient",
+        text: include_str!("../../maps/synthetic-anagrafe-to-fhir.fml"),
+    },
     RegionalMap {
         url: FSE_LAB_TO_EU_LAB,
         title: "FSE 2.0 laboratory report (transaction Bundle) to EU Laboratory report (document Bundle)",

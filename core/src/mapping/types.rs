@@ -11,6 +11,7 @@ use fhir_models::definition::{Definitions, STRUCTURE_BASE, StructureKind, choice
 use fhir_models::document::Name;
 use fhir_models::primitive::Primitive;
 
+use super::regional_model::with_models;
 use super::structure::{Outline, outline};
 
 /// Longest chain of base types.
@@ -231,19 +232,22 @@ impl Types {
         if key.contains('#') || key.len() > 500 {
             return None;
         }
-        let structure = self.definitions.structure(key)?;
+        let own = self.definitions.structure(key);
+        let models = if own.is_none() { with_models(key) } else { None };
+        let definitions = models.as_ref().unwrap_or(&self.definitions);
+        let structure = own.or_else(|| definitions.structure(key))?;
         if structure.kind != StructureKind::Logical && !structure.is_type() {
             // A profile narrows a type: as far as form goes it is that type.
             return Some(self.find(&structure.type_name)).filter(|it| it.is_known());
         }
-        let outline = outline(&self.definitions, key, MOST_ANCESTORS)?;
+        let outline = outline(definitions, key, MOST_ANCESTORS)?;
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = table.by_key.get(&*outline.url) {
             let id = *id;
             table.by_key.insert(key.into(), id);
             return Some(id);
         }
-        let id = table.add(&outline, &self.definitions);
+        let id = table.add(&outline, definitions);
         table.by_key.insert(key.into(), id);
         Some(id)
     }

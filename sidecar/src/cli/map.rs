@@ -36,6 +36,7 @@ use super::say;
   varco map --map to-cda.map --definition clinicaldocument.xml --definition st.xml patient.json
   varco map --map there.map --back back.map --report loss.json patient.json    what a round trip loses
   varco map --map urn:varco:map:fse-lab-to-eu-lab transaction.json    a map that comes with varco
+  varco map --map urn:varco:map:synthetic-cup-to-fhir --back urn:varco:map:fhir-to-synthetic-cup booking.xml
   varco map --input-schema message.schema.json --map message.fml reading.json    JSON that is not FHIR
   curl -s https://fhir.example.org/Patient/1 | varco map --map patient-to-person.map -
   varco map --report loss.json admission.hl7 > bundle.json                    HL7 v2: no map is needed
@@ -163,7 +164,7 @@ impl Map {
             map.run(&[source.document()], &settings).map_err(|error| Refusal(1, error.to_string()))?;
         let issues = self.issues(&definitions, &output)?;
         let round_trip = match &self.back {
-            Some(_) => Some(back(&compiled(&mapper, self.map.len())?, &source, &output, &settings)?),
+            Some(_) => Some(back(&map, &compiled(&mapper, self.map.len())?, &source, &output, &settings)?),
             None => None,
         };
         for step in output.trace.iter().filter(|_| self.trace) {
@@ -290,17 +291,20 @@ fn compiled(mapper: &Mapper, number: usize) -> Result<CompiledMap, Refusal> {
     })
 }
 
-/// Maps the result back and compares.
+/// Maps the result back and compares. What either map makes is read as the other one reads its source.
 fn back(
-    map: &CompiledMap,
+    there: &CompiledMap,
+    back: &CompiledMap,
     source: &OwnedDocument,
     output: &Output,
     settings: &Settings<'_>,
 ) -> Result<Vec<Difference>, Refusal> {
-    let there = OwnedDocument::parse_json(output.text(), &Limits::default())
+    let made = back
+        .read_source(0, output.text().as_bytes(), &Limits::default())
         .map_err(|error| Refusal(1, format!("the result can't be mapped back: {error}")))?;
-    let again = map.run(&[there.document()], settings).map_err(|error| Refusal(1, error.to_string()))?;
-    let again = OwnedDocument::parse_json(again.text(), &Limits::default())
+    let again = back.run(&[made.document()], settings).map_err(|error| Refusal(1, error.to_string()))?;
+    let again = there
+        .read_source(0, again.text().as_bytes(), &Limits::default())
         .map_err(|error| Refusal(1, format!("what came back can't be compared: {error}")))?;
     Ok(differences(source.document(), again.document()))
 }
