@@ -3,6 +3,7 @@
 //! Invariant: a transaction works on a copy of the store. The copy replaces the store only when every entry
 //! has succeeded.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use fhir_models::document::{Document, JsonWriter, Limits, OwnedDocument, Tape, Value, name};
@@ -12,7 +13,7 @@ use super::call::{Call, Conditions, Reply, Wanted, answer, new_id};
 use super::links;
 use super::outcome::Refusal;
 use super::resource_types;
-use super::search::{Scene, only_match};
+use super::search::{Scene, only_match, only_match_of};
 use super::store::{Record, Store, instant};
 use crate::form;
 
@@ -89,10 +90,10 @@ impl Entry {
         };
         let url = request.str_of(name::URL).ok_or_else(|| missing("request.url"))?;
         let below = url.strip_prefix(base).and_then(|rest| rest.strip_prefix('/')).unwrap_or(&url);
-        if below.is_empty() || below.starts_with('/') || below.contains("://") {
+        let (path, query) = below.split_once('?').unwrap_or((below, ""));
+        if path.is_empty() || path.starts_with('/') || path.contains("://") {
             return Err(Refusal::bad_request("value", "the entry's URL is not below this server's base"));
         }
-        let (path, query) = below.split_once('?').unwrap_or((below, ""));
         let broken = || Refusal::bad_request("value", "the entry's URL is badly encoded");
         let path = path.split('/').map(form::decode).collect::<Option<Vec<_>>>().ok_or_else(broken)?;
         let text = |key: &str| request.get_key(key).and_then(Value::as_str).map(|text| text.into_owned());
@@ -142,9 +143,17 @@ impl Entry {
         }
     }
 
+    fn updates_by_search(&self) -> Option<&'static str> {
+        match self.path.as_slice() {
+            [named] if self.method == Method::PUT && !self.query.is_empty() => resource_types::stored(named),
+            _ => None,
+        }
+    }
+
     /// Where the entry's resource will stand: `Type/id`.
     fn identity(&self) -> Option<String> {
-        if let (Some(resource_type), Some(id)) = (self.creates(), &self.reserved) {
+        let placed = self.creates().or_else(|| self.updates_by_search());
+        if let (Some(resource_type), Some(id)) = (placed, &self.reserved) {
             return Some(format!("{resource_type}/{id}"));
         }
         match (self.path.as_slice(), self.method.as_str()) {
@@ -180,6 +189,11 @@ fn transaction(
                 None => None,
             };
             entry.reserved = Some(existing.map_or_else(new_id, |hit| hit.id.to_owned()));
+        } else if let Some(resource_type) = entry.updates_by_search() {
+            let existing = only_match_of(resource_type, &entry.query, &copy, scene);
+            let existing = existing.map_err(|refusal| locate(refusal, at))?.map(|hit| hit.id.to_owned());
+            let own = || entry.resource.as_ref()?.document().root().str_of(name::ID).map(Cow::into_owned);
+            entry.reserved = Some(existing.or_else(own).unwrap_or_else(new_id));
         }
         let Some(identity) = entry.identity() else { continue };
         if !identities.insert(identity.clone()) {

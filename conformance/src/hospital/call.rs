@@ -24,7 +24,7 @@ pub(super) struct Call<'a> {
     pub(super) query: Vec<(String, String)>,
     pub(super) conditions: Conditions,
     pub(super) body: &'a [u8],
-    /// The id that a transaction has reserved for a create.
+    /// The id that a transaction has found or reserved for a create or a conditional update.
     pub(super) reserved: Option<String>,
 }
 
@@ -107,8 +107,9 @@ fn below_type(
     match (rest, method) {
         ([], "GET") | (["_search"], "POST") => search(store, Some(resource_type), call, scene),
         ([], "POST") => write::create(store, resource_type, call, scene),
-        ([], "PUT" | "DELETE" | "PATCH") if !call.query.is_empty() => {
-            let text = "conditional update, patch and delete are not supported";
+        ([], "PUT") if !call.query.is_empty() => write::conditional_update(store, resource_type, call, scene),
+        ([], "DELETE" | "PATCH") if !call.query.is_empty() => {
+            let text = "conditional patch and delete are not supported";
             Err(Refusal::bad_request("not-supported", text))
         }
         ([], _) => Err(Refusal::method_not_allowed("GET, HEAD, POST")),

@@ -53,7 +53,7 @@ fn resources() -> Vec<u8> {
         );
         json.member("versioning", "versioned-update").key("readHistory").boolean(true);
         json.key("updateCreate").boolean(true).key("conditionalCreate").boolean(true);
-        json.key("conditionalUpdate").boolean(false).member("conditionalDelete", "not-supported");
+        json.key("conditionalUpdate").boolean(true).member("conditionalDelete", "not-supported");
         json.key("searchParam").begin_array();
         for parameter in table::of_type(resource_type) {
             json.begin_object()

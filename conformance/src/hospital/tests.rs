@@ -379,6 +379,50 @@ async fn a_transaction_is_whole_or_nothing() {
 }
 
 #[tokio::test]
+async fn a_conditional_update_creates_once_and_then_updates() {
+    let ward = Ward::open().await;
+    let url = "/Patient?identifier=urn:x%7C1";
+    let patient = r#"{"resourceType":"Patient","identifier":[{"system":"urn:x","value":"1"}]}"#;
+    let created = ward.write("PUT", url, patient).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    let updated = ward.write("PUT", url, patient).await;
+    assert_eq!((updated.status.as_u16(), &updated.json()["id"]), (200, &created.json()["id"]));
+    let other = ward.write("PUT", url, &patient.replacen("{", r#"{"id":"another","#, 1)).await;
+    assert_eq!(other.refusal(), (400, "value".to_owned()));
+    ward.hospital.seed([patient]).unwrap();
+    assert_eq!(ward.write("PUT", url, patient).await.refusal(), (412, "multiple-matches".to_owned()));
+    assert_eq!(ward.write("PUT", "/Patient?_count=3", patient).await.refusal().0, 400);
+    assert_eq!(ward.hospital.resource_count(), 2);
+}
+
+#[tokio::test]
+async fn a_transaction_of_conditional_entries_does_nothing_twice() {
+    let ward = Ward::open().await;
+    let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+        {"fullUrl": "urn:uuid:9d6f0a3e-0000-4000-8000-000000000001",
+         "resource": {"resourceType": "Patient", "identifier": [{"system": "http://x.test/mr", "value": "1,2"}]},
+         "request": {"method": "PUT", "url": "Patient?identifier=http://x.test/mr|1%5C%2C2"}},
+        {"resource": {"resourceType": "Observation", "status": "final", "code": {},
+                      "identifier": [{"system": "urn:o", "value": "7"}],
+                      "subject": {"reference": "urn:uuid:9d6f0a3e-0000-4000-8000-000000000001"}},
+         "request": {"method": "POST", "url": "Observation", "ifNoneExist": "identifier=urn:o|7"}},
+    ]});
+    let send = async || {
+        let answer = ward.write("POST", "", &bundle.to_string()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let reply = answer.json();
+        let status = |at: usize| reply["entry"][at]["response"]["status"].as_str().unwrap().to_owned();
+        (status(0), status(1), reply["entry"][0]["resource"]["id"].as_str().unwrap().to_owned())
+    };
+    let (patient, observation, id) = send().await;
+    assert_eq!((patient.as_str(), observation.as_str()), ("201 Created", "201 Created"));
+    let found = ward.get(&format!("/Observation?subject=Patient/{id}")).await;
+    assert_eq!(found.ids().len(), 1, "{}", found.text);
+    assert_eq!(send().await, ("200 OK".to_owned(), "200 OK".to_owned(), id));
+    assert_eq!(ward.hospital.resource_count(), 2);
+}
+
+#[tokio::test]
 async fn a_transaction_that_fails_leaves_nothing() {
     let ward = Ward::open().await;
     let observation = json!({"resourceType": "Observation", "status": "final", "code": {}});

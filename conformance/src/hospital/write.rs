@@ -6,7 +6,7 @@ use http::StatusCode;
 use super::call::{Call, Reply, Wanted, new_id};
 use super::outcome::{Refusal, outcome};
 use super::read::tags;
-use super::search::{Scene, only_match};
+use super::search::{Scene, only_match, only_match_of};
 use super::store::{Deed, Record, Store, Submitted, Version};
 
 pub(super) fn create(
@@ -46,6 +46,33 @@ pub(super) fn update(
     let version = store.put(&submitted, id, scene.now)?;
     let status = if version.deed == Deed::Created { StatusCode::CREATED } else { StatusCode::OK };
     Ok(written(status, resource_type, id, &version, call, scene))
+}
+
+/// Updates the one resource that the criteria mean, or creates it (FHIR R4 §3.1.0.4.3).
+pub(super) fn conditional_update(
+    store: &mut Store,
+    resource_type: &'static str,
+    call: &Call<'_>,
+    scene: Scene<'_>,
+) -> Result<Reply, Refusal> {
+    let mut tape = Tape::new();
+    let submitted = submitted(&mut tape, resource_type, call.body)?;
+    let found = match &call.reserved {
+        Some(id) => Some(id.clone()),
+        None => only_match_of(resource_type, &call.query, store, scene)?.map(|hit| hit.id.to_owned()),
+    };
+    let id = match (found, submitted.id.clone()) {
+        (Some(found), Some(own)) if found != own => {
+            let text = "the criteria mean another resource than the one whose id the body carries";
+            return Err(Refusal::bad_request("value", text).at(format!("{resource_type}.id")));
+        }
+        (Some(found), _) => found,
+        (None, own) => own.unwrap_or_else(new_id),
+    };
+    expect_version(store, resource_type, &id, call)?;
+    let version = store.put(&submitted, &id, scene.now)?;
+    let status = if version.deed == Deed::Created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(written(status, resource_type, &id, &version, call, scene))
 }
 
 pub(super) fn delete(

@@ -9,7 +9,8 @@ use super::escape::escape;
 use super::message::Message;
 use super::path::Path;
 
-/// MSA-1 (table 0008).
+/// MSA-1 (table 0008). `A.` is the answer of the application, in original and enhanced mode; `C.` is enhanced mode's
+/// answer about taking the message over (§2.9.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AcknowledgmentCode {
     /// `AA`: taken, and done.
@@ -18,6 +19,12 @@ pub enum AcknowledgmentCode {
     Error,
     /// `AR`: refused for a cause outside its content (type, version, a store that is down).
     Reject,
+    /// `CA`: taken over; the sender need not keep it.
+    CommitAccept,
+    /// `CE`: not taken over, for a cause outside of its header.
+    CommitError,
+    /// `CR`: not taken over: its header asks for what isn't done here.
+    CommitReject,
 }
 
 impl AcknowledgmentCode {
@@ -27,6 +34,9 @@ impl AcknowledgmentCode {
             AcknowledgmentCode::Accept => "AA",
             AcknowledgmentCode::Error => "AE",
             AcknowledgmentCode::Reject => "AR",
+            AcknowledgmentCode::CommitAccept => "CA",
+            AcknowledgmentCode::CommitError => "CE",
+            AcknowledgmentCode::CommitReject => "CR",
         }
     }
 }
@@ -46,6 +56,8 @@ pub enum ErrorCode {
     MessageType,
     /// 201: an event that isn't taken.
     EventCode,
+    /// 202: a processing id that isn't taken, such as a test message at a site at work.
+    ProcessingId,
     /// 203: a version that isn't taken.
     Version,
     /// 204: something that the message refers to is unknown.
@@ -66,6 +78,7 @@ impl ErrorCode {
             ErrorCode::TableValue => ("103", "Table value not found"),
             ErrorCode::MessageType => ("200", "Unsupported message type"),
             ErrorCode::EventCode => ("201", "Unsupported event code"),
+            ErrorCode::ProcessingId => ("202", "Unsupported processing id"),
             ErrorCode::Version => ("203", "Unsupported version id"),
             ErrorCode::UnknownKey => ("204", "Unknown key identifier"),
             ErrorCode::DuplicateKey => ("205", "Duplicate key identifier"),
@@ -125,7 +138,7 @@ impl Acknowledgment {
             version,
         ]
         .join(&separator.to_string());
-        if self.errors.iter().any(|error| !error.text.is_ascii()) {
+        if !header.is_ascii() || !field(10).is_ascii() || self.errors.iter().any(|it| !it.text.is_ascii()) {
             header.push_str(&format!("{0}{0}{0}{0}{0}{0}UNICODE UTF-8", separator));
         }
         let mut out = format!("MSH{separator}{header}\r");

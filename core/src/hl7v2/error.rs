@@ -68,6 +68,36 @@ pub struct Hl7v2Error {
     pub field: usize,
 }
 
+impl Hl7v2Error {
+    /// The place as people write it, `OBX[2]-5`, where the fault stands in a segment that has a name; `message` is what
+    /// was read.
+    pub fn place_in(&self, message: &[u8]) -> Option<String> {
+        // These stand beside a segment, not in it.
+        if matches!(self.kind, Hl7v2ErrorKind::SegmentName | Hl7v2ErrorKind::LineEnd) {
+            return None;
+        }
+        let separator = message.get(3)?;
+        let lines = message.split(|byte| matches!(byte, b'\r' | b'\n'));
+        let names = lines.filter_map(|line| {
+            let name = line.get(..3).filter(|_| line.get(3).is_none_or(|byte| byte == separator))?;
+            let fits = name[0].is_ascii_uppercase()
+                && name.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+            std::str::from_utf8(name).ok().filter(|_| fits)
+        });
+        let names: Vec<&str> = names.take(self.segment).collect();
+        let last = names.last().filter(|_| names.len() == self.segment)?;
+        let mut place = (*last).to_owned();
+        match names.iter().filter(|name| *name == last).count() {
+            1 => {}
+            number => place.push_str(&format!("[{number}]")),
+        }
+        if self.field > 0 {
+            place.push_str(&format!("-{}", self.field));
+        }
+        Some(place)
+    }
+}
+
 impl fmt::Display for Hl7v2Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.segment, self.field) {

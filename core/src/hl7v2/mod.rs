@@ -17,6 +17,7 @@ mod escape;
 #[cfg(test)]
 mod hl7v2_tests;
 mod message;
+mod mllp;
 mod moment;
 mod part;
 mod path;
@@ -31,6 +32,7 @@ pub use document::{message_document, place_of};
 pub use error::{Hl7v2Error, Hl7v2ErrorKind, Note};
 pub use escape::escape;
 pub use message::{Message, MessageType, Segment};
+pub use mllp::{FrameError, MllpDecoder, mllp_frame};
 pub use moment::{Moment, MomentFault, time_of_day};
 pub use part::Part;
 pub use path::{Path, PathError};

@@ -231,7 +231,17 @@ pub(super) fn only_match<'s>(
 ) -> Result<Option<Hit<'s>>, Refusal> {
     let broken = || Refusal::bad_request("value", "the search criteria are not a query");
     let pairs = form::pairs(query).ok_or_else(broken)?;
-    let search = Search::parse(Some(resource_type), &pairs, Scene { strict: true, ..scene })?;
+    only_match_of(resource_type, &pairs, store, scene)
+}
+
+/// The same for criteria that are read already.
+pub(super) fn only_match_of<'s>(
+    resource_type: &'static str,
+    criteria: &[(String, String)],
+    store: &'s Store,
+    scene: Scene<'_>,
+) -> Result<Option<Hit<'s>>, Refusal> {
+    let search = Search::parse(Some(resource_type), criteria, Scene { strict: true, ..scene })?;
     if search.criteria.is_empty() {
         return Err(Refusal::bad_request("value", "a conditional request needs a search criterion"));
     }

@@ -1,25 +1,53 @@
 //! Where each resource of a transaction goes (FHIR R4 §3.1.0.11.2): `entry.request`.
 //!
 //! A Patient or Encounter with an identifier that has a system is updated by it, or created where there is none; what else
-//! has such an identifier is created unless it is there already; the rest is created.
+//! has such an identifier is created unless it is there already; the rest is created, or, in [`repeatable`], created unless
+//! the same message created it before.
 
 use fhir_models::document::{Edits, JsonWriter, Limits, OwnedDocument, Value, name};
 
 /// Types of which a message says how they stand now.
 const UPDATED: &[&str] = &["Patient", "Encounter", "Appointment", "DiagnosticReport"];
 
+/// The system of identifiers that are URNs (FHIR R4 §2.24.0.4).
+const URN: &str = "urn:ietf:rfc:3986";
+
+/// A transaction with the requests of its entries written anew, after identifiers were renamed in it, so that sending
+/// it again changes nothing: an entry without an identifier of its own gets its `fullUrl` for one, a UUID that
+/// is that of the message and of its place there.
+///
+/// # Errors
+/// In words, where the Bundle can't be read.
+pub fn repeatable(bundle: &str) -> Result<String, String> {
+    written(bundle, true)
+}
+
 /// The Bundle with a request in each entry.
 pub(super) fn addressed(bundle: &str) -> Result<String, String> {
+    written(bundle, false)
+}
+
+fn written(bundle: &str, repeatable: bool) -> Result<String, String> {
     let document =
         OwnedDocument::parse_json(bundle, &Limits::default()).map_err(|error| error.to_string())?;
     let mut edits = Edits::new(document.document());
     for entry in document.root().get(name::ENTRY).into_iter().flat_map(Value::items) {
         let Some(resource) = entry.get(name::RESOURCE) else { continue };
         let Some(resource_type) = resource.resource_type() else { continue };
-        let criteria = criteria(resource);
         let update = UPDATED.contains(&&*resource_type);
+        let own = entry.str_of(name::FULL_URL).filter(|url| url.starts_with("urn:uuid:"));
+        let criteria = match (criteria(resource), own) {
+            (None, Some(own)) if repeatable => {
+                identify(&mut edits, resource, &own);
+                Some(format!("identifier={URN}|{own}"))
+            }
+            (criteria, _) => criteria,
+        };
         let mut writer = JsonWriter::new();
-        writer.key("request").begin_object();
+        match entry.get(name::REQUEST) {
+            Some(_) => writer.begin_object(),
+            None => writer.key("request").begin_object(),
+        };
         match criteria {
             Some(criteria) if update => {
                 writer.member("method", "PUT");
@@ -34,9 +62,26 @@ pub(super) fn addressed(bundle: &str) -> Result<String, String> {
             }
         }
         writer.end_object();
-        edits.append(entry, &writer.into_bytes());
+        match entry.get(name::REQUEST) {
+            Some(old) => edits.replace(old, writer.into_bytes()),
+            None => edits.append(entry, &writer.into_bytes()),
+        }
     }
     String::from_utf8(edits.apply()).map_err(|error| error.to_string())
+}
+
+/// Adds an identifier that is a URN.
+fn identify(edits: &mut Edits<'_>, resource: Value<'_>, urn: &str) {
+    let mut writer = JsonWriter::new();
+    let identifiers = resource.get(name::IDENTIFIER).filter(|it| it.is_array());
+    if identifiers.is_none() {
+        writer.key("identifier").begin_array();
+    }
+    writer.begin_object().member("system", URN).member("value", urn).end_object();
+    if identifiers.is_none() {
+        writer.end_array();
+    }
+    edits.append(identifiers.unwrap_or(resource), &writer.into_bytes());
 }
 
 /// `identifier=system|value` of the identifier that names the resource best: one that is valid in the whole

@@ -65,3 +65,30 @@ fn the_same_message_names_the_same_resources() {
     assert_eq!(bundle("1"), bundle("1"));
     assert_ne!(bundle("1"), bundle("2").replace("\"2\"", "\"1\""));
 }
+
+#[test]
+fn a_repeatable_transaction_has_a_condition_in_every_entry() {
+    let converter = Hl7v2Converter::new(Definitions::r4(), "+01:00").unwrap();
+    let text = "MSH|^~\\&|LAB|B|||20260301||ORU^R01^ORU_R01|7|P|2.5.1\rPID|1||4711^^^X&1.2.3&ISO^MR||Rossi\rOBR|1|||1^a^L|||2026\r\
+                OBX|1|NM|1^a^L||1|||||F\rOBX|2|NM|1^a^L||2|||||F\r";
+    let message = Message::parse(text.as_bytes(), &Reading::STRICT).unwrap();
+    let bundle = converter.convert(&message, &Settings::default()).unwrap().bundle;
+    let again = repeatable(&bundle).unwrap();
+    assert_eq!(repeatable(&bundle).unwrap(), again);
+    let document = OwnedDocument::parse_json(&*again, &Limits::default()).unwrap();
+    let mut conditions = HashSet::new();
+    for entry in document.root().get_key("entry").unwrap().items() {
+        let request = entry.get_key("request").unwrap();
+        let text = |key: &str| request.get_key(key).and_then(Value::as_str);
+        let url = text("url").unwrap();
+        let condition = text("ifNoneExist").or(url.split_once('?').map(|(_, query)| query.to_owned().into()));
+        assert!(conditions.insert(condition.unwrap()), "{url}");
+    }
+    assert!(conditions.contains("identifier=urn:oid:1.2.3|4711"), "{conditions:?}");
+    assert!(
+        conditions.iter().filter(|it| it.starts_with("identifier=urn:ietf:rfc:3986|urn:uuid:")).count() >= 2
+    );
+    // Renamed in the Bundle, renamed in the request.
+    let renamed = repeatable(&again.replace("\"urn:oid:1.2.3\"", "\"http://x.test/mr\"")).unwrap();
+    assert!(renamed.contains("Patient?identifier=http://x.test/mr|4711"), "{renamed}");
+}

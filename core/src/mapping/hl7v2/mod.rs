@@ -16,6 +16,8 @@ mod hl7v2_tests;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+pub use address::repeatable;
+
 use fhir_models::definition::Definitions;
 use fhir_models::document::{Limits, OwnedDocument, Value};
 
@@ -79,6 +81,11 @@ pub fn map_text(zone: &str) -> Result<String, tables::TableError> {
     let zone: String =
         zone.chars().filter(|one| one.is_ascii_alphanumeric() || "/_+-:".contains(*one)).collect();
     Ok(text.replace("$zone", &format!("'{zone}'")))
+}
+
+/// True for a zone that times can be read in: a name of the IANA database, or an offset such as `+01:00`.
+pub fn is_zone(zone: &str) -> bool {
+    zone_of(zone).is_some()
 }
 
 /// Why there is no converter: a fault of the tables or of the zone.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Result, anyhow};
 use fhir_models::definition::Definitions;
 use fhir_models::document::JsonWriter;
-use varco_core::hl7v2::{Hl7v2Error, Hl7v2ErrorKind, Message, Reading, split_batch};
+use varco_core::hl7v2::{Hl7v2Error, Message, Reading, split_batch};
 use varco_core::mapping::Settings;
 use varco_core::mapping::hl7v2::Hl7v2Converter;
 use varco_core::outcome::Issue;
@@ -136,34 +136,10 @@ fn answer(converter: &Hl7v2Converter, bytes: &[u8], reading: &Reading, settings:
 
 /// A fault after its place as people write it, `OBX[2]-5`, where it stands in a segment that has a name.
 fn located(message: &[u8], error: &Hl7v2Error) -> String {
-    // These stand beside a segment, not in it.
-    let nameless = matches!(error.kind, Hl7v2ErrorKind::SegmentName | Hl7v2ErrorKind::LineEnd);
-    match place(message, error).filter(|_| !nameless) {
+    match error.place_in(message) {
         Some(place) => format!("{place}: {error}"),
         None => error.to_string(),
     }
-}
-
-fn place(message: &[u8], error: &Hl7v2Error) -> Option<String> {
-    let separator = message.get(3)?;
-    let lines = message.split(|byte| matches!(byte, b'\r' | b'\n'));
-    let names = lines.filter_map(|line| {
-        let name = line.get(..3).filter(|_| line.get(3).is_none_or(|byte| byte == separator))?;
-        let fits = name[0].is_ascii_uppercase()
-            && name.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-        std::str::from_utf8(name).ok().filter(|_| fits)
-    });
-    let names: Vec<&str> = names.take(error.segment).collect();
-    let last = names.last().filter(|_| names.len() == error.segment)?;
-    let mut place = (*last).to_owned();
-    match names.iter().filter(|name| *name == last).count() {
-        1 => {}
-        number => place.push_str(&format!("[{number}]")),
-    }
-    if error.field > 0 {
-        place.push_str(&format!("-{}", error.field));
-    }
-    Some(place)
 }
 
 fn report(answers: &[Answer]) -> Vec<u8> {
