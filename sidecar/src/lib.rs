@@ -1,7 +1,8 @@
 //! The sidecar: the only crate that opens sockets and files.
 //!
 //! A request crosses these modules in this order: [`listen`] takes it, [`identify`] says who asks,
-//! [`pipeline`] decides, asks [`upstream`], withholds what is hidden, and records in the [`store`]. [`admin`] and [`telemetry`]
+//! [`pipeline`] decides, asks [`upstream`], withholds what is hidden, and records in the [`store`]. HL7 v2 messages of the
+//! hospital's own systems come in by [`mllp`]. [`admin`] and [`telemetry`]
 //! are the operator's windows; [`config`] is checked before any of it starts; [`run`] ties it together.
 
 pub mod admin;
@@ -10,6 +11,7 @@ pub mod definitions;
 pub mod demo;
 pub mod identify;
 pub mod listen;
+pub mod mllp;
 pub mod pipeline;
 pub mod run;
 pub mod store;

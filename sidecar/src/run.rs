@@ -1,17 +1,20 @@
-//! A whole sidecar: both ports, started together and stopped together.
+//! A whole sidecar: its ports, started together and stopped together.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use varco_core::mapping::hl7v2::ConverterError;
 
 use crate::admin::Admin;
 use crate::config::{Config, Listen};
 use crate::listen::{self, tls};
+use crate::mllp::{self, Intake};
 use crate::pipeline::{Gateway, SetupError};
 
 /// A sidecar that can't start.
@@ -33,6 +36,9 @@ pub enum StartError {
     /// Store, keys, plugins, upstream.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// Maps of HL7 v2.
+    #[error(transparent)]
+    Maps(#[from] ConverterError),
 }
 
 /// A running sidecar.
@@ -41,23 +47,44 @@ pub struct Running {
     pub address: SocketAddr,
     /// Where the operator's requests arrive.
     pub admin: SocketAddr,
+    /// Where HL7 v2 messages arrive, if they do.
+    pub mllp: Option<SocketAddr>,
     /// What decides.
     pub gateway: Arc<Gateway>,
     stop: watch::Sender<bool>,
     federation: JoinHandle<()>,
     operator: JoinHandle<()>,
+    messages: Option<JoinHandle<()>>,
 }
 
-/// Starts a sidecar. When this returns, both ports take connections.
+/// Starts a sidecar. When this returns, its ports take connections.
 pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running, StartError> {
     let tls = config.listen.tls.as_ref().map(tls::server_config).transpose()?.map(Arc::new);
     let bounds = config.listen.clone();
     let (federation, address) = bind(config.listen.address).await?;
     let (operator, admin_address) = bind(config.admin.address).await?;
+    let messages = match &config.mllp {
+        None => None,
+        Some(own) => {
+            let mut tls = own.tls.as_ref().map(tls::server_config).transpose()?;
+            // The protocols that a web server offers are not spoken here.
+            tls.iter_mut().for_each(|tls| tls.alpn_protocols.clear());
+            Some((bind(own.address).await?, tls.map(Arc::new), own.clone()))
+        }
+    };
     let gateway = Arc::new(Gateway::new(config)?);
     let (stop, stopping) = watch::channel(false);
     let admin = Arc::new(Admin { gateway: gateway.clone(), metrics });
     let admin_bounds = Listen { connections: 64, drain_seconds: 1, ..bounds.clone() };
+    let drain = Duration::from_secs(bounds.drain_seconds);
+    let (mllp, messages) = match messages {
+        None => (None, None),
+        Some(((listener, address), tls, own)) => {
+            let intake = Arc::new(Intake::new(gateway.clone(), own)?);
+            tracing::info!(%address, tls = tls.is_some(), "HL7 v2 messages are taken");
+            (Some(address), Some(tokio::spawn(mllp::serve(listener, tls, intake, drain, stopping.clone()))))
+        }
+    };
     tracing::info!(
         %address, admin = %admin_address, tls = tls.is_some(), client_certificates = bounds.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
         upstream = gateway.config().upstream.url, plugins = gateway.config().plugin.len(), mode = "enforce", "ready"
@@ -69,6 +96,8 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
         operator: tokio::spawn(listen::serve(operator, None, admin_bounds, admin, stopping)),
         gateway,
         stop,
+        mllp,
+        messages,
     })
 }
 
@@ -77,7 +106,7 @@ impl Running {
     pub async fn stop(self) {
         self.gateway.drain();
         self.stop.send_replace(true);
-        for task in [self.federation, self.operator] {
+        for task in [Some(self.federation), Some(self.operator), self.messages].into_iter().flatten() {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a listener ended badly");
             }

@@ -79,7 +79,7 @@ pub fn place_of(value: Value<'_>) -> Option<String> {
 }
 
 /// A UUID from a name (version 8 of RFC 9562 §5.8, by SHA-256), as a URN.
-fn url(identity: &str, place: &str) -> String {
+pub(crate) fn urn(identity: &str, place: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(identity);
     hash.update("\n");
@@ -165,7 +165,7 @@ impl<'a> Writer<'a> {
         self.out.push_str("{\"place\":");
         self.string(&place);
         self.out.push_str(",\"url\":");
-        self.string(&url(&self.identity, &place));
+        self.string(&urn(&self.identity, &place));
         if let Some(name) = name {
             self.out.push_str(",\"name\":");
             self.string(name);

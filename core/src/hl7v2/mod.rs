@@ -28,6 +28,7 @@ pub use acknowledgment::{Acknowledgment, AcknowledgmentCode, ErrorCode, MessageE
 pub use batch::split_batch;
 pub use character_set::CharacterSet;
 pub use delimiters::Delimiters;
+pub(crate) use document::urn;
 pub use document::{message_document, place_of};
 pub use error::{Hl7v2Error, Hl7v2ErrorKind, Note};
 pub use escape::escape;

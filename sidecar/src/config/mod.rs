@@ -5,8 +5,10 @@
 //! with a fault starts nothing.
 
 mod check;
+mod check_mllp;
 mod check_route;
 mod fault;
+mod mllp;
 mod route;
 mod schema;
 mod source;
@@ -18,6 +20,7 @@ use serde::Deserialize;
 
 pub(crate) use check::aliases;
 pub use fault::{ConfigError, Fault};
+pub use mllp::{Mllp, MllpSender};
 pub use route::{
     DEFAULT_ROUTE, Direction, Route, RouteProfile, RouteValidation, Terminology, Validation, ValidationMode,
 };
@@ -61,6 +64,9 @@ pub struct Config {
     /// Routes, in order.
     #[serde(default)]
     pub route: Vec<Route>,
+    /// HL7 v2 messages.
+    #[serde(default)]
+    pub mllp: Option<Mllp>,
     /// Logging.
     #[serde(default)]
     pub log: Log,
@@ -343,7 +349,8 @@ pub fn from_text(text: &str, path: &Path) -> Result<Config, ConfigError> {
 
 impl Config {
     fn resolve_paths(&mut self, folder: &Path) {
-        let tls = self.listen.tls.iter_mut().flat_map(|tls| {
+        let mllp = self.mllp.iter_mut().filter_map(|mllp| mllp.tls.as_mut());
+        let tls = self.listen.tls.iter_mut().chain(mllp).flat_map(|tls| {
             [Some(&mut tls.certificate), Some(&mut tls.key), tls.client_ca.as_mut()].into_iter().flatten()
         });
         let others = [Some(&mut self.store.path), Some(&mut self.tokens.jwks), self.upstream.ca.as_mut()];

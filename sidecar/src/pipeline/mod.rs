@@ -14,6 +14,7 @@
 mod account;
 mod answer;
 mod exchange;
+pub(crate) mod feed;
 mod inspect;
 mod judge;
 mod limit;

@@ -70,7 +70,7 @@ impl Gateway {
         Ok(())
     }
 
-    fn server(&self) -> AuditSystem {
+    pub(super) fn server(&self) -> AuditSystem {
         let site = &self.config.site;
         AuditSystem {
             identifier: BusinessIdentifier::new(site.id_system.clone(), site.id.clone()),

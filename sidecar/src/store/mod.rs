@@ -1,8 +1,9 @@
-//! What the sidecar keeps: consents and audit records.
+//! What the sidecar keeps: consents, audit records, and which HL7 v2 messages were done.
 //!
 //! Invariants: a write is answered only after its transaction is on disk; the audit table is only ever
 //! appended to; a consent that was written is what the next decision reads.
 
+mod received;
 mod schema;
 mod writer;
 
@@ -15,6 +16,7 @@ use moka::sync::Cache;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use varco_core::consent::{CompiledConsent, Reading};
 
+pub use received::{ReceivedRow, Seen};
 pub use writer::{AuditRow, Writer};
 
 /// How many patients' consents are kept compiled.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use varco_core::audit::chain::RecordHash;
 
-use super::StoreError;
+use super::{StoreError, received};
 
 /// The version of the tables below, kept in `PRAGMA user_version`.
 const VERSION: i64 = 1;
@@ -46,6 +46,9 @@ fn prepare(path: &Path) -> Result<(Connection, i64), rusqlite::Error> {
     if version == 0 {
         connection
             .execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+    }
+    if matches!(version, 0 | VERSION) {
+        received::prepare(&connection)?;
         return Ok((connection, VERSION));
     }
     Ok((connection, version))

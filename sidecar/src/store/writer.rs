@@ -13,6 +13,7 @@ use rusqlite::{Connection, Transaction, params};
 use tokio::sync::oneshot;
 use varco_core::audit::chain::RecordHash;
 
+use super::received::{self, ReceivedRow};
 use super::{StoreError, StoredConsent, schema};
 
 /// Most jobs that wait.
@@ -36,7 +37,7 @@ pub struct AuditRow {
 }
 
 enum Work {
-    Audit(Vec<AuditRow>),
+    Audit(Vec<AuditRow>, Option<ReceivedRow>),
     Consent { consent: StoredConsent, patient: String, updated: String },
 }
 
@@ -67,7 +68,16 @@ impl Writer {
 
     /// Appends audit records: all of them or none. Returns when they are on disk.
     pub async fn append(&self, rows: Vec<AuditRow>) -> Result<(), StoreError> {
-        self.submit(Work::Audit(rows)).await
+        self.submit(Work::Audit(rows, None)).await
+    }
+
+    /// Appends audit records and remembers the message that they are about: both or neither.
+    pub async fn append_received(
+        &self,
+        rows: Vec<AuditRow>,
+        received: Option<ReceivedRow>,
+    ) -> Result<(), StoreError> {
+        self.submit(Work::Audit(rows, received)).await
     }
 
     pub(super) async fn put_consent(
@@ -148,9 +158,12 @@ fn commit(
     let transaction = connection.transaction()?;
     for job in batch {
         match &job.work {
-            Work::Audit(rows) => {
+            Work::Audit(rows, received) => {
                 for row in rows {
                     last = append(&transaction, row, &last)?;
+                }
+                if let Some(row) = received {
+                    received::put(&transaction, row)?;
                 }
             }
             Work::Consent { consent, patient, updated } => put(&transaction, consent, patient, updated)?,

@@ -75,5 +75,18 @@ fn describe() {
         "1 while the terminology server is left alone after failures"
     );
     describe_gauge!("varco_store_queue", "Writes that wait for the store");
+    describe_counter!("varco_mllp_messages_total", "HL7 v2 messages answered, by sender, outcome and cause");
+    describe_histogram!("varco_mllp_message_seconds", Unit::Seconds, "Time of a message, by outcome");
+    describe_gauge!("varco_mllp_connections", "MLLP connections that are open");
+    describe_gauge!("varco_mllp_waiting", "HL7 v2 messages that were read and not yet answered");
+    describe_counter!(
+        "varco_mllp_broken_total",
+        "MLLP connections closed for a fault of the sender, by cause"
+    );
+    describe_counter!("varco_mllp_refused_connections_total", "MLLP connections that were of no sender");
+    describe_counter!(
+        "varco_mllp_reused_control_ids_total",
+        "Messages with the control id of another message, by sender"
+    );
     describe_counter!("varco_plugin_calls_total", "Plugin calls, by plugin, hook and result");
 }

@@ -1,6 +1,8 @@
 //! A sidecar before a FHIR server, with tokens to ask it by. Tests read as scripts on top of it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod mllp;
+
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{SystemTime, UNIX_EPOCH};
 

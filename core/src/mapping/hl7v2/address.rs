@@ -5,6 +5,9 @@
 //! the same message created it before.
 
 use fhir_models::document::{Edits, JsonWriter, Limits, OwnedDocument, Value, name};
+use sha2::{Digest, Sha256};
+
+use crate::hl7v2::urn;
 
 /// Types of which a message says how they stand now.
 const UPDATED: &[&str] = &["Patient", "Encounter", "Appointment", "DiagnosticReport"];
@@ -13,21 +16,24 @@ const UPDATED: &[&str] = &["Patient", "Encounter", "Appointment", "DiagnosticRep
 const URN: &str = "urn:ietf:rfc:3986";
 
 /// A transaction with the requests of its entries written anew, after identifiers were renamed in it, so that sending
-/// it again changes nothing: an entry without an identifier of its own gets its `fullUrl` for one, a UUID that
-/// is that of the message and of its place there.
+/// it again changes nothing: an entry without an identifier of its own gets one, a UUID made from all bytes of the
+/// message and from the entry's place there. The same message says the same again; another one, be it with
+/// the same control id, does not.
 ///
 /// # Errors
 /// In words, where the Bundle can't be read.
-pub fn repeatable(bundle: &str) -> Result<String, String> {
-    written(bundle, true)
+pub fn repeatable(bundle: &str, message: &[u8]) -> Result<String, String> {
+    let digest = Sha256::digest(message);
+    let identity: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    written(bundle, Some(&identity))
 }
 
 /// The Bundle with a request in each entry.
 pub(super) fn addressed(bundle: &str) -> Result<String, String> {
-    written(bundle, false)
+    written(bundle, None)
 }
 
-fn written(bundle: &str, repeatable: bool) -> Result<String, String> {
+fn written(bundle: &str, identity: Option<&str>) -> Result<String, String> {
     let document =
         OwnedDocument::parse_json(bundle, &Limits::default()).map_err(|error| error.to_string())?;
     let mut edits = Edits::new(document.document());
@@ -35,9 +41,9 @@ fn written(bundle: &str, repeatable: bool) -> Result<String, String> {
         let Some(resource) = entry.get(name::RESOURCE) else { continue };
         let Some(resource_type) = resource.resource_type() else { continue };
         let update = UPDATED.contains(&&*resource_type);
-        let own = entry.str_of(name::FULL_URL).filter(|url| url.starts_with("urn:uuid:"));
+        let own = identity.zip(entry.str_of(name::FULL_URL)).map(|(identity, url)| urn(identity, &url));
         let criteria = match (criteria(resource), own) {
-            (None, Some(own)) if repeatable => {
+            (None, Some(own)) => {
                 identify(&mut edits, resource, &own);
                 Some(format!("identifier={URN}|{own}"))
             }

@@ -73,8 +73,9 @@ fn a_repeatable_transaction_has_a_condition_in_every_entry() {
                 OBX|1|NM|1^a^L||1|||||F\rOBX|2|NM|1^a^L||2|||||F\r";
     let message = Message::parse(text.as_bytes(), &Reading::STRICT).unwrap();
     let bundle = converter.convert(&message, &Settings::default()).unwrap().bundle;
-    let again = repeatable(&bundle).unwrap();
-    assert_eq!(repeatable(&bundle).unwrap(), again);
+    let again = repeatable(&bundle, text.as_bytes()).unwrap();
+    assert_eq!(repeatable(&bundle, text.as_bytes()).unwrap(), again);
+    assert_ne!(repeatable(&bundle, b"another").unwrap(), again);
     let document = OwnedDocument::parse_json(&*again, &Limits::default()).unwrap();
     let mut conditions = HashSet::new();
     for entry in document.root().get_key("entry").unwrap().items() {
@@ -89,6 +90,7 @@ fn a_repeatable_transaction_has_a_condition_in_every_entry() {
         conditions.iter().filter(|it| it.starts_with("identifier=urn:ietf:rfc:3986|urn:uuid:")).count() >= 2
     );
     // Renamed in the Bundle, renamed in the request.
-    let renamed = repeatable(&again.replace("\"urn:oid:1.2.3\"", "\"http://x.test/mr\"")).unwrap();
+    let renamed = again.replace("\"urn:oid:1.2.3\"", "\"http://x.test/mr\"");
+    let renamed = repeatable(&renamed, text.as_bytes()).unwrap();
     assert!(renamed.contains("Patient?identifier=http://x.test/mr|4711"), "{renamed}");
 }

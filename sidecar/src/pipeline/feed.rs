@@ -1,0 +1,148 @@
+//! What the hospital's own systems feed in beside HTTP: a transaction to the server, and its audit record.
+//!
+//! No token and no consent is asked for here: a feed carries the hospital's own data to the hospital's own server, and
+//! who may feed is a list in the configuration. Every feed is recorded all the same.
+
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use fhir_models::document::Document;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use jiff::Timestamp;
+use metrics::{counter, histogram};
+use uuid::Uuid;
+use varco_core::audit::{
+    AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditResource, AuditedEvent, NetworkAddress,
+};
+use varco_core::identity::MappedDocument;
+use varco_core::requester::Requester;
+
+use super::Gateway;
+use super::trace::Trace;
+use crate::store::{AuditRow, ReceivedRow, StoreError};
+use crate::upstream::{UpstreamAnswer, UpstreamError};
+use crate::validation::Validation;
+
+const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json");
+
+/// One feed: its ids, from its beginning on.
+#[derive(Debug, Clone)]
+pub(crate) struct Feed {
+    /// The id in logs, audit records and towards the server.
+    pub request_id: String,
+    /// When it began.
+    pub received: Timestamp,
+    trace: Trace,
+}
+
+impl Feed {
+    /// A new one, at the beginning of a trace.
+    pub fn begin() -> Feed {
+        let trace = Trace::continue_from(&HeaderMap::new());
+        Feed { request_id: Uuid::now_v7().to_string(), received: Timestamp::now(), trace }
+    }
+}
+
+/// What came of a feed, for its audit record.
+#[derive(Debug, Clone)]
+pub(crate) struct Fed {
+    /// Who fed it.
+    pub requester: Requester,
+    /// Where it came from.
+    pub client: NetworkAddress,
+    /// How it ended.
+    pub outcome: AuditOutcome,
+    /// Why it failed, without personal data.
+    pub cause: Option<String>,
+    /// Whom it is about.
+    pub patients: Vec<AuditPatient>,
+    /// What was written: `Type/id`.
+    pub written: Vec<String>,
+    /// The maps that ran, by name.
+    pub mapped: Vec<String>,
+}
+
+impl Gateway {
+    /// A transaction at the hospital's server (FHIR R4 §3.1.0.11.2).
+    pub(crate) async fn transact(&self, feed: &Feed, bundle: Bytes) -> Result<UpstreamAnswer, UpstreamError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, FHIR_JSON);
+        headers.insert(header::ACCEPT, FHIR_JSON);
+        headers.insert(HeaderName::from_static("prefer"), HeaderValue::from_static("return=minimal"));
+        for (name, value) in
+            [("traceparent", feed.trace.traceparent()), ("x-request-id", feed.request_id.clone())]
+        {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        let base = if self.upstream.is_at_root() { "/" } else { "" };
+        let started = Instant::now();
+        let answer = self.upstream.ask(Method::POST, base, headers, bundle).await;
+        let status = answer.as_ref().map_or("none".to_owned(), |answer| answer.status.as_str().to_owned());
+        histogram!("varco_upstream_seconds", "status" => status).record(started.elapsed().as_secs_f64());
+        let failing = answer.as_ref().map_or(true, |answer| answer.status.is_server_error());
+        self.upstream_failing.store(failing, Ordering::Relaxed);
+        answer
+    }
+
+    /// A document with this hospital's identifier systems, where it has others.
+    pub(crate) fn in_local_terms(&self, document: Document<'_>) -> Option<MappedDocument> {
+        self.to_local.map_document(document)
+    }
+
+    /// What validates.
+    pub(crate) fn validation(&self) -> &Validation {
+        &self.validation
+    }
+
+    /// Makes what came of a feed durable, together with the message that it was.
+    pub(crate) async fn record_feed(
+        &self,
+        feed: &Feed,
+        fed: Fed,
+        received: Option<ReceivedRow>,
+    ) -> Result<(), StoreError> {
+        let record = AuditRecord {
+            id: feed.request_id.clone(),
+            recorded: feed.received,
+            event: AuditedEvent::Transaction,
+            outcome: fed.outcome,
+            outcome_description: fed.cause,
+            requester: fed.requester,
+            token_id: None,
+            client_address: fed.client,
+            server: self.server(),
+            observer: self.server().identifier,
+            site: Some(self.config.site.id.clone()),
+            patients: fed.patients,
+            resources: fed
+                .written
+                .into_iter()
+                .map(|reference| AuditResource { reference, labels: Vec::new() })
+                .collect(),
+            query: None,
+            request_id: Some(feed.request_id.clone()),
+            consents: Vec::new(),
+            processing: AuditProcessing {
+                trace: Some(feed.trace.trace_id.clone()),
+                mapped: fed.mapped,
+                returned: None,
+                withheld: None,
+            },
+        };
+        let row = |record: AuditRecord| AuditRow {
+            id: record.id.clone(),
+            request: feed.request_id.clone(),
+            recorded: feed.received.to_string(),
+            patients: record.patients.iter().filter_map(|patient| patient.reference.clone()).collect(),
+            body: record.to_fhir_json(),
+        };
+        let rows: Vec<AuditRow> = record.per_patient().into_iter().map(row).collect();
+        let count = rows.len() as u64;
+        self.store.writer().append_received(rows, received).await?;
+        counter!("varco_audit_records_total").increment(count);
+        Ok(())
+    }
+}
