@@ -55,7 +55,10 @@ impl Site {
         let hospital =
             Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
         let port = free_port();
-        let setup = Setup::new(hospital.base_url(), &TWO_SENDERS.replace("127.0.0.1:0", &format!("127.0.0.1:{port}")));
+        let setup = Setup::new(
+            hospital.base_url(),
+            &TWO_SENDERS.replace("127.0.0.1:0", &format!("127.0.0.1:{port}")),
+        );
         Site { hospital, setup, port }
     }
 

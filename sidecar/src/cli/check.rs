@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use clap::Args;
-use varco::config::{self, Config, ConfigError, DEFAULT_ROUTE, Direction, Route, SCHEMA, ValidationMode};
+use varco::config::{
+    self, Config, ConfigError, DEFAULT_ROUTE, Direction, Mllp, Route, SCHEMA, ValidationMode,
+};
 
 use super::say;
 
@@ -78,8 +80,53 @@ fn summary(config: &Config) {
         };
         say::line(format!("  codes that can't be judged here are asked of {}{credential}", server.url));
     }
+    if let Some(mllp) = &config.mllp {
+        messages(mllp);
+    }
     for plugin in &config.plugin {
         say::line(format!("  plugin {}", plugin.manifest.display()));
+    }
+}
+
+/// Where HL7 v2 messages arrive, and from whom.
+fn messages(mllp: &Mllp) {
+    let way = match &mllp.tls {
+        None => "in the clear",
+        Some(tls) if tls.client_ca.is_some() => "over TLS, with client certificates demanded",
+        Some(_) => "over TLS",
+    };
+    let reading = if mllp.lenient { "leniently" } else { "strictly" };
+    say::line(format!(
+        "  HL7 v2 messages arrive on {} {way}, are read {reading}, with times in {}",
+        mllp.address, mllp.zone
+    ));
+    let invalid = match mllp.validation {
+        ValidationMode::Off => "is not validated",
+        ValidationMode::Enforce => "is validated; what is not valid is refused with AE",
+        ValidationMode::Log | ValidationMode::Warn => "is validated; faults are counted and logged by rule",
+    };
+    say::line(format!("    what they become in FHIR {invalid}"));
+    for sender in &mllp.sender {
+        let facility =
+            sender.facility.as_ref().map_or("any facility".to_owned(), |own| format!("facility {own}"));
+        let mut proofs = Vec::new();
+        if let Some(name) = &sender.certificate_name {
+            proofs.push(format!("a certificate for {name}"));
+        }
+        if sender.certificate_sha256.is_some() {
+            proofs.push("its own certificate".to_owned());
+        }
+        if !sender.addresses.is_empty() {
+            let addresses: Vec<String> = sender.addresses.iter().map(ToString::to_string).collect();
+            proofs.push(format!("the address {}", addresses.join(" or ")));
+        }
+        let proof = if proofs.is_empty() { "its header alone".to_owned() } else { proofs.join(" and ") };
+        let types =
+            if sender.types.is_empty() { "all that are mapped".to_owned() } else { sender.types.join(", ") };
+        say::line(format!(
+            "    {}: application {}, {facility}, told by {proof}; types: {types}",
+            sender.name, sender.application
+        ));
     }
 }
 

@@ -28,7 +28,18 @@ A smallest configuration:
   issuer = \"https://hub.example\"
   jwks = \"hub.jwks.json\"
   [store]
-  path = \"varco.sqlite\"")]
+  path = \"varco.sqlite\"
+
+With HL7 v2 messages of the hospital's own departments (MLLP), each acknowledged once its FHIR transaction is done
+and recorded; varco check --schema lists all settings:
+  [mllp]
+  address = \"10.1.2.3:2575\"
+  tls = { certificate = \"server.pem\", key = \"server.key\", client_ca = \"departments.pem\" }
+  [[mllp.sender]]
+  name = \"lis\"
+  application = \"LAB\"
+  certificate_name = \"lis.hospital.example\"
+  types = [\"ORU^R01\"]")]
 pub struct Serve {
     /// The configuration file (TOML).
     #[arg(long, value_name = "FILE")]

@@ -255,3 +255,79 @@ fn a_terminology_server_is_reachable_in_safety() {
     );
     folder.fault(&with("url = \"http://127.0.0.1:1\"\ntotal_seconds = 2"), &["terminology.total_seconds"]);
 }
+
+const MLLP: &str =
+    "[mllp]\naddress = \"127.0.0.1:2575\"\n[[mllp.sender]]\nname = \"lis\"\napplication = \"LAB\"\n";
+
+#[test]
+fn messages_need_an_address_and_a_sender_and_the_rest_has_defaults() {
+    let folder = Folder::new();
+    let config = from_text(&format!("{GOOD}{MLLP}"), &folder.file()).unwrap();
+    let mllp = config.mllp.unwrap();
+    assert_eq!((mllp.zone.as_str(), mllp.validation), ("Europe/Rome", ValidationMode::Enforce));
+    assert_eq!((mllp.processing, mllp.remember_hours), (vec!["P".to_owned()], 72));
+    assert!(mllp.sender[0].sends("ORU", "R01"));
+    let without = format!("{GOOD}[mllp]\naddress = \"127.0.0.1:2575\"\n");
+    assert_eq!(folder.fault(&without, &["`sender` is missing", "Who may send"]), 14);
+}
+
+#[test]
+fn each_fault_of_the_messages_names_line_cause_and_cure() {
+    let folder = Folder::new();
+    let tls = "tls = { certificate = \"server.pem\", key = \"server.key\", client_ca = \"server.pem\" }\n";
+    let changed = |from: &str, to: &str| format!("{GOOD}{}", MLLP.replace(from, to));
+    let header = |more: &str| changed("[[mllp", &format!("{more}[[mllp"));
+    let cases: [(String, usize, &[&str]); 12] = [
+        (changed("127.0.0.1:2575", "127.0.0.1:9464"), 15, &["operator's port"]),
+        (header("zone = \"Europe/Milan\"\n"), 16, &["no time zone Europe/Milan", "Europe/Rome"]),
+        (header("validation = \"warn\"\n"), 16, &["not one of the choices", "enforce"]),
+        (header("sendr = 3\n"), 16, &["Did you mean `sender`?"]),
+        (
+            header("tls = { certificate = \"server.pem\", key = \"other.key\" }\n"),
+            16,
+            &["don't belong together"],
+        ),
+        (header(&format!("{tls}in_the_clear = true\n")), 17, &["no effect beside TLS"]),
+        (
+            format!("{GOOD}{MLLP}certificate_name = \"lis.example.org\"\n"),
+            19,
+            &["never be let in", "client_ca"],
+        ),
+        (
+            format!("{}certificate_sha256 = \"ab:cd\"\n", header(tls)),
+            20,
+            &["not a SHA-256 fingerprint", "openssl"],
+        ),
+        (format!("{}certificate_name = \"lis 1\"\n", header(tls)), 20, &["not a DNS name"]),
+        (format!("{GOOD}{MLLP}types = [\"oru\"]\n"), 19, &["not the right form"]),
+        (format!("{GOOD}{MLLP}addresses = [\"lis.example.org\"]\n"), 19, &["not the right form"]),
+        (
+            format!(
+                "{GOOD}{MLLP}[[mllp.sender]]\nname = \"other\"\napplication = \"LAB\"\nfacility = \"1\"\n"
+            ),
+            21,
+            &["from this sender and from lis", "facility"],
+        ),
+    ];
+    for (text, line, words) in &cases {
+        assert_eq!(folder.fault(text, words), *line, "{text}");
+    }
+}
+
+#[test]
+fn a_message_port_that_others_reach_needs_tls_and_senders_that_are_told_by_more_than_a_header() {
+    let folder = Folder::new();
+    let open = MLLP.replace("127.0.0.1", "10.0.0.1");
+    let faults = folder.faults(&format!("{GOOD}{open}"));
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].0 == 15 && faults[0].1.contains("without TLS"), "{faults:?}");
+    assert!(faults[1].0 == 16 && faults[1].1.contains("call himself LAB"), "{faults:?}");
+    let clear = open.replace("[[", "in_the_clear = true\n[[");
+    assert_eq!(folder.fault(&format!("{GOOD}{clear}"), &["call himself LAB", "addresses"]), 17);
+    assert!(
+        from_text(&format!("{GOOD}{clear}addresses = [\"10.0.0.7\", \"::1\"]\n"), &folder.file()).is_ok()
+    );
+    let tls = "tls = { certificate = \"server.pem\", key = \"server.key\", client_ca = \"server.pem\" }\n[[";
+    let certified = format!("{GOOD}{}certificate_name = \"lis.example.org\"\n", open.replace("[[", tls));
+    assert!(from_text(&certified, &folder.file()).is_ok(), "{:?}", folder.faults(&certified));
+}
