@@ -11,6 +11,7 @@ pub mod definitions;
 pub mod demo;
 pub mod identify;
 pub mod listen;
+pub mod mapping;
 pub mod mllp;
 pub mod pipeline;
 pub mod run;

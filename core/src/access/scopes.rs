@@ -69,8 +69,12 @@ impl Scope {
             Interaction::Create(_) => CREATE,
             Interaction::Update(_) => UPDATE,
             Interaction::Delete(_) => DELETE,
-            // It tells nothing but what the definitions say: any access to the type is enough.
-            Interaction::Validate(_) => CREATE | READ | UPDATE | DELETE | SEARCH,
+            // They tell nothing but what definitions and maps say: any access to the type is enough.
+            Interaction::Validate(_) | Interaction::Transform(..) | Interaction::Translate(..) => {
+                CREATE | READ | UPDATE | DELETE | SEARCH
+            }
+            // It finds patients, as a search does.
+            Interaction::Match(..) => SEARCH,
         };
         let typed = match (&self.resource_type, interaction.resource_type()) {
             (None, _) => true,

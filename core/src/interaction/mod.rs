@@ -23,13 +23,17 @@ mod error;
 mod escape;
 pub mod headers;
 mod id;
+mod operation;
 mod pairs;
 mod path;
+mod patient_match;
 mod percent;
 mod request;
 mod schema;
 mod search;
 mod search_value;
+mod transform;
+mod translate;
 mod validate;
 
 use std::fmt;
@@ -38,13 +42,17 @@ pub use criterion::{Criterion, MOST_VALUES, Modifier};
 pub use error::{EncodingFault, InteractionError, ShownName};
 pub use id::{Id, Instance, ResourceType};
 pub use pairs::LONGEST_QUERY;
+pub use patient_match::PatientMatch;
 pub use request::{Method, UpstreamRequest};
 pub use schema::{SearchParameter, SearchSchema};
 pub use search::{MOST_PARAMETERS, Search, SortKey};
 pub use search_value::{ParameterKind, Prefix, SearchReference, SearchValue, Token};
+pub use transform::Transform;
+pub use translate::{AskedCoding, Translate};
 pub use validate::{Validate, ValidateMode};
 
 use fhir_models::primitive::Primitive;
+use operation::Operation;
 use pairs::Pair;
 use path::Place;
 use search::Once;
@@ -70,6 +78,12 @@ pub enum Interaction {
     Delete(Instance),
     /// `POST [type]/$validate` or `POST [type]/[id]/$validate`
     Validate(Validate),
+    /// `POST StructureMap/$transform`
+    Transform(ResourceType, Transform),
+    /// `GET` or `POST ConceptMap/$translate`
+    Translate(ResourceType, Translate),
+    /// `POST Patient/$match`
+    Match(ResourceType, PatientMatch),
 }
 
 /// The history of one resource (FHIR R4 §3.1.0.12).
@@ -125,6 +139,15 @@ impl Interaction {
             (Place::Validate(resource_type, instance), "POST") => {
                 Interaction::Validate(Validate::new(resource_type, instance))
             }
+            (Place::Operation(on, Operation::Transform), "POST") => {
+                Interaction::Transform(on, Transform::default())
+            }
+            (Place::Operation(on, Operation::Translate), "GET" | "POST") => {
+                Interaction::Translate(on, Translate::new(method == "POST"))
+            }
+            (Place::Operation(on, Operation::Match), "POST") => {
+                Interaction::Match(on, PatientMatch::default())
+            }
             (Place::Version(instance, version), "GET") => Interaction::Vread(instance, version),
             (Place::InstanceHistory(instance), "GET") => {
                 Interaction::HistoryInstance(History { instance, count: None, since: None })
@@ -174,6 +197,8 @@ impl Interaction {
                 }
                 ("mode", Interaction::Validate(own)) => own.set_mode(value)?,
                 ("profile", Interaction::Validate(own)) => own.set_profile(value)?,
+                ("source", Interaction::Transform(_, own)) => own.set_source(value)?,
+                (name, Interaction::Translate(_, own)) if Translate::takes(name) => own.set(name, value)?,
                 (other, _) if search::is_not_served(other) => {
                     return Err(InteractionError::ParameterNotServed(ShownName::of(
                         other.split(':').next().unwrap_or_default(),
@@ -201,7 +226,10 @@ impl Interaction {
             Interaction::Create(_) => "create",
             Interaction::Update(_) => "update",
             Interaction::Delete(_) => "delete",
-            Interaction::Validate(_) => "operation",
+            Interaction::Validate(_)
+            | Interaction::Transform(..)
+            | Interaction::Translate(..)
+            | Interaction::Match(..) => "operation",
         }
     }
 
@@ -210,7 +238,10 @@ impl Interaction {
         match self {
             Interaction::Capabilities => None,
             Interaction::SearchType(search) => Some(&search.resource_type),
-            Interaction::Create(resource_type) => Some(resource_type),
+            Interaction::Create(resource_type)
+            | Interaction::Transform(resource_type, _)
+            | Interaction::Translate(resource_type, _)
+            | Interaction::Match(resource_type, _) => Some(resource_type),
             Interaction::Validate(own) => Some(&own.resource_type),
             _ => self.instance().map(|instance| &instance.resource_type),
         }
@@ -225,7 +256,23 @@ impl Interaction {
             | Interaction::Delete(instance) => Some(instance),
             Interaction::HistoryInstance(history) => Some(&history.instance),
             Interaction::Validate(own) => own.instance.as_ref(),
-            Interaction::Capabilities | Interaction::SearchType(_) | Interaction::Create(_) => None,
+            Interaction::Capabilities
+            | Interaction::SearchType(_)
+            | Interaction::Create(_)
+            | Interaction::Transform(..)
+            | Interaction::Translate(..)
+            | Interaction::Match(..) => None,
+        }
+    }
+
+    /// The operation's name with its dollar sign, if this is one.
+    pub fn operation(&self) -> Option<&'static str> {
+        match self {
+            Interaction::Validate(_) => Some("$validate"),
+            Interaction::Transform(..) => Some(Operation::Transform.name()),
+            Interaction::Translate(..) => Some(Operation::Translate.name()),
+            Interaction::Match(..) => Some(Operation::Match.name()),
+            _ => None,
         }
     }
 
@@ -262,8 +309,12 @@ impl Interaction {
     /// True where the request carries a resource.
     pub fn takes_resource(&self) -> bool {
         match self {
-            Interaction::Create(_) | Interaction::Update(_) => true,
+            Interaction::Create(_)
+            | Interaction::Update(_)
+            | Interaction::Transform(..)
+            | Interaction::Match(..) => true,
             Interaction::Validate(own) => !own.mode.is_some_and(ValidateMode::is_of_stored),
+            Interaction::Translate(_, own) => own.by_post,
             _ => false,
         }
     }
@@ -276,8 +327,8 @@ impl fmt::Display for Interaction {
         if let Some(resource_type) = self.resource_type() {
             write!(f, " {resource_type}")?;
         }
-        if matches!(self, Interaction::Validate(_)) {
-            f.write_str(" $validate")?;
+        if let Some(operation) = self.operation() {
+            write!(f, " {operation}")?;
         }
         let Some(search) = self.search() else { return Ok(()) };
         let mut names: Vec<String> = if search.ids.is_empty() { Vec::new() } else { vec!["_id".to_owned()] };

@@ -2,6 +2,7 @@
 
 use super::error::{EncodingFault, InteractionError, ShownName};
 use super::id::{Id, Instance, ResourceType};
+use super::operation::Operation;
 use super::percent::decode_segment;
 use super::schema::SearchSchema;
 
@@ -33,6 +34,8 @@ pub(super) enum Place {
     Version(Instance, Id),
     /// `[type]/$validate` or `[type]/[id]/$validate`
     Validate(ResourceType, Option<Instance>),
+    /// `[type]/$name`, for an operation of this type alone
+    Operation(ResourceType, Operation),
     /// `[type]/[id]/[type]` or `[type]/[id]/*`: a search in a compartment.
     Compartment,
 }
@@ -58,6 +61,11 @@ impl Place {
             [own, "$validate"] => {
                 let instance = Instance { resource_type: resource_type.clone(), id: id(own)? };
                 return Ok(Place::Validate(resource_type, Some(instance)));
+            }
+            [own] => {
+                if let Some(operation) = Operation::below(resource_type.as_str(), own) {
+                    return Ok(Place::Operation(resource_type, operation));
+                }
             }
             _ => {}
         }
@@ -86,6 +94,7 @@ impl Place {
             Place::Metadata | Place::InstanceHistory(_) | Place::Version(..) => &["GET"],
             Place::Type(_) => &["GET", "POST"],
             Place::TypeSearch(_) | Place::Validate(..) => &["POST"],
+            Place::Operation(_, operation) => operation.allow(),
             Place::Instance(_) => &["GET", "PUT", "DELETE"],
             Place::Base
             | Place::SystemSearch
@@ -108,6 +117,7 @@ impl Place {
             (Place::TypeHistory, "GET") => "history of a type",
             (Place::Instance(_), "PATCH") => "patch",
             (Place::Validate(..), "GET") => "$validate by GET",
+            (Place::Operation(..), "GET") => "this operation by GET",
             (Place::Compartment, "GET") => "search in a compartment",
             _ => "this method",
         }

@@ -117,6 +117,10 @@ impl Interaction {
                 let path_and_query = format!("{place}/$validate");
                 UpstreamRequest { method: Method::Post, path_and_query, form: None }
             }
+            Interaction::Transform(on, _) | Interaction::Translate(on, _) | Interaction::Match(on, _) => {
+                let path_and_query = format!("/{on}/{}", self.operation().unwrap_or_default());
+                UpstreamRequest { method: Method::Post, path_and_query, form: None }
+            }
             Interaction::Delete(instance) => {
                 UpstreamRequest { method: Method::Delete, path_and_query: path_of(instance), form: None }
             }

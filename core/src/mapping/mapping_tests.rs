@@ -498,6 +498,7 @@ fn the_loss_report_names_every_leaf_that_nothing_read_and_the_nearest_rule() {
         ]
     );
     assert_eq!(output.trace[0].rule, "main / official");
+    assert_eq!(output.lost, [(String::new(), 10), ("main / official".to_owned(), 3)]);
 }
 
 #[test]

@@ -171,8 +171,17 @@ impl fmt::Debug for CompiledMap {
 impl CompiledMap {
     /// The canonical of the structure that each source has to be, in order; `None` where any will do.
     pub fn source_types(&self) -> Vec<Option<String>> {
-        let sources = self.program.parameters.iter().filter(|it| !it.target);
-        sources.map(|it| self.types.get(it.ty).map(|ty| ty.url.to_string())).collect()
+        self.types_of(false)
+    }
+
+    /// The canonical of the structure that each target will be, in order; `None` where the map leaves it open.
+    pub fn target_types(&self) -> Vec<Option<String>> {
+        self.types_of(true)
+    }
+
+    fn types_of(&self, target: bool) -> Vec<Option<String>> {
+        let parameters = self.program.parameters.iter().filter(|it| it.target == target);
+        parameters.map(|it| self.types.get(it.ty).map(|ty| ty.url.to_string())).collect()
     }
 
     /// Reads a source: JSON, FHIR XML, or the XML of the logical model that the map takes in this place.
@@ -223,12 +232,15 @@ impl CompiledMap {
                 }
             }
         }
-        let (mut loss, mut trace) = (Vec::new(), Vec::new());
+        let (mut loss, mut lost, mut trace) = (Vec::new(), Vec::new(), Vec::new());
         if let (Some(recorder), Some(document)) = (&run.recorder, sources.first()) {
-            loss = recorder.losses(*document, &self.program);
-            trace = recorder.trace(*document, &self.program);
+            lost = recorder.counts(*document, &self.program);
+            if settings.report {
+                loss = recorder.losses(*document, &self.program);
+                trace = recorder.trace(*document, &self.program);
+            }
         }
-        Ok(Output { results, notes: run.notes, loss, trace })
+        Ok(Output { results, notes: run.notes, loss, lost, trace })
     }
 
     fn written(&self, run: &Run<'_, '_>, node: u32) -> Result<OutputResult, WriteFault> {

@@ -22,6 +22,9 @@ pub struct Output {
     pub notes: Vec<Note>,
     /// Source elements that nothing read; empty where no report was asked for.
     pub loss: Vec<Loss>,
+    /// How many source elements nothing read, by the rule that came nearest; its name is empty where none did. Empty
+    /// where neither a report nor the count was asked for. Names no value: fit for metrics.
+    pub lost: Vec<(String, u64)>,
     /// What each rule worked on; empty where no report was asked for.
     pub trace: Vec<TraceStep>,
 }

@@ -3,7 +3,7 @@
 //! An element is read where its value is taken into the result, by a copy, a transform or an expression, or where a
 //! condition looked at it. Leaves count: an object whose parts were all read is read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use fhir_models::document::xml::TYPE_MEMBER;
 use fhir_models::document::{Document, Kind, NodeId, Position, Value, name};
@@ -100,11 +100,32 @@ impl Recorder {
     /// The leaves that nothing read, in document order.
     pub fn losses(&self, document: Document<'_>, program: &Program) -> Vec<Loss> {
         let mut found = Vec::new();
-        self.look(document.root(), None, program, &mut found);
+        self.look(document.root(), None, &mut |value, near| {
+            let rule = near.and_then(|(site, taken)| {
+                let label = program.sites.get(site)?.label.to_string();
+                Some((label, if taken { LossCause::PartNotTaken } else { LossCause::PassedOver }))
+            });
+            found.push(Loss { path: value.expression(), position: value.position(), rule });
+        });
         found
     }
 
-    fn look(&self, value: Value<'_>, above: Option<(usize, bool)>, program: &Program, found: &mut Vec<Loss>) {
+    /// How many leaves nothing read, by the rule that came nearest; in the order of their names.
+    pub fn counts(&self, document: Document<'_>, program: &Program) -> Vec<(String, u64)> {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        self.look(document.root(), None, &mut |_, near| {
+            let site = near.and_then(|(site, _)| program.sites.get(site));
+            *counts.entry(site.map_or("", |it| &it.label)).or_default() += 1;
+        });
+        counts.into_iter().map(|(rule, count)| (rule.to_owned(), count)).collect()
+    }
+
+    fn look<'d>(
+        &self,
+        value: Value<'d>,
+        above: Option<(usize, bool)>,
+        found: &mut impl FnMut(Value<'d>, Option<(usize, bool)>),
+    ) {
         let number = value.id().number();
         if self.read.get(number as usize).copied().unwrap_or(false) {
             return;
@@ -116,7 +137,7 @@ impl Recorder {
                 let types =
                     child.name() == name::RESOURCE_TYPE || child.key().is_some_and(|it| it == TYPE_MEMBER);
                 if !types {
-                    self.look(child, near, program, found);
+                    self.look(child, near, found);
                 }
             }
             return;
@@ -124,11 +145,7 @@ impl Recorder {
         if value.kind() == Kind::Null {
             return;
         }
-        let rule = near.and_then(|(site, taken)| {
-            let label = program.sites.get(site)?.label.to_string();
-            Some((label, if taken { LossCause::PartNotTaken } else { LossCause::PassedOver }))
-        });
-        found.push(Loss { path: value.expression(), position: value.position(), rule });
+        found(value, near);
     }
 
     pub fn trace(&self, document: Document<'_>, program: &Program) -> Vec<TraceStep> {

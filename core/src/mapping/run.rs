@@ -71,7 +71,8 @@ impl<'r, 'a> Run<'r, 'a> {
         settings: &'r Settings<'r>,
         documents: Vec<Document<'a>>,
     ) -> Run<'r, 'a> {
-        let recorder = settings.report.then(|| Recorder::new(documents.first().copied()));
+        let recording = settings.report || settings.count_losses;
+        let recorder = recording.then(|| Recorder::new(documents.first().copied()));
         Run {
             program,
             model,

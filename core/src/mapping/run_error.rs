@@ -32,6 +32,15 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
+impl RunError {
+    /// The same without any value of the source: fit for logs that may hold no person's data.
+    pub fn without_values(&self) -> String {
+        let Position { line, column } = self.position;
+        let place = self.source.as_ref().map_or(String::new(), |(path, _)| format!(", at {path}"));
+        format!("{}:{line}:{column}: {} (rule {}{place})", self.file, self.fault.without_values(), self.rule)
+    }
+}
+
 /// Why a transformation ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -155,4 +164,38 @@ pub enum RunFault {
     /// The result can't be written.
     #[error("the result can't be written: {0}")]
     Write(&'static str),
+}
+
+impl RunFault {
+    /// What happened, without any value of the source.
+    pub fn without_values(&self) -> String {
+        match self {
+            RunFault::Check { expression, .. } => format!("the check {expression} does not hold"),
+            RunFault::Expression { expression, .. } => {
+                format!("the expression {expression} can't be evaluated")
+            }
+            RunFault::Ambiguous { map, count, .. } => {
+                format!(
+                    "the concept map {map} has {count} targets for a code; a translation needs exactly one"
+                )
+            }
+            RunFault::WrongValue { element, holds, .. } => {
+                format!("a value can't stand in {element}, which holds {holds}")
+            }
+            RunFault::WrongParameter { transform, needs, .. } => format!("{transform}() {needs}"),
+            // These hold names and numbers of the map and of types alone.
+            RunFault::WrongSources { .. }
+            | RunFault::WrongSource { .. }
+            | RunFault::Cardinality { .. }
+            | RunFault::NotTheOnlyOne { .. }
+            | RunFault::TooManyValues { .. }
+            | RunFault::NoElement { .. }
+            | RunFault::NoTarget(_)
+            | RunFault::NoDefault { .. }
+            | RunFault::NoId
+            | RunFault::NoRandomness
+            | RunFault::Limit(..)
+            | RunFault::Write(_) => self.to_string(),
+        }
+    }
 }

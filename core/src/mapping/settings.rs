@@ -55,6 +55,8 @@ pub struct Settings<'s> {
     pub randomness: Option<&'s dyn Randomness>,
     /// Note what is read, and by which rule: for [`Output::loss`](super::Output::loss).
     pub report: bool,
+    /// Only count what is not read, by rule: for [`Output::lost`](super::Output::lost).
+    pub count_losses: bool,
 }
 
 impl fmt::Debug for Settings<'_> {

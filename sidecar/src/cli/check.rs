@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use clap::Args;
 use varco::config::{
-    self, Config, ConfigError, DEFAULT_ROUTE, Direction, Mllp, Route, SCHEMA, ValidationMode,
+    self, Config, ConfigError, DEFAULT_ROUTE, Direction, Mllp, OnMapFailure, Route, RouteMap, SCHEMA,
+    ValidationMode,
 };
 
 use super::say;
@@ -66,11 +67,21 @@ fn summary(config: &Config) {
     for alias in &config.identity.alias {
         say::line(format!("  {} is written {} towards the federation", alias.local, alias.network));
     }
+    if !config.mapping.maps.is_empty() {
+        let paths: Vec<String> = config.mapping.maps.iter().map(|path| path.display().to_string()).collect();
+        let again = match config.mapping.reload_seconds {
+            0 => "read once".to_owned(),
+            seconds => format!("read anew when they change, within {seconds} seconds"),
+        };
+        say::line(format!("  maps of {}, {again}", paths.join(", ")));
+    }
     for route in &config.route {
         describe(route);
     }
     if !config.route.is_empty() {
-        say::line(format!("  route {DEFAULT_ROUTE} takes everything else: nothing is validated on it"));
+        say::line(format!(
+            "  route {DEFAULT_ROUTE} takes everything else: nothing is validated or mapped on it"
+        ));
     }
     if let Some(server) = &config.terminology {
         let credential = match (&server.token_file, &server.token_env) {
@@ -151,10 +162,26 @@ fn describe(route: &Route) {
         };
         say::line(format!("    {} {what}", direction.name()));
     }
+    route.map.iter().for_each(describe_map);
     for profile in &route.validation.profile {
         let direction = profile.direction.map_or("both directions", |own| own.name());
         say::line(format!("    {} must obey {} ({direction})", profile.resource_type, profile.canonical));
     }
+}
+
+/// What a route's map does.
+fn describe_map(map: &RouteMap) {
+    let RouteMap { resource_type, canonical, .. } = map;
+    let what = match (map.direction, map.on_failure) {
+        (Direction::Requests, _) => "that is written is mapped first by",
+        (Direction::Responses, _) => "that may be shown is mapped by",
+    };
+    let fails = match (map.direction, map.on_failure) {
+        (Direction::Requests, _) => "refused with 422 and the cause",
+        (Direction::Responses, OnMapFailure::Refuse) => "replaced by 502 without the cause",
+        (Direction::Responses, OnMapFailure::LeaveOut) => "left out of searches, which say so",
+    };
+    say::line(format!("    a {resource_type} {what} {canonical}; what can't be mapped is {fails}"));
 }
 
 /// Shows a configuration's faults on standard error: the line, a caret, cause and cure.

@@ -5,9 +5,11 @@
 //! with a fault starts nothing.
 
 mod check;
+mod check_map;
 mod check_mllp;
 mod check_route;
 mod fault;
+mod mapping;
 mod mllp;
 mod route;
 mod schema;
@@ -20,6 +22,7 @@ use serde::Deserialize;
 
 pub(crate) use check::aliases;
 pub use fault::{ConfigError, Fault};
+pub use mapping::{Mapping, OnMapFailure, RouteMap};
 pub use mllp::{Mllp, MllpSender};
 pub use route::{
     DEFAULT_ROUTE, Direction, Route, RouteProfile, RouteValidation, Terminology, Validation, ValidationMode,
@@ -58,6 +61,9 @@ pub struct Config {
     /// Definitions that traffic is validated against, beside the built-in ones.
     #[serde(default)]
     pub validation: Validation,
+    /// Maps beside the built-in ones.
+    #[serde(default)]
+    pub mapping: Mapping,
     /// The terminology server.
     #[serde(default)]
     pub terminology: Option<Terminology>,
@@ -357,7 +363,7 @@ impl Config {
         let plugins = self.plugin.iter_mut().map(|plugin| &mut plugin.manifest);
         let terminology = self.terminology.iter_mut();
         let terminology = terminology.flat_map(|it| [it.ca.as_mut(), it.token_file.as_mut()]).flatten();
-        let definitions = self.validation.definitions.iter_mut();
+        let definitions = self.validation.definitions.iter_mut().chain(&mut self.mapping.maps);
         for path in
             tls.chain(others.into_iter().flatten()).chain(plugins).chain(terminology).chain(definitions)
         {

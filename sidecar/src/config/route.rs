@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::RouteMap;
+
 /// The name of the route that everything takes for which no other is configured.
 pub const DEFAULT_ROUTE: &str = "exchange";
 
@@ -20,6 +22,9 @@ pub struct Route {
     pub clients: Vec<String>,
     #[serde(default)]
     pub validation: RouteValidation,
+    /// Maps, for resources that the route takes.
+    #[serde(default)]
+    pub map: Vec<RouteMap>,
 }
 
 impl Route {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::request::Parts;
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use super::judge::Judgement;
 use super::trace::Trace;
 use crate::config::Direction;
 use crate::listen::Peer;
+use crate::mapping::MapSet;
 
 /// Most provisions that one record names.
 const MOST_CONSENTS: usize = 100;
@@ -44,6 +46,16 @@ pub(super) struct Account {
     pub decided_by: Option<&'static str>,
     /// How many identifiers were written in another system.
     pub mapped: usize,
+    /// Maps that wrote a body.
+    pub maps: BTreeSet<String>,
+    /// The set of maps that the request works with, once it has used one.
+    pub map_set: Option<Arc<MapSet>>,
+    /// Resources that the caller may see and that no map could write.
+    pub left_out: usize,
+    /// Bytes that maps have written.
+    pub map_bytes: usize,
+    /// The person that was looked for, as the caller described them.
+    pub matched: Option<String>,
     /// Plugins that changed a body.
     pub plugins: Vec<String>,
     /// Faults that the caller is to be told of in a header.
@@ -69,6 +81,11 @@ impl Account {
             consents: Vec::new(),
             decided_by: None,
             mapped: 0,
+            maps: BTreeSet::new(),
+            map_set: None,
+            left_out: 0,
+            map_bytes: 0,
+            matched: None,
             plugins: Vec::new(),
             warnings: Vec::new(),
             owed: false,

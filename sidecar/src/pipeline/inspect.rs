@@ -87,12 +87,13 @@ pub(super) fn tell(warnings: &[(Direction, Summary)], answer: &mut Answer) {
 impl<'g> Exchange<'g> {
     /// The configured route that the request takes, or none.
     pub fn route(&self) -> Option<&'g Route> {
-        let gateway = self.gateway;
-        gateway
-            .config
-            .route
-            .iter()
-            .find(|it| it.takes(self.account.resource_type(), &self.requester.client_id))
+        self.gateway.config.route.get(self.route_number()?)
+    }
+
+    /// Its number among the configured ones.
+    pub fn route_number(&self) -> Option<usize> {
+        let takes = |it: &Route| it.takes(self.account.resource_type(), &self.requester.client_id);
+        self.gateway.config.route.iter().position(takes)
     }
 
     /// Validates a body that is to be forwarded or kept; `sent` is how the caller wrote it.
@@ -127,6 +128,17 @@ impl<'g> Exchange<'g> {
         let reports = self.inspect(route, mode, Direction::Responses, documents).await?;
         if mode == ValidationMode::Enforce && reports.iter().any(is_invalid) {
             return Err(Refusal::InvalidResponse { rules: Summary::of(&reports).rules() });
+        }
+        Ok(())
+    }
+
+    /// Validates what an operation made, and tells the caller of faults in the header; nothing is refused for them.
+    pub async fn note_faults(&mut self, document: OwnedDocument) -> Result<(), Refusal> {
+        let subject = Subject { source: Source::Document(document), profiles: Vec::new() };
+        let reports = self.gateway.validation.reports(vec![subject]).await;
+        let summary = Summary::of(&reports.map_err(|_| Refusal::Internal)?);
+        if summary.errors + summary.warnings > 0 {
+            self.account.warnings.push((Direction::Responses, summary));
         }
         Ok(())
     }

@@ -18,8 +18,10 @@ pub(crate) mod feed;
 mod inspect;
 mod judge;
 mod limit;
+mod map;
 mod own;
 mod page;
+mod patient_match;
 mod plugin;
 mod read;
 mod receive;
@@ -28,6 +30,8 @@ mod refusal;
 mod search;
 mod setup;
 mod trace;
+mod transform;
+mod translate;
 mod validate;
 mod write;
 
@@ -52,6 +56,7 @@ use varco_plugin_host::{PluginEngine, PluginSet};
 use crate::config::Config;
 use crate::identify::TokenGate;
 use crate::listen::{Handler, Peer};
+use crate::mapping::Maps;
 use crate::store::Store;
 use crate::upstream::Upstream;
 use crate::validation::Validation;
@@ -60,6 +65,7 @@ use answer::Answer;
 use exchange::Exchange;
 use limit::ClientLimit;
 use page::PageSeal;
+use patient_match::Matching;
 pub use refusal::Refusal;
 pub use setup::SetupError;
 
@@ -85,6 +91,8 @@ pub struct Gateway {
     _engine: PluginEngine,
     seal: PageSeal,
     validation: Validation,
+    maps: Arc<Maps>,
+    matching: Matching,
     capabilities: OnceLock<Bytes>,
     started: Instant,
     draining: AtomicBool,
@@ -177,6 +185,11 @@ impl Gateway {
         let resource_type = interaction.resource_type().cloned();
         match (resource_type.as_ref().map(|name| name.as_str()), interaction) {
             (_, Interaction::Validate(asked)) => validate::validate(&mut exchange, asked, body).await,
+            (_, Interaction::Transform(_, asked)) => transform::transform(&mut exchange, asked, &body).await,
+            (_, Interaction::Translate(_, asked)) => translate::translate(&mut exchange, asked, &body).await,
+            (_, Interaction::Match(on, asked)) => {
+                patient_match::patient_match(&mut exchange, asked, on, &body).await
+            }
             (Some("Consent"), interaction) => own::consent(&mut exchange, interaction, &body).await,
             (Some("AuditEvent"), interaction) => own::audit(&mut exchange, interaction).await,
             (_, Interaction::Read(instance)) => read::read(&mut exchange, instance).await,
@@ -275,6 +288,11 @@ impl Gateway {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The maps.
+    pub fn maps(&self) -> &Arc<Maps> {
+        &self.maps
     }
 
     /// The configuration it was made from.

@@ -22,6 +22,12 @@ const SECURITY: &str =
     "Bearer tokens (JWT) of the network's issuer; what is answered depends on the patient's consent.";
 /// The operation that every type has.
 const VALIDATE: &str = "http://hl7.org/fhir/OperationDefinition/Resource-validate";
+/// The operations that one type has: type, name and definition.
+const OPERATIONS: &[(&str, &str, &str)] = &[
+    ("StructureMap", "transform", "http://hl7.org/fhir/OperationDefinition/StructureMap-transform"),
+    ("ConceptMap", "translate", "http://hl7.org/fhir/OperationDefinition/ConceptMap-translate"),
+    ("Patient", "match", "http://hl7.org/fhir/OperationDefinition/Patient-match"),
+];
 /// Most audit records on a page.
 const AUDIT_PAGE: usize = 1_000;
 
@@ -306,5 +312,10 @@ fn write_capabilities_of(gateway: &Gateway, resource_type: &str, json: &mut Json
         }
     }
     json.end_array().key("operation").begin_array().begin_object().member("name", "validate");
-    json.member("definition", VALIDATE).end_object().end_array().end_object();
+    json.member("definition", VALIDATE).end_object();
+    let own = OPERATIONS.iter().filter(|(on, ..)| *on == resource_type);
+    for (_, name, definition) in own {
+        json.begin_object().member("name", name).member("definition", definition).end_object();
+    }
+    json.end_array().end_object();
 }

@@ -12,7 +12,7 @@ pub(super) async fn read(exchange: &mut Exchange<'_>, instance: Instance) -> Res
     let interaction = Interaction::Read(instance.clone());
     let Some(document) = exchange.fetch(&interaction, &instance).await? else { return Err(Refusal::Absent) };
     exchange.release_or_refuse(document.root(), &instance).await?;
-    let body = exchange.in_network_terms(document.root());
+    let body = exchange.shown_or_refused(document.root()).await?;
     exchange.inspect_response([body.as_slice()]).await?;
     Ok(Answer::resource(StatusCode::OK, document.root(), body))
 }
@@ -34,7 +34,7 @@ pub(super) async fn vread(
         return Err(Refusal::Absent);
     }
     exchange.release_or_refuse(document.root(), &instance).await?;
-    let body = exchange.in_network_terms(document.root());
+    let body = exchange.shown_or_refused(document.root()).await?;
     exchange.inspect_response([body.as_slice()]).await?;
     Ok(Answer::resource(StatusCode::OK, document.root(), body))
 }

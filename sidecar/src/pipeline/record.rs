@@ -88,6 +88,9 @@ impl Gateway {
     }
 
     fn query(&self, account: &Account) -> Option<String> {
+        if let Some(asked) = &account.matched {
+            return Some(format!("POST {}/Patient/$match\n\n{asked}", self.config.site.base()));
+        }
         let search = account.interaction.as_ref()?.search()?;
         let query = search.self_query();
         let mark = if query.is_empty() { "" } else { "?" };
@@ -97,8 +100,9 @@ impl Gateway {
 
 fn mapped(account: &Account) -> Vec<String> {
     let identifiers = (account.mapped > 0).then(|| format!("identifier systems: {}", account.mapped));
+    let maps = account.maps.iter().map(|map| format!("map: {map}"));
     let plugins = account.plugins.iter().map(|plugin| format!("plugin: {plugin}"));
-    identifiers.into_iter().chain(plugins).collect()
+    identifiers.into_iter().chain(maps).chain(plugins).collect()
 }
 
 /// A request that was not understood is recorded as an operation: BALP has no word for it.
@@ -112,7 +116,11 @@ fn event(interaction: Option<&Interaction>) -> AuditedEvent {
         Some(Interaction::Create(_)) => AuditedEvent::Create,
         Some(Interaction::Update(_)) => AuditedEvent::Update,
         Some(Interaction::Delete(_)) => AuditedEvent::Delete,
-        Some(Interaction::Validate(_)) | None => AuditedEvent::Operation,
+        // A patient that is looked for is a query (IHE PDQm ITI-119 §3.119.5.1).
+        Some(Interaction::Match(..)) => AuditedEvent::SearchType,
+        Some(Interaction::Validate(_) | Interaction::Transform(..) | Interaction::Translate(..)) | None => {
+            AuditedEvent::Operation
+        }
     }
 }
 

@@ -3,8 +3,10 @@
 //! Invariant: the caller's text never depends on data the caller may not see. In particular a hidden resource
 //! and an absent one are the same variant, [`Refusal::Absent`].
 
+use fhir_models::document::Position;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use varco_core::interaction::InteractionError;
+use varco_core::mapping::RunError;
 use varco_core::outcome::{Issue, IssueType, Outcome};
 
 use crate::identify::TokenError;
@@ -89,6 +91,28 @@ pub enum Refusal {
     InvalidResponse {
         /// Names of the rules that spoke.
         rules: String,
+    },
+    /// A map that nobody here knows.
+    #[error("there is no such map here")]
+    UnknownMap,
+    /// A map that fails on what the caller sent.
+    #[error("the map {map} fails on what was sent: {}", error.without_values())]
+    Unmapped {
+        /// Its canonical.
+        map: String,
+        /// Which rule failed, with which value, where.
+        error: Box<RunError>,
+    },
+    /// Content that a map can't be run on, or a result that can't be answered; the text is safe to show.
+    #[error("{0}")]
+    NotMapped(String),
+    /// A map that fails on what is to be answered, or that can't be used.
+    #[error("the map {map} fails: {cause}")]
+    MapFailed {
+        /// Its canonical.
+        map: String,
+        /// Why, without a value of the resource.
+        cause: String,
     },
     /// The store.
     #[error("{0}")]
@@ -202,6 +226,24 @@ impl Refusal {
                 IssueType::Invalid,
                 "The hospital's server answered with a resource that is not valid; the operator has the cause.",
             ),
+            Refusal::UnknownMap => row(
+                StatusCode::NOT_FOUND,
+                IssueType::NotFound,
+                "No such map is known here; maps are named by their canonicals.",
+            ),
+            Refusal::Unmapped { .. } => row(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                IssueType::Processing,
+                "The map fails on what was sent.",
+            ),
+            Refusal::NotMapped(text) => {
+                row(StatusCode::UNPROCESSABLE_ENTITY, IssueType::Processing, &sentence(text))
+            }
+            Refusal::MapFailed { .. } => row(
+                StatusCode::BAD_GATEWAY,
+                IssueType::Exception,
+                "What is to be answered can't be written in the form that is read here; the operator has the cause.",
+            ),
             Refusal::Store(_) => row(
                 StatusCode::SERVICE_UNAVAILABLE,
                 IssueType::NoStore,
@@ -227,6 +269,7 @@ impl Refusal {
     pub fn outcome(&self) -> Vec<u8> {
         match self {
             Refusal::InvalidRequest(issues) => Outcome { issues: issues.clone() }.to_json(),
+            Refusal::Unmapped { error, .. } => Outcome::from(failed(error)).to_json(),
             _ => {
                 let row = self.row();
                 Outcome::from(Issue::error(row.code, row.text)).to_json()
@@ -240,10 +283,22 @@ impl Refusal {
             self,
             Refusal::Upstream(_)
                 | Refusal::InvalidResponse { .. }
+                | Refusal::MapFailed { .. }
                 | Refusal::Store(_)
                 | Refusal::PluginFailed(_)
                 | Refusal::Internal
         )
+    }
+}
+
+/// Which rule failed, with which value: the caller's own content.
+pub(super) fn failed(error: &RunError) -> Issue {
+    let Position { line, column } = error.position;
+    let text = format!("{} (rule {}, {}:{line}:{column})", error.fault, error.rule, error.file);
+    let issue = Issue::error(IssueType::Processing, text);
+    match &error.source {
+        Some((path, position)) => issue.at(path).on(*position),
+        None => issue,
     }
 }
 

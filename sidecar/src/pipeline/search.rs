@@ -13,6 +13,7 @@ use super::Refusal;
 use super::answer::Answer;
 use super::exchange::Exchange;
 use super::judge::Judgement;
+use super::map::{Shown, with_left_out};
 use super::page::Page;
 use crate::upstream::{UpstreamAnswer, UpstreamError};
 
@@ -24,10 +25,13 @@ const HIDDEN_FACTOR: usize = 10;
 const LARGEST_PAGE: usize = 1_000;
 
 /// A match that the caller may see, and the judgement that says so.
-struct Match {
-    reference: String,
-    json: Vec<u8>,
-    judgement: Judgement,
+pub(super) struct Match {
+    /// `[type]/[id]`
+    pub reference: String,
+    /// The resource as the caller gets it.
+    pub json: Vec<u8>,
+    /// Why it may be shown.
+    pub judgement: Judgement,
 }
 
 /// Answers a search; `offset` visible matches stood on the pages before.
@@ -65,11 +69,15 @@ pub(super) async fn search(
             (found.reference, found.json)
         })
         .collect();
-    Ok(Answer::fhir(StatusCode::OK, bundle(&links, Some(total), &entries, base)))
+    let bundle = bundle(&links, Some(total), &entries, base);
+    Ok(Answer::fhir(StatusCode::OK, with_left_out(bundle, exchange.account.left_out)))
 }
 
 /// Every match that the caller may see, in the server's order.
-async fn gather(exchange: &mut Exchange<'_>, interaction: &Interaction) -> Result<Vec<Match>, Refusal> {
+pub(super) async fn gather(
+    exchange: &mut Exchange<'_>,
+    interaction: &Interaction,
+) -> Result<Vec<Match>, Refusal> {
     let most = exchange.gateway.config.limits.search_matches;
     let most_judged = most.saturating_mul(HIDDEN_FACTOR);
     let mut room = exchange.gateway.config.limits.answer_bytes;
@@ -88,7 +96,7 @@ async fn gather(exchange: &mut Exchange<'_>, interaction: &Interaction) -> Resul
             judged += 1;
             let judgement = exchange.judge(resource).await?;
             if judgement.permitted {
-                matches.push(found(exchange, resource, judgement)?);
+                matches.extend(found(exchange, resource, judgement).await?);
             } else {
                 exchange.withhold(&judgement);
             }
@@ -129,12 +137,22 @@ fn next_link(bundle: Value<'_>) -> Option<String> {
     Some(next.str_of(name::URL)?.into_owned())
 }
 
-fn found(exchange: &mut Exchange<'_>, resource: Value<'_>, judgement: Judgement) -> Result<Match, Refusal> {
+/// A match as the caller gets it; nothing where a map hides it or leaves it out.
+async fn found(
+    exchange: &mut Exchange<'_>,
+    resource: Value<'_>,
+    judgement: Judgement,
+) -> Result<Option<Match>, Refusal> {
     let (Some(resource_type), Some(id)) = (resource.resource_type(), resource.str_of(name::ID)) else {
         return Err(Refusal::Upstream(UpstreamError::NotFhir("a match without an id".to_owned())));
     };
     let reference = format!("{resource_type}/{id}");
-    Ok(Match { reference, json: exchange.in_network_terms(resource), judgement })
+    match exchange.shown(resource).await? {
+        Shown::Json(json) => return Ok(Some(Match { reference, json, judgement })),
+        Shown::Hidden(judgement) => exchange.withhold(&judgement),
+        Shown::LeftOut(_) => exchange.account.left_out += 1,
+    }
+    Ok(None)
 }
 
 /// A searchset; `page` holds references and resources. No `total` where it isn't known.

@@ -1,7 +1,7 @@
 //! Making a gateway from a configuration: whatever can fail fails here, before a port is open.
 
-use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use fhir_models::definition::Definitions;
@@ -16,9 +16,11 @@ use varco_plugin_host::{EngineError, EngineSettings, LoadError, PluginEngine, Pl
 use super::Gateway;
 use super::limit::ClientLimit;
 use super::page::PageSeal;
+use super::patient_match::Matching;
 use crate::config::{self, Config};
 use crate::identify::TokenGate;
 use crate::identify::keys::KeysError;
+use crate::mapping::{MapSetError, Maps};
 use crate::store::{Store, StoreError};
 use crate::upstream::{Upstream, UpstreamSetupError};
 use crate::validation::{Validation, ValidationSetupError};
@@ -50,6 +52,9 @@ pub enum SetupError {
     /// Definitions and the terminology server.
     #[error("traffic can't be validated: {0}")]
     Validation(#[from] ValidationSetupError),
+    /// Maps.
+    #[error("the maps can't be used: {0}")]
+    Maps(#[from] MapSetError),
     /// Random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -109,6 +114,8 @@ impl Gateway {
             _engine: engine,
             seal: PageSeal::new().map_err(|_| SetupError::Random)?,
             validation: Validation::new(&config)?,
+            maps: Arc::new(Maps::new(&config)?),
+            matching: Matching::new(&config)?,
             capabilities: OnceLock::new(),
             started: Instant::now(),
             draining: AtomicBool::new(false),

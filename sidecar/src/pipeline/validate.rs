@@ -19,7 +19,7 @@ use varco_core::validation::ValidationReport;
 
 use super::answer::Answer;
 use super::exchange::Exchange;
-use super::{Refusal, write};
+use super::{Refusal, refusal, write};
 use crate::config::Direction;
 use crate::validation::{Source, Subject, not_json};
 
@@ -112,7 +112,7 @@ async fn tried(
         return Ok(document);
     }
     let sent = Bytes::from(document.text().to_owned());
-    let changed = match write::incoming(exchange, &asked.resource_type, sent) {
+    let changed = match write::incoming(exchange, &asked.resource_type, sent).await {
         Ok(changed) => changed,
         Err(refusal) => {
             issues.push(objection(refusal)?);
@@ -170,7 +170,7 @@ async fn stored(exchange: &mut Exchange<'_>, asked: Validate) -> Result<Answer, 
     }
     let Some(document) = exchange.fetch(&read, &instance).await? else { return Err(Refusal::Absent) };
     exchange.release_or_refuse(document.root(), &instance).await?;
-    let shown = exchange.in_network_terms(document.root());
+    let shown = exchange.shown_or_refused(document.root()).await?;
     let limits = Limits { bytes: usize::MAX, ..Limits::default() };
     let shown = OwnedDocument::parse_json(shown, &limits).map_err(|_| Refusal::Internal)?;
     let mut issues = judged(exchange, asked, Source::Document(shown), None).await?;
@@ -193,6 +193,9 @@ fn objection(refusal: Refusal) -> Result<Issue, Refusal> {
     if refusal.is_operational() {
         return Err(refusal);
     }
+    if let Refusal::Unmapped { error, .. } = &refusal {
+        return Ok(refusal::failed(error));
+    }
     let row = refusal.row();
     Ok(Issue::error(row.code, row.text))
 }
@@ -214,7 +217,7 @@ fn answer(outcome: Outcome) -> Answer {
 }
 
 /// The resource where it stands in the body, so that lines and columns are the body's.
-fn in_its_place(resource: Value<'_>) -> String {
+pub(super) fn in_its_place(resource: Value<'_>) -> String {
     let text = resource.document().text();
     let before = text.get(..resource.span().start).unwrap_or_default();
     let blank = before.chars().map(|c| if matches!(c, '\n' | '\r') { c } else { ' ' });

@@ -15,6 +15,7 @@ use varco_plugin_host::Hook;
 
 use super::answer::Answer;
 use super::exchange::Exchange;
+use super::map::Shown;
 use super::{Refusal, plugin};
 use crate::upstream::{UpstreamAnswer, UpstreamError};
 
@@ -25,7 +26,7 @@ pub(super) async fn create(
     body: Bytes,
 ) -> Result<Answer, Refusal> {
     let sent = body.clone();
-    let document = without_id(&incoming(exchange, &resource_type, body)?);
+    let document = without_id(&incoming(exchange, &resource_type, body).await?);
     let document = parse(exchange, &resource_type, &document)?;
     exchange.permit_write(document.root()).await?;
     exchange.inspect_request(&document, &sent).await?;
@@ -35,7 +36,7 @@ pub(super) async fn create(
     if answer.status != StatusCode::CREATED && answer.status != StatusCode::OK {
         return Err(refused(&answer));
     }
-    written(exchange, &answer, &resource_type, StatusCode::CREATED, None)
+    written(exchange, &answer, &resource_type, StatusCode::CREATED, None).await
 }
 
 /// Changes a resource that stands there and is visible to the caller.
@@ -45,7 +46,7 @@ pub(super) async fn update(
     body: Bytes,
 ) -> Result<Answer, Refusal> {
     let sent = body.clone();
-    let document = incoming(exchange, &instance.resource_type, body)?;
+    let document = incoming(exchange, &instance.resource_type, body).await?;
     if !document.root().get(name::ID).is_some_and(|id| id.is_str(instance.id.as_str())) {
         let text = "The resource's `id` must be the id in the URL.".to_owned();
         return Err(Refusal::Body { text, too_large: false });
@@ -59,7 +60,7 @@ pub(super) async fn update(
     if answer.status != StatusCode::OK && answer.status != StatusCode::CREATED {
         return Err(refused(&answer));
     }
-    written(exchange, &answer, &instance.resource_type, StatusCode::OK, Some(&instance.id))
+    written(exchange, &answer, &instance.resource_type, StatusCode::OK, Some(&instance.id)).await
 }
 
 /// Deletes a resource that stands there and is visible to the caller.
@@ -106,8 +107,9 @@ pub(super) fn without_id(document: &OwnedDocument) -> Vec<u8> {
     edits.apply()
 }
 
-/// The caller's body: strict JSON of the right type, in this hospital's identifier systems, after the plugins.
-pub(super) fn incoming(
+/// The caller's body: strict JSON of the right type, after the plugins and the route's map, in this hospital's identifier
+/// systems.
+pub(super) async fn incoming(
     exchange: &mut Exchange<'_>,
     resource_type: &ResourceType,
     body: Bytes,
@@ -115,6 +117,7 @@ pub(super) fn incoming(
     parse(exchange, resource_type, &body)?;
     let body = plugin::run(exchange, Hook::Request, Cow::Borrowed(&body))?.into_owned();
     let document = parse(exchange, resource_type, &body)?;
+    let document = exchange.map_request(document, resource_type).await?;
     match exchange.gateway.to_local.map_document(document.document()) {
         None => Ok(document),
         Some(mapped) => {
@@ -140,8 +143,9 @@ pub(super) fn parse(
     }
 }
 
-/// The answer to a write that the server took.
-fn written(
+/// The answer to a write that the server took. Where a map can't write what is stored as the caller reads it, the answer has
+/// no body: the write is done all the same.
+async fn written(
     exchange: &mut Exchange<'_>,
     answer: &UpstreamAnswer,
     resource_type: &ResourceType,
@@ -162,7 +166,15 @@ fn written(
     let wanted = exchange.headers.prefer != Some(ReturnPreference::Minimal);
     let mut reply = match returned.as_ref().map(OwnedDocument::root) {
         Some(resource) if wanted => {
-            let body = exchange.in_network_terms(resource);
+            let body = match exchange.shown(resource).await {
+                Ok(Shown::Json(body)) => body,
+                Ok(Shown::Hidden(_) | Shown::LeftOut(_)) => Vec::new(),
+                Err(refusal) => {
+                    let request_id = exchange.account.request_id.as_str();
+                    tracing::error!(request_id, cause = %refusal, "a write is answered without its body");
+                    Vec::new()
+                }
+            };
             Answer::resource(status, resource, body)
         }
         Some(resource) => Answer::resource(status, resource, Bytes::new()),

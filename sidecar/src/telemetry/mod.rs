@@ -60,6 +60,14 @@ fn describe() {
         "Time of a route's validation, by direction"
     );
     describe_gauge!("varco_validation_waiting", "Large documents that wait to be validated");
+    describe_counter!("varco_map_runs_total", "Resources mapped, by map and result");
+    describe_counter!(
+        "varco_map_lost_total",
+        "Source elements that no rule read, by map and by the rule that came nearest"
+    );
+    describe_counter!("varco_map_unmapped_codes_total", "Codes that a map kept untranslated, by map");
+    describe_counter!("varco_map_reloads_total", "Times that changed maps were read anew, by result");
+    describe_gauge!("varco_map_waiting", "Large documents that wait to be mapped");
     describe_counter!("varco_terminology_questions_total", "Questions about codes, by result");
     describe_counter!(
         "varco_terminology_requests_total",

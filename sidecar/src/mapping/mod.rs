@@ -1,0 +1,135 @@
+//! Maps in the sidecar: those of the site and the built-in ones, compiled, and swapped as a whole when their files
+//! change.
+//!
+//! Invariants: a request works with one set from its beginning to its end; a set with a fault never replaces one without.
+//! Bounds: of a run, [`LIMITS`]; content that is larger than [`INLINE`] is mapped off the request's thread, as many at a
+//! time as there are processors.
+
+mod files;
+mod set;
+mod watch;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use fhir_models::document::OwnedDocument;
+use metrics::{counter, gauge};
+use tokio::sync::Semaphore;
+use varco_core::fhirpath::Temporal;
+use varco_core::mapping::{CompiledMap, Limits, NoteKind, Output, Randomness, RunError, Settings};
+
+use crate::config::Config;
+use files::Fingerprint;
+
+pub use set::{MapSet, MapSetError, MapSetFault, RouteMapCode, Setting, SiteMap};
+pub use watch::watch;
+
+/// Content that is mapped at once on the request's own thread, in bytes: a fraction of a millisecond of work.
+const INLINE: usize = 16 << 10;
+
+/// The bounds of a run: a million steps, 64 MiB.
+pub const LIMITS: Limits =
+    Limits { steps: 1_000_000, depth: 100, nodes: 1_000_000, bytes: 64 << 20, notes: 1_000 };
+
+/// The maps of a sidecar.
+pub struct Maps {
+    current: ArcSwap<MapSet>,
+    places: Arc<Semaphore>,
+}
+
+/// A run that gave no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MapFailure {
+    /// A rule failed, or a bound was met.
+    #[error("{0}")]
+    Rule(Box<RunError>),
+    /// The work ended badly: a fault of this program.
+    #[error("a transformation ended badly")]
+    Broken,
+}
+
+impl Maps {
+    /// The maps that a configuration names, and the built-in ones.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn new(config: &Config) -> Result<Maps, MapSetError> {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let set = MapSet::load(config)?;
+        Ok(Maps { current: ArcSwap::from_pointee(set), places: Arc::new(Semaphore::new(processors)) })
+    }
+
+    /// The set that holds now.
+    pub fn current(&self) -> Arc<MapSet> {
+        self.current.load_full()
+    }
+
+    /// Puts another set in the place of the current one. Requests that have begun go on with theirs.
+    pub fn replace(&self, set: MapSet) {
+        self.current.store(Arc::new(set));
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        self.current.load().fingerprint().clone()
+    }
+
+    /// Runs a map on a document, which stays as it is.
+    ///
+    /// # Errors
+    /// [`MapFailure`]; nothing is half done.
+    pub async fn run(&self, map: &Arc<SiteMap>, source: &OwnedDocument) -> Result<Output, MapFailure> {
+        let failed = |_| MapFailure::Broken;
+        let result = if source.text().len() <= INLINE {
+            run(&map.compiled, source)
+        } else {
+            gauge!("varco_map_waiting").increment(1.0);
+            let place = self.places.clone().acquire_owned().await;
+            gauge!("varco_map_waiting").decrement(1.0);
+            let place = place.map_err(failed)?;
+            let (map, source) = (Arc::clone(map), source.clone());
+            let working = tokio::task::spawn_blocking(move || {
+                let _place = place;
+                run(&map.compiled, &source)
+            });
+            working.await.map_err(|_| MapFailure::Broken)?
+        };
+        tell(&map.url, &result);
+        result.map_err(MapFailure::Rule)
+    }
+}
+
+fn run(map: &CompiledMap, source: &OwnedDocument) -> Result<Output, Box<RunError>> {
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string();
+    let settings = Settings {
+        limits: LIMITS,
+        now: Temporal::parse_date_time(&now),
+        randomness: Some(&Drawn),
+        count_losses: true,
+        ..Settings::default()
+    };
+    map.run(&[source.document()], &settings)
+}
+
+/// Counts results, losses by rule, and codes that no concept map knew. No value is among the labels.
+fn tell(map: &str, result: &Result<Output, Box<RunError>>) {
+    let counted = if result.is_ok() { "mapped" } else { "failed" };
+    counter!("varco_map_runs_total", "map" => map.to_owned(), "result" => counted).increment(1);
+    let Ok(output) = result else { return };
+    for (rule, count) in &output.lost {
+        let rule = if rule.is_empty() { "none" } else { rule.as_str() };
+        counter!("varco_map_lost_total", "map" => map.to_owned(), "rule" => rule.to_owned())
+            .increment(*count);
+    }
+    let unmapped = output.notes.iter().filter(|note| matches!(note.kind, NoteKind::Unmapped { .. }));
+    counter!("varco_map_unmapped_codes_total", "map" => map.to_owned()).increment(unmapped.count() as u64);
+}
+
+/// Random numbers of the operating system.
+struct Drawn;
+
+impl Randomness for Drawn {
+    fn next(&self) -> u128 {
+        uuid::Uuid::new_v4().as_u128()
+    }
+}
