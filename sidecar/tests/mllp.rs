@@ -4,18 +4,19 @@
 
 mod harness;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use harness::mllp::{Line, TWO_SENDERS, acknowledged, admission, field, result, sample};
-use harness::{Asking, Region};
+use harness::{Asking, Region, Setup, free_port, listening};
 use http::{Method, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use varco::store::AuditQuery;
-use varco_conformance::hospital::{Effect, Fault};
+use varco_conformance::hospital::{Effect, Fault, Hospital, HospitalOptions};
 
 fn address(region: &Region) -> SocketAddr {
     region.running.mllp.unwrap()
@@ -279,4 +280,64 @@ async fn who_breaks_the_frame_is_slow_or_silent_is_cut_off() {
     assert_eq!(line.next().await, None);
     assert_eq!((region.hospital.request_count(), audit(&region).len()), (0, 0));
     region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_sees_counts_and_causes_and_nobodys_data() {
+    let hospital =
+        Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
+    let port = free_port();
+    let senders = TWO_SENDERS.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    let setup = Setup::new(hospital.base_url(), &senders);
+    let varco = |command: &str| {
+        let mut own = Command::new(env!("CARGO_BIN_EXE_varco"));
+        own.args([command, "--config"]).arg(setup.config_file());
+        own
+    };
+    let told = String::from_utf8(varco("check").output().unwrap().stdout).unwrap();
+    for words in [
+        format!("HL7 v2 messages arrive on 127.0.0.1:{port} in the clear"),
+        "lis: application LAB, any facility".to_owned(),
+    ] {
+        assert!(told.contains(&words), "{told}");
+    }
+    let log = setup.folder.path().join("log");
+    let mut serving =
+        varco("serve").stdout(Stdio::from(std::fs::File::create(&log).unwrap())).spawn().unwrap();
+    listening(port).await;
+    let mut line = Line::open(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await;
+    for (message, code) in [
+        (result("O1"), "AA"),
+        (result("O1"), "AA"),
+        (result("O2").replace("19710501", "Rossi"), "AE"),
+        (result("O3").replace("|LAB|030924", "|PACS|030924"), "AR"),
+    ] {
+        assert_eq!(acknowledged(&line.exchange(message.as_bytes()).await).0, code);
+    }
+    line.write(b"Rossi").await;
+    assert_eq!(line.next().await, None);
+    let metrics = Asking {
+        base: format!("http://127.0.0.1:{}", setup.admin),
+        token: None,
+        client: setup.client().client,
+    };
+    let metrics = String::from_utf8(metrics.get("metrics").await.body.to_vec()).unwrap();
+    assert!(Command::new("kill").args(["-TERM", &serving.id().to_string()]).status().unwrap().success());
+    assert!(serving.wait().unwrap().success());
+    for sample in [
+        "varco_mllp_messages_total{sender=\"lis\",outcome=\"accepted\",cause=\"\"} 1",
+        "varco_mllp_messages_total{sender=\"lis\",outcome=\"duplicate\",cause=\"\"} 1",
+        "varco_mllp_messages_total{sender=\"lis\",outcome=\"refused\",cause=\"mapping\"} 1",
+        "varco_mllp_messages_total{sender=\"unknown\",outcome=\"refused\",cause=\"unlisted-sender\"} 1",
+        "varco_mllp_broken_total{cause=\"framing\"} 1",
+        "varco_mllp_waiting 0",
+    ] {
+        assert!(metrics.contains(sample), "{sample} is not in\n{metrics}");
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("\"control_id\":\"O2\"") && log.contains("PID-7"), "{log}");
+    for data in ["Rossi", "Mario", "4711"] {
+        assert!(!log.contains(data) && !metrics.contains(data), "{log}");
+    }
+    hospital.stop().await;
 }
