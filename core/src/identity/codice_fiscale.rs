@@ -13,14 +13,14 @@
 use jiff::civil::Date;
 
 /// The letters for the months, January first.
-const MONTHS: &[u8; 12] = b"ABCDEHLMPRST";
+pub(super) const MONTHS: &[u8; 12] = b"ABCDEHLMPRST";
 /// The letters that *omocodia* writes for 0 to 9.
-const OMOCODIA: &[u8; 10] = b"LMNPQRSTUV";
+pub(super) const OMOCODIA: &[u8; 10] = b"LMNPQRSTUV";
 /// What a digit or letter counts in an odd place: 0 and A first.
 const ODD: [u8; 26] =
     [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23];
 /// The places that hold a digit, counted from 0.
-const DIGIT_PLACES: [usize; 7] = [6, 7, 9, 10, 12, 13, 14];
+pub(super) const DIGIT_PLACES: [usize; 7] = [6, 7, 9, 10, 12, 13, 14];
 
 /// Why a text is not a codice fiscale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum CodiceFiscaleFault {
     /// Neither 16 characters nor 11 digits.
     #[error("a codice fiscale has 16 characters, or 11 digits if it is provisional")]
     Length,
+    /// A surname or name without a letter of A to Z.
+    #[error("the surname or the name has no letter of A to Z: write it as the passport does")]
+    Letters,
     /// A character that can't stand in its place.
     #[error(
         "the character in place {0} can't stand there: capital letters and digits follow the pattern \
@@ -169,6 +172,11 @@ impl CodiceFiscale {
         self.part(11, 15)
     }
 
+    /// The code with digits in the place of the letters that stand for them, its check letter as it was.
+    pub(super) fn plain(&self) -> [u8; 16] {
+        self.plain
+    }
+
     fn part(&self, from: usize, to: usize) -> &str {
         self.plain.get(from..to).and_then(|part| std::str::from_utf8(part).ok()).unwrap_or_default()
     }
@@ -199,7 +207,7 @@ fn digit_of(character: u8) -> Option<u8> {
     OMOCODIA.iter().position(|letter| *letter == character).and_then(|at| u8::try_from(at).ok())
 }
 
-fn check_letter(text: &[u8; 16]) -> char {
+pub(super) fn check_letter(text: &[u8; 16]) -> char {
     let mut sum = 0u32;
     for (at, character) in text.iter().take(15).enumerate() {
         let rank = match character {
@@ -359,6 +367,30 @@ mod tests {
         #[test]
         fn any_text_is_read_or_refused(text in "\\PC{0,20}") {
             let _ = TaxCode::parse(&text);
+        }
+
+        #[test]
+        fn of_ten_last_digits_exactly_one_fits(first in "[0-9]{10}") {
+            let fits = (0..10).filter(|last| ProvisionalCode::parse(&format!("{first}{last}")).is_ok());
+            prop_assert_eq!(fits.count(), 1);
+        }
+
+        /// The Luhn formula finds each wrong digit, and neighbours that changed places but for 0 and 9.
+        #[test]
+        fn a_slip_in_a_provisional_code_is_found(first in "[0-9]{10}", at in 0usize..11, other in 0u8..10) {
+            let right = (0..10).map(|last| format!("{first}{last}")).find(|it| ProvisionalCode::parse(it).is_ok()).unwrap();
+            let mut wrong = right.clone().into_bytes();
+            wrong[at] = b'0' + other;
+            let wrong = String::from_utf8(wrong).unwrap();
+            prop_assert_eq!(ProvisionalCode::parse(&wrong).is_ok(), wrong == right);
+            if at < 10 {
+                let mut swapped = right.clone().into_bytes();
+                swapped.swap(at, at + 1);
+                let pair = [swapped[at], swapped[at + 1]];
+                let blind = pair[0] == pair[1] || pair == *b"09" || pair == *b"90";
+                let swapped = String::from_utf8(swapped).unwrap();
+                prop_assert_eq!(ProvisionalCode::parse(&swapped).is_ok(), blind);
+            }
         }
 
         #[test]

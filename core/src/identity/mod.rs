@@ -6,6 +6,8 @@
 mod alias;
 mod alias_defaults;
 mod codice_fiscale;
+mod codice_fiscale_made;
+mod foreigner_code;
 mod identifier_element;
 mod links;
 mod matching;
@@ -14,6 +16,8 @@ mod region;
 pub use alias::{AliasChange, AliasError, AliasGroup, AliasMap, IdentifierAliases, MappedDocument};
 pub use alias_defaults::{italian_groups, regional_groups};
 pub use codice_fiscale::{CodiceFiscale, CodiceFiscaleFault, ProvisionalCode, Sex, TaxCode};
+pub use codice_fiscale_made::CodiceFiscaleData;
+pub use foreigner_code::{ForeignerCode, ForeignerCodeFault, ForeignerKind};
 pub(crate) use identifier_element::is_identifier_element;
 pub use links::{LinkReason, LinkStore, MemoryLinks, RecordKey};
 pub use matching::{Agreement, Evidence, Feature, MatchGrade, MatchScore, Matcher, Person, Weight, Weights};

@@ -80,6 +80,8 @@ mod types;
 mod write;
 
 #[cfg(test)]
+mod language_tests;
+#[cfg(test)]
 mod mapping_tests;
 
 use std::fmt;

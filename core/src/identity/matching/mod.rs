@@ -15,6 +15,7 @@ use serde::Serialize;
 
 pub use evidence::{Agreement, Evidence, Feature, Weight, Weights};
 pub use person::Person;
+pub(in crate::identity) use spelling::letters;
 
 use person::CODICE_FISCALE;
 

@@ -7,7 +7,7 @@
 const LONGEST: usize = 64;
 
 /// The letters of a name: unaccented capitals, nothing else but letters of other scripts.
-pub(super) fn letters(name: &str) -> String {
+pub(in crate::identity) fn letters(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     for letter in name.chars().filter(|letter| letter.is_alphanumeric()).take(LONGEST) {
         match plain(letter) {
