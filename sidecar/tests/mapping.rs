@@ -3,14 +3,16 @@
 
 mod harness;
 
+use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Duration;
 
-use harness::{Region, Setup};
+use harness::{Region, Setup, listening};
 use http::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use varco_conformance::hospital::{Hospital, HospitalOptions};
 
 const TO_NETWORK: &str = "http://example.org/StructureMap/to-network";
 const TO_LOCAL: &str = "http://example.org/StructureMap/to-local";
@@ -288,6 +290,59 @@ async fn changed_maps_are_taken_up_whole_or_not_at_all() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("the changed maps were not taken up");
+}
+
+/// A `varco serve` of its own process; killed with the test.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn losses_are_counted_by_map_and_rule_and_the_log_names_no_value() {
+    let folder = folder();
+    // A value that the map can't hold: the fault's text has it, the log must not.
+    let wrong = "src.name as n -> tgt.birthDate = (n.family) \"born\";";
+    std::fs::write(folder.path().join("wrong.fml"), map("http://example.org/wrong", wrong)).unwrap();
+    let hospital =
+        Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
+    let more = format!(
+        "[consent]\nwithout_consent = \"permit\"\n{}[[route]]\nname = \"people\"\n[[route.map]]\ntype = \"Patient\"\n\
+         direction = \"responses\"\ncanonical = \"http://example.org/wrong\"\n",
+        maps(folder.path(), 0)
+    );
+    hospital.seed([r#"{"resourceType":"Patient","id":"p","name":[{"family":"Segreti"}]}"#]).unwrap();
+    let setup = Setup::new(hospital.base_url(), &more);
+    let log = setup.folder.path().join("log");
+    let child = Command::new(env!("CARGO_BIN_EXE_varco"))
+        .args(["serve", "--config"])
+        .arg(setup.config_file())
+        .stdout(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let _serving = Serving(child);
+    listening(setup.port).await;
+    let asking = setup.client();
+    let patient =
+        json!({ "resourceType": "Patient", "name": [{ "family": "Segreti", "given": ["Anna", "Eva"] }] });
+    let path = format!("StructureMap/$transform?source={TO_NETWORK}");
+    assert_eq!(asking.post(&path, &patient).await.status, StatusCode::OK);
+    assert_eq!(asking.get("Patient/p").await.status, StatusCode::BAD_GATEWAY);
+    let told = asking.post("StructureMap/$transform?source=http://example.org/wrong", &patient).await;
+    assert!(told.issue().1.contains("Segreti"), "{:?}", told.issue());
+
+    let url = format!("http://127.0.0.1:{}/metrics", setup.admin);
+    let metrics = String::from_utf8(asking.get(&url).await.body.to_vec()).unwrap();
+    let counted = |line: &str| assert!(metrics.lines().any(|own| own == line), "{line}\n{metrics}");
+    counted(&format!("varco_map_lost_total{{map=\"{TO_NETWORK}\",rule=\"main / name\"}} 2"));
+    counted(&format!("varco_map_runs_total{{map=\"{TO_NETWORK}\",result=\"mapped\"}} 1"));
+    counted("varco_map_runs_total{map=\"http://example.org/wrong\",result=\"failed\"} 2");
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("rule main / born") && !log.contains("Segreti"), "{log}");
 }
 
 #[test]
