@@ -102,6 +102,7 @@ use crate::fhirpath::Model;
 
 pub use difference::{Difference, DifferenceKind, differences};
 pub use error::{MapError, MapFault};
+pub(crate) use logical::LogicalXml;
 pub use output::{Note, NoteKind, Output, OutputFormat, OutputResult};
 pub use regional::{EU_LAB_TO_FSE_LAB, FSE_LAB_TO_EU_LAB, RegionalMap, regional_map, regional_maps};
 pub use regional::{

@@ -248,6 +248,15 @@ fn namespace_of(definitions: &Definitions, url: &str) -> Option<String> {
     extension(document.root(), &[NAMESPACE, NAMESPACE_OLD])
 }
 
+/// What XML calls the root element of a model's instances, where its definition says so.
+pub(super) fn root_xml_name(definitions: &Definitions, url: &str) -> Option<String> {
+    let document = definitions.resource_of_type("StructureDefinition", url)?;
+    let views = ["differential", "snapshot"].into_iter().filter_map(|view| document.root().get_key(view));
+    let roots = views.filter_map(|view| view.get(name::ELEMENT)?.items().next());
+    let own = roots.filter_map(|root| extension(root, &[XML_NAME])).next();
+    own.or_else(|| extension(document.root(), &[XML_NAME]))
+}
+
 fn extension(holder: Value<'_>, urls: &[&str]) -> Option<String> {
     let mut all = holder.get(name::EXTENSION).into_iter().flat_map(Value::items);
     let found = all.find(|it| it.str_of(name::URL).is_some_and(|url| urls.contains(&&*url)))?;

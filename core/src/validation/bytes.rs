@@ -6,10 +6,12 @@
 
 use std::ops::ControlFlow;
 
-use fhir_models::document::{Document, Format, SyntaxError, Tape};
+use fhir_models::document::xml::root_of_xml;
+use fhir_models::document::{Document, Format, Name, SyntaxError, Tape};
 
 use super::stream::Streamed;
 use super::{ValidationReport, Validator};
+use crate::mapping::LogicalXml;
 use crate::outcome::{Issue, IssueSeverity, IssueType};
 
 impl Validator {
@@ -20,7 +22,26 @@ impl Validator {
     /// # Errors
     /// [`SyntaxError`] where they are no document, or one beyond the limits; [`syntax_issue`] tells it in FHIR.
     pub fn read<'a>(&self, tape: &'a mut Tape, bytes: &'a [u8]) -> Result<Document<'a>, SyntaxError> {
+        if let Some((root, schema)) = self.logical_root(bytes) {
+            return tape.parse_logical_tolerant(bytes, root, schema, &self.limits);
+        }
         tape.parse_tolerant(bytes, &*self.schema, &self.limits)
+    }
+
+    /// Where an instance of a logical model is asked for, and XML is no FHIR resource: the type of its root.
+    fn logical_root(&self, bytes: &[u8]) -> Option<(u32, &LogicalXml)> {
+        if self.asked.is_empty() || Format::of(bytes) != Format::Xml {
+            return None;
+        }
+        let model = self.models().first()?;
+        if let Ok((local, namespace)) = root_of_xml(bytes)
+            && namespace.as_deref() == Some("http://hl7.org/fhir")
+            && self.types.is_resource(Name::of(&local))
+        {
+            return None;
+        }
+        let xml = self.logical_xml.get_or_init(|| LogicalXml::new(self.types.shared()));
+        Some((xml.type_of(&model.url)?, xml))
     }
 
     /// Validates the bytes of one resource, JSON or XML.

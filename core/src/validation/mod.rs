@@ -9,8 +9,8 @@
 //! code systems, extensions by their definitions, references, narrative, ids of elements, invariants in
 //! FHIRPath, profiles (asked for, claimed in `meta.profile`, declared by a guide, or those of vital signs),
 //! Bundles, questionnaires and answers to them, conformance resources (structures against their base, searches,
-//! operations, statements, guides, measures and reports), order of elements in XML, instances of logical models
-//! in JSON. Deliberately absent: logical models in XML, what references beyond the document lead to, unless it is
+//! operations, statements, guides, measures and reports), order of elements in XML, instances of logical models.
+//! Deliberately absent: what references beyond the document lead to, unless it is
 //! brought ([`Validator::with_instance`]).
 //!
 //! Invariants: a code that no value set at hand can judge is counted, never an error. Findings come in
@@ -78,6 +78,7 @@ use fhir_models::document::xml::DefinitionSchema;
 use fhir_models::document::{Document, Limits, Name, OwnedDocument, Value, name};
 
 use crate::fhirpath::Temporal;
+use crate::mapping::LogicalXml;
 use crate::outcome::{Issue, IssueType, Outcome};
 use crate::terminology::{Answers, Codes, Question};
 
@@ -154,6 +155,8 @@ pub struct Validator {
     instances: Instances,
     /// The logical models among the profiles asked for, and those that they use.
     logical: Arc<OnceLock<logical::Models>>,
+    /// How XML writes them.
+    logical_xml: Arc<OnceLock<LogicalXml>>,
 }
 
 /// The result of a validation.
@@ -207,6 +210,7 @@ impl Validator {
             typed: Vec::new(),
             instances: Instances::default(),
             logical: Arc::default(),
+            logical_xml: Arc::default(),
         }
     }
 
@@ -227,8 +231,8 @@ impl Validator {
     }
 
     /// The same validator, for resources that must obey this profile beside those that they claim. Where it is the
-    /// canonical of a logical model, documents are instances of that model, in JSON and without a need for
-    /// `resourceType`.
+    /// canonical of a logical model, documents are instances of that model, in JSON without a need for
+    /// `resourceType`, or in XML as the model says (namespaces, names, attributes, `xsi:type`).
     #[must_use]
     pub fn with_profile(mut self, canonical: impl Into<String>) -> Validator {
         self.asked.push(canonical.into());

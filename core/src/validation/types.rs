@@ -83,6 +83,10 @@ impl Types {
         false
     }
 
+    pub fn shared(&self) -> Arc<Definitions> {
+        Arc::clone(&self.definitions)
+    }
+
     pub fn definitions(&self) -> &Definitions {
         &self.definitions
     }

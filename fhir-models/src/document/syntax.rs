@@ -180,6 +180,14 @@ pub enum SyntaxErrorKind {
     /// A name that JSON uses for something else.
     #[error("no element can have this name: FHIR JSON uses it for something else")]
     ReservedName,
+    /// A root element that is not the one of the logical model.
+    #[error("the root element must have the name and namespace that the logical model says")]
+    OtherRoot,
+    /// An element of a logical model that is written otherwise than its definition says.
+    #[error(
+        "the logical model writes this otherwise in XML: by another name, in another namespace, or as an attribute or element"
+    )]
+    OtherForm,
     /// More than one resource where one is held.
     #[error("this element holds one resource and no more")]
     ExpectedOneResource,

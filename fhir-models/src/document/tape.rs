@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::form::{FormFault, Tolerance};
 use super::json::{parse_into, parse_owned_into};
 use super::mend::mend;
-use super::xml::{Schema, SourceMap, translate};
+use super::xml::{LogicalSchema, Schema, SourceMap, translate, translate_logical};
 use super::{Format, Limits, Name, Position, SyntaxError, Value};
 
 /// What a node is.
@@ -132,6 +132,22 @@ impl Tape {
             }
         }
         let text = std::str::from_utf8(&self.json).unwrap_or_default();
+        Ok(Document { text, nodes: &self.nodes, map: Some(&self.map) })
+    }
+
+    /// Parses the XML of a logical model for a validator, as [`Tape::parse_tolerant`] does FHIR's. `root` is the type of
+    /// the root element.
+    pub fn parse_logical_tolerant<'a>(
+        &'a mut self,
+        text: &'a [u8],
+        root: u32,
+        schema: &dyn LogicalSchema,
+        limits: &Limits,
+    ) -> Result<Document<'a>, SyntaxError> {
+        let (json, map, nodes) = (&mut self.json, &mut self.map, &mut self.nodes);
+        nodes.clear();
+        translate_logical(text, root, schema, limits, Tolerance::some(), json, map)?;
+        let text = parse_translated(limits, json, map, nodes)?;
         Ok(Document { text, nodes: &self.nodes, map: Some(&self.map) })
     }
 

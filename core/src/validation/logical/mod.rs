@@ -1,5 +1,5 @@
 //! Instances of logical models (FHIR R4 §2.29, `StructureDefinition.kind`): data that are no FHIR resource, written
-//! as JSON by the same rules.
+//! as JSON by the same rules, or as XML by what their models say of it (`mapping` reads that).
 //!
 //! A model's elements may have names that FHIR doesn't know, so they are compared by their text, in a walk of
 //! their own ([`walk`](self::check)); a value of a FHIR type goes to the ordinary walk. Invariant: nothing here
@@ -7,7 +7,7 @@
 //!
 //! Not checked: slices, element rules inside of a FHIR datatype (a profile of the type can say them), and
 //! constraints whose meaning hangs on types that FHIRPath can't see here; these are counted. Models with the
-//! first two are refused, and so is XML.
+//! first two are refused.
 
 mod expression;
 mod lay_out;

@@ -35,6 +35,8 @@ pub(in super::super) struct Models {
     /// Those asked for, by number.
     pub asked: Vec<usize>,
     models: Vec<Result<Model, String>>,
+    /// How many of them the models asked for lead to; the rest are descendants, and what these lead to.
+    reached: usize,
     /// Canonicals asked for that are logical models.
     canonicals: Vec<String>,
 }
@@ -45,17 +47,32 @@ impl Models {
         let logical = |it: &&String| super::is_logical(definitions, it);
         let canonicals: Vec<String> = asked.iter().filter(logical).cloned().collect();
         let mut found = Found::default();
-        let mut models = Vec::new();
+        let (mut models, mut reached) = (Vec::new(), 0);
         let numbers = canonicals.iter().filter_map(|it| found.number(it).ok()).collect();
         while let Some(canonical) = found.order.get(models.len()).cloned() {
             let model = Model::compile(definitions, &canonical, &mut found);
             models.push(model.map_err(|cause| format!("{canonical}: {cause}")));
+            if found.order.len() == models.len() && !found.complete {
+                reached = models.len();
+                found.descendants(definitions);
+            }
         }
-        Models { asked: numbers, models, canonicals }
+        Models { asked: numbers, models, reached, canonicals }
     }
 
     pub fn get(&self, number: usize) -> Option<&Result<Model, String>> {
         self.models.get(number)
+    }
+
+    /// The model of this name that is or descends from another one.
+    pub fn named(&self, declared: usize, name: &str) -> Option<usize> {
+        let canonical = |number: usize| self.models.get(number)?.as_ref().ok().map(|it| it.url.as_str());
+        let declared = canonical(declared)?;
+        let fits = |model: &Model| {
+            let named = model.is_called(name) || model.url.rsplit('/').next() == Some(name);
+            named && (model.url == declared || model.bases.iter().any(|base| base == declared))
+        };
+        self.models.iter().position(|it| it.as_ref().is_ok_and(fits))
     }
 
     /// True for a logical model that was asked for.
@@ -70,7 +87,8 @@ impl Models {
 
     /// Why one of them can't be used.
     pub fn fault(&self) -> Option<String> {
-        self.models.iter().find_map(|it| it.as_ref().err().cloned())
+        let reached = self.models.get(..self.reached).unwrap_or(&self.models);
+        reached.iter().find_map(|it| it.as_ref().err().cloned())
     }
 }
 
@@ -78,9 +96,40 @@ impl Models {
 #[derive(Debug, Default)]
 struct Found {
     order: Vec<String>,
+    /// The models that descend from them are among them.
+    complete: bool,
+}
+
+/// What a model descends from, the nearest first.
+fn bases(definitions: &Definitions, url: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut next = definitions.structure(url).and_then(|it| it.base_definition.clone());
+    while let Some(base) = next.take().filter(|base| all.len() < MOST_BASES && !all.contains(base)) {
+        next = definitions.structure(&base).and_then(|it| it.base_definition.clone());
+        all.push(base);
+    }
+    all
 }
 
 impl Found {
+    /// Adds the models at hand that descend from those met: XML may name them in `xsi:type`.
+    fn descendants(&mut self, definitions: &Definitions) {
+        if std::mem::replace(&mut self.complete, true) {
+            return;
+        }
+        let entries = definitions.packs().flat_map(|pack| pack.entries());
+        let logical = entries.filter(|it| it.type_kind == Some(StructureKind::Logical)).map(|it| it.url);
+        let all: std::collections::BTreeSet<String> = logical.collect();
+        for url in all {
+            if self.order.contains(&url) || self.order.len() >= MOST_MODELS {
+                continue;
+            }
+            if bases(definitions, &url).iter().any(|base| self.order.contains(base)) {
+                self.order.push(url);
+            }
+        }
+    }
+
     fn number(&mut self, canonical: &str) -> Result<usize, String> {
         if let Some(at) = self.order.iter().position(|it| it == canonical) {
             return Ok(at);
@@ -98,6 +147,8 @@ impl Found {
 pub(in super::super) struct Model {
     pub url: String,
     pub type_name: String,
+    /// The canonicals of the structures that it descends from.
+    bases: Vec<String>,
     /// One shape for each part.
     pub(super) structure: Structure,
     /// The model itself, then its elements that have elements.
@@ -195,6 +246,7 @@ impl Model {
         Ok(Model {
             url: definition.url.clone(),
             type_name: definition.type_name.clone(),
+            bases: bases(definitions, &definition.url),
             structure: Structure { shapes: shapes.into() },
             parts,
             profile: Arc::new(profile),

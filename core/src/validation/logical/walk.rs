@@ -2,7 +2,8 @@
 //! once, and the depth is bounded by the settings.
 
 use fhir_models::definition::Max;
-use fhir_models::document::{Kind, Name, Value, name};
+use fhir_models::document::xml::TYPE_MEMBER;
+use fhir_models::document::{Format, Kind, Name, Value, name};
 
 use crate::outcome::IssueType;
 
@@ -68,6 +69,9 @@ fn object<'v, 'd>(
         empty = false;
         let key = child.key().unwrap_or_default();
         if part_number == 0 && child.name() == name::RESOURCE_TYPE && part.find("resourceType").is_none() {
+            continue;
+        }
+        if key == TYPE_MEMBER && value.document().format() == Format::Xml {
             continue;
         }
         // Of names that FHIR doesn't know, the document doesn't say whether they are twins.
@@ -159,6 +163,7 @@ fn member<'v, 'd>(
             }
             Own::Part(number) => object(walk, models, model, number, item),
             Own::Model(number) => {
+                let number = named(walk, models, number, item);
                 if let Some(inner) = usable(walk, models, number, item) {
                     object(walk, models, inner, 0, item);
                 }
@@ -168,6 +173,19 @@ fn member<'v, 'd>(
             rules(walk, model, node, item, type_name);
         }
     }
+}
+
+/// The model that `xsi:type` names in the place of the one declared.
+fn named<'d>(walk: &mut Walk<'_, 'd>, models: &Models, declared: usize, item: Value<'d>) -> usize {
+    let Some(name) = item.get_key(TYPE_MEMBER).filter(|_| item.document().format() == Format::Xml) else {
+        return declared;
+    };
+    let found = name.as_str().and_then(|name| models.named(declared, &name));
+    if found.is_none() {
+        let message = "`xsi:type` names no type that is at hand and may stand here: correct it, or bring its definition";
+        walk.report(item, name, Rule::Type.error(IssueType::Structure, message));
+    }
+    found.unwrap_or(declared)
 }
 
 fn rules<'d>(walk: &mut Walk<'_, 'd>, model: &Model, node: u32, value: Value<'d>, type_name: Name) {

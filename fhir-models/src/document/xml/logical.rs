@@ -4,12 +4,13 @@
 //! `xsi:type` says the type where several may stand. A model's definition says what is what
 //! ([`LogicalSchema`]); the text is translated to JSON with the model's own element names, and positions are those
 //! of the XML. The type that `xsi:type` names stays in a member of that name. What the model doesn't define is kept
-//! under its own name. Mixed content (CDA's narrative) is kept as one text of markup.
+//! under its own name. A value may stand in an attribute `value` as FHIR's own do, with an `id` and extensions beside it
+//! (FHIR R4 §2.6.1). Mixed content (CDA's narrative) is kept as one text of markup.
 
-use super::character::first_forbidden;
 use super::namespace::Namespace;
 use super::reader::{Reader, Token};
 use super::source_map::SourceMap;
+use super::translate::readable;
 use super::{Fault, reference};
 use crate::document::form::Tolerance;
 use crate::document::json::{is_number, parse_into};
@@ -30,6 +31,47 @@ pub trait LogicalSchema {
     fn text(&self, ty: u32) -> Option<LogicalChild>;
     /// The type that `xsi:type` names in the place of `declared`.
     fn named(&self, declared: u32, name: &str) -> Option<u32>;
+    /// True where the model has an element of this name, however XML writes it.
+    fn knows(&self, _ty: u32, _key: &str) -> bool {
+        false
+    }
+    /// What the root element of instances of this type is called, and its namespace, where that is asked for.
+    fn root(&self, _ty: u32) -> Option<LogicalRoot> {
+        None
+    }
+}
+
+/// The root element that a logical model asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogicalRoot {
+    /// Names that it may have.
+    pub names: Vec<String>,
+    /// Its namespace.
+    pub namespace: String,
+}
+
+/// The root element's name and namespace.
+///
+/// # Errors
+/// [`SyntaxError`] where the text has no root element.
+pub fn root_of_xml(bytes: &[u8]) -> Result<(String, Option<String>), SyntaxError> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| SyntaxError::at(Why::NotUtf8, bytes, error.valid_up_to()))?;
+    let refused = |(kind, offset): Fault| SyntaxError::at(kind, bytes, offset);
+    let mut tolerance = Tolerance::some();
+    let mut reader = Reader::new(text, MAX_DEPTH, &mut tolerance).map_err(refused)?;
+    loop {
+        match reader.next().map_err(refused)? {
+            Token::Start(start) => {
+                let namespace = reader.namespace_text(start.namespace).map(str::to_owned);
+                return Ok((reader.slice(start.local.clone()).to_owned(), namespace));
+            }
+            Token::EndOfDocument => {
+                return Err(SyntaxError::at(Why::UnexpectedEnd, bytes, bytes.len()));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// What stands in a place of a logical model.
@@ -51,6 +93,8 @@ pub struct LogicalChild {
 struct Node {
     local: String,
     foreign: bool,
+    /// The root's namespace.
+    namespace: Option<String>,
     attributes: Vec<Attribute>,
     children: Vec<usize>,
     text: String,
@@ -77,32 +121,49 @@ pub fn parse_logical_xml(
     schema: &dyn LogicalSchema,
     limits: &Limits,
 ) -> Result<OwnedDocument, SyntaxError> {
-    let refused = |(kind, offset): Fault| SyntaxError::at(kind, bytes, offset);
-    let longest = limits.bytes.min(u32::MAX as usize - 1);
-    if bytes.len() > longest {
-        return Err(refused((Why::TooLarge(longest), longest)));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|error| refused((Why::NotUtf8, error.valid_up_to())))?;
-    if let Some(at) = first_forbidden(text) {
-        return Err(refused((Why::ForbiddenCharacter, at)));
-    }
-    let nodes = read(text, limits).map_err(refused)?;
-    let mut map = SourceMap::default();
-    map.begin(Format::Xml, text);
-    let mut translator = Translator { nodes: &nodes, text, schema, json: Vec::new(), map };
-    translator.object(0, root).map_err(refused)?;
-    let (json, map) = (translator.json, translator.map);
-    let mut tape = Vec::new();
+    let (mut json, mut map, mut tape) = (Vec::new(), SourceMap::default(), Vec::new());
+    translate_logical(bytes, root, schema, limits, Tolerance::none(), &mut json, &mut map)?;
     let limits = Limits { bytes: usize::MAX, ..*limits };
     let parsed = parse_into(&json, &limits, &mut tape);
     let json = parsed.map_err(|error| SyntaxError::at(error.kind, bytes, map.source_offset(error.offset)))?;
     Ok(OwnedDocument::keep(json.to_owned(), tape, Some(map)))
 }
 
+/// The text as JSON.
+pub(in crate::document) fn translate_logical(
+    bytes: &[u8],
+    root: u32,
+    schema: &dyn LogicalSchema,
+    limits: &Limits,
+    mut tolerance: Tolerance,
+    json: &mut Vec<u8>,
+    map: &mut SourceMap,
+) -> Result<(), SyntaxError> {
+    json.clear();
+    let longest = limits.bytes.min(u32::MAX as usize - 1);
+    if bytes.len() > longest {
+        return Err(SyntaxError::at(Why::TooLarge(longest), bytes, longest));
+    }
+    let text = readable(bytes, &mut tolerance)?;
+    let refused = |(kind, offset): Fault| SyntaxError::at(kind, text.as_bytes(), offset);
+    map.begin(Format::Xml, &text);
+    let nodes = read(&text, limits, &mut tolerance).map_err(refused)?;
+    let asked = schema.root(root).filter(|_| tolerance.is_some());
+    if let (Some(asked), Some(own)) = (asked, nodes.first())
+        && !(asked.names.contains(&own.local) && own.namespace.as_ref() == Some(&asked.namespace))
+    {
+        tolerance.note((Why::OtherRoot, own.start)).map_err(refused)?;
+    }
+    let mut translator = Translator { nodes: &nodes, text: &text, schema, json, map, tolerance };
+    translator.object(0, root).map_err(refused)?;
+    let faults = translator.tolerance.into_faults();
+    map.tolerate(faults);
+    Ok(())
+}
+
 /// All elements, the root first.
-fn read(text: &str, limits: &Limits) -> Result<Vec<Node>, Fault> {
-    let mut strict = Tolerance::none();
-    let mut reader = Reader::new(text, limits.depth.min(MAX_DEPTH), &mut strict)?;
+fn read(text: &str, limits: &Limits, tolerance: &mut Tolerance) -> Result<Vec<Node>, Fault> {
+    let mut reader = Reader::new(text, limits.depth.min(MAX_DEPTH), tolerance)?;
     let mut nodes: Vec<Node> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     let mut own = None;
@@ -126,6 +187,10 @@ fn read(text: &str, limits: &Limits) -> Result<Vec<Node>, Fault> {
                 nodes.push(Node {
                     local: reader.slice(start.local.clone()).to_owned(),
                     foreign: start.namespace != model,
+                    namespace: nodes
+                        .is_empty()
+                        .then(|| reader.namespace_text(start.namespace).map(str::to_owned))
+                        .flatten(),
                     attributes: attributes.collect(),
                     children: Vec::new(),
                     text: String::new(),
@@ -173,8 +238,9 @@ struct Translator<'t> {
     nodes: &'t [Node],
     text: &'t str,
     schema: &'t dyn LogicalSchema,
-    json: Vec<u8>,
-    map: SourceMap,
+    json: &'t mut Vec<u8>,
+    map: &'t mut SourceMap,
+    tolerance: Tolerance,
 }
 
 impl Translator<'_> {
@@ -191,20 +257,26 @@ impl Translator<'_> {
             let name = named.value.rsplit(':').next().unwrap_or_default();
             ty = self.schema.named(declared, name).unwrap_or(declared);
             self.key(&mut filled, TYPE_MEMBER, named.at);
-            quote(&mut self.json, name);
+            quote(self.json, name);
         }
         for attribute in node.attributes.iter().filter(|it| it.namespace != Namespace::SchemaInstance) {
             let foreign = attribute.namespace != Namespace::None;
             let child = self.schema.child(ty, &attribute.local, foreign, true);
+            if child.is_none() {
+                self.otherwise(ty, &attribute.local, attribute.at)?;
+            }
             let key = child.as_ref().map_or(&attribute.local, |it| &it.key);
             self.key(&mut filled, key, attribute.at);
             self.value(&attribute.value, child.as_ref().and_then(|it| it.primitive));
         }
         let text = node.text.trim();
-        if !text.is_empty() {
-            let child = self.schema.text(ty).ok_or((Why::StrayText, node.start))?;
-            self.key(&mut filled, &child.key, node.start);
-            self.value(text, child.primitive);
+        match self.schema.text(ty) {
+            _ if text.is_empty() => {}
+            Some(child) => {
+                self.key(&mut filled, &child.key, node.start);
+                self.value(text, child.primitive);
+            }
+            None => self.tolerance.note((Why::StrayText, node.start))?,
         }
         let mut done: Vec<(&str, bool)> = Vec::new();
         for number in &node.children {
@@ -214,21 +286,31 @@ impl Translator<'_> {
             }
             done.push((&first.local, first.foreign));
             let child = self.schema.child(ty, &first.local, first.foreign, false);
+            if child.is_none() {
+                self.otherwise(ty, &first.local, first.start)?;
+            }
             let same = |it: &&usize| {
                 nodes.get(**it).is_some_and(|it| it.local == first.local && it.foreign == first.foreign)
             };
             let all: Vec<usize> = node.children.iter().filter(same).copied().collect();
             let repeats = child.as_ref().is_some_and(|it| it.repeats) || all.len() > 1;
             let key = child.as_ref().map_or(&first.local, |it| &it.key);
-            self.key(&mut filled, key, first.start);
-            for (nth, number) in all.into_iter().enumerate() {
-                if repeats {
-                    self.json.push(if nth == 0 { b'[' } else { b',' });
+            let primitive = child.as_ref().filter(|it| it.primitive.is_some() && !it.markup);
+            let beside = primitive.is_some() && all.iter().any(|it| self.has_more(*it));
+            if !beside || repeats || all.iter().any(|it| self.has_value(*it)) {
+                self.key(&mut filled, key, first.start);
+                for (nth, number) in all.iter().enumerate() {
+                    if repeats {
+                        self.json.push(if nth == 0 { b'[' } else { b',' });
+                    }
+                    self.element(*number, child.as_ref())?;
                 }
-                self.element(number, child.as_ref())?;
+                if repeats {
+                    self.json.push(b']');
+                }
             }
-            if repeats {
-                self.json.push(b']');
+            if let (Some(child), true) = (primitive, beside) {
+                self.twin(&mut filled, key, child.ty, &all, repeats)?;
             }
         }
         self.json.push(b'}');
@@ -241,7 +323,7 @@ impl Translator<'_> {
             // Without definition, an element of text alone is that text.
             if node.children.is_empty() && node.attributes.is_empty() && !node.text.trim().is_empty() {
                 self.map.mark(self.json.len(), node.start as u32);
-                quote(&mut self.json, node.text.trim());
+                quote(self.json, node.text.trim());
                 return Ok(());
             }
             return self.object(number, 0);
@@ -249,18 +331,107 @@ impl Translator<'_> {
         if child.markup {
             let inner = self.text.get(node.inside..node.end).unwrap_or_default();
             let inner = inner.rfind("</").and_then(|end| inner.get(..end)).unwrap_or_default();
+            // The narrative of FHIR is its `div`, tags and all.
+            let whole = self.text.get(node.start..node.end).filter(|_| node.local == "div");
+            let inner = whole.unwrap_or(inner);
             self.map.mark(self.json.len(), node.start as u32);
-            quote(&mut self.json, inner.trim());
+            quote(self.json, inner.trim());
             return Ok(());
         }
         match child.primitive {
             Some(kind) => {
                 self.map.mark(self.json.len(), node.start as u32);
-                self.value(node.text.trim(), Some(kind));
+                let attribute = value_of(node);
+                if attribute.is_none() && self.has_more(number) && node.text.trim().is_empty() {
+                    self.json.extend_from_slice(b"null");
+                    return Ok(());
+                }
+                if attribute.is_some() && !node.text.trim().is_empty() {
+                    self.tolerance.note((Why::StrayText, node.start))?;
+                }
+                let text = attribute.map_or(node.text.trim(), |it| it.value.as_str());
+                self.value(text, Some(kind));
                 Ok(())
             }
             None => self.object(number, child.ty),
         }
+    }
+
+    /// What the model knows by this name it writes otherwise: under its own name it would pass unseen.
+    fn otherwise(&mut self, ty: u32, local: &str, at: usize) -> Result<(), Fault> {
+        match self.tolerance.is_some() && self.schema.knows(ty, local) {
+            true => self.tolerance.note((Why::OtherForm, at)),
+            false => Ok(()),
+        }
+    }
+
+    /// True where something stands beside a primitive's value: an id, extensions.
+    fn has_more(&self, number: usize) -> bool {
+        self.nodes.get(number).is_some_and(|node| {
+            let beside = |it: &&Attribute| it.namespace == Namespace::None && it.local != "value";
+            !node.children.is_empty() || node.attributes.iter().any(|it| beside(&it))
+        })
+    }
+
+    fn has_value(&self, number: usize) -> bool {
+        self.nodes.get(number).is_some_and(|node| value_of(node).is_some() || !node.text.trim().is_empty())
+    }
+
+    /// What stands beside the values of a primitive, in its twin.
+    fn twin(
+        &mut self,
+        filled: &mut bool,
+        key: &str,
+        ty: u32,
+        all: &[usize],
+        repeats: bool,
+    ) -> Result<(), Fault> {
+        let nodes = self.nodes;
+        let first = all.first().and_then(|it| nodes.get(*it)).map_or(0, |it| it.start);
+        self.key(filled, &["_", key].concat(), first);
+        for (nth, number) in all.iter().enumerate() {
+            if repeats {
+                self.json.push(if nth == 0 { b'[' } else { b',' });
+            }
+            let Some(node) = nodes.get(*number).filter(|_| self.has_more(*number)) else {
+                self.json.extend_from_slice(b"null");
+                continue;
+            };
+            self.json.push(b'{');
+            let mut own = false;
+            for attribute in &node.attributes {
+                if attribute.namespace == Namespace::None && attribute.local != "value" {
+                    self.key(&mut own, &attribute.local, attribute.at);
+                    quote(self.json, &attribute.value);
+                }
+            }
+            let mut before: Option<&str> = None;
+            let mut inner: Vec<(usize, &Node)> =
+                node.children.iter().filter_map(|it| Some((*it, nodes.get(*it)?))).collect();
+            inner.sort_by(|(_, a), (_, b)| a.local.cmp(&b.local));
+            for (number, child) in inner {
+                let known = self.schema.child(ty, &child.local, false, false);
+                if before == Some(&child.local) {
+                    self.json.push(b',');
+                } else {
+                    if before.is_some() {
+                        self.json.push(b']');
+                    }
+                    self.key(&mut own, &child.local, child.start);
+                    self.json.push(b'[');
+                }
+                before = Some(&child.local);
+                self.element(number, known.as_ref())?;
+            }
+            if before.is_some() {
+                self.json.push(b']');
+            }
+            self.json.push(b'}');
+        }
+        if repeats {
+            self.json.push(b']');
+        }
+        Ok(())
     }
 
     fn value(&mut self, text: &str, kind: Option<Kind>) {
@@ -272,7 +443,7 @@ impl Translator<'_> {
         if bare {
             self.json.extend_from_slice(text.as_bytes());
         } else {
-            quote(&mut self.json, text);
+            quote(self.json, text);
         }
     }
 
@@ -281,9 +452,14 @@ impl Translator<'_> {
             self.json.push(b',');
         }
         self.map.mark(self.json.len(), at as u32);
-        quote(&mut self.json, key);
+        quote(self.json, key);
         self.json.push(b':');
     }
+}
+
+/// The attribute that holds a primitive's value.
+fn value_of(node: &Node) -> Option<&Attribute> {
+    node.attributes.iter().find(|it| it.namespace == Namespace::None && it.local == "value")
 }
 
 #[cfg(test)]

@@ -39,7 +39,8 @@ mod write;
 use super::SyntaxErrorKind;
 
 pub use definitions::DefinitionSchema;
-pub use logical::{LogicalChild, LogicalSchema, TYPE_MEMBER, parse_logical_xml};
+pub(super) use logical::translate_logical;
+pub use logical::{LogicalChild, LogicalRoot, LogicalSchema, TYPE_MEMBER, parse_logical_xml, root_of_xml};
 pub use schema::{Child, Content, Schema, Shape};
 pub(super) use source_map::SourceMap;
 pub(super) use translate::translate;

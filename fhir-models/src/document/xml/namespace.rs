@@ -51,6 +51,19 @@ impl<'a> Namespaces<'a> {
         new
     }
 
+    /// The text of a namespace name; `None` for none.
+    pub fn text(&self, namespace: Namespace) -> Option<&str> {
+        match namespace {
+            Namespace::None | Namespace::Undeclared => None,
+            Namespace::Fhir => Some(FHIR),
+            Namespace::Xhtml => Some(XHTML),
+            Namespace::SchemaInstance => Some(SCHEMA_INSTANCE),
+            Namespace::Other(number) => {
+                self.others.iter().find(|(_, own)| **own == number).map(|(text, _)| &**text)
+            }
+        }
+    }
+
     /// An element begins.
     pub fn open(&mut self) {
         self.depth += 1;

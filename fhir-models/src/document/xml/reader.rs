@@ -468,6 +468,11 @@ impl<'a, 't> Reader<'a, 't> {
 
     /// Length of the whole text.
     /// The offset after the last token.
+    /// The text of a namespace name.
+    pub fn namespace_text(&self, namespace: Namespace) -> Option<&str> {
+        self.namespaces.text(namespace)
+    }
+
     pub fn at(&self) -> usize {
         self.at
     }

@@ -49,7 +49,7 @@ pub(in crate::document) fn translate(
 }
 
 /// The text, with U+FFFD for what is no character or none that XML allows, where that is put up with.
-fn readable<'b>(bytes: &'b [u8], tolerance: &mut Tolerance) -> Result<Cow<'b, str>, SyntaxError> {
+pub(super) fn readable<'b>(bytes: &'b [u8], tolerance: &mut Tolerance) -> Result<Cow<'b, str>, SyntaxError> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
         Err(error) => {
