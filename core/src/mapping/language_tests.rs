@@ -5,7 +5,9 @@
 use fhir_models::definition::Definitions;
 use fhir_models::document::{Limits as DocumentLimits, OwnedDocument};
 
-use super::{Counted, Mapper, Settings, regional_maps, syntax};
+use proptest::prelude::*;
+
+use super::{Counted, Limits, Mapper, Settings, regional_maps, syntax};
 
 const PATIENT: &str = r#"{"resourceType":"Patient","id":"p1","gender":"male","birthDate":"1971-05-01",
   "name":[{"use":"official","family":"Rossi","given":["Anna","Maria"]},{"use":"nickname","given":["Nina"]}]}"#;
@@ -194,5 +196,76 @@ fn the_maps_that_come_with_varco_print_to_maps_that_print_the_same() {
         let again =
             syntax::parse_text(map.url, &printed).unwrap_or_else(|error| panic!("{}: {error}", map.url));
         assert_eq!(syntax::print(&again), printed, "{}", map.url);
+    }
+}
+
+/// Pieces of maps: words, numbers, quoted texts, signs.
+fn pieces(text: &str) -> Vec<&str> {
+    let kind = |it: char| match it {
+        _ if it.is_alphanumeric() || it == '_' => 0,
+        _ if it.is_whitespace() => 1,
+        _ => 2,
+    };
+    let mut found = Vec::new();
+    let mut start = 0;
+    let mut last = None;
+    for (at, character) in text.char_indices() {
+        let own = kind(character);
+        if last.is_some_and(|last| last != own || own == 2) {
+            found.push(&text[start..at]);
+            start = at;
+        }
+        last = Some(own);
+    }
+    found.push(&text[start..]);
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Real maps with pieces left out, doubled, exchanged or taken from elsewhere: what is still read prints to what reads the
+    /// same, what still compiles runs within its bounds and gives a document.
+    #[test]
+    fn no_damaged_map_upsets_the_engine(
+        which in any::<prop::sample::Index>(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..4u8), 1..4),
+        source in 0..3usize,
+    ) {
+        let maps = regional_maps();
+        let map = which.get(maps);
+        let mut parts: Vec<&str> = pieces(map.text);
+        for (one, other, what) in damage {
+            let (one, other) = (one.index(parts.len()), other.index(parts.len()));
+            match what {
+                0 => _ = parts.remove(one),
+                1 => parts.insert(one, parts[other]),
+                2 => parts.swap(one, other),
+                _ => parts[one] = parts[other],
+            }
+        }
+        let text = parts.concat();
+        if let Ok(read) = syntax::parse_text("m.map", &text) {
+            let printed = syntax::print(&read);
+            let again = syntax::parse_text("m.map", &printed);
+            prop_assert!(again.is_ok(), "{:?}\n{}", again.err(), printed);
+            prop_assert_eq!(syntax::print(&again.unwrap()), printed);
+        }
+        let mut mapper = Mapper::new(Definitions::r4());
+        if mapper.add("m.map", text.as_bytes()).is_ok() && let Ok(map) = mapper.compile(0) {
+            let sources = [
+                PATIENT,
+                include_str!("../../../testdata/mapping/fse-lab.json"),
+                include_str!("../../../testdata/mapping/synthetic-cup.json"),
+            ];
+            let source = OwnedDocument::parse_json(sources[source], &DocumentLimits::default()).unwrap();
+            let counted = Counted::default();
+            let limits = Limits { steps: 20_000, nodes: 20_000, bytes: 1 << 20, ..Limits::default() };
+            let settings = Settings { limits, randomness: Some(&counted), report: true, ..Settings::default() };
+            if let Ok(output) = map.run(&[source.document()], &settings) {
+                for result in output.results.iter().filter(|it| it.text.starts_with('{')) {
+                    prop_assert!(OwnedDocument::parse_json(result.text.as_str(), &DocumentLimits::default()).is_ok());
+                }
+            }
+        }
     }
 }
