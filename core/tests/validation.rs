@@ -251,7 +251,6 @@ fn references_are_absolute_local_or_type_and_id() {
     for fine in [
         "Patient/1",
         "Patient/1/_history/2",
-        "#p",
         "http://example.org/fhir/Patient/1",
         "urn:uuid:c757873d-ec9a-4326-a141-556f43239520",
         "urn:oid:2.16.840.1",

@@ -233,3 +233,122 @@ fn the_type_of_a_reference_is_a_type() {
     assert_eq!(subject(r#""type":"patient","display":"x""#), ["target Observation.subject"]);
     assert_eq!(subject(r#""reference":"Patient/1","type":"Group""#), ["target Observation.subject"]);
 }
+
+/// A Patient with these further members.
+fn patient(members: &str) -> Vec<String> {
+    findings(&format!(r#"{{"resourceType":"Patient",{members}}}"#))
+}
+
+/// An Observation with these further members.
+fn observation(members: &str) -> Vec<String> {
+    findings(&format!(r#"{{"resourceType":"Observation","status":"final","code":{{"text":"x"}},{members}}}"#))
+}
+
+#[test]
+fn the_size_of_an_attachment_is_that_of_its_data() {
+    let photo = |size: usize| {
+        patient(&format!(r#""photo":[{{"contentType":"image/png","data":"AAAA","size":{size}}}]"#))
+    };
+    assert_eq!(photo(3), NONE);
+    assert_eq!(photo(4), ["resource Patient.photo[0]"]);
+    assert_eq!(
+        patient(r#""photo":[{"contentType":"image/png","url":"https://example.org/a.png","size":9}]"#),
+        NONE
+    );
+}
+
+#[test]
+fn a_local_reference_leads_to_one_contained_resource() {
+    let contained = |all: &str, id: &str| {
+        observation(&format!(r##""contained":[{all}],"subject":{{"reference":"#{id}"}}"##))
+    };
+    let one = r#"{"resourceType":"Patient","id":"a","active":true}"#;
+    assert_eq!(contained(one, "a"), NONE);
+    assert_eq!(contained(&format!("{one},{one}"), "a"), ["contained Observation.contained[1]"]);
+    assert_eq!(contained(one, "b"), ["invariant Observation.contained[0]", "reference Observation.subject"]);
+    let inner = r##"{"resourceType":"Encounter","id":"e","status":"planned","class":{"code":"AMB"},"subject":{"reference":"#a"}}"##;
+    assert_eq!(
+        observation(&format!(r##""contained":[{one},{inner}],"encounter":{{"reference":"#e"}}"##)),
+        NONE,
+        "one contained resource may lead to another"
+    );
+    assert_eq!(observation(r##""subject":{"reference":"#a"}"##), ["reference Observation.subject"]);
+}
+
+#[test]
+fn uris_of_identifiers_have_their_namespace() {
+    let system = |text: &str| patient(&format!(r#""identifier":[{{"system":"{text}","value":"1"}}]"#));
+    assert_eq!(system("urn:oid:2.16.840.1.113883.2.9.4.3.2"), NONE);
+    assert_eq!(system("oid:2.16.840"), ["primitive Patient.identifier[0].system"]);
+    assert_eq!(system("urn:oid:2.016"), ["primitive Patient.identifier[0].system"]);
+    assert_eq!(system("urn:uuid:12"), ["primitive Patient.identifier[0].system"]);
+}
+
+#[test]
+fn a_coding_names_its_system_in_full() {
+    let code = |system: &str| {
+        findings(&format!(
+            r#"{{"resourceType":"Observation","status":"final","code":{{"coding":[{{"system":"{system}","code":"1"}}]}}}}"#
+        ))
+    };
+    assert_eq!(code("https://example.org/codes"), NONE);
+    assert_eq!(code("codes"), ["code Observation.code.coding[0].system"]);
+    assert_eq!(code("codes"), ["code Observation.code.coding[0].system"], "again");
+}
+
+#[test]
+fn a_language_is_one() {
+    assert_eq!(patient(r#""active":true,"language":"it-CH""#), NONE);
+    assert_eq!(patient(r#""active":true,"language":"italiano""#), ["binding Patient.language"]);
+    let spoken = |coding: &str| {
+        let members = format!(r#""communication":[{{"language":{{{coding}}}}}]"#);
+        let found = issues(&format!(r#"{{"resourceType":"Patient",{members}}}"#));
+        found.iter().map(|it| it.severity).collect::<Vec<_>>()
+    };
+    assert_eq!(spoken(r#""coding":[{"system":"urn:ietf:bcp:47","code":"it"}]"#), []);
+    assert_eq!(spoken(r#""text":"Italian""#), []);
+    assert_eq!(
+        spoken(r#""coding":[{"system":"http://id.loc.gov/vocabulary/iso639-1","code":"ar"}]"#),
+        [IssueSeverity::Warning]
+    );
+}
+
+#[test]
+fn a_unit_of_ucum_is_one() {
+    let of = |code: &str| {
+        let unit = format!(r#"{{"value":1,"system":"http://unitsofmeasure.org","code":"{code}"}}"#);
+        let json = format!(
+            r#"{{"resourceType":"Observation","status":"final","code":{{"text":"x"}},"valueQuantity":{unit}}}"#
+        );
+        issues(&json).iter().map(|it| it.severity).collect::<Vec<_>>()
+    };
+    assert_eq!(of("mg/dL"), []);
+    assert_eq!(of("TAB"), [IssueSeverity::Warning]);
+}
+
+#[test]
+fn sampled_data_are_numbers_and_marks() {
+    let data = |points: &str| {
+        let sampled = format!(r#"{{"origin":{{"value":0}},"period":10,"dimensions":1,"data":"{points}"}}"#);
+        observation(&format!(r#""valueSampledData":{sampled}"#))
+    };
+    assert_eq!(data("2.5 -3 E L U 0"), NONE);
+    assert_eq!(data("2.5  3"), ["resource Observation.value.ofType(SampledData)"]);
+    assert_eq!(data("2,5"), ["resource Observation.value.ofType(SampledData)"]);
+}
+
+#[test]
+fn an_expression_keeps_the_grammar_of_its_language() {
+    let expression = |language: &str, text: &str| {
+        findings(&format!(
+            r#"{{"resourceType":"PlanDefinition","status":"draft","action":[{{"condition":[{{"kind":"applicability",
+            "expression":{{"language":"{language}","expression":"{text}"}}}}]}}]}}"#
+        ))
+    };
+    assert_eq!(expression("text/fhirpath", "%patient.active"), NONE);
+    assert_eq!(expression("text/cql", "a..b"), NONE);
+    assert_eq!(
+        expression("text/fhirpath", "a..b"),
+        ["resource PlanDefinition.action[0].condition[0].expression"]
+    );
+}

@@ -9,7 +9,7 @@ use fhir_models::definition::{BindingStrength, Definitions, ValueSet};
 use fhir_models::document::{Name, Value, name};
 use fhir_models::primitive::Primitive;
 
-use crate::outcome::IssueType;
+use crate::outcome::{IssueSeverity, IssueType};
 use crate::terminology::{Code, Codes, Membership};
 
 use super::finding::{Fault, Rule};
@@ -38,6 +38,11 @@ impl BindingRule {
     /// A required binding.
     pub fn new(canonical: &str) -> BindingRule {
         BindingRule::of(canonical, BindingStrength::Required, None)
+    }
+
+    /// The bound of a weaker binding: codes are of this value set, but there need be none.
+    pub fn bound(canonical: &str) -> BindingRule {
+        BindingRule::of(canonical, BindingStrength::Extensible, None)
     }
 
     /// A binding of any strength, with the value set that bounds it.
@@ -204,8 +209,14 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, place: Place<
         }
         Answer::Known(Membership::Unknown) => walk.unknown_code(value, rule.canonical()),
         Answer::Known(Membership::NotMember) => {
-            walk.report(value, value, fault(rule, walk.codes.definitions(), "the code is not in"));
+            let mut fault = fault(rule, walk.codes.definitions(), "the code is not in");
+            if rule.strength != BindingStrength::Required && value.is_object() {
+                // Published data take languages from other code systems.
+                fault.severity = IssueSeverity::Warning;
+            }
+            walk.report(value, value, fault);
         }
+        Answer::NoCode if rule.strength != BindingStrength::Required => {}
         Answer::NoCode => {
             let message = "a code is required here, from";
             walk.report(value, value, fault(rule, walk.codes.definitions(), message));

@@ -12,6 +12,7 @@ use fhir_models::document::{Value, name};
 use crate::outcome::{IssueSeverity, IssueType};
 use crate::terminology::{Code, Membership, rules, snomed};
 
+use super::extension::is_absolute;
 use super::finding::{Fault, Rule};
 use super::memo::Memo;
 use super::walk::Walk;
@@ -120,6 +121,25 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
     }
 }
 
+/// Checks the coded unit of a Quantity.
+pub(super) fn unit<'d>(walk: &mut Walk<'_, 'd>, quantity: Value<'d>) {
+    let systems = walk.types.systems();
+    let texts = quantity.plain_texts([name::SYSTEM, name::CODE]);
+    let alone = walk.codes.answers().is_none();
+    if let Some([system, code]) = texts
+        && (system.is_empty() || code.is_empty() || alone && systems.formed.get([system, code]).is_some())
+    {
+        return;
+    }
+    let Some(system) = quantity.get(name::SYSTEM).and_then(Value::as_str).filter(|it| rules::are_for(it))
+    else {
+        return;
+    };
+    if let (true, true, Some(plain)) = (by_rules(walk, quantity, &system, true), alone, texts) {
+        systems.formed.keep(plain, ());
+    }
+}
+
 fn judge<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) -> Look {
     let Some(place) = coding.get(name::SYSTEM) else { return Look::Other };
     let Some(url) = place.as_str() else { return Look::Other };
@@ -127,6 +147,12 @@ fn judge<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) -> Look {
         System::Known(system, severity) => (system, severity),
         System::ValueSet => {
             let message = "this is the canonical of a value set: system names the code system";
+            walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, message));
+            return Look::Other;
+        }
+        System::Unknown if !url.is_empty() && !is_absolute(&url) => {
+            let message =
+                "system is the absolute URI of a code system, such as http://loinc.org or urn:oid:1.2.3";
             walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, message));
             return Look::Other;
         }
@@ -165,14 +191,19 @@ fn judge<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) -> Look {
 /// Checks a code of a system that is no list at hand: by its rules, and by what a server said. True where the rules have
 /// nothing against it.
 fn ruled<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>, system: &str) -> bool {
+    by_rules(walk, coding, system, false)
+}
+
+/// The same for a Coding, or for a Quantity and its unit.
+fn by_rules<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>, system: &str, is_unit: bool) -> bool {
     let Some((place, code)) = coding.get(name::CODE).and_then(|it| Some((it, it.as_str()?))) else {
         return true;
     };
     match rules::Rules.membership(system, &code) {
         Membership::NotMember => {
-            // Published data name SNOMED CT for codes of its predecessors and of LOINC: a matter for a second
-            // look, unless the code can only be a slip.
-            let loose = system == snomed::SNOMED && !snomed::is_spoiled(&code);
+            // Published data name SNOMED CT for codes of its predecessors and of LOINC, and UCUM for units that are
+            // none (`TAB`): a matter for a second look, unless the code can only be a slip.
+            let loose = is_unit || system == snomed::SNOMED && !snomed::is_spoiled(&code);
             let severity = if loose { IssueSeverity::Warning } else { IssueSeverity::Error };
             let message = format!("{system} can have no such code: {}", rules::form(system));
             walk.report(

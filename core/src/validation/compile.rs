@@ -17,6 +17,7 @@ use crate::fhirpath::Model;
 
 use super::binding::{BindingRule, is_bindable};
 use super::cardinality::Cardinality;
+use super::datatype::Datatype;
 use super::invariant::Invariant;
 use super::shape::{
     ARRAY, BARE, BOUND, CHOICE, Content, ELEMENT_ID, ElementRule, Entry, MOST_ELEMENTS, RULED, Shape,
@@ -88,6 +89,9 @@ impl<'d, F: Fn(&str) -> Option<StructureKind>> Compiler<'d, F> {
             ("Identifier", _) => ShapeKind::Identifier,
             ("ElementDefinition", _) => ShapeKind::ElementDefinition,
             (_, StructureKind::Resource) if is_root => ShapeKind::Resource,
+            (path, StructureKind::ComplexType) => {
+                Datatype::of(path).map_or(ShapeKind::Element, ShapeKind::Ruled)
+            }
             _ => ShapeKind::Element,
         };
         let (mut elements, mut entries) = (Vec::new(), Vec::new());
@@ -207,14 +211,26 @@ impl<'d, F: Fn(&str) -> Option<StructureKind>> Compiler<'d, F> {
 }
 
 fn element_rule(element: &ElementDefinition) -> ElementRule {
-    let required = element.binding.as_ref().filter(|it| it.strength == BindingStrength::Required);
     ElementRule {
         name: element.tail().trim_end_matches("[x]").into(),
         choice: element.is_choice(),
         cardinality: Cardinality { min: element.least(), max: element.most() },
-        binding: required.and_then(|it| it.value_set.as_deref()).map(BindingRule::new),
+        binding: binding_rule(element),
         targets: targets(element),
         invariants: Box::default(),
+    }
+}
+
+/// A required binding, or the value set that bounds a weaker one (extension `elementdefinition-maxValueSet`).
+fn binding_rule(element: &ElementDefinition) -> Option<BindingRule> {
+    let binding = element.binding.as_ref()?;
+    match (binding.strength, &binding.max_value_set) {
+        (BindingStrength::Required, _) => binding.value_set.as_deref().map(BindingRule::new),
+        // Other bounds than FHIR's own value sets are documents for people.
+        (_, Some(bound)) if bound.starts_with("http://hl7.org/fhir/ValueSet/") => {
+            Some(BindingRule::bound(bound))
+        }
+        _ => None,
     }
 }
 

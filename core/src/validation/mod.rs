@@ -6,7 +6,7 @@
 //!
 //! Checked today: unknown elements, cardinality, JSON form, primitive grammars, choices, `_name` twins,
 //! content (`ele-1`), types of resources, containment, bindings to the value sets at hand, codes by their
-//! code systems, extensions by their definitions, references, narrative, ids of elements, invariants in
+//! code systems, extensions by their definitions, references, narrative, ids of elements, sizes of attachments, invariants in
 //! FHIRPath, profiles (asked for, claimed in `meta.profile`, declared by a guide, or those of vital signs),
 //! Bundles, questionnaires and answers to them, conformance resources (structures against their base, searches,
 //! operations, statements, guides, measures and reports), order of elements in XML, instances of logical models.
@@ -32,6 +32,7 @@ mod conformance;
 mod content;
 mod cross_version;
 mod cure;
+mod datatype;
 mod element_id;
 mod extension;
 mod extension_context;
@@ -43,6 +44,7 @@ mod implied;
 mod instances;
 mod invariant;
 mod issue;
+mod local_reference;
 mod locate;
 mod logical;
 mod memo;
@@ -63,6 +65,7 @@ mod twin;
 mod types;
 mod unknown;
 mod unknown_code;
+mod uri_form;
 mod value_set;
 mod value_set_filter;
 mod walk;

@@ -6,6 +6,7 @@ use fhir_models::document::{Name, Value, name};
 use crate::outcome::IssueType;
 
 use super::finding::Rule;
+use super::local_reference;
 use super::shape::ShapeKind;
 use super::special;
 use super::walk::{Scope, Walk};
@@ -36,7 +37,11 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, value: Value<'d>, contained: bo
                     let root = if contained { walk.scope.root } else { value.id() };
                     let inner = Scope { resource: value.id(), root, ids: Default::default() };
                     let outer = std::mem::replace(&mut walk.scope, inner);
+                    let local = walk.fragments.len();
                     walk.object(value, structure, shape, ShapeKind::Resource);
+                    if !contained {
+                        local_reference::check(walk, value, local);
+                    }
                     walk.scope = outer;
                     return;
                 }

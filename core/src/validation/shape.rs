@@ -12,6 +12,7 @@ use fhir_models::primitive::Primitive;
 
 use super::binding::BindingRule;
 use super::cardinality::Cardinality;
+use super::datatype::Datatype;
 use super::invariant::Invariant;
 
 /// The rules of one type.
@@ -41,6 +42,8 @@ pub(super) enum ShapeKind {
     Coding,
     /// `Identifier`
     Identifier,
+    /// One with rules of [`super::datatype`].
+    Ruled(Datatype),
     /// `ElementDefinition`: its ids are paths, unique in a snapshot only.
     ElementDefinition,
     /// Any other datatype, or a nested element.

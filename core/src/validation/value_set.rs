@@ -15,6 +15,7 @@ use crate::fhirpath::{CompileFault, Expression, Options};
 use crate::outcome::{IssueSeverity, IssueType};
 use crate::terminology::{Code, Codes, Membership, rules};
 
+use super::conformance::is_grammar;
 use super::finding::{Fault, Rule};
 use super::profile::plain;
 use super::value_set_filter as filter;
@@ -155,7 +156,10 @@ impl<'d> Parameters<'d> {
             let Some(text) = value.get_key("expression").and_then(Value::as_str) else { continue };
             let names: Vec<&str> = self.declared.iter().map(|(_, name)| &**name).collect();
             let options = Options { variables: &names, ..Options::default() };
-            if let Err(error) = Expression::compile(&delimited(&text, &names), walk.types.model(), &options) {
+            // A fault of the grammar is told of every Expression.
+            if let Err(error) = Expression::compile(&delimited(&text, &names), walk.types.model(), &options)
+                && !is_grammar(&error.fault)
+            {
                 let message = match &error.fault {
                     CompileFault::UnknownVariable(name) => {
                         format!(

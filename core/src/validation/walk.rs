@@ -23,8 +23,8 @@ use super::shape::{BOUND, Content, ELEMENT_ID, Entry, RULED, Shape, ShapeKind, S
 use super::stream::Listener;
 use super::types::Types;
 use super::{
-    Settings, binding, cardinality, choice, coding, content, element_id, extension, identifier, invariant,
-    narrative, primitive, reference, resource, twin, unknown,
+    Settings, binding, cardinality, choice, coding, content, datatype, element_id, extension, identifier,
+    invariant, narrative, primitive, reference, resource, twin, unknown, uri_form,
 };
 
 /// One validation of one document.
@@ -214,6 +214,7 @@ impl<'v, 'd> Walk<'v, 'd> {
             ShapeKind::Reference => reference::check(self, value),
             ShapeKind::Coding => coding::check(self, value),
             ShapeKind::Identifier => identifier::check(self, value),
+            ShapeKind::Ruled(datatype) => datatype::check(self, value, datatype),
             _ => {}
         }
     }
@@ -346,10 +347,16 @@ impl<'v, 'd> Walk<'v, 'd> {
                 Ok(()) if place.entry.flags & (BOUND | ELEMENT_ID | RULED) == 0 => {
                     match primitive {
                         Primitive::String => identifier::plain_text(self, value),
-                        Primitive::Uri | Primitive::Url | Primitive::Canonical
-                            if value.raw().as_bytes().get(1) == Some(&b'#') =>
-                        {
-                            self.fragments.push(value);
+                        Primitive::Uri | Primitive::Url | Primitive::Canonical => {
+                            let first = value.raw().as_bytes().get(1);
+                            if first == Some(&b'#') {
+                                self.fragments.push(value);
+                            } else if primitive == Primitive::Uri
+                                && uri_form::may_matter(first)
+                                && value.name() != name::FULL_URL
+                            {
+                                uri_form::check(self, value);
+                            }
                         }
                         _ => {}
                     }

@@ -49,7 +49,8 @@ pub(super) fn readable<'d>(walk: &mut Walk<'_, 'd>, at: Value<'d>, expression: &
     }
 }
 
-fn is_grammar(fault: &CompileFault) -> bool {
+/// True for a fault of the grammar, not of a name.
+pub(in super::super) fn is_grammar(fault: &CompileFault) -> bool {
     matches!(
         fault,
         CompileFault::UnexpectedCharacter(_)

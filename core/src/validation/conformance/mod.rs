@@ -31,6 +31,8 @@ mod type_reference;
 
 use std::borrow::Cow;
 
+pub(super) use expression::is_grammar;
+
 use fhir_models::document::Value;
 
 use crate::outcome::{IssueSeverity, IssueType};
