@@ -72,7 +72,7 @@ fn reply(asked: &Value) -> Value {
 }
 
 fn observation(code: &str) -> String {
-    let coding = json!({ "system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": code, "display": "di Maria Rossi" });
+    let coding = json!({ "system": "http://fdasis.nlm.nih.gov", "code": code, "display": "di Maria Rossi" });
     json!({ "resourceType": "Observation", "status": "final", "code": { "coding": [coding] },
         "subject": { "display": "Maria Rossi" }, "note": [{ "text": "Maria Rossi" }] })
     .to_string()

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 
 fn observation(id: &str, patient: &str, status: &str) -> Value {
     json!({ "resourceType": "Observation", "id": id, "status": status, "subject": { "reference": format!("Patient/{patient}") },
-        "code": { "coding": [{ "system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "14957-5" }] }, "valueDecimal": 1 })
+        "code": { "coding": [{ "system": "http://fdasis.nlm.nih.gov", "code": "14957-5" }] }, "valueDecimal": 1 })
 }
 
 /// An observation as R4 has it; [`observation`] holds a value of a type that it may not have.
@@ -426,8 +426,9 @@ fn reply(asked: &Value) -> Value {
 
 fn coded(id: &str, codes: &[&str]) -> Value {
     let mut own = valid(id, "anna");
-    let coding =
-        codes.iter().map(|code| json!({ "system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": code, "display": "di Forlì" }));
+    let coding = codes
+        .iter()
+        .map(|code| json!({ "system": "http://fdasis.nlm.nih.gov", "code": code, "display": "di Forlì" }));
     own["code"]["coding"] = coding.collect();
     own
 }
