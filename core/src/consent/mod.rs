@@ -9,6 +9,11 @@
 //! Those with status `active` and scope `patient-privacy`, within the root provision's `period` at the instant
 //! asked about. Other statuses and the scopes `adr`, `research` and `treatment` never decide.
 //!
+//! `organization`, `performer`, `category`, `source` and `policy` say who keeps a consent, who gave it and on what
+//! paper; they do not limit it (`policy.uri`: "does not modify or qualify the policy rules"). A consent whose
+//! `verification` says that it was not verified, with nothing later to the contrary, permits nothing; so does one
+//! that was given before the patient came of age, where the deployment asks for that ([`Question::of_age`]).
+//!
 //! # One consent
 //!
 //! The **base decision** is the root provision's `type` (IHE PCF), else the `policyRule`: `OPTIN` and `OPTINR`
@@ -30,7 +35,7 @@
 //! | element | matches |
 //! |---|---|
 //! | `period` | the instant; partial dates are whole days, months, years of the deployment's zone, inclusive |
-//! | `actor` | the role (recipient roles of v3-ParticipationType match everybody; any other is a functional role) and the reference: literal ones against [`Question::known_as`], logical ones against the requester's identifiers |
+//! | `actor` | the role (recipient roles of v3-ParticipationType match everybody; any other is a functional role) and the reference: literal ones, groups and care teams among them, against [`Question::known_as`], logical ones against the requester's identifiers |
 //! | `action` | the action asked about |
 //! | `purpose` | v3 purposes with those below them; a permit must cover every purpose that is claimed |
 //! | `securityLabel` | confidentiality as a high-water mark: a permit its level and below, a deny its level and above; other labels with those below them |
@@ -39,18 +44,22 @@
 //! | `dataPeriod` | a permit: all of the data's dates lie in it; a deny: some do |
 //! | `data` | `instance`, `related` (refers to it, or is referred to by it), `dependents` (refers to it), `authoredby` |
 //!
+//! Data that is itself labelled with purposes of use (v3-ActReason; `HTEST` marks test data and counts for nothing) is
+//! permitted to requests with these purposes alone.
+//!
 //! # What can't be decided restricts
 //!
 //! * A document that is no Consent, or beyond the bounds, does not compile: [`CompiledConsent::unreadable`]
 //!   stands in for it and denies everything.
 //! * A consent whose status, scope or base decision is missing or unknown, or that carries a modifier
-//!   extension, denies everything while it may be in force.
+//!   extension or an element that R4 lacks, denies everything while it may be in force.
 //! * A consent whose period can't be read, or whose `dateTime` lies in the future, permits nothing; what it
 //!   denies counts.
 //! * An alternative that nobody could decide (a code without a system, an unknown confidentiality, a role or
 //!   action that is not understood, an actor known by a display name alone, a date that is none) is dropped
-//!   from a permit, and makes a deny's element always match. A provision with a modifier extension is a permit
-//!   that never applies or a deny that always does; one without a known `type` is a deny.
+//!   from a permit, and makes a deny's element always match. A provision with a modifier extension, or with an
+//!   element that R4 lacks, is a permit that never applies or a deny that always does; an actor or data reference
+//!   with one is undecidable; a provision without a known `type` is a deny.
 //! * An element that this question can't decide (no identifier in the namespace asked for, no code in the
 //!   code's system, no confidentiality label, no date, no known author) is a no to a permit and a yes to a deny.
 //!

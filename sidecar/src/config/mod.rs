@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use varco_core::consent::fse::FseSystems;
 
 pub(crate) use check::aliases;
 pub use fault::{ConfigError, Fault};
@@ -52,6 +53,9 @@ pub struct Config {
     /// How consents combine.
     #[serde(default)]
     pub consent: Consent,
+    /// The masking rules of FSE 2.0.
+    #[serde(default)]
+    pub fse: Fse,
     /// Identifier systems.
     #[serde(default)]
     pub identity: Identity,
@@ -211,6 +215,7 @@ impl Default for Limits {
 pub struct Consent {
     pub combining: Combining,
     pub without_consent: WithoutConsent,
+    pub inherit_labels: InheritLabels,
     pub time_zone: String,
     pub party: Vec<Party>,
 }
@@ -227,7 +232,9 @@ pub struct Party {
 impl Default for Consent {
     fn default() -> Self {
         let (combining, without_consent) = (Combining::default(), WithoutConsent::default());
-        Consent { combining, without_consent, time_zone: "Europe/Rome".to_owned(), party: Vec::new() }
+        let inherit_labels = InheritLabels::default();
+        let time_zone = "Europe/Rome".to_owned();
+        Consent { combining, without_consent, inherit_labels, time_zone, party: Vec::new() }
     }
 }
 
@@ -250,6 +257,37 @@ pub enum WithoutConsent {
     #[default]
     Deny,
     Permit,
+}
+
+/// `consent.inherit_labels`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum InheritLabels {
+    #[default]
+    Content,
+    All,
+}
+
+/// `[fse]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct Fse {
+    pub masking: bool,
+    pub masking_systems: Vec<String>,
+    pub prescription_systems: Vec<String>,
+    pub role_systems: Vec<String>,
+}
+
+impl Fse {
+    /// The published systems and those of the deployment.
+    pub fn systems(&self) -> FseSystems {
+        let mut systems = FseSystems { roles: self.role_systems.clone(), ..FseSystems::default() };
+        systems.masking.extend(self.masking_systems.iter().cloned());
+        systems.prescription.extend(self.prescription_systems.iter().cloned());
+        systems
+    }
 }
 
 /// `[identity]`

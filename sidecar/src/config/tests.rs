@@ -160,10 +160,15 @@ fn the_schema_allows_what_the_types_read_and_nothing_else() {
     let folder = Folder::new();
     let all = format!(
         "{GOOD}[admin]\naddress = \"127.0.0.1:9000\"\n[consent]\ncombining = \"most-recent\"\nwithout_consent = \"permit\"\n\
+         inherit_labels = \"all\"\n[fse]\nmasking = true\nmasking_systems = [\"urn:m\"]\nprescription_systems = [\"urn:p\"]\nrole_systems = [\"urn:r\"]\n\
          [[identity.alias]]\nlocal = \"a\"\nnetwork = \"b\"\nalso = [\"c\"]\n[log]\nlevel = \"debug\"\n"
     );
     let config = from_text(&all, &folder.file()).unwrap();
     assert_eq!(config.consent.combining, Combining::MostRecent);
+    assert_eq!(config.consent.inherit_labels, InheritLabels::All);
+    let systems = config.fse.systems();
+    assert!(config.fse.masking && systems.masking.len() == 3 && systems.prescription.len() == 3);
+    assert_eq!(systems.roles, ["urn:r"]);
     assert_eq!(config.identity.alias.len(), 1);
     assert_eq!(config.log.level, Level::Debug);
 }

@@ -36,6 +36,28 @@ pub(super) struct Confirmation {
 struct Extensions {
     #[serde(default)]
     ihe_iua: Iua,
+    #[serde(default)]
+    fse: Fse,
+}
+
+/// What the issuer says of an emergency or a delegation; a claim of our own, since FSE publishes none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Fse {
+    self_certifications: u8,
+    delegations: OneOrMany<String>,
+}
+
+impl Fse {
+    fn into_grants(self) -> Grants {
+        let delegations = self.delegations.into_vec();
+        let has = |what: &str| delegations.iter().any(|own| own == what);
+        Grants {
+            self_certifications: self.self_certifications,
+            may_consult: has("consult"),
+            may_use_services: has("services"),
+        }
+    }
 }
 
 /// IHE ITI TF-2 §3.71.4.2.2.1, the IUA JWT claims.
@@ -99,7 +121,7 @@ impl Claims {
                 .collect(),
             purposes: codes(iua.purpose_of_use),
             scopes: self.scope.split_ascii_whitespace().map(str::to_owned).collect(),
-            grants: Grants::default(),
+            grants: self.extensions.fse.into_grants(),
             certificate: None,
         }
     }

@@ -13,6 +13,7 @@ use varco_core::requester::Requester;
 
 use super::inspect::Summary;
 use super::judge::Judgement;
+use super::surroundings::Surroundings;
 use super::trace::Trace;
 use crate::config::Direction;
 use crate::listen::Peer;
@@ -60,6 +61,8 @@ pub(super) struct Account {
     pub plugins: Vec<String>,
     /// Faults that the caller is to be told of in a header.
     pub warnings: Vec<(Direction, Summary)>,
+    /// What was gathered around the resources that were judged.
+    pub surroundings: Surroundings,
     /// True where an audit record is owed: the caller is known and within its rate.
     pub owed: bool,
 }
@@ -88,6 +91,7 @@ impl Account {
             matched: None,
             plugins: Vec::new(),
             warnings: Vec::new(),
+            surroundings: Surroundings::default(),
             owed: false,
         }
     }

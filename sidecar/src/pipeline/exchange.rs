@@ -52,6 +52,16 @@ impl Exchange<'_> {
         self.seen(started, answer)
     }
 
+    /// Asks for something that the caller did not ask for and a decision needs.
+    pub async fn look_up(&mut self, path_and_query: &str) -> Result<UpstreamAnswer, Refusal> {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::ACCEPT, HeaderValue::from_static("application/fhir+json"));
+        self.trace_into(&mut headers);
+        let started = Instant::now();
+        let answer = self.gateway.upstream.ask(Method::GET, path_and_query, headers, Bytes::new()).await;
+        self.seen(started, answer)
+    }
+
     /// Asks for the next page of a search.
     pub async fn follow(&mut self, link: &str) -> Result<UpstreamAnswer, Refusal> {
         let mut headers = HeaderMap::new();

@@ -4,18 +4,21 @@
 //! this server's (a foreign URL, an identifier alone, a contained Patient) allows nothing. A resource that is in
 //! no patient's compartment (Organization, Location …) is released by scope alone.
 
-use fhir_models::document::Value;
+use std::sync::Arc;
+
+use fhir_models::document::{Value, name};
 use varco_core::access::{Labels, PatientReference};
 use varco_core::audit::AuditConsent;
 use varco_core::consent::{
-    Action, CompiledConsent, Decision, LiteralReference, Outcome, Question, ReasonEffect, ResourceFacts,
-    decide,
+    Action, CompiledConsent, ConsentPatient, Decision, LiteralReference, Outcome, Question, ReasonEffect,
+    ResourceFacts, decide,
 };
 use varco_core::interaction::Instance;
-use varco_core::requester::BusinessIdentifier;
+use varco_core::requester::{BusinessIdentifier, Code};
 
 use super::Refusal;
 use super::exchange::Exchange;
+use super::surroundings::Person;
 
 /// How many held-back resources are named, by patient and provision, in a request's audit records.
 const MOST_WITHHELD_NAMED: usize = 20;
@@ -43,15 +46,47 @@ pub(super) struct Judgement {
     pub note: Option<&'static str>,
 }
 
+impl Judgement {
+    /// Both: visible where both are.
+    pub(super) fn and(mut self, other: Judgement) -> Judgement {
+        let decides = self.permitted && !other.permitted;
+        self.permitted &= other.permitted;
+        self.note = if decides { other.note } else { self.note.or(other.note) };
+        for patient in other.patients {
+            if !self.patients.contains(&patient) {
+                self.patients.push(patient);
+            }
+        }
+        for consent in other.consents {
+            if !self.consents.contains(&consent) {
+                self.consents.push(consent);
+            }
+        }
+        self
+    }
+}
+
 impl Exchange<'_> {
+    /// The patients of this server whom a resource has to do with.
+    pub(super) fn local_patients(&self, resource: Value<'_>) -> Vec<String> {
+        let patients = self.gateway.compartment.of(resource, &self.gateway.reading.bases);
+        let mut found: Vec<String> = Vec::new();
+        for patient in patients.links.iter().filter_map(|link| local(&link.patient)) {
+            if !found.contains(&patient) {
+                found.push(patient);
+            }
+        }
+        found
+    }
+
     /// Judges a resource that would be released.
     pub async fn judge(&mut self, resource: Value<'_>) -> Result<Judgement, Refusal> {
-        self.decide(resource, Action::Access).await
+        self.decide(resource, Action::Access, &[]).await
     }
 
     /// Judges a resource that would be written; refuses where it may not be.
     pub async fn permit_write(&mut self, resource: Value<'_>) -> Result<(), Refusal> {
-        let judgement = self.decide(resource, Action::Correct).await?;
+        let judgement = self.decide(resource, Action::Correct, &[]).await?;
         self.account.note(&judgement);
         if judgement.permitted { Ok(()) } else { Err(Refusal::Consent) }
     }
@@ -87,15 +122,23 @@ impl Exchange<'_> {
         }
     }
 
-    async fn decide(&self, resource: Value<'_>, action: Action) -> Result<Judgement, Refusal> {
+    /// Judges a resource as if it had these labels as well.
+    pub(super) async fn decide(
+        &mut self,
+        resource: Value<'_>,
+        action: Action,
+        labels: &[Code],
+    ) -> Result<Judgement, Refusal> {
+        if action == Action::Access
+            && let Some(judgement) = self.judge_content(resource, labels).await?
+        {
+            return Ok(judgement);
+        }
         let gateway = self.gateway;
         let mut judgement = Judgement { permitted: true, ..Judgement::default() };
         let mut facts = ResourceFacts::of_resource(resource, &gateway.reading);
-        for label in Labels::of(resource).codes() {
-            if !facts.labels.contains(label) {
-                facts.labels.push(label.clone());
-            }
-        }
+        facts.add_labels(&Labels::of(resource));
+        facts.labels.extend(labels.iter().cloned());
         let known_as = self.known_as();
         let patients = gateway.compartment.of(resource, &gateway.reading.bases);
         if !patients.unattributed.is_empty() {
@@ -115,21 +158,81 @@ impl Exchange<'_> {
             if judgement.patients.contains(&patient) {
                 continue;
             }
-            let consents = gateway.store.consents_of(&patient).map_err(Refusal::Store)?;
+            if action == Action::Access {
+                self.inherit(resource, &patient, &mut facts, &mut judgement).await?;
+            }
+            judgement.patients.push(patient);
+        }
+        if action == Action::Access && !patients.is_nobodys() {
+            let patients = judgement.patients.clone();
+            if let Some(hidden) = self.masked(resource, &patients, &facts).await? {
+                judgement.permitted = false;
+                judgement.note = Some(hidden.text());
+            }
+        }
+        for patient in judgement.patients.clone() {
+            let Some(keys) = self.consent_keys(&patient, Some(resource)).await? else {
+                judgement.permitted = false;
+                judgement.note = Some("the patient's own record is not to be found");
+                continue;
+            };
+            let mut consents = Vec::new();
+            for key in &keys.keys {
+                consents.extend(gateway.store.consents_of(key).map_err(Refusal::Store)?.iter().cloned());
+            }
             let consents: Vec<&CompiledConsent> = consents.iter().map(AsRef::as_ref).collect();
             let question = Question::new(&self.requester, action, self.account.received)
                 .known_as(&known_as)
+                .of_age(self.of_age(keys.person.as_deref()))
                 .about(&facts);
             let decision = decide(&consents, &question, gateway.combining);
             judgement.permitted &= decision.allows(gateway.without_consent);
             if decision.outcome == Outcome::NoConsent {
-                judgement.note = Some("no consent applies");
+                judgement.note = judgement.note.or(Some("no consent applies"));
             } else {
                 judgement.consents.extend(because(decision));
             }
-            judgement.patients.push(patient);
         }
         Ok(judgement)
+    }
+
+    /// What the consents of a patient are kept under: `Patient/1`, and the identifiers of that Patient, where
+    /// consents name patients by these. `None` where the Patient would have to be asked and is not there.
+    pub async fn consent_keys(
+        &mut self,
+        patient: &str,
+        at_hand: Option<Value<'_>>,
+    ) -> Result<Option<ConsentKeys>, Refusal> {
+        let mut keys = ConsentKeys { keys: vec![patient.to_owned()], person: None };
+        if !self.gateway.store.has_identified() && self.gateway.fse.is_none() {
+            return Ok(Some(keys));
+        }
+        let itself = at_hand.filter(|own| {
+            patient.split_once('/').is_some_and(|(_, id)| {
+                own.get(name::RESOURCE_TYPE).is_some_and(|kind| kind.is_str("Patient"))
+                    && own.get(name::ID).is_some_and(|own| own.is_str(id))
+            })
+        });
+        let person = match itself {
+            Some(itself) => Some(Arc::new(self.person_of(itself))),
+            None => self.person(patient).await?,
+        };
+        let Some(person) = person else { return Ok(None) };
+        keys.keys.extend(person.identifiers.iter().map(identifier_key));
+        keys.person = Some(person);
+        Ok(Some(keys))
+    }
+
+    /// What a consent is kept under: the Patient of this server that it names, else the first identifier with a
+    /// system.
+    pub fn key_of(&self, patient: &ConsentPatient) -> Option<String> {
+        let reference = patient.reference.as_ref().map(LiteralReference::as_str);
+        if let Some(reference) = reference.filter(|own| own.starts_with("Patient/")) {
+            return Some(reference.to_owned());
+        }
+        let own = patient.identifiers.iter().find(|own| !own.system.is_empty())?;
+        let system = self.gateway.aliases.canonical(&own.system);
+        Some(identifier_key(&BusinessIdentifier::new(system, own.value.clone())))
     }
 
     /// The local resources that the requester is known as.
@@ -141,6 +244,17 @@ impl Exchange<'_> {
         let parties = self.gateway.parties.iter().filter(|(identifier, _)| own(identifier));
         parties.map(|(_, reference)| reference.clone()).collect()
     }
+}
+
+/// What the consents of a patient are kept under, and who the patient is, where that was asked.
+pub(super) struct ConsentKeys {
+    pub keys: Vec<String>,
+    pub person: Option<Arc<Person>>,
+}
+
+/// `system|value`
+fn identifier_key(identifier: &BusinessIdentifier) -> String {
+    format!("{}|{}", identifier.system, identifier.value)
 }
 
 /// Which provisions brought the decision about.

@@ -19,6 +19,7 @@ mod inspect;
 mod judge;
 mod limit;
 mod map;
+mod masking;
 mod own;
 mod page;
 mod patient_match;
@@ -29,6 +30,7 @@ mod record;
 mod refusal;
 mod search;
 mod setup;
+mod surroundings;
 mod trace;
 mod transform;
 mod translate;
@@ -46,8 +48,9 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use metrics::{counter, gauge, histogram};
 use varco_core::access::{PatientsOf, ScopeDecision, Scopes};
+use varco_core::consent::fse::FseSystems;
 use varco_core::consent::{Combining, LiteralReference, Reading, WithoutConsent};
-use varco_core::identity::AliasMap;
+use varco_core::identity::{AliasMap, IdentifierAliases};
 use varco_core::interaction::headers::{RequestHeaders, check_form};
 use varco_core::interaction::{Interaction, InteractionError, SearchSchema};
 use varco_core::requester::BusinessIdentifier;
@@ -78,6 +81,10 @@ pub struct Gateway {
     upstream: Upstream,
     schema: SearchSchema,
     compartment: PatientsOf,
+    /// Identifier systems and their canonical names: those of the configuration, then the published ones.
+    aliases: IdentifierAliases,
+    /// The systems of FSE's codes, where its masking rules hold.
+    fse: Option<FseSystems>,
     /// Identifier systems as this hospital writes them.
     to_local: AliasMap,
     /// Identifier systems as the federation writes them.

@@ -66,7 +66,11 @@ pub(super) async fn consent(
         }
         Interaction::SearchType(search) => {
             let patient = only_patient(&search)?;
-            let found = exchange.gateway.store.consents(&patient).map_err(Refusal::Store)?;
+            let keys = exchange.consent_keys(&patient, None).await?;
+            let mut found = Vec::new();
+            for key in keys.map_or_else(|| vec![patient.clone()], |keys| keys.keys) {
+                found.extend(exchange.gateway.store.consents(&key).map_err(Refusal::Store)?);
+            }
             exchange.account.patients.insert(patient);
             let entries: Vec<(String, Vec<u8>)> =
                 found.into_iter().map(|consent| (format!("Consent/{}", consent.id), consent.body)).collect();
@@ -99,10 +103,11 @@ async fn put(
     }
     let compiled = CompiledConsent::compile(root, &exchange.gateway.reading)
         .map_err(|error| Refusal::ConsentResource(error.to_string()))?;
-    let patient = compiled.patient().reference.as_ref().map(|reference| reference.as_str().to_owned());
-    let patient = patient.filter(|reference| reference.starts_with("Patient/")).ok_or_else(|| {
+    let patient = exchange.key_of(compiled.patient()).ok_or_else(|| {
         Refusal::ConsentResource(
-            "`patient.reference` must name a Patient of this server, as in Patient/123".to_owned(),
+            "`patient` must name a Patient of this server, as in Patient/123, or carry an `identifier` with its \
+             system"
+                .to_owned(),
         )
     })?;
     exchange.inspect_request(&document, body).await?;

@@ -37,11 +37,7 @@ impl Gateway {
             server: self.server(),
             observer: self.server().identifier,
             site: Some(self.config.site.id.clone()),
-            patients: account
-                .patients
-                .iter()
-                .map(|reference| AuditPatient { reference: Some(reference.clone()), identifier: None })
-                .collect(),
+            patients: account.patients.iter().map(audited).collect(),
             resources: self.resources(account),
             query: self.query(account),
             request_id: Some(account.request_id.clone()),
@@ -95,6 +91,16 @@ impl Gateway {
         let query = search.self_query();
         let mark = if query.is_empty() { "" } else { "?" };
         Some(format!("GET {}/{}{mark}{query}", self.config.site.base(), search.resource_type))
+    }
+}
+
+/// A patient by the key that data or consents are kept under: `Patient/1`, or `system|value`.
+fn audited(key: &String) -> AuditPatient {
+    match key.rsplit_once('|') {
+        Some((system, value)) => {
+            AuditPatient { reference: None, identifier: Some(BusinessIdentifier::new(system, value)) }
+        }
+        None => AuditPatient { reference: Some(key.clone()), identifier: None },
     }
 }
 

@@ -8,7 +8,7 @@ use fhir_models::definition::Definitions;
 use jiff::tz::TimeZone;
 use varco_core::access::PatientsOf;
 use varco_core::consent::{Combining, LiteralReference, Reading, WithoutConsent};
-use varco_core::identity::AliasError;
+use varco_core::identity::{AliasError, IdentifierAliases};
 use varco_core::interaction::SearchSchema;
 use varco_core::requester::BusinessIdentifier;
 use varco_plugin_host::{EngineError, EngineSettings, LoadError, PluginEngine, PluginSet};
@@ -109,6 +109,8 @@ impl Gateway {
                     Some((BusinessIdentifier::new(&party.system, &party.value), reference))
                 })
                 .collect(),
+            fse: config.fse.masking.then(|| config.fse.systems()),
+            aliases: IdentifierAliases::over_defaults(aliases.groups().iter().cloned())?,
             reading,
             plugins,
             _engine: engine,

@@ -8,7 +8,7 @@ mod schema;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fhir_models::document::{Limits, OwnedDocument};
@@ -78,6 +78,8 @@ pub struct Store {
     /// Compiled consents by patient and revision: a write makes every older entry unreachable.
     compiled: Cache<(String, u64), Compiled>,
     revision: AtomicU64,
+    /// True once a consent is kept under an identifier: then lookups must ask who a patient is.
+    identified: AtomicBool,
     reading: Reading,
 }
 
@@ -86,9 +88,15 @@ impl Store {
     /// and references of consents are read.
     pub fn open(path: &Path, reading: Reading) -> Result<Store, StoreError> {
         let writer = Writer::start(schema::open(path)?)?;
-        let reader = Mutex::new(schema::open(path)?);
+        let reader = schema::open(path)?;
+        let identified = reader.query_row(
+            "SELECT EXISTS (SELECT 1 FROM consent WHERE patient NOT LIKE 'Patient/%')",
+            [],
+            |row| row.get::<_, bool>(0),
+        )?;
+        let (reader, identified) = (Mutex::new(reader), AtomicBool::new(identified));
         let compiled = Cache::builder().max_capacity(PATIENTS_REMEMBERED).build();
-        Ok(Store { reader, writer, compiled, revision: AtomicU64::new(0), reading })
+        Ok(Store { reader, writer, compiled, revision: AtomicU64::new(0), identified, reading })
     }
 
     /// The one that writes.
@@ -123,6 +131,11 @@ impl Store {
         if consents.len() > MOST_CONSENTS { Err(StoreError::TooManyConsents) } else { Ok(consents) }
     }
 
+    /// Whether any consent is kept under an identifier instead of a Patient of this server.
+    pub fn has_identified(&self) -> bool {
+        self.identified.load(Ordering::Acquire)
+    }
+
     /// One consent by its id.
     pub fn consent(&self, id: &str) -> Result<Option<StoredConsent>, StoreError> {
         let connection = self.reader();
@@ -138,6 +151,9 @@ impl Store {
         updated: String,
     ) -> Result<(), StoreError> {
         compile(&consent, &self.reading)?;
+        if !patient.starts_with("Patient/") {
+            self.identified.store(true, Ordering::Release);
+        }
         self.writer.put_consent(consent, patient, updated).await?;
         self.revision.fetch_add(1, Ordering::AcqRel);
         Ok(())
