@@ -37,7 +37,7 @@ impl Gateway {
             server: self.server(),
             observer: self.server().identifier,
             site: Some(self.config.site.id.clone()),
-            patients: account.patients.iter().map(audited).collect(),
+            patients: account.patients.iter().map(|key| audited(key)).collect(),
             resources: self.resources(account),
             query: self.query(account),
             request_id: Some(account.request_id.clone()),
@@ -95,12 +95,12 @@ impl Gateway {
 }
 
 /// A patient by the key that data or consents are kept under: `Patient/1`, or `system|value`.
-fn audited(key: &String) -> AuditPatient {
+fn audited(key: &str) -> AuditPatient {
     match key.rsplit_once('|') {
         Some((system, value)) => {
             AuditPatient { reference: None, identifier: Some(BusinessIdentifier::new(system, value)) }
         }
-        None => AuditPatient { reference: Some(key.clone()), identifier: None },
+        None => AuditPatient { reference: Some(key.to_owned()), identifier: None },
     }
 }
 
