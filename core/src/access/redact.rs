@@ -142,7 +142,7 @@ pub fn redact_bundle<'a>(
         if let Some(score) = entry.get(name::SEARCH).and_then(|search| search.get_key("score")) {
             edits.remove(score);
         }
-        if holds_several(entry) {
+        if types_in(entry).nth(usize::from(resource.is_some())).is_some() {
             if let Some(resource) = resource {
                 cut_nested(resource, &mut edits, &mut verdict);
             }
@@ -188,10 +188,10 @@ fn is_match(entry: Value<'_>) -> bool {
     mode.is_none_or(|mode| mode.is_str("match")) && outcome.is_none_or(|own| own != "OperationOutcome")
 }
 
-/// True where more than one resource may stand in a value; one pass without a list.
-fn holds_several(value: Value<'_>) -> bool {
+/// The `resourceType`s in a value, one for each resource that it is or holds; one pass without a list.
+fn types_in(value: Value<'_>) -> impl Iterator<Item = Value<'_>> {
     let types = value.descendants().filter(|value| value.name() == name::RESOURCE_TYPE);
-    types.filter(|value| !value.is_underscored()).nth(1).is_some()
+    types.filter(|value| !value.is_underscored())
 }
 
 /// Cuts resources that stand in an entry and not in its `resource`: an outcome that may tell of hidden ones, or
@@ -213,8 +213,7 @@ fn keep_members(bundle: Value<'_>, rules: &BundleRules, result: &RedactedBundle,
         let own = member.name();
         let known = KEPT.contains(&own) || KEPT_TEXT.contains(&own.text());
         let replaced = matches!(own, name::TOTAL | name::LINK | name::ENTRY);
-        let holds =
-            own != name::ENTRY && (member.is_object() || member.is_array()) && resources(member).len() > 1;
+        let holds = own != name::ENTRY && types_in(member).next().is_some();
         if !known || holds || (member.is_underscored() && replaced) {
             edits.remove(member);
         }

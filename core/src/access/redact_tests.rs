@@ -116,6 +116,16 @@ fn resources_beside_an_entrys_own_go() {
 }
 
 #[test]
+fn a_resource_under_another_name_goes() {
+    let text = r#"{"resourceType":"Bundle","type":"searchset","meta":{"resourceType":"Flag","id":"h0"},"entry":[{"fullUrl":"urn:uuid:1","serource":{"resourceType":"Flag","id":"h1"}}]}"#;
+    let redacted = bundle(text, &BundleRules::default()).unwrap();
+    assert_eq!(
+        String::from_utf8(redacted.json).unwrap(),
+        r#"{"resourceType":"Bundle","type":"searchset","entry":[{"fullUrl":"urn:uuid:1"}]}"#
+    );
+}
+
+#[test]
 fn a_hidden_resource_goes_from_a_text_that_is_no_resource() {
     assert_eq!(resource(r#"{"odd":{"resourceType":"Flag","id":"h1"},"x":1}"#).unwrap(), r#"{"x":1}"#);
     assert_eq!(resource(r#"[{"resourceType":"Flag","id":"h1"},2]"#).unwrap(), "[2]");
