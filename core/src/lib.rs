@@ -12,6 +12,7 @@ pub mod identity;
 pub mod interaction;
 pub mod mapping;
 pub mod outcome;
+pub mod patch;
 pub mod requester;
 pub mod snapshot;
 pub mod terminology;

@@ -24,6 +24,7 @@ fn forget_times(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.remove("lastUpdated");
+            members.remove("lastModified");
             if let Some(Value::String(url)) = members.get_mut("url")
                 && let Some(at) = url.find("_page=")
             {
@@ -136,6 +137,484 @@ async fn hidden_resources_leave_no_trace_in_any_answer() {
         assert_eq!(pages(&a, &path, port_a).await, pages(&b, &path, port_b).await, "{path}");
     }
     assert!(compared > 250, "{compared}");
+    with.stop().await;
+    without.stop().await;
+}
+
+fn report(id: &str, patient: &str, results: &[&str]) -> Value {
+    let results: Vec<Value> =
+        results.iter().map(|id| json!({ "reference": format!("Observation/{id}") })).collect();
+    json!({ "resourceType": "DiagnosticReport", "id": id, "status": "final", "code": { "coding": [{ "system": "urn:x", "code": id }] },
+        "subject": { "reference": format!("Patient/{patient}") }, "result": results })
+}
+
+fn result(id: &str, patient: &str) -> Value {
+    json!({ "resourceType": "Observation", "id": id, "status": "final", "code": { "coding": [{ "system": "urn:x", "code": id }] },
+        "subject": { "reference": format!("Patient/{patient}") }, "note": [{ "text": "n" }] })
+}
+
+/// Two regions that differ in hidden resources alone, with references from visible to hidden ones and back.
+async fn linked_twins() -> (Region, Region) {
+    let limits = "[limits]\nrequests_per_second = 10000\nburst = 10000\n";
+    let (with, without) = (Region::start(limits).await, Region::start(limits).await);
+    for visible in [
+        result("v1", "anna"),
+        result("v2", "bruno"),
+        report("d1", "anna", &["v1", "h1"]),
+        report("d2", "anna", &["h1", "h2"]),
+    ] {
+        with.seed(&visible);
+        without.seed(&visible);
+    }
+    for hidden in [result("h1", "carla"), result("h2", "carla"), report("d9", "carla", &["v1", "v2"])] {
+        with.seed(&hidden);
+    }
+    (with, without)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn joins_and_includes_lead_to_no_hidden_resource() {
+    let (with, without) = linked_twins().await;
+    let (a, b) = (with.asking(), without.asking());
+    let (port_a, port_b) = (with.setup.port, without.setup.port);
+    for (path, total, entries) in [
+        ("Observation?_has:DiagnosticReport:result:code=urn:x%7Cd1", 1, 1),
+        ("Observation?_has:DiagnosticReport:result:code=urn:x%7Cd9", 0, 0),
+        ("Observation?_has:DiagnosticReport:result:subject=Patient/carla", 0, 0),
+        ("DiagnosticReport?result:Observation.code=urn:x%7Cv1", 1, 1),
+        ("DiagnosticReport?result.code=urn:x%7Ch1", 0, 0),
+        ("DiagnosticReport?result.code=urn:x%7Ch1,urn:x%7Cv1", 1, 1),
+        ("DiagnosticReport?result._id=h1,h2", 0, 0),
+        ("Observation?patient.family=Nascosti", 0, 0),
+        ("Observation?patient.family=Forl", 1, 1),
+        ("Observation?patient.identifier=http://hl7.it/sid/codiceFiscale%7CCF-carla", 0, 0),
+        ("Patient?_has:Observation:patient:code=urn:x%7Cv2", 1, 1),
+        ("Patient?_has:Observation:patient:code=urn:x%7Ch1", 0, 0),
+        ("Patient?_has:Observation:patient:_has:DiagnosticReport:result:code=urn:x%7Cd1,urn:x%7Cd9", 1, 1),
+        ("DiagnosticReport?_include=DiagnosticReport:result", 2, 3),
+        ("DiagnosticReport?_include=DiagnosticReport:result&_count=1", 2, 2),
+        ("DiagnosticReport?_include=*", 2, 4),
+        (
+            "DiagnosticReport?_include=DiagnosticReport:result&_include:iterate=Observation:subject:Patient",
+            2,
+            4,
+        ),
+        ("Observation?_revinclude=DiagnosticReport:result", 2, 3),
+        ("Patient?_revinclude=Observation:subject&_revinclude:iterate=DiagnosticReport:result", 2, 5),
+        ("Observation?_summary=count", 2, 0),
+        ("Observation?_summary=true&_total=accurate", 2, 2),
+        ("Observation?_summary=text", 2, 2),
+        ("Observation?_elements=note&_sort=-_lastUpdated&_count=1", 2, 1),
+    ] {
+        let (in_a, in_b) = (pages(&a, path, port_a).await, pages(&b, path, port_b).await);
+        assert_eq!(in_a, in_b, "{path}");
+        let bundle = a.get(path).await.json();
+        let found = bundle["entry"].as_array().map_or(0, Vec::len);
+        assert_eq!((bundle["total"].as_u64(), found), (Some(total), entries), "{path}: {bundle}");
+        assert!(!bundle["entry"].to_string().contains("Patient/carla"), "{path}");
+    }
+    let none = a.get("Observation?_total=none").await.json();
+    assert_eq!((none.get("total"), none["entry"].as_array().map(Vec::len)), (None, Some(2)));
+    let part = a.get("Observation?_elements=note&_id=v1").await.json();
+    let part = &part["entry"][0]["resource"];
+    assert!(part.get("note").is_some() && part.get("subject").is_none(), "{part}");
+    assert_eq!(part["meta"]["tag"][0]["code"], "SUBSETTED");
+
+    // Each hop is a search of its type: scopes that don't cover it refuse a named type, and leave an unnamed one out.
+    let narrow = |region: &Region, asking: &Asking| {
+        let scope = "system/DiagnosticReport.rs system/Patient.rs";
+        asking.with_token(Some(region.setup.token(json!({ "scope": scope }))))
+    };
+    let narrow_a = narrow(&with, &a);
+    for path in [
+        "DiagnosticReport?result:Observation.code=urn:x%7Cv1",
+        "Patient?_has:Observation:patient:code=urn:x%7Cv1",
+        "Patient?_revinclude=Observation:subject",
+        "DiagnosticReport?_include=DiagnosticReport:subject:Group",
+    ] {
+        assert_eq!(narrow_a.get(path).await.status, 403, "{path}");
+    }
+    let left_out = narrow_a.get("DiagnosticReport?_include=DiagnosticReport:result").await.json();
+    assert_eq!(left_out["entry"].as_array().unwrap().len(), 2);
+    // What the gateway keeps itself is joined to nothing, and the server behind never sees a join.
+    assert_eq!(a.get("Patient?_has:Consent:patient:status=active").await.status, 405);
+    assert_eq!(a.get("Patient?_revinclude=AuditEvent:patient").await.status, 405);
+    let forwarded = with.hospital.requests();
+    assert!(!forwarded.iter().any(|seen| {
+        let asked = format!("{seen:?}");
+        asked.contains("_has") || asked.contains("include") || asked.contains("_elements")
+    }));
+    with.stop().await;
+    without.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_leave_all_or_none() {
+    let limits = "[limits]\nrequests_per_second = 10000\nburst = 10000\n";
+    let (with, without) = (Region::start(limits).await, Region::start(limits).await);
+    let (a, b) = (with.asking(), without.asking());
+    // Carla forbids what is labelled R; her other data may be read.
+    let system = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
+    let label = |code: &str| json!([{ "system": system, "code": code }]);
+    let restricted = label("R");
+    let labelled = |id: &str, code: &str| {
+        let mut made = result(id, "carla");
+        made["meta"] = json!({ "security": label(code) });
+        made
+    };
+    for (region, asking) in [(&with, &a), (&without, &b)] {
+        let mut own =
+            harness::consent("Patient/carla", json!({ "type": "deny", "securityLabel": restricted }));
+        own["policyRule"]["coding"][0]["code"] = "OPTIN".into();
+        own["provision"]["type"] = "permit".into();
+        assert_eq!(asking.post("Consent", &own).await.status, 201);
+        let mut open = labelled("open", "N");
+        region.seed(&open);
+        open["status"] = "amended".into();
+        region.seed(&open);
+    }
+    // Only in one world: an observation whose first version was restricted, and one that is restricted today.
+    for version in
+        [labelled("once", "R"), labelled("once", "N"), labelled("late", "N"), labelled("late", "R")]
+    {
+        with.seed(&version);
+    }
+    assert_eq!(a.get("Observation/open").await.status, 200);
+
+    let history = a.get("Observation/open/_history").await.json();
+    assert_eq!(
+        (history["type"].as_str(), history["total"].as_u64()),
+        (Some("history"), Some(2)),
+        "{history}"
+    );
+    let newest = &history["entry"][0];
+    assert_eq!(
+        (newest["resource"]["status"].as_str(), newest["request"]["method"].as_str()),
+        (Some("amended"), Some("PUT"))
+    );
+    assert_eq!(newest["response"]["etag"], "W/\"2\"");
+    let first = a.get("Observation/open/_history?_count=1").await.json();
+    assert_eq!(first["entry"].as_array().unwrap().len(), 1);
+    let next = first["link"].as_array().unwrap().iter().find(|link| link["relation"] == "next").unwrap();
+    let second = a.get(next["url"].as_str().unwrap()).await.json();
+    assert_eq!(second["entry"][0]["resource"]["meta"]["versionId"], "1");
+    assert_eq!(a.get("Observation/open/_history?_since=2100-01-01T00:00:00Z").await.json()["total"], 0);
+    assert_eq!(a.get("Observation/open/_history?_at=2100").await.json()["total"], 1);
+    assert_eq!(a.get("Observation/open/_history/1").await.json()["status"], "final");
+    assert_eq!(a.get("Observation/once").await.status, 200);
+
+    let (port_a, port_b) = (with.setup.port, without.setup.port);
+    for path in [
+        "Observation/late",
+        "Observation/late/_history",
+        "Observation/late/_history/1",
+        "Observation/late/_history/2",
+        "Observation/late/_history?_since=2020-01-01T00:00:00Z",
+        "Observation/once/_history",
+        "Observation/once/_history/1",
+        "Observation/once/_history/2",
+        "Observation/open/_history/9",
+        "Observation/_history",
+        "_history",
+    ] {
+        assert_eq!(seen(&a.get(path).await, port_a), seen(&b.get(path).await, port_b), "{path}");
+    }
+    // What a caller knows already is a 304 only where it may be seen.
+    let known = |path: &'static str| a.send(Method::GET, path, &[("if-none-match", "W/\"2\"")], Bytes::new());
+    assert_eq!(known("Observation/open").await.status, 304);
+    assert_eq!(known("Observation/late").await.status, 404);
+    assert_eq!(known("Observation/open/_history/1").await.status, 200);
+    with.stop().await;
+    without.stop().await;
+}
+
+/// Method, path, headers, body, and the status that both worlds answer.
+type Case = (Method, String, Vec<(&'static str, String)>, String, u16);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_on_a_condition_and_patches_tell_nothing_of_hidden_resources() {
+    let (with, without) = linked_twins().await;
+    let (port_a, port_b) = (with.setup.port, without.setup.port);
+    let ask = |region: &Region| region.asking();
+    let json_patch = ("content-type", "application/json-patch+json");
+    let fhir = ("content-type", harness::FHIR);
+    let by_code = |code: &str| format!("code=urn:x%7C{code}");
+    let new = |code: &str| {
+        let mut made = result(code, "anna");
+        made.as_object_mut().unwrap().remove("id");
+        made
+    };
+    // Ids are drawn by the server: they are no difference between the worlds.
+    let plain = |reply: &Reply, port: u16| {
+        let mut text = seen(reply, port).replace(&format!("127.0.0.1:{port}"), "HOST");
+        if reply.status == 201 {
+            let id = reply.json()["id"].as_str().unwrap().to_owned();
+            text = text.replace(&id, "ID");
+        }
+        text
+    };
+    let test = json!([{ "op": "test", "path": "/status", "value": "final" }]).to_string();
+    let amend = json!([{ "op": "replace", "path": "/status", "value": "amended" }]).to_string();
+    let by_path = |path: &str| {
+        let parts = json!([{ "name": "type", "valueCode": "replace" }, { "name": "path", "valueString": path }, { "name": "value", "valueCode": "corrected" }]);
+        json!({ "resourceType": "Parameters", "parameter": [{ "name": "operation", "part": parts }] })
+            .to_string()
+    };
+    let cases: Vec<Case> = vec![
+        // A hidden match counts as none.
+        (
+            Method::POST,
+            "Observation".into(),
+            vec![(fhir.0, fhir.1.into()), ("if-none-exist", by_code("h1"))],
+            new("h1").to_string(),
+            201,
+        ),
+        (
+            Method::POST,
+            "Observation".into(),
+            vec![(fhir.0, fhir.1.into()), ("if-none-exist", by_code("v1"))],
+            new("v1").to_string(),
+            200,
+        ),
+        (
+            Method::PUT,
+            format!("Observation?{}", by_code("h2")),
+            vec![(fhir.0, fhir.1.into())],
+            new("h2").to_string(),
+            201,
+        ),
+        (
+            Method::PUT,
+            format!("Observation?{}", by_code("x1")),
+            vec![(fhir.0, fhir.1.into())],
+            result("h2", "anna").to_string(),
+            400,
+        ),
+        (
+            Method::PUT,
+            format!("Observation?{}", by_code("v1")),
+            vec![(fhir.0, fhir.1.into())],
+            new("v1").to_string(),
+            200,
+        ),
+        (
+            Method::PUT,
+            format!("Observation?{}", by_code("v1")),
+            vec![(fhir.0, fhir.1.into())],
+            result("h1", "anna").to_string(),
+            400,
+        ),
+        (
+            Method::PUT,
+            "Observation?status=final".into(),
+            vec![(fhir.0, fhir.1.into())],
+            new("v1").to_string(),
+            412,
+        ),
+        (Method::DELETE, "DiagnosticReport?code=urn:x%7Cd9".into(), vec![], String::new(), 404),
+        (Method::DELETE, "Observation?patient.family=Nascosti".into(), vec![], String::new(), 404),
+        (
+            Method::PATCH,
+            "DiagnosticReport?code=urn:x%7Cd9".into(),
+            vec![(json_patch.0, json_patch.1.into())],
+            amend.clone(),
+            404,
+        ),
+        (
+            Method::PATCH,
+            "DiagnosticReport?code=urn:x%7Cd1".into(),
+            vec![(json_patch.0, json_patch.1.into())],
+            amend.clone(),
+            200,
+        ),
+        // A test is no oracle.
+        (
+            Method::PATCH,
+            "DiagnosticReport/d9".into(),
+            vec![(json_patch.0, json_patch.1.into())],
+            test.clone(),
+            404,
+        ),
+        (Method::PATCH, "Observation/h1".into(), vec![(json_patch.0, json_patch.1.into())], "[]".into(), 404),
+        (
+            Method::PATCH,
+            "DiagnosticReport/d2".into(),
+            vec![(json_patch.0, json_patch.1.into())],
+            test.clone(),
+            200,
+        ),
+        (
+            Method::PATCH,
+            "DiagnosticReport/d2".into(),
+            vec![(json_patch.0, json_patch.1.into())],
+            test.replace("final", "amended"),
+            422,
+        ),
+        (
+            Method::PATCH,
+            "DiagnosticReport/d1".into(),
+            vec![(fhir.0, fhir.1.into())],
+            by_path("DiagnosticReport.conclusion"),
+            422,
+        ),
+        (
+            Method::PATCH,
+            "DiagnosticReport/d1".into(),
+            vec![(fhir.0, fhir.1.into())],
+            by_path("DiagnosticReport.status"),
+            200,
+        ),
+        (
+            Method::PATCH,
+            "DiagnosticReport/d9".into(),
+            vec![(fhir.0, fhir.1.into())],
+            by_path("DiagnosticReport.status"),
+            404,
+        ),
+        // A patch can't give a resource to another patient, or another identity.
+        (
+            Method::PATCH,
+            "DiagnosticReport/d2".into(),
+            vec![(json_patch.0, json_patch.1.into())],
+            json!([{ "op": "replace", "path": "/subject/reference", "value": "Patient/carla" }]).to_string(),
+            403,
+        ),
+        (
+            Method::PATCH,
+            "DiagnosticReport/d2".into(),
+            vec![(json_patch.0, json_patch.1.into())],
+            json!([{ "op": "replace", "path": "", "value": result("h1", "anna") }]).to_string(),
+            400,
+        ),
+        (
+            Method::PATCH,
+            "DiagnosticReport/d2".into(),
+            vec![(json_patch.0, json_patch.1.into())],
+            json!([{ "op": "replace", "path": "/id", "value": "d9" }]).to_string(),
+            400,
+        ),
+        (
+            Method::PATCH,
+            "DiagnosticReport/d2".into(),
+            vec![("content-type", "application/merge-patch+json".into())],
+            json!({ "status": "amended" }).to_string(),
+            405,
+        ),
+        (
+            Method::PATCH,
+            "DiagnosticReport/d2".into(),
+            vec![(json_patch.0, json_patch.1.into()), ("if-match", "W/\"9\"".into())],
+            test,
+            412,
+        ),
+        (Method::DELETE, "Observation?code=urn:x%7Cv2".into(), vec![], String::new(), 204),
+    ];
+    for (method, path, headers, body, status) in cases {
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let (a, b) = (ask(&with), ask(&without));
+        let in_a = a.send(method.clone(), &path, &headers, Bytes::from(body.clone())).await;
+        let in_b = b.send(method.clone(), &path, &headers, Bytes::from(body.clone())).await;
+        assert_eq!(in_a.status, status, "{method} {path} {body}: {:?}", in_a.body);
+        assert_eq!(plain(&in_a, port_a), plain(&in_b, port_b), "{method} {path} {body}");
+    }
+    assert!(with.hospital.resource("DiagnosticReport", "d9").unwrap().contains("final"));
+    assert!(with.hospital.resource("DiagnosticReport", "d1").unwrap().contains("corrected"));
+    with.stop().await;
+    without.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_of_a_batch_gets_what_it_would_get_alone() {
+    let (with, without) = linked_twins().await;
+    let (port_a, port_b) = (with.setup.port, without.setup.port);
+    let (a, b) = (with.asking(), without.asking());
+    let base_a = a.base.clone();
+    let entry = |method: &str, url: &str| json!({ "request": { "method": method, "url": url } });
+    let urls = [
+        "Observation/v1",
+        "Observation/h1",
+        "Observation/none",
+        "Observation?_has:DiagnosticReport:result:code=urn:x%7Cd9",
+        "DiagnosticReport?_include=DiagnosticReport:result",
+        "Observation/h1/_history",
+        "//127.0.0.1/fhir/Observation/h1",
+        "./Observation/h1",
+        "https://elsewhere.test/fhir/Observation/v1",
+        "Observation/%2e%2e/Patient/carla",
+        "Patient/$everything",
+        "",
+    ];
+    let batch =
+        json!({ "resourceType": "Bundle", "type": "batch", "entry": urls.map(|url| entry("GET", url)) });
+    let (in_a, in_b) = (a.post("", &batch).await, b.post("", &batch).await);
+    assert_eq!(seen(&in_a, port_a), seen(&in_b, port_b));
+    let answered = in_a.json();
+    let statuses: Vec<&str> = answered["entry"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["response"]["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        statuses,
+        ["200", "404", "404", "200", "200", "404", "400", "400", "400", "400", "404", "400"]
+    );
+    assert!(!answered.to_string().contains("Patient/carla"));
+    // One record for the batch and one for each entry, under the request's id.
+    let records =
+        a.get(&format!("AuditEvent?entity:identifier=%7C{}&_count=100", in_a.request_id())).await.json();
+    assert!(records["total"].as_u64().unwrap() > urls.len() as u64, "{}", records["total"]);
+
+    // Writes of entries are judged like any other; deletes come first, reads last.
+    let mut hidden = entry("PUT", "Observation/h1");
+    hidden["resource"] = result("h1", "anna");
+    let mut foreign = entry("POST", "Observation");
+    foreign["resource"] = result("x", "carla");
+    let mut created = entry("POST", &format!("{base_a}/Observation"));
+    created["resource"] = result("x", "anna");
+    created["request"]["ifNoneExist"] = "code=urn:x%7Cv9".into();
+    let mut tied = entry("POST", "Observation");
+    tied["resource"] = result("x", "anna");
+    tied["resource"]["encounter"] = json!({ "reference": "urn:uuid:e" });
+    let mut named = entry("POST", "Encounter");
+    named["fullUrl"] = "urn:uuid:e".into();
+    named["resource"] = json!({ "resourceType": "Encounter", "status": "finished", "class": { "code": "AMB" }, "subject": { "reference": "Patient/anna" } });
+    let mut guessing = entry("POST", "Observation");
+    guessing["resource"] = result("x", "anna");
+    guessing["resource"]["subject"] = json!({ "reference": "Patient?identifier=CF-carla" });
+    let entries = json!([
+        entry("GET", "Observation/v2"),
+        hidden,
+        foreign,
+        created,
+        tied,
+        named,
+        guessing,
+        entry("DELETE", "Observation/v2")
+    ]);
+    let batch = json!({ "resourceType": "Bundle", "type": "batch", "entry": entries });
+    let answered = a.post("", &batch).await.json();
+    let statuses: Vec<&str> = answered["entry"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["response"]["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(statuses, ["404", "404", "403", "201", "400", "201", "400", "204"], "{answered}");
+    assert!(answered["entry"][3]["response"]["location"].as_str().unwrap().starts_with(&base_a));
+    assert!(with.hospital.resource("Observation", "h1").unwrap().contains("Patient/carla"));
+
+    let transaction =
+        json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry("GET", "Observation/v1")] });
+    assert_eq!(a.post("", &transaction).await.status, 405);
+    let nested = json!({ "resourceType": "Bundle", "type": "batch", "entry": [{ "request": { "method": "POST", "url": "" }, "resource": batch }] });
+    assert_eq!(a.post("", &nested).await.json()["entry"][0]["response"]["status"], "400");
+    let narrow = a.with_token(Some(with.setup.token(json!({ "scope": "system/Patient.rs" }))));
+    let both = json!({ "resourceType": "Bundle", "type": "batch", "entry": [entry("GET", "Observation/v1"), entry("GET", "Patient/anna")] });
+    let answered = narrow.post("", &both).await.json();
+    assert_eq!(answered["entry"][0]["response"]["status"], "403");
+    assert_eq!(answered["entry"][1]["response"]["status"], "200");
     with.stop().await;
     without.stop().await;
 }

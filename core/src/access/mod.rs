@@ -12,6 +12,7 @@ mod patient_link;
 mod patient_scene;
 mod redact;
 mod scopes;
+mod subset;
 
 pub use compartment::PatientsOf;
 pub use element_path::{ElementPath, ElementPaths, element_paths};
@@ -25,3 +26,4 @@ pub use redact::{
     BundleRules, Candidate, RedactError, RedactedBundle, Total, Verdict, redact_bundle, redact_resource,
 };
 pub use scopes::{Scope, ScopeContext, ScopeDecision, Scopes};
+pub use subset::{Kept, SummaryOf};

@@ -4,7 +4,7 @@
 //! (SMART App Launch 1.0.0 "Scopes for requesting clinical data" and 2.0.0 §3.0.1). Invariant: a scope that
 //! can't be read to the letter, or that restricts by search parameters (`?category=…`), grants nothing.
 
-use crate::interaction::{Id, Interaction};
+use crate::interaction::{Id, Interaction, ResourceType, Search};
 
 /// In whose name access is granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,28 +61,40 @@ impl Scope {
         Some(Scope { context, resource_type, permissions })
     }
 
-    fn covers(&self, interaction: &Interaction) -> bool {
-        let needed = match interaction {
-            Interaction::Capabilities => return false,
-            Interaction::Read(_) | Interaction::Vread(..) | Interaction::HistoryInstance(_) => READ,
-            Interaction::SearchType(_) => SEARCH,
-            Interaction::Create(_) => CREATE,
-            Interaction::Update(_) => UPDATE,
-            Interaction::Delete(_) => DELETE,
-            // They tell nothing but what definitions and maps say: any access to the type is enough.
-            Interaction::Validate(_) | Interaction::Transform(..) | Interaction::Translate(..) => {
-                CREATE | READ | UPDATE | DELETE | SEARCH
-            }
-            // It finds patients, as a search does.
-            Interaction::Match(..) => SEARCH,
-        };
-        let typed = match (&self.resource_type, interaction.resource_type()) {
-            (None, _) => true,
-            (Some(own), Some(asked)) => **own == *asked.as_str(),
-            (Some(_), None) => false,
-        };
-        typed && self.permissions & needed != 0
+    /// The permissions that it grants on a type; on the whole server where none is named.
+    fn on(&self, resource_type: Option<&str>) -> u8 {
+        match (&self.resource_type, resource_type) {
+            (None, _) => self.permissions,
+            (Some(own), Some(asked)) if **own == *asked => self.permissions,
+            _ => 0,
+        }
     }
+}
+
+/// The permissions that a request needs, all of them; `None` where any will do.
+fn needed(interaction: &Interaction) -> Option<u8> {
+    Some(match interaction {
+        Interaction::Read(_) | Interaction::Vread(..) | Interaction::History(_) => READ,
+        // A match finds patients, as a search does.
+        Interaction::SearchType(_) | Interaction::Match(..) => SEARCH,
+        Interaction::Create(_) => CREATE,
+        Interaction::Update(_) => UPDATE,
+        // The answer holds what stands there.
+        Interaction::Patch(_) => READ | UPDATE,
+        Interaction::Delete(_) => DELETE,
+        Interaction::ConditionalCreate(_) => SEARCH | CREATE,
+        Interaction::ConditionalUpdate(_) => SEARCH | CREATE | UPDATE,
+        Interaction::ConditionalPatch(_) => SEARCH | READ | UPDATE,
+        Interaction::ConditionalDelete(_) => SEARCH | DELETE,
+        Interaction::Everything(_) => READ | SEARCH,
+        // These tell nothing but what definitions and maps say: any access to the type is enough. Each entry of a
+        // batch is a request of its own.
+        Interaction::Validate(_)
+        | Interaction::Transform(..)
+        | Interaction::Translate(..)
+        | Interaction::Batch
+        | Interaction::Capabilities => return None,
+    })
 }
 
 /// Letters of `cruds`, each at most once and in that order.
@@ -155,14 +167,31 @@ impl Scopes {
         if *interaction == Interaction::Capabilities {
             return ScopeDecision::Allowed;
         }
-        let covering = || self.granted.iter().filter(|scope| scope.covers(interaction));
-        if covering().any(|scope| scope.context != ScopeContext::Patient) {
+        let resource_type = interaction.resource_type().map(ResourceType::as_str);
+        let granted = |fit: fn(&Scope) -> bool| {
+            let scopes = self.granted.iter().filter(|scope| fit(scope));
+            match interaction {
+                // Its entries are of any type.
+                Interaction::Batch => scopes.fold(0, |all, scope| all | scope.permissions),
+                _ => scopes.fold(0, |all, scope| all | scope.on(resource_type)),
+            }
+        };
+        let enough = |granted: u8| match needed(interaction) {
+            Some(needed) => granted & needed == needed,
+            None => granted != 0,
+        };
+        if enough(granted(|scope| scope.context != ScopeContext::Patient)) {
             return ScopeDecision::Allowed;
         }
         match patient {
-            Some(patient) if covering().next().is_some() => ScopeDecision::AllowedForPatient(patient.clone()),
+            Some(patient) if enough(granted(|_| true)) => ScopeDecision::AllowedForPatient(patient.clone()),
             _ => ScopeDecision::Denied,
         }
+    }
+
+    /// Whether the scopes cover a search of a type, as a request joins it to its own.
+    pub fn allows_search_of(&self, resource_type: &ResourceType, patient: Option<&Id>) -> ScopeDecision {
+        self.allows(&Interaction::SearchType(Search::all(resource_type.clone())), patient)
     }
 }
 

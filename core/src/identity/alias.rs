@@ -267,7 +267,7 @@ impl AliasMap {
     pub fn map_search(&self, interaction: &mut Interaction) -> usize {
         let Some(search) = interaction.search_mut() else { return 0 };
         let rename = |system: &str| self.rename(system).map(str::to_owned);
-        search.criteria.iter_mut().map(|criterion| criterion.rename_systems(rename)).sum()
+        search.criteria_mut().map(|criterion| criterion.rename_systems(rename)).sum()
     }
 }
 

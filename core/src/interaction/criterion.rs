@@ -1,51 +1,17 @@
 //! One criterion of a search: a parameter, a modifier and values joined by "or" (FHIR R4 §3.1.1.4).
 //!
 //! Invariant: the values fit the parameter's kind and the modifier, so a criterion can be written for a
-//! server without looking at it again. Only modifiers that the resource alone can answer are served: those
-//! that need a terminology server (`:in`, `:below` …) or full-text search (`:text`) are refused.
+//! server without looking at it again.
 
 use super::error::{InteractionError, ShownName};
 use super::escape::split;
 use super::id::ResourceType;
+use super::modifier::Modifier;
 use super::schema::{SearchParameter, SearchSchema};
 use super::search_value::{ParameterKind, SearchValue};
 
 /// The most values that one criterion may join by "or".
 pub const MOST_VALUES: usize = 500;
-
-/// A modifier of a search parameter (FHIR R4 §3.1.1.4.1).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Modifier {
-    /// `:exact`
-    Exact,
-    /// `:contains`
-    Contains,
-    /// `:missing`
-    Missing,
-    /// `:not`
-    Not,
-    /// `:of-type`
-    OfType,
-    /// `:identifier`
-    Identifier,
-    /// `:[type]`
-    Type(ResourceType),
-}
-
-impl Modifier {
-    /// The modifier as it is written after the colon.
-    pub fn code(&self) -> &str {
-        match self {
-            Modifier::Exact => "exact",
-            Modifier::Contains => "contains",
-            Modifier::Missing => "missing",
-            Modifier::Not => "not",
-            Modifier::OfType => "of-type",
-            Modifier::Identifier => "identifier",
-            Modifier::Type(resource_type) => resource_type.as_str(),
-        }
-    }
-}
 
 /// A parameter, its modifier and the values, one of which must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -71,9 +37,6 @@ impl Criterion {
             Some((base, modifier)) => (base, Some(modifier)),
             None => (name, None),
         };
-        if name.contains('.') {
-            return Err(InteractionError::Chain);
-        }
         let common = common_parameter(base);
         // Underscored names mean the same for every type: the definitions of one type have no say in them.
         let own = || schema.parameter(resource_type, base).filter(|_| !base.starts_with('_'));
@@ -97,24 +60,12 @@ impl Criterion {
         text: &str,
         schema: &SearchSchema,
     ) -> Result<Modifier, InteractionError> {
-        let allowed: &'static [&'static str] = match parameter.kind {
-            ParameterKind::Text => &["exact", "contains", "missing"],
-            ParameterKind::Token if parameter.on_identifiers => &["not", "of-type", "missing"],
-            ParameterKind::Token => &["not", "missing"],
-            ParameterKind::Reference => &["identifier", "missing", "[type]"],
-            _ => &["missing"],
-        };
+        let allowed = Modifier::fitting(parameter);
         let refused = || InteractionError::Modifier { name: ShownName::of(&parameter.name), allowed };
-        if allowed.contains(&text) {
-            return match text {
-                "exact" => Ok(Modifier::Exact),
-                "contains" => Ok(Modifier::Contains),
-                "missing" => Ok(Modifier::Missing),
-                "not" => Ok(Modifier::Not),
-                "of-type" => Ok(Modifier::OfType),
-                "identifier" => Ok(Modifier::Identifier),
-                _ => Err(refused()),
-            };
+        if allowed.contains(&text)
+            && let Some(modifier) = Modifier::named(text)
+        {
+            return Ok(modifier);
         }
         let named = schema.resource_type(text).filter(|_| parameter.kind == ParameterKind::Reference);
         named.map(Modifier::Type).ok_or_else(refused)
@@ -190,7 +141,7 @@ fn common_parameter(name: &str) -> Option<SearchParameter> {
     let kind = match name {
         "_lastUpdated" => ParameterKind::Date,
         "_security" | "_tag" => ParameterKind::Token,
-        "_profile" => ParameterKind::Uri,
+        "_profile" | "_source" => ParameterKind::Uri,
         _ => return None,
     };
     Some(SearchParameter::new(name, kind))
@@ -215,6 +166,14 @@ fn read_values(
         return Err(InteractionError::TooMuch { what: "values in one parameter", limit: MOST_VALUES });
     }
     let read = |part: &str| match modifier {
+        Some(Modifier::Text) => {
+            SearchValue::parse(ParameterKind::Text, part, schema).ok_or("words of the text")
+        }
+        Some(Modifier::In | Modifier::NotIn) => {
+            let absolute = |value: &SearchValue| matches!(value, SearchValue::Uri(uri) if uri.contains(':'));
+            let value = SearchValue::parse(ParameterKind::Uri, part, schema);
+            value.filter(absolute).ok_or("the canonical URL of a value set")
+        }
         Some(Modifier::OfType) => SearchValue::parse_of_type(part).ok_or("type system|type code|value"),
         Some(Modifier::Identifier) => SearchValue::parse(ParameterKind::Token, part, schema)
             .ok_or("an identifier as system|value, |value, system| or value"),

@@ -77,6 +77,9 @@ pub enum InteractionError {
     /// An operation (`$name`).
     #[error("this operation is not served; see the capability statement at `metadata`")]
     Operation,
+    /// An operation that is known and not served, here or at all.
+    #[error("the operation `{0}` is not served on this path; see the capability statement at `metadata`")]
+    OperationNotServed(&'static str),
     /// An interaction of FHIR R4 that the gateway does not serve.
     #[error("{interaction} is not served here; this path allows: {}", list(.allow))]
     NotServed {
@@ -99,9 +102,27 @@ pub enum InteractionError {
     /// A parameter of FHIR R4 that the gateway does not serve.
     #[error("the parameter {0} is not served yet; ask without it")]
     ParameterNotServed(ShownName),
-    /// A chained parameter.
-    #[error("chained parameters such as `subject.name` are not served yet; ask for the subject first")]
-    Chain,
+    /// A `_has` outside its grammar.
+    #[error("a reverse chain is written `_has:[type]:[reference parameter]:[parameter]`")]
+    Has,
+    /// A chain or include along a parameter that is no reference.
+    #[error("the parameter {0} is not a reference, so nothing stands behind it")]
+    NotAReference(ShownName),
+    /// A chain along a reference that may lead to several types.
+    #[error("the reference {0} may lead to several types; name one, as in `subject:Patient.name`")]
+    Untyped(ShownName),
+    /// A chain or include to a type that the reference does not lead to.
+    #[error("the reference {0} does not lead to this type")]
+    Target(ShownName),
+    /// Two parameters that exclude each other.
+    #[error("`{0}` and `{1}` exclude each other; send one of them")]
+    Together(&'static str, &'static str),
+    /// A conditional request without criteria, or with parameters that are no criteria.
+    #[error("a conditional request needs at least one search criterion, and nothing but criteria")]
+    Condition,
+    /// A batch or transaction that can't be taken apart.
+    #[error("the Bundle can't be processed: {0}")]
+    Bundle(&'static str),
     /// A modifier that FHIR R4 does not define for this kind of parameter, or that is not served.
     #[error("the parameter {name} can't have this modifier; it may have: {}", list(.allowed))]
     Modifier {
@@ -159,7 +180,8 @@ impl InteractionError {
         match self {
             InteractionError::UnknownInteraction
             | InteractionError::UnknownType(_)
-            | InteractionError::Operation => 404,
+            | InteractionError::Operation
+            | InteractionError::OperationNotServed(_) => 404,
             InteractionError::NotServed { .. } => 405,
             InteractionError::NotAcceptable => 406,
             InteractionError::UnsupportedMediaType(_)
@@ -180,6 +202,13 @@ impl InteractionError {
             InteractionError::BadId
             | InteractionError::BadValue { .. }
             | InteractionError::BadHeader { .. } => IssueType::Value,
+            InteractionError::Has
+            | InteractionError::NotAReference(_)
+            | InteractionError::Untyped(_)
+            | InteractionError::Target(_)
+            | InteractionError::Together(..)
+            | InteractionError::Condition
+            | InteractionError::Bundle(_) => IssueType::Invalid,
             _ => IssueType::NotSupported,
         }
     }

@@ -3,11 +3,14 @@
 //! Invariant: headers to the server behind are written from [`RequestHeaders`] and the interaction alone; what
 //! is not named here is dropped, above all `X-Forwarded-*`, method overrides and cookies.
 //!
-//! `If-None-Match` and `If-Modified-Since` on reads are dropped, never forwarded: a 304 would tell a caller
-//! that a resource exists before anybody decided whether it may know. On writes a precondition that is not
-//! served is refused, since to ignore it would be to write what the caller wanted guarded.
+//! `If-None-Match` and `If-Modified-Since` on reads are kept for [`RequestHeaders::is_known`], never forwarded: a
+//! 304 would tell a caller that a resource exists before anybody decided whether it may know. On writes a
+//! precondition that is not served is refused, since to ignore it would be to write what the caller wanted guarded.
 //!
 //! Source: FHIR R4 §3.1.0.1.9 to §3.1.0.1.11 and §3.1.0.5; RFC 9110 §8, §12 and §13; RFC 7240.
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::{Id, Interaction, InteractionError, UpstreamRequest};
 
@@ -23,6 +26,45 @@ pub enum ReturnPreference {
     Minimal,
     /// `return=representation`: the resource as it was stored.
     Representation,
+    /// `return=OperationOutcome`: a few words on what was done.
+    Outcome,
+}
+
+/// What becomes of a search's parameters that FHIR does not define (FHIR R4 §3.1.1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Handling {
+    /// `handling=strict`, and where nothing is said: they are refused.
+    #[default]
+    Strict,
+    /// `handling=lenient`: they are left out.
+    Lenient,
+}
+
+/// The media type of a JSON Patch (RFC 6902 §6).
+pub const JSON_PATCH: &str = "application/json-patch+json";
+/// The media type of a merge patch (RFC 7396 §4).
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// The form of a patch, by its media type (FHIR R4 §3.1.0.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PatchKind {
+    /// JSON Patch.
+    Json,
+    /// FHIRPath Patch: a Parameters resource.
+    FhirPath,
+    /// Merge patch.
+    Merge,
+}
+
+impl PatchKind {
+    /// The media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            PatchKind::Json => JSON_PATCH,
+            PatchKind::FhirPath => FHIR_JSON,
+            PatchKind::Merge => MERGE_PATCH,
+        }
+    }
 }
 
 /// The headers of a request, as far as they are carried on.
@@ -32,6 +74,14 @@ pub struct RequestHeaders {
     pub if_match: Option<Id>,
     /// `Prefer: return=…` of a write.
     pub prefer: Option<ReturnPreference>,
+    /// The form of a patch's body.
+    pub patch: Option<PatchKind>,
+    /// `If-None-Exist` of a create: criteria, not yet read ([`Interaction::unless_exists`]).
+    pub if_none_exist: Option<String>,
+    /// `If-None-Match` of a read: the versions that the caller has.
+    pub if_none_match: Vec<Id>,
+    /// `If-Modified-Since` of a read.
+    pub if_modified_since: Option<Timestamp>,
 }
 
 /// A header's name, in any case, and its value.
@@ -67,12 +117,33 @@ impl RequestHeaders {
                 ));
             }
         }
+        if interaction.takes_patch() {
+            let kind = found.content_type.as_deref().and_then(patch_kind);
+            own.patch = Some(kind.ok_or(InteractionError::UnsupportedMediaType(
+                "application/json-patch+json, application/fhir+json or application/merge-patch+json",
+            ))?);
+        }
+        if matches!(interaction, Interaction::Create(_)) {
+            own.if_none_exist = found.if_none_exist;
+        } else if found.if_none_exist.is_some() && interaction.is_write() {
+            return Err(InteractionError::Precondition("If-None-Exist"));
+        }
+        if matches!(interaction, Interaction::Read(_) | Interaction::Vread(..)) {
+            // What can't be read is no condition (RFC 9110 §13.1.3); then the answer is a whole one.
+            let tags = found.if_none_match.as_deref().unwrap_or_default();
+            own.if_none_match = parts(tags, ',').filter_map(|tag| version_of(tag).ok()).collect();
+            let date = found.if_modified_since.as_deref().filter(|_| tags.is_empty());
+            own.if_modified_since = date.and_then(|date| DateTimeParser::new().parse_timestamp(date).ok());
+        }
         if interaction.is_write() {
             if let Some(name) = found.precondition {
                 return Err(InteractionError::Precondition(name));
             }
             own.prefer = return_preference(&found.prefer);
-            let served = matches!(interaction, Interaction::Update(_) | Interaction::Delete(_));
+            let served = !matches!(
+                interaction,
+                Interaction::Create(_) | Interaction::ConditionalCreate(_) | Interaction::Batch
+            );
             match found.if_match {
                 Some(_) if !served => return Err(InteractionError::Precondition("If-Match")),
                 Some(tag) => own.if_match = Some(version_of(&tag)?),
@@ -94,17 +165,46 @@ impl RequestHeaders {
             headers.push(("content-type", FORM.to_owned()));
         } else if interaction.takes_resource() {
             headers.push(("content-type", FHIR_JSON.to_owned()));
+        } else if let (true, Some(kind)) = (interaction.takes_patch(), self.patch) {
+            headers.push(("content-type", kind.media_type().to_owned()));
         }
-        if let Some(version) = &self.if_match {
+        headers.extend(request.if_none_exist.clone().map(|criteria| ("if-none-exist", criteria)));
+        if let (true, Some(version)) = (interaction.is_write(), &self.if_match) {
             headers.push(("if-match", format!("W/\"{}\"", version.as_str())));
         }
-        let prefer = match self.prefer {
+        let prefer = match self.prefer.filter(|_| interaction.is_write()) {
             Some(ReturnPreference::Minimal) => Some("return=minimal"),
-            Some(ReturnPreference::Representation) => Some("return=representation"),
+            Some(ReturnPreference::Representation | ReturnPreference::Outcome) => {
+                Some("return=representation")
+            }
             None => interaction.search().map(|_| "handling=strict"),
         };
         headers.extend(prefer.map(|prefer| ("prefer", prefer.to_owned())));
         headers
+    }
+
+    /// True where the caller has this version of a resource already (RFC 9110 §13.1): the answer may be 304,
+    /// once it is decided that the caller may see the resource.
+    pub fn is_known(&self, version: Option<&str>, last_updated: Option<Timestamp>) -> bool {
+        if let Some(version) = version
+            && self.if_none_match.iter().any(|known| known.as_str() == version)
+        {
+            return true;
+        }
+        match (self.if_modified_since, last_updated) {
+            (Some(since), Some(updated)) => updated.as_second() <= since.as_second(),
+            _ => false,
+        }
+    }
+}
+
+/// How a search's unknown parameters are to be treated: `Prefer: handling=…`, the first of which counts.
+pub fn handling<'h>(headers: impl IntoIterator<Item = Header<'h>>) -> Handling {
+    let prefer = headers.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case("prefer"));
+    let mut values = prefer.filter_map(|(_, value)| preference(std::str::from_utf8(value).ok()?, "handling"));
+    match values.next().as_deref() {
+        Some("lenient") => Handling::Lenient,
+        _ => Handling::Strict,
     }
 }
 
@@ -125,6 +225,9 @@ struct Found {
     content_type: Option<String>,
     if_match: Option<String>,
     prefer: String,
+    if_none_exist: Option<String>,
+    if_none_match: Option<String>,
+    if_modified_since: Option<String>,
     precondition: Option<&'static str>,
 }
 
@@ -140,9 +243,15 @@ impl Found {
                 "content-encoding" if !value.eq_ignore_ascii_case(b"identity") => {
                     return Err(InteractionError::ContentEncoding);
                 }
-                "if-none-exist" => found.precondition = Some("If-None-Exist"),
-                "if-none-match" => found.precondition = Some("If-None-Match"),
-                "if-modified-since" => found.precondition = Some("If-Modified-Since"),
+                "if-none-exist" => once(&mut found.if_none_exist, "If-None-Exist", value)?,
+                "if-none-match" => {
+                    found.precondition = Some("If-None-Match");
+                    join(found.if_none_match.get_or_insert_default(), text("If-None-Match", value)?);
+                }
+                "if-modified-since" => {
+                    found.precondition = Some("If-Modified-Since");
+                    once(&mut found.if_modified_since, "If-Modified-Since", value)?;
+                }
                 "if-unmodified-since" => found.precondition = Some("If-Unmodified-Since"),
                 _ => {}
             }
@@ -240,15 +349,28 @@ fn accepts_json(accept: &str) -> bool {
     })
 }
 
-/// The first `return` preference counts (RFC 7240 §2); others are not ours to honour.
+/// The first preference of a name counts (RFC 7240 §2).
+fn preference(prefer: &str, name: &str) -> Option<String> {
+    let mut preferences = parts(prefer, ',').filter_map(|one| parts(one, ';').next()?.split_once('='));
+    let value = preferences.find(|(own, _)| own.trim().eq_ignore_ascii_case(name))?.1;
+    Some(value.trim().trim_matches('"').to_owned())
+}
+
 fn return_preference(prefer: &str) -> Option<ReturnPreference> {
-    let preferences = parts(prefer, ',').filter_map(|one| parts(one, ';').next()?.split_once('='));
-    let value = preferences.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("return"))?.1;
-    match value.trim().trim_matches('"') {
+    match preference(prefer, "return")?.as_str() {
         "minimal" => Some(ReturnPreference::Minimal),
         "representation" => Some(ReturnPreference::Representation),
+        "OperationOutcome" => Some(ReturnPreference::Outcome),
         _ => None,
     }
+}
+
+fn patch_kind(text: &str) -> Option<PatchKind> {
+    let (name, parameters) = media_type(text)?;
+    let kinds = [PatchKind::Json, PatchKind::FhirPath, PatchKind::Merge];
+    let kind = kinds.into_iter().find(|kind| name.eq_ignore_ascii_case(kind.media_type()))?;
+    let fit = |parameter: &(&str, &str)| is_utf8(parameter) || is_r4(parameter);
+    parameters.iter().all(fit).then_some(kind)
 }
 
 /// The version id in an entity tag: `W/"3"`, and `"3"` as many clients write it.

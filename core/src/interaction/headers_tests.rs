@@ -89,10 +89,50 @@ fn preconditions_are_kept_refused_or_dropped_but_never_forgotten_on_a_write() {
     assert_eq!(update.if_match, Id::parse("3"));
     assert_eq!(status("PUT", "Patient/1", &[json, ("if-match", "*")]), 400);
     assert_eq!(status("PUT", "Patient/1", &[json, ("if-none-match", "*")]), 400);
-    assert_eq!(status("POST", "Patient", &[json, ("if-none-exist", "identifier=x")]), 400);
+    let create = read("POST", "Patient", &[json, ("if-none-exist", "identifier=x")]).unwrap();
+    assert_eq!(create.if_none_exist.as_deref(), Some("identifier=x"));
+    assert_eq!(status("PUT", "Patient/1", &[json, ("if-none-exist", "identifier=x")]), 400);
     assert_eq!(status("POST", "Patient", &[json, ("if-match", "W/\"3\"")]), 400);
-    let plain = read("GET", "Patient/1", &[("if-none-match", "W/\"3\""), ("if-match", "W/\"3\"")]);
-    assert_eq!(plain, Ok(RequestHeaders::default()));
+    let search = read("GET", "Patient", &[("if-none-match", "W/\"3\""), ("if-match", "W/\"3\"")]);
+    assert_eq!(search, Ok(RequestHeaders::default()));
+}
+
+#[test]
+fn what_a_reader_has_is_known_to_the_gateway_and_never_forwarded() {
+    let get = |name, value| read("GET", "Patient/1", &[(name, value)]).unwrap();
+    let tags = get("if-none-match", "W/\"3\", \"4\"");
+    assert!(tags.is_known(Some("4"), None) && !tags.is_known(Some("5"), None) && !tags.is_known(None, None));
+    let any = get("if-none-match", "*");
+    assert!(!any.is_known(Some("1"), None));
+    let since = get("if-modified-since", "Sun, 22 Nov 2026 10:00:00 GMT");
+    let at = |text: &str| Some(text.parse().unwrap());
+    assert!(since.is_known(None, at("2026-11-22T10:00:00.9Z")));
+    assert!(!since.is_known(None, at("2026-11-22T10:00:01Z")));
+    assert!(!get("if-modified-since", "yesterday").is_known(None, at("2026-11-22T10:00:01Z")));
+    let own = interaction("GET", "Patient/1");
+    assert_eq!(tags.to_upstream(&own, &own.to_request()).len(), 1);
+}
+
+#[test]
+fn a_patch_says_its_form_by_its_media_type() {
+    let kind = |own: &str| read("PATCH", "Patient/1", &[("content-type", own)]).map(|own| own.patch.unwrap());
+    assert_eq!(kind("application/json-patch+json"), Ok(PatchKind::Json));
+    assert_eq!(kind("application/fhir+json; charset=utf-8"), Ok(PatchKind::FhirPath));
+    assert_eq!(kind("application/merge-patch+json"), Ok(PatchKind::Merge));
+    assert_eq!(kind("application/json").unwrap_err().status(), 415);
+    assert_eq!(kind("application/json-patch+json; charset=utf-16").unwrap_err().status(), 415);
+}
+
+#[test]
+fn the_first_preference_of_a_name_counts() {
+    let of = |value: &str| handling([("Prefer", value.as_bytes())]);
+    assert_eq!(of("return=minimal, handling=lenient"), Handling::Lenient);
+    assert_eq!(of("handling=strict, handling=lenient"), Handling::Strict);
+    assert_eq!(of("lenient"), Handling::Strict);
+    assert_eq!(handling([]), Handling::Strict);
+    let json = ("content-type", "application/fhir+json");
+    let outcome = read("PUT", "Patient/1", &[json, ("prefer", "return=OperationOutcome")]).unwrap();
+    assert_eq!(outcome.prefer, Some(ReturnPreference::Outcome));
 }
 
 #[test]

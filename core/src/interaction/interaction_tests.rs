@@ -6,18 +6,21 @@ use super::*;
 use crate::outcome::IssueType;
 
 fn schema() -> SearchSchema {
-    let types = ["Patient", "Observation", "Group"];
+    let types = ["Patient", "Observation", "Group", "Organization"];
     SearchSchema::new(types, |resource_type| {
         let named: &[(&str, ParameterKind)] = match resource_type {
             "Patient" => &[
                 ("identifier", ParameterKind::Token),
                 ("family", ParameterKind::Text),
                 ("birthdate", ParameterKind::Date),
+                ("organization", ParameterKind::Reference),
             ],
+            "Organization" => &[("name", ParameterKind::Text), ("partof", ParameterKind::Reference)],
             "Observation" => &[
                 ("identifier", ParameterKind::Token),
                 ("code", ParameterKind::Token),
                 ("patient", ParameterKind::Reference),
+                ("subject", ParameterKind::Reference),
                 ("date", ParameterKind::Date),
                 ("value-quantity", ParameterKind::Quantity),
                 ("code-value-quantity", ParameterKind::Composite),
@@ -25,7 +28,18 @@ fn schema() -> SearchSchema {
             ],
             _ => &[],
         };
-        named.iter().map(|(name, kind)| SearchParameter::new(name, *kind)).collect()
+        let targets = |name: &str| -> &[&str] {
+            match name {
+                "organization" | "partof" => &["Organization"],
+                "patient" => &["Patient"],
+                "subject" => &["Patient", "Group"],
+                _ => &[],
+            }
+        };
+        let made = |(name, kind): &(&str, ParameterKind)| {
+            SearchParameter::new(name, *kind).leading_to(targets(name))
+        };
+        named.iter().map(made).collect()
     })
 }
 
@@ -57,7 +71,7 @@ fn each_interaction_is_recognised_and_written_anew() {
     ] {
         let interaction = parse(method, path, "").unwrap();
         assert_eq!(interaction.name(), name);
-        assert_eq!(interaction.is_write(), ["create", "update", "delete"].contains(&name));
+        assert_eq!(interaction.is_write(), ["create", "update", "patch", "delete", "batch"].contains(&name));
         let request = interaction.to_request();
         assert_eq!(format!("{} {}", request.method, request.path_and_query), upstream);
         assert!(!interaction.to_string().contains("p1"), "{interaction}");
@@ -74,7 +88,9 @@ fn what_fhir_does_not_know_is_404() {
         ("GET", "/Patient/p1/nothing"),
         ("GET", "/$export"),
         ("GET", "/Patient/$everything"),
-        ("POST", "/Patient/p1/%24everything"),
+        ("GET", "/Patient/p1/%24lastn"),
+        ("POST", "/Observation/p1/%24everything"),
+        ("POST", "/Patient/$nothing"),
     ] {
         assert_eq!(refused(method, path, ""), 404, "{method} {path}");
     }
@@ -83,19 +99,17 @@ fn what_fhir_does_not_know_is_404() {
 #[test]
 fn what_fhir_knows_and_we_do_not_serve_is_405_with_the_methods_that_are() {
     for (method, path, query, allow) in [
-        ("POST", "/", "", &[][..]),
-        ("GET", "", "_type=Patient", &[]),
-        ("GET", "/_history", "", &[]),
+        ("GET", "", "_type=Patient", &["POST"][..]),
+        ("DELETE", "/", "", &["POST"]),
+        ("POST", "/_history", "", &["GET"]),
         ("POST", "/_search", "", &[]),
-        ("GET", "/Patient/_history", "", &[]),
+        ("POST", "/Patient/_history", "", &["GET"]),
         ("GET", "/Patient/p1/Observation", "", &[]),
         ("GET", "/Patient/p1/*", "", &[]),
-        ("PUT", "/Patient", "identifier=x", &["GET", "POST"]),
-        ("DELETE", "/Patient", "identifier=x", &["GET", "POST"]),
-        ("PATCH", "/Patient", "identifier=x", &["GET", "POST"]),
-        ("PATCH", "/Patient/p1", "", &["GET", "PUT", "DELETE"]),
-        ("HEAD", "/Patient/p1", "", &["GET", "PUT", "DELETE"]),
-        ("get", "/Patient/p1", "", &["GET", "PUT", "DELETE"]),
+        ("POST", "/Patient/p1/%24everything", "", &["GET"]),
+        ("HEAD", "/Patient", "", &["GET", "POST", "PUT", "PATCH", "DELETE"]),
+        ("HEAD", "/Patient/p1", "", &["GET", "PUT", "PATCH", "DELETE"]),
+        ("get", "/Patient/p1", "", &["GET", "PUT", "PATCH", "DELETE"]),
         ("GET", "/Patient/_search", "", &["POST"]),
         ("DELETE", "/metadata", "", &["GET"]),
         ("DELETE", "/Patient/p1/_history/1", "", &["GET"]),
@@ -150,30 +164,142 @@ fn a_form_belongs_to_a_search_by_post_alone() {
 }
 
 #[test]
-fn parameters_that_join_resources_are_refused_under_every_spelling() {
+fn parameters_that_are_not_built_are_refused_under_every_spelling() {
     for query in [
-        "_has:Observation:patient:code=1",
-        "%5Fhas:Observation:patient:code=1",
-        "_has%3AObservation%3Apatient%3Acode=1",
-        "_include=Observation:patient",
-        "_include:iterate=*",
-        "_revinclude=Observation:focus",
         "_filter=x",
+        "%5Ffilter=x",
         "_query=x",
         "_text=x",
         "_content=x",
         "_list=x",
-        "_total=accurate",
-        "_summary=count",
-        "_elements=id",
         "_contained=true",
         "_containedType=both",
-        "patient.identifier=x",
-        "patient:Patient.family=x",
-        "patient%2Efamily=x",
+        "patient._filter=x",
+        "_has:Observation:patient:_filter=x",
     ] {
-        let error = parse("GET", "/Observation", query).unwrap_err();
+        let error = parse("GET", if query.starts_with("_has") { "/Patient" } else { "/Observation" }, query);
+        let error = error.unwrap_err();
         assert_eq!((error.status(), error.issue_type()), (400, IssueType::NotSupported), "{query}");
+    }
+    assert_eq!(refused("GET", "/Patient/p1/_history", "_list=1"), 400);
+}
+
+fn joined(path: &str, query: &str) -> Vec<String> {
+    let search = parse("GET", path, query).unwrap();
+    assert_eq!(again(&search.to_request()), Ok(forwarded(search.clone())));
+    let shown = |(resource_type, parameters): &(&ResourceType, Vec<&str>)| {
+        format!("{resource_type}?{}", parameters.join("&"))
+    };
+    search.joined_reads().iter().map(shown).collect()
+}
+
+#[test]
+fn each_hop_of_a_join_is_a_read_of_its_type() {
+    assert_eq!(joined("/Observation", "patient.family=x"), ["Patient?family"]);
+    assert_eq!(joined("/Observation", "patient%3APatient%2Efamily=x"), ["Patient?family"]);
+    assert_eq!(joined("/Observation", "subject:Patient.identifier=a|b"), ["Patient?identifier"]);
+    assert_eq!(
+        joined("/Observation", "subject:Patient.organization.name:exact=x"),
+        ["Patient?organization", "Organization?name"]
+    );
+    assert_eq!(joined("/Observation", "patient._id=p1,p2"), ["Patient?_id"]);
+    assert_eq!(joined("/Patient", "%5Fhas:Observation:patient:code=1"), ["Observation?patient&code"]);
+    assert_eq!(
+        joined("/Organization", "_has:Patient:organization:_has:Observation:patient:date=ge2026"),
+        ["Patient?organization", "Observation?patient&date"]
+    );
+    assert_eq!(joined("/Observation", "_include=Observation:subject:Patient"), ["Patient?"]);
+    assert_eq!(joined("/Patient", "_revinclude:iterate=Observation:patient"), ["Observation?patient"]);
+    assert_eq!(joined("/Observation", "_include=*&_include:iterate=Patient:*"), Vec::<String>::new());
+    let schema = schema();
+    let include = parse("GET", "/Observation", "_include=Observation:subject").unwrap();
+    let types =
+        include.search().unwrap().includes[0].reads(&schema, &schema.resource_type("Observation").unwrap());
+    assert_eq!(types.iter().map(ResourceType::as_str).collect::<Vec<_>>(), ["Group", "Patient"]);
+    let canonical = parse("GET", "/Observation", "patient.family=x").unwrap();
+    assert_eq!(canonical.to_request().path_and_query, "/Observation?patient:Patient.family=x");
+}
+
+#[test]
+fn joins_that_can_be_read_in_two_ways_are_refused() {
+    for query in [
+        "subject.family=x",
+        "subject:Observation.code=x",
+        "subject:Nobody.code=x",
+        "patient.nothing=x",
+        "patient.family:of-type=x",
+        "code.family=x",
+        "patient.organization.partof.partof.name=x",
+        "patient.=x",
+        ".family=x",
+        "patient..family=x",
+        "_has=x",
+        "_has:Observation=x",
+        "_has:Observation:patient:code=x",
+        "_include=Patient",
+        "_include=Observation:code",
+        "_include=Observation:patient:Group",
+        "_include:recurse=Observation:patient",
+        "_include=Nobody:patient",
+        "_revinclude=*",
+        "_include=Observation:patient:Patient:x",
+        "_summary=true&_elements=id",
+        "_summary=maybe",
+        "_elements=a.b",
+        "_total=7",
+        "_total=none&_total=none",
+        "_pretty=yes",
+    ] {
+        assert_eq!(refused("GET", "/Observation", query), 400, "{query}");
+    }
+    let many = vec!["patient.family=x"; MOST_JOINS + 1].join("&");
+    assert_eq!(parse("GET", "/Observation", &many).unwrap_err().issue_type(), IssueType::TooCostly);
+}
+
+#[test]
+fn unknown_parameters_are_left_out_where_the_caller_prefers_it() {
+    let lenient = |query: &str| {
+        Interaction::parse_with("GET", "/Patient", Some(query), None, &schema(), Handling::Lenient)
+    };
+    assert_eq!(lenient("family=x&nothing=1&organization.nothing=2"), parse("GET", "/Patient", "family=x"));
+    for kept in ["family:text=x", "_filter=x", "birthdate=x", "_include=Patient:nothing:x:y"] {
+        assert_eq!(lenient(kept).unwrap_err().status(), 400, "{kept}");
+    }
+}
+
+#[test]
+fn criteria_stand_in_the_place_of_an_id() {
+    for (method, name) in [("PUT", "update"), ("PATCH", "patch"), ("DELETE", "delete")] {
+        let own = parse(method, "/Patient", "identifier=a%7Cb&_format=json").unwrap();
+        assert_eq!((own.name(), own.instance(), own.condition().is_some()), (name, None, true));
+        assert_eq!(own.to_request().path_and_query, "/Patient?identifier=a%7Cb");
+        assert_eq!(again(&own.to_request()), Ok(own));
+        for bad in
+            ["", "_format=json", "identifier=a&_count=1", "identifier=a&_sort=family", "_summary=count"]
+        {
+            assert_eq!(refused(method, "/Patient", bad), 400, "{method} {bad}");
+        }
+    }
+    let create = parse("POST", "/Patient", "").unwrap();
+    let conditional = create.clone().unless_exists("?identifier=a%7Cb", &schema()).unwrap();
+    assert_eq!(conditional.to_request().if_none_exist.as_deref(), Some("identifier=a%7Cb"));
+    assert_eq!(conditional.to_request().path_and_query, "/Patient");
+    for bad in ["", "?", "Patient?identifier=a", "http://x/Patient?identifier=a", "_format=json&identifier=a"]
+    {
+        assert!(create.clone().unless_exists(bad, &schema()).is_err(), "{bad}");
+    }
+    let update = parse("PUT", "/Patient/p1", "").unwrap();
+    assert!(update.unless_exists("identifier=a", &schema()).is_err());
+}
+
+#[test]
+fn everything_has_the_parameters_of_its_operation() {
+    let query = "start=2026-01-01&end=2026-02&_since=2026-01-01T00:00:00Z&_type=Observation,Group&_count=5";
+    let own = parse("GET", "/Patient/p1/$everything", query).unwrap();
+    assert_eq!(own.count(), Some(5));
+    assert_eq!(again(&own.to_request_with_count(5)), Ok(own));
+    for bad in ["start=x", "_type=Nobody", "_since=2026", "code=1", "_count=0"] {
+        assert_eq!(refused("GET", "/Patient/p1/$everything", bad), 400, "{bad}");
     }
 }
 
@@ -200,8 +326,18 @@ fn what_may_stand_once_stands_once() {
 }
 
 #[test]
-fn modifiers_are_those_that_a_resource_alone_can_answer() {
-    for good in ["family:exact=x", "family:contains=x", "family:missing=true", "identifier:not=a|b"] {
+fn modifiers_are_those_that_fit_the_parameter() {
+    for good in [
+        "family:exact=x",
+        "family:contains=x",
+        "family:missing=true",
+        "identifier:not=a|b",
+        "identifier:text=card",
+        "_profile:below=http://x",
+        "_security:in=http://x/labels",
+        "_tag:above=a|b",
+        "_source=http://x%23y",
+    ] {
         assert!(parse("GET", "/Patient", good).is_ok(), "{good}");
     }
     for good in ["patient:Patient=p1", "patient:identifier=http://hl7.it/sid/codiceFiscale|X", "_tag:not=a|b"]
@@ -211,6 +347,9 @@ fn modifiers_are_those_that_a_resource_alone_can_answer() {
     for bad in [
         "family:text=x",
         "family:exact:exact=x",
+        "code-value-quantity:missing=true",
+        "birthdate:below=2026",
+        "organization:below=1",
         "family:=x",
         "family:missing=maybe",
         "identifier:in=http://x",
@@ -310,17 +449,19 @@ fn again(request: &UpstreamRequest) -> Result<Interaction, InteractionError> {
 fn forwarded(mut interaction: Interaction) -> Interaction {
     match &mut interaction {
         Interaction::SearchType(search) => search.count = None,
-        Interaction::HistoryInstance(history) => history.count = None,
+        Interaction::History(history) => history.count = None,
+        Interaction::Everything(own) => own.count = None,
         _ => {}
     }
     interaction
 }
 
 fn piece() -> impl Strategy<Value = String> {
-    let names = "(identifier|family|birthdate|code|patient|date|value-quantity|code-value-quantity|_id|_count|_sort|_tag|_lastUpdated|_profile|_format|_has|_since)";
-    let modifiers = "(|:exact|:contains|:missing|:not|:of-type|:identifier|:Patient)";
+    let names = "(patient\\.family|subject:Patient\\.identifier|_has:Observation:patient:code|_include|_revinclude|_summary|_elements|_total|_at|start|mode|identifier|family|birthdate|code|patient|date|value-quantity|code-value-quantity|_id|_count|_sort|_tag|_lastUpdated|_profile|_format|_has|_since)";
+    let modifiers =
+        "(|:iterate|:below|:in|:text|:exact|:contains|:missing|:not|:of-type|:identifier|:Patient)";
     let values = prop_oneof![
-        "(p1|Patient/p1|true|false|ge2026-01|2026-02-03T10:00Z|json|-date|date|5|5.40|lt5\\|\\|mg|a\\|b|a\\|b\\|c|a\\$b)(,p2)?",
+        "(Observation:patient|Observation:\\*|Observation:subject:Patient|\\*|count|none|create|2026-01-01|p1|Patient/p1|true|false|ge2026-01|2026-02-03T10:00Z|json|-date|date|5|5.40|lt5\\|\\|mg|a\\|b|a\\|b\\|c|a\\$b)(,p2)?",
         r"[a-zA-Z0-9,|$\\ %:/è&=+._-]{1,12}",
     ];
     (names, modifiers, values).prop_map(|(name, modifier, value)| {
@@ -345,6 +486,17 @@ fn likely() -> impl Strategy<Value = String> {
         ("(date|_lastUpdated)", "(ge|lt|)2026(-0[1-9](-1[0-9](T1[0-9]:00(:00)?(Z|\\+01:00)?)?)?)?".boxed()),
         ("value-quantity", "(ge|)[0-9]\\.[0-9](\\|(urn:u)?\\|mg)?".boxed()),
         ("code-value-quantity", "a\\|b\\$lt[0-9]".boxed()),
+        (
+            "(patient\\.family|subject:Patient\\.organization\\.name|subject:Patient\\.family:exact)",
+            text.boxed()
+        ),
+        ("patient:Patient\\._id", "a(,b)?".boxed()),
+        (
+            "(_include|_include:iterate)",
+            "(Observation:patient|Observation:subject:Group|Patient:\\*|\\*)".boxed()
+        ),
+        ("_revinclude", "(Observation:\\*|Observation:subject)".boxed()),
+        ("code:(text|below|not)", "a1".boxed()),
         ("(date|code|patient):missing", "(true|false)".boxed()),
         ("_profile", "http://x\\.example/p".boxed()),
     ];
@@ -365,8 +517,8 @@ proptest! {
 
     #[test]
     fn a_parsed_request_is_the_same_after_it_was_written(
-        method in "(GET|POST|PUT|DELETE)",
-        path in "/(Patient|Observation|metadata)(/[a-zA-Z0-9.-]{1,4})?(/_history|/_search)?(/[0-9])?",
+        method in "(GET|POST|PUT|PATCH|DELETE)",
+        path in "/((Patient|Observation|metadata)(/[a-zA-Z0-9.-]{1,4})?(/_history|/_search|/\\$everything|/\\$validate)?(/[0-9])?|_history)?",
         pieces in prop::collection::vec(piece(), 0..5),
     ) {
         if let Ok(interaction) = Interaction::parse(&method, &path, Some(&pieces.join("&")), None, &schema()) {

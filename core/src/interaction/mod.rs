@@ -13,21 +13,29 @@
 //! assert_eq!(search.to_request().path_and_query, "/Patient?family:exact=Forl%C3%AC");
 //! assert_eq!(search.count(), Some(10));
 //!
-//! let refused = Interaction::parse("GET", "/Patient", Some("%5Fhas:Observation:patient:code=1"), None, &schema);
+//! let refused = Interaction::parse("GET", "/Patient", Some("%5Ffilter=family+eq+x"), None, &schema);
 //! assert_eq!(refused.map_err(|error| error.status()), Err(400));
 //! # Ok::<(), varco_core::interaction::InteractionError>(())
 //! ```
 
+pub mod batch;
+mod conditional;
 mod criterion;
 mod error;
 mod escape;
+mod everything;
 pub mod headers;
+mod history;
 mod id;
+mod include;
+mod join;
+mod modifier;
 mod operation;
 mod pairs;
 mod path;
 mod patient_match;
 mod percent;
+mod presentation;
 mod request;
 mod schema;
 mod search;
@@ -38,26 +46,32 @@ mod validate;
 
 use std::fmt;
 
-pub use criterion::{Criterion, MOST_VALUES, Modifier};
+pub use criterion::{Criterion, MOST_VALUES};
 pub use error::{EncodingFault, InteractionError, ShownName};
+pub use everything::Everything;
+pub use history::{History, HistoryOf};
 pub use id::{Id, Instance, ResourceType};
+pub use include::{Include, IncludePath};
+pub use join::{Beyond, Hop, Join, MOST_HOPS};
+pub use modifier::Modifier;
 pub use pairs::LONGEST_QUERY;
 pub use patient_match::PatientMatch;
+pub use presentation::{Summary, TotalWanted};
 pub use request::{Method, UpstreamRequest};
 pub use schema::{SearchParameter, SearchSchema};
-pub use search::{MOST_PARAMETERS, Search, SortKey};
+pub use search::{MOST_JOINS, MOST_PARAMETERS, Search, SortKey};
 pub use search_value::{ParameterKind, Prefix, SearchReference, SearchValue, Token};
 pub use transform::Transform;
 pub use translate::{AskedCoding, Translate};
 pub use validate::{Validate, ValidateMode};
 
-use fhir_models::primitive::Primitive;
+use headers::Handling;
 use operation::Operation;
 use pairs::Pair;
 use path::Place;
 use search::Once;
 
-/// A request of FHIR R4 that the gateway serves.
+/// A request of FHIR R4 that the gateway understands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Interaction {
     /// `GET metadata`: the capability statement.
@@ -66,16 +80,28 @@ pub enum Interaction {
     Read(Instance),
     /// `GET [type]/[id]/_history/[vid]`
     Vread(Instance, Id),
-    /// `GET [type]/[id]/_history`
-    HistoryInstance(History),
+    /// `GET _history` of a resource, a type or everything
+    History(History),
     /// `GET [type]?…` or `POST [type]/_search`
     SearchType(Search),
     /// `POST [type]`
     Create(ResourceType),
+    /// `POST [type]` with `If-None-Exist`
+    ConditionalCreate(Search),
     /// `PUT [type]/[id]`
     Update(Instance),
+    /// `PUT [type]?…`
+    ConditionalUpdate(Search),
+    /// `PATCH [type]/[id]`
+    Patch(Instance),
+    /// `PATCH [type]?…`
+    ConditionalPatch(Search),
     /// `DELETE [type]/[id]`
     Delete(Instance),
+    /// `DELETE [type]?…`
+    ConditionalDelete(Search),
+    /// `POST [base]`: a batch or transaction; which, and of what, the body says ([`batch`]).
+    Batch,
     /// `POST [type]/$validate` or `POST [type]/[id]/$validate`
     Validate(Validate),
     /// `POST StructureMap/$transform`
@@ -84,17 +110,8 @@ pub enum Interaction {
     Translate(ResourceType, Translate),
     /// `POST Patient/$match`
     Match(ResourceType, PatientMatch),
-}
-
-/// The history of one resource (FHIR R4 §3.1.0.12).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct History {
-    /// The resource.
-    pub instance: Instance,
-    /// `_count`: how many versions the caller wants on a page, at least 1.
-    pub count: Option<u32>,
-    /// `_since`: only versions made at or after this instant.
-    pub since: Option<String>,
+    /// `GET Patient/[id]/$everything`
+    Everything(Everything),
 }
 
 impl Interaction {
@@ -106,8 +123,8 @@ impl Interaction {
     /// let schema = SearchSchema::new(["Patient"], |_| Vec::new());
     /// let read = Interaction::parse("GET", "Patient/p1", None, None, &schema)?;
     /// assert_eq!(read.to_string(), "read Patient");
-    /// let patch = Interaction::parse("PATCH", "Patient/p1", None, None, &schema);
-    /// assert_eq!(patch.map_err(|error| error.status()), Err(405));
+    /// let odd = Interaction::parse("HEAD", "Patient/p1", None, None, &schema);
+    /// assert_eq!(odd.map_err(|error| error.status()), Err(405));
     /// # Ok::<(), varco_core::interaction::InteractionError>(())
     /// ```
     pub fn parse(
@@ -117,28 +134,62 @@ impl Interaction {
         form_body: Option<&[u8]>,
         schema: &SearchSchema,
     ) -> Result<Interaction, InteractionError> {
+        Interaction::parse_with(method, path_after_base, query, form_body, schema, Handling::Strict)
+    }
+
+    /// The same for a caller that may prefer `handling=lenient` ([`headers::handling`]): then a search's
+    /// parameters that FHIR does not define for its type are left out instead of refused.
+    pub fn parse_with(
+        method: &str,
+        path_after_base: &str,
+        query: Option<&str>,
+        form_body: Option<&[u8]>,
+        schema: &SearchSchema,
+        handling: Handling,
+    ) -> Result<Interaction, InteractionError> {
         let place = Place::parse(path_after_base, schema)?;
         let mut pairs = Vec::new();
         pairs::read(query.unwrap_or_default().as_bytes(), &mut pairs)?;
+        if let (Place::TypeSearch(_), "POST") = (&place, method) {
+            pairs::read(form_body.unwrap_or_default(), &mut pairs)?;
+        } else if form_body.is_some() {
+            return Err(InteractionError::UnexpectedForm);
+        }
         let refused =
             InteractionError::NotServed { interaction: place.unserved(method), allow: place.allow() };
-        let interaction = match (place, method) {
+        let plain = match (place, method) {
+            (Place::Type(of), "GET") | (Place::TypeSearch(of), "POST") => {
+                return Search::parse(schema, of, &pairs, handling).map(Interaction::SearchType);
+            }
+            (Place::Type(of), "PUT") => {
+                return conditional::criteria(schema, of, &pairs).map(Interaction::ConditionalUpdate);
+            }
+            (Place::Type(of), "PATCH") => {
+                return conditional::criteria(schema, of, &pairs).map(Interaction::ConditionalPatch);
+            }
+            (Place::Type(of), "DELETE") => {
+                return conditional::criteria(schema, of, &pairs).map(Interaction::ConditionalDelete);
+            }
+            (Place::InstanceHistory(instance), "GET") => {
+                return History::parse(HistoryOf::Instance(instance), &pairs).map(Interaction::History);
+            }
+            (Place::TypeHistory(of), "GET") => {
+                return History::parse(HistoryOf::Type(of), &pairs).map(Interaction::History);
+            }
+            (Place::SystemHistory, "GET") => {
+                return History::parse(HistoryOf::System, &pairs).map(Interaction::History);
+            }
+            (Place::Everything(patient), "GET") => {
+                return Everything::parse(schema, patient, &pairs).map(Interaction::Everything);
+            }
             (Place::Metadata, "GET") => Interaction::Capabilities,
-            (Place::Type(resource_type), "GET") if form_body.is_none() => {
-                return Search::parse(schema, resource_type, &pairs).map(Interaction::SearchType);
-            }
-            (Place::Type(_), "GET") => return Err(InteractionError::UnexpectedForm),
-            (Place::TypeSearch(resource_type), "POST") => {
-                pairs::read(form_body.unwrap_or_default(), &mut pairs)?;
-                return Search::parse(schema, resource_type, &pairs).map(Interaction::SearchType);
-            }
-            (Place::Type(resource_type), "POST") => Interaction::Create(resource_type),
+            (Place::Base, "POST") => Interaction::Batch,
+            (Place::Type(of), "POST") => Interaction::Create(of),
             (Place::Instance(instance), "GET") => Interaction::Read(instance),
             (Place::Instance(instance), "PUT") => Interaction::Update(instance),
+            (Place::Instance(instance), "PATCH") => Interaction::Patch(instance),
             (Place::Instance(instance), "DELETE") => Interaction::Delete(instance),
-            (Place::Validate(resource_type, instance), "POST") => {
-                Interaction::Validate(Validate::new(resource_type, instance))
-            }
+            (Place::Validate(of, instance), "POST") => Interaction::Validate(Validate::new(of, instance)),
             (Place::Operation(on, Operation::Transform), "POST") => {
                 Interaction::Transform(on, Transform::default())
             }
@@ -149,15 +200,9 @@ impl Interaction {
                 Interaction::Match(on, PatientMatch::default())
             }
             (Place::Version(instance, version), "GET") => Interaction::Vread(instance, version),
-            (Place::InstanceHistory(instance), "GET") => {
-                Interaction::HistoryInstance(History { instance, count: None, since: None })
-            }
             _ => return Err(refused),
         };
-        if form_body.is_some() {
-            return Err(InteractionError::UnexpectedForm);
-        }
-        interaction.with_parameters(&pairs)
+        plain.with_parameters(&pairs)
     }
 
     /// True where this request's parameters stand in a form, so that its body must be read and handed to
@@ -175,26 +220,13 @@ impl Interaction {
         read.is_ok() && pairs.iter().any(|pair| pair.name == "_format")
     }
 
-    /// Takes the parameters of anything but a search.
+    /// Takes the parameters of what has hardly any.
     fn with_parameters(mut self, pairs: &[Pair]) -> Result<Interaction, InteractionError> {
         let mut once = Once::default();
         for Pair { name, value } in pairs {
             match (name.as_str(), &mut self) {
                 ("_format", _) => once.format(value)?,
-                ("_count", Interaction::HistoryInstance(history)) => {
-                    once.see("_count")?;
-                    history.count = Some(search::count(value)?);
-                }
-                ("_since", Interaction::HistoryInstance(history)) => {
-                    once.see("_since")?;
-                    if !Primitive::Instant.is_valid(value) {
-                        return Err(InteractionError::BadValue {
-                            name: ShownName::of("_since"),
-                            expected: "an instant such as 2026-01-31T10:00:00Z (write + as %2B)",
-                        });
-                    }
-                    history.since = Some(value.clone());
-                }
+                ("_pretty", _) => once.pretty(value)?,
                 ("mode", Interaction::Validate(own)) => own.set_mode(value)?,
                 ("profile", Interaction::Validate(own)) => own.set_profile(value)?,
                 ("source", Interaction::Transform(_, own)) => own.set_source(value)?,
@@ -221,29 +253,37 @@ impl Interaction {
             Interaction::Capabilities => "capabilities",
             Interaction::Read(_) => "read",
             Interaction::Vread(..) => "vread",
-            Interaction::HistoryInstance(_) => "history-instance",
+            Interaction::History(history) => history.name(),
             Interaction::SearchType(_) => "search-type",
-            Interaction::Create(_) => "create",
-            Interaction::Update(_) => "update",
-            Interaction::Delete(_) => "delete",
+            Interaction::Create(_) | Interaction::ConditionalCreate(_) => "create",
+            Interaction::Update(_) | Interaction::ConditionalUpdate(_) => "update",
+            Interaction::Patch(_) | Interaction::ConditionalPatch(_) => "patch",
+            Interaction::Delete(_) | Interaction::ConditionalDelete(_) => "delete",
+            Interaction::Batch => "batch",
             Interaction::Validate(_)
             | Interaction::Transform(..)
             | Interaction::Translate(..)
-            | Interaction::Match(..) => "operation",
+            | Interaction::Match(..)
+            | Interaction::Everything(_) => "operation",
         }
     }
 
-    /// The type of the resources asked for; none for the capability statement.
+    /// The type of the resources asked for; none for the capability statement and for what concerns the whole
+    /// server.
     pub fn resource_type(&self) -> Option<&ResourceType> {
         match self {
-            Interaction::Capabilities => None,
-            Interaction::SearchType(search) => Some(&search.resource_type),
+            Interaction::Capabilities | Interaction::Batch => None,
+            Interaction::History(history) => history.resource_type(),
             Interaction::Create(resource_type)
             | Interaction::Transform(resource_type, _)
             | Interaction::Translate(resource_type, _)
             | Interaction::Match(resource_type, _) => Some(resource_type),
             Interaction::Validate(own) => Some(&own.resource_type),
-            _ => self.instance().map(|instance| &instance.resource_type),
+            Interaction::SearchType(search) => Some(&search.resource_type),
+            own => match own.condition() {
+                Some(search) => Some(&search.resource_type),
+                None => own.instance().map(|instance| &instance.resource_type),
+            },
         }
     }
 
@@ -253,15 +293,12 @@ impl Interaction {
             Interaction::Read(instance)
             | Interaction::Vread(instance, _)
             | Interaction::Update(instance)
+            | Interaction::Patch(instance)
             | Interaction::Delete(instance) => Some(instance),
-            Interaction::HistoryInstance(history) => Some(&history.instance),
+            Interaction::History(History { of: HistoryOf::Instance(instance), .. }) => Some(instance),
             Interaction::Validate(own) => own.instance.as_ref(),
-            Interaction::Capabilities
-            | Interaction::SearchType(_)
-            | Interaction::Create(_)
-            | Interaction::Transform(..)
-            | Interaction::Translate(..)
-            | Interaction::Match(..) => None,
+            Interaction::Everything(own) => Some(&own.patient),
+            _ => None,
         }
     }
 
@@ -269,6 +306,7 @@ impl Interaction {
     pub fn operation(&self) -> Option<&'static str> {
         match self {
             Interaction::Validate(_) => Some("$validate"),
+            Interaction::Everything(_) => Some("$everything"),
             Interaction::Transform(..) => Some(Operation::Transform.name()),
             Interaction::Translate(..) => Some(Operation::Translate.name()),
             Interaction::Match(..) => Some(Operation::Match.name()),
@@ -284,39 +322,81 @@ impl Interaction {
         }
     }
 
+    /// The criteria that stand in the place of an id, if this is a conditional write.
+    pub fn condition(&self) -> Option<&Search> {
+        match self {
+            Interaction::ConditionalCreate(search)
+            | Interaction::ConditionalUpdate(search)
+            | Interaction::ConditionalPatch(search)
+            | Interaction::ConditionalDelete(search) => Some(search),
+            _ => None,
+        }
+    }
+
     /// The search to be narrowed, if this is one.
     pub fn search_mut(&mut self) -> Option<&mut Search> {
         match self {
-            Interaction::SearchType(search) => Some(search),
+            Interaction::SearchType(search)
+            | Interaction::ConditionalCreate(search)
+            | Interaction::ConditionalUpdate(search)
+            | Interaction::ConditionalPatch(search)
+            | Interaction::ConditionalDelete(search) => Some(search),
             _ => None,
         }
+    }
+
+    /// The reads of other types that the request makes on its way ([`Search::joined_reads`]): the types and the
+    /// parameters they are searched by.
+    pub fn joined_reads(&self) -> Vec<(&ResourceType, Vec<&str>)> {
+        self.search().or(self.condition()).map(Search::joined_reads).unwrap_or_default()
     }
 
     /// How many entries the caller wants on a page, where it said so. Never forwarded.
     pub fn count(&self) -> Option<u32> {
         match self {
             Interaction::SearchType(search) => search.count,
-            Interaction::HistoryInstance(history) => history.count,
+            Interaction::History(history) => history.count,
+            Interaction::Everything(own) => own.count,
             _ => None,
         }
     }
 
-    /// True where the request changes data.
+    /// True where the request changes data, or may, as a batch.
     pub fn is_write(&self) -> bool {
-        matches!(self, Interaction::Create(_) | Interaction::Update(_) | Interaction::Delete(_))
+        !matches!(
+            self,
+            Interaction::Capabilities
+                | Interaction::Read(_)
+                | Interaction::Vread(..)
+                | Interaction::History(_)
+                | Interaction::SearchType(_)
+                | Interaction::Validate(_)
+                | Interaction::Transform(..)
+                | Interaction::Translate(..)
+                | Interaction::Match(..)
+                | Interaction::Everything(_)
+        )
     }
 
     /// True where the request carries a resource.
     pub fn takes_resource(&self) -> bool {
         match self {
             Interaction::Create(_)
+            | Interaction::ConditionalCreate(_)
             | Interaction::Update(_)
+            | Interaction::ConditionalUpdate(_)
+            | Interaction::Batch
             | Interaction::Transform(..)
             | Interaction::Match(..) => true,
             Interaction::Validate(own) => !own.mode.is_some_and(ValidateMode::is_of_stored),
             Interaction::Translate(_, own) => own.by_post,
             _ => false,
         }
+    }
+
+    /// True where the request carries a patch.
+    pub fn takes_patch(&self) -> bool {
+        matches!(self, Interaction::Patch(_) | Interaction::ConditionalPatch(_))
     }
 }
 
@@ -330,13 +410,19 @@ impl fmt::Display for Interaction {
         if let Some(operation) = self.operation() {
             write!(f, " {operation}")?;
         }
-        let Some(search) = self.search() else { return Ok(()) };
+        let Some(search) = self.search().or(self.condition()) else { return Ok(()) };
         let mut names: Vec<String> = if search.ids.is_empty() { Vec::new() } else { vec!["_id".to_owned()] };
         for criterion in &search.criteria {
             let mut name = String::new();
             criterion.write_name(&mut name);
             names.push(name);
         }
+        for join in &search.joins {
+            let mut name = String::new();
+            join.write_name(&mut name);
+            names.push(name);
+        }
+        names.extend(search.includes.iter().map(|include| format!("{}={}", include.name(), include.value())));
         if names.is_empty() { Ok(()) } else { write!(f, " ({})", names.join(", ")) }
     }
 }

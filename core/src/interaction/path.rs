@@ -25,7 +25,7 @@ pub(super) enum Place {
     /// `[type]/_search`
     TypeSearch(ResourceType),
     /// `[type]/_history`
-    TypeHistory,
+    TypeHistory(ResourceType),
     /// `[type]/[id]`
     Instance(Instance),
     /// `[type]/[id]/_history`
@@ -36,6 +36,8 @@ pub(super) enum Place {
     Validate(ResourceType, Option<Instance>),
     /// `[type]/$name`, for an operation of this type alone
     Operation(ResourceType, Operation),
+    /// `Patient/[id]/$everything`
+    Everything(Instance),
     /// `[type]/[id]/[type]` or `[type]/[id]/*`: a search in a compartment.
     Compartment,
 }
@@ -50,7 +52,7 @@ impl Place {
             ["metadata"] => return Ok(Place::Metadata),
             ["_search"] => return Ok(Place::SystemSearch),
             ["_history"] => return Ok(Place::SystemHistory),
-            [operation] if operation.starts_with('$') => return Err(InteractionError::Operation),
+            [operation] if operation.starts_with('$') => return Err(unserved_operation(operation)),
             _ => {}
         }
         let Some((&first, rest)) = segments.split_first() else { return Ok(Place::Base) };
@@ -62,20 +64,24 @@ impl Place {
                 let instance = Instance { resource_type: resource_type.clone(), id: id(own)? };
                 return Ok(Place::Validate(resource_type, Some(instance)));
             }
-            [own] => {
-                if let Some(operation) = Operation::below(resource_type.as_str(), own) {
-                    return Ok(Place::Operation(resource_type, operation));
-                }
+            [own, "$everything"] if first == "Patient" => {
+                return Ok(Place::Everything(Instance { resource_type, id: id(own)? }));
+            }
+            [own] if Operation::below(resource_type.as_str(), own).is_some() => {
+                let operation = Operation::below(resource_type.as_str(), own);
+                return operation
+                    .map(|own| Place::Operation(resource_type, own))
+                    .ok_or(InteractionError::Operation);
+            }
+            [.., operation] if operation.starts_with('$') && rest.len() <= 4 => {
+                return Err(unserved_operation(operation));
             }
             _ => {}
-        }
-        if rest.last().is_some_and(|last| last.starts_with('$')) && rest.len() <= 4 {
-            return Err(InteractionError::Operation);
         }
         Ok(match rest {
             [] => Place::Type(resource_type),
             ["_search"] => Place::TypeSearch(resource_type),
-            ["_history"] => Place::TypeHistory,
+            ["_history"] => Place::TypeHistory(resource_type),
             [own] => Place::Instance(Instance { resource_type, id: id(own)? }),
             [own, "_history"] => Place::InstanceHistory(Instance { resource_type, id: id(own)? }),
             [own, "_history", version] => {
@@ -91,36 +97,53 @@ impl Place {
     /// The methods that are served here.
     pub(super) fn allow(&self) -> &'static [&'static str] {
         match self {
-            Place::Metadata | Place::InstanceHistory(_) | Place::Version(..) => &["GET"],
-            Place::Type(_) => &["GET", "POST"],
-            Place::TypeSearch(_) | Place::Validate(..) => &["POST"],
             Place::Operation(_, operation) => operation.allow(),
-            Place::Instance(_) => &["GET", "PUT", "DELETE"],
-            Place::Base
-            | Place::SystemSearch
+            Place::Metadata
             | Place::SystemHistory
-            | Place::TypeHistory
-            | Place::Compartment => &[],
+            | Place::TypeHistory(_)
+            | Place::InstanceHistory(_)
+            | Place::Version(..)
+            | Place::Everything(_) => &["GET"],
+            Place::Type(_) => &["GET", "POST", "PUT", "PATCH", "DELETE"],
+            Place::Base | Place::TypeSearch(_) | Place::Validate(..) => &["POST"],
+            Place::Instance(_) => &["GET", "PUT", "PATCH", "DELETE"],
+            Place::SystemSearch | Place::Compartment => &[],
         }
     }
 
     /// What a method that is not served here would be, in the words of FHIR R4 §3.1.0.
     pub(super) fn unserved(&self, method: &str) -> &'static str {
         match (self, method) {
-            (Place::Base, "POST") => "batch or transaction",
             (Place::Base, "GET") | (Place::SystemSearch, "GET" | "POST") => "search over all types",
             (Place::Base, "DELETE") => "conditional delete over all types",
-            (Place::SystemHistory, "GET") => "history of all resources",
-            (Place::Type(_), "PUT") => "conditional update",
-            (Place::Type(_), "PATCH") => "conditional patch",
-            (Place::Type(_), "DELETE") => "conditional delete",
-            (Place::TypeHistory, "GET") => "history of a type",
-            (Place::Instance(_), "PATCH") => "patch",
             (Place::Validate(..), "GET") => "$validate by GET",
             (Place::Operation(..), "GET") => "this operation by GET",
+            (Place::Everything(_), "POST") => "$everything by POST",
             (Place::Compartment, "GET") => "search in a compartment",
             _ => "this method",
         }
+    }
+}
+
+/// Operations that FHIR R4 or a guide we know defines are refused by name.
+fn unserved_operation(segment: &str) -> InteractionError {
+    const KNOWN: &[&str] = &[
+        "$export",
+        "$docref",
+        "$everything",
+        "$graph",
+        "$lastn",
+        "$match",
+        "$meta",
+        "$stats",
+        "$summary",
+        "$transform",
+        "$translate",
+        "$validate",
+    ];
+    match KNOWN.iter().find(|known| **known == segment) {
+        Some(known) => InteractionError::OperationNotServed(known),
+        None => InteractionError::Operation,
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::percent::encode_into;
-use super::{Instance, Interaction};
+use super::{HistoryOf, Instance, Interaction, Search};
 
 /// Searches whose query is longer than this, in bytes, go to the server as a form: URLs are cut by many
 /// servers and logged by most.
@@ -18,6 +17,8 @@ pub enum Method {
     Post,
     /// `PUT`
     Put,
+    /// `PATCH`
+    Patch,
     /// `DELETE`
     Delete,
 }
@@ -29,6 +30,7 @@ impl Method {
             Method::Get => "GET",
             Method::Post => "POST",
             Method::Put => "PUT",
+            Method::Patch => "PATCH",
             Method::Delete => "DELETE",
         }
     }
@@ -50,6 +52,14 @@ pub struct UpstreamRequest {
     /// The form of a search by POST, of type `application/x-www-form-urlencoded`. A create or update has
     /// its body from elsewhere.
     pub form: Option<String>,
+    /// The criteria of a conditional create, for the header `If-None-Exist`.
+    pub if_none_exist: Option<String>,
+}
+
+impl UpstreamRequest {
+    fn new(method: Method, path_and_query: String) -> UpstreamRequest {
+        UpstreamRequest { method, path_and_query, form: None, if_none_exist: None }
+    }
 }
 
 impl Interaction {
@@ -65,67 +75,75 @@ impl Interaction {
     }
 
     fn build(&self, page_size: Option<u32>) -> UpstreamRequest {
-        let get = |path_and_query| UpstreamRequest { method: Method::Get, path_and_query, form: None };
+        let get = |path| UpstreamRequest::new(Method::Get, path);
+        let criteria = |method, search: &Search| {
+            UpstreamRequest::new(
+                method,
+                with_query(format!("/{}", search.resource_type), &search.query(None)),
+            )
+        };
         match self {
             Interaction::Capabilities => get("/metadata".to_owned()),
             Interaction::Read(instance) => get(path_of(instance)),
             Interaction::Vread(instance, version) => {
                 get(format!("{}/_history/{}", path_of(instance), version.as_str()))
             }
-            Interaction::HistoryInstance(history) => {
-                let mut path = format!("{}/_history", path_of(&history.instance));
-                let mut mark = '?';
-                if let Some(since) = &history.since {
-                    path.push_str("?_since=");
-                    encode_into(&mut path, since);
-                    mark = '&';
-                }
-                if let Some(count) = page_size {
-                    path.push_str(&format!("{mark}_count={count}"));
-                }
-                get(path)
+            Interaction::History(history) => {
+                let place = match &history.of {
+                    HistoryOf::Instance(instance) => path_of(instance),
+                    HistoryOf::Type(resource_type) => format!("/{resource_type}"),
+                    HistoryOf::System => String::new(),
+                };
+                get(with_query(format!("{place}/_history"), &history.query(page_size)))
             }
             Interaction::SearchType(search) => {
                 let query = search.query(page_size);
                 let path = format!("/{}", search.resource_type);
-                if query.is_empty() {
-                    get(path)
-                } else if query.len() <= LONGEST_URL_QUERY {
-                    get(format!("{path}?{query}"))
+                if query.len() <= LONGEST_URL_QUERY {
+                    get(with_query(path, &query))
                 } else {
-                    UpstreamRequest {
-                        method: Method::Post,
-                        path_and_query: format!("{path}/_search"),
-                        form: Some(query),
-                    }
+                    let form = Some(query);
+                    UpstreamRequest { form, ..UpstreamRequest::new(Method::Post, format!("{path}/_search")) }
                 }
             }
-            Interaction::Create(resource_type) => UpstreamRequest {
-                method: Method::Post,
-                path_and_query: format!("/{resource_type}"),
-                form: None,
-            },
-            Interaction::Update(instance) => {
-                UpstreamRequest { method: Method::Put, path_and_query: path_of(instance), form: None }
+            Interaction::Create(resource_type) => {
+                UpstreamRequest::new(Method::Post, format!("/{resource_type}"))
             }
+            Interaction::ConditionalCreate(search) => {
+                let if_none_exist = Some(search.query(None));
+                let plain = UpstreamRequest::new(Method::Post, format!("/{}", search.resource_type));
+                UpstreamRequest { if_none_exist, ..plain }
+            }
+            Interaction::Update(instance) => UpstreamRequest::new(Method::Put, path_of(instance)),
+            Interaction::ConditionalUpdate(search) => criteria(Method::Put, search),
+            Interaction::Patch(instance) => UpstreamRequest::new(Method::Patch, path_of(instance)),
+            Interaction::ConditionalPatch(search) => criteria(Method::Patch, search),
+            Interaction::Delete(instance) => UpstreamRequest::new(Method::Delete, path_of(instance)),
+            Interaction::ConditionalDelete(search) => criteria(Method::Delete, search),
+            Interaction::Batch => UpstreamRequest::new(Method::Post, "/".to_owned()),
             // Answered by the gateway: the request only shows what it would be.
             Interaction::Validate(own) => {
                 let place = match &own.instance {
                     Some(instance) => path_of(instance),
                     None => format!("/{}", own.resource_type),
                 };
-                let path_and_query = format!("{place}/$validate");
-                UpstreamRequest { method: Method::Post, path_and_query, form: None }
+                let query = own.query();
+                UpstreamRequest::new(Method::Post, with_query(format!("{place}/$validate"), &query))
             }
             Interaction::Transform(on, _) | Interaction::Translate(on, _) | Interaction::Match(on, _) => {
-                let path_and_query = format!("/{on}/{}", self.operation().unwrap_or_default());
-                UpstreamRequest { method: Method::Post, path_and_query, form: None }
+                let operation = self.operation().unwrap_or_default();
+                UpstreamRequest::new(Method::Post, format!("/{on}/{operation}"))
             }
-            Interaction::Delete(instance) => {
-                UpstreamRequest { method: Method::Delete, path_and_query: path_of(instance), form: None }
+            Interaction::Everything(own) => {
+                let place = format!("{}/$everything", path_of(&own.patient));
+                get(with_query(place, &own.query(page_size)))
             }
         }
     }
+}
+
+fn with_query(path: String, query: &str) -> String {
+    if query.is_empty() { path } else { format!("{path}?{query}") }
 }
 
 fn path_of(instance: &Instance) -> String {

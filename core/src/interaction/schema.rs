@@ -11,7 +11,7 @@ use fhir_models::document::Name;
 
 use super::id::ResourceType;
 use super::search_value::ParameterKind;
-use crate::access::element_paths;
+use crate::access::{ElementPath, element_paths};
 use crate::identity::is_identifier_element;
 
 /// A search parameter of one resource type (FHIR R4 §3.1.1.3).
@@ -24,12 +24,24 @@ pub struct SearchParameter {
     /// True where the elements it searches are of type `Identifier`: a token's system is then a namespace of
     /// identifiers, not a code system.
     pub on_identifiers: bool,
+    /// The resource types that a reference parameter may lead to.
+    pub targets: Vec<Box<str>>,
+    /// The elements that it looks at, where every one of them is a plain path; `None` where some expression is
+    /// more than that.
+    pub paths: Option<Vec<ElementPath>>,
 }
 
 impl SearchParameter {
-    /// A parameter; one named `identifier` is taken to search identifiers.
+    /// A parameter without targets and paths; one named `identifier` is taken to search identifiers.
     pub fn new(name: &str, kind: ParameterKind) -> SearchParameter {
-        SearchParameter { name: name.into(), kind, on_identifiers: name == "identifier" }
+        let on_identifiers = name == "identifier";
+        SearchParameter { name: name.into(), kind, on_identifiers, targets: Vec::new(), paths: None }
+    }
+
+    /// The same, as a reference to these types.
+    #[must_use]
+    pub fn leading_to(self, targets: &[&str]) -> SearchParameter {
+        SearchParameter { targets: targets.iter().map(|target| (*target).into()).collect(), ..self }
     }
 }
 
@@ -122,10 +134,35 @@ fn of_definition(resource_type: &str, found: &definition::SearchParameter) -> Op
         return None;
     }
     let last = |path: &[Name]| path.last().copied();
-    let paths = element_paths(resource_type, expression).paths;
+    let found_paths = element_paths(resource_type, expression);
     let on_identifiers = kind == ParameterKind::Token
-        && paths.iter().filter_map(|path| last(path.steps())).any(is_identifier_element);
-    Some(SearchParameter { name: found.code.as_str().into(), kind, on_identifiers })
+        && found_paths.paths.iter().filter_map(|path| last(path.steps())).any(is_identifier_element);
+    let paths = (found_paths.unread == 0).then_some(found_paths.paths);
+    let targets = targets_of(resource_type, found, expression);
+    Some(SearchParameter { name: found.code.as_str().into(), kind, on_identifiers, targets, paths })
+}
+
+/// The types that a reference leads to: those of the definition, or fewer where the expression filters by one.
+fn targets_of(resource_type: &str, found: &definition::SearchParameter, expression: &str) -> Vec<Box<str>> {
+    let filtered: Vec<Option<&str>> = expression
+        .split('|')
+        .map(|own| own.trim().trim_start_matches('('))
+        .filter(|own| {
+            let rest = own.strip_prefix(resource_type);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        })
+        .map(|own| {
+            own.rsplit_once(".where(resolve() is ").map(|(_, target)| target.trim_end_matches(')').trim())
+        })
+        .collect();
+    match filtered.iter().copied().collect::<Option<Vec<&str>>>() {
+        Some(mut targets) if !targets.is_empty() => {
+            targets.sort_unstable();
+            targets.dedup();
+            targets.into_iter().map(Into::into).collect()
+        }
+        _ => found.target.iter().map(|target| target.as_str().into()).collect(),
+    }
 }
 
 impl std::fmt::Debug for SearchSchema {
@@ -155,6 +192,19 @@ mod tests {
         assert_eq!(kind("Patient", "nothing"), None);
         assert_eq!(kind("Resource", "_id"), None);
         assert_eq!(kind("HumanName", "family"), None);
+    }
+
+    #[test]
+    fn references_know_where_they_lead() {
+        let targets = |resource_type, name| {
+            let found = parameter(resource_type, name).unwrap();
+            found.targets.iter().map(|target| target.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(targets("Observation", "patient"), ["Patient"]);
+        assert_eq!(targets("Patient", "organization"), ["Organization"]);
+        assert!(targets("Observation", "subject").len() > 1);
+        let paths = parameter("Observation", "subject").unwrap().paths.unwrap();
+        assert_eq!(paths.len(), 1);
     }
 
     #[test]

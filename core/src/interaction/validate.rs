@@ -9,6 +9,7 @@ use fhir_models::primitive::Primitive;
 
 use super::error::{InteractionError, ShownName};
 use super::id::{Instance, ResourceType};
+use super::percent::encode_into;
 use crate::outcome::{Issue, IssueType};
 
 /// Longest canonical of a profile that is read, in bytes.
@@ -53,6 +54,25 @@ impl Validate {
     /// A validation without parameters yet.
     pub(super) fn new(resource_type: ResourceType, instance: Option<Instance>) -> Validate {
         Validate { resource_type, instance, mode: None, profiles: Vec::new() }
+    }
+
+    /// The parameters, encoded anew.
+    pub(super) fn query(&self) -> String {
+        let mut out = String::new();
+        if let Some(mode) = self.mode {
+            out.push_str("mode=");
+            out.push_str(match mode {
+                ValidateMode::Create => "create",
+                ValidateMode::Update => "update",
+                ValidateMode::Delete => "delete",
+                ValidateMode::Profile => "profile",
+            });
+        }
+        for profile in &self.profiles {
+            out.push_str(if out.is_empty() { "profile=" } else { "&profile=" });
+            encode_into(&mut out, profile);
+        }
+        out
     }
 
     pub(super) fn set_mode(&mut self, code: &str) -> Result<(), InteractionError> {

@@ -62,15 +62,6 @@ impl<'a> Run<'_, 'a> {
 
     /// Whether a condition holds; an empty answer is no.
     pub fn holds(&mut self, code: usize, focus: Slot, frame: &Frame<'a>) -> Ran<bool> {
-        if let Some((ty, condition)) = self.program.expressions.get(code).and_then(|it| it.simple.as_ref())
-            && self.recorder.is_none()
-            && let Some(Item::Source(place)) = frame.items.get(usize::from(focus))
-            && (place.ty, place.bare, place.twin) == (*ty, false, 0)
-            && let Some(item) = self.sources.value(*place).filter(|it| it.is_object())
-            && let Ok(holds) = condition.holds(item)
-        {
-            return Ok(holds.unwrap_or(false));
-        }
         let mut holds = false;
         let answer = self.ask(code, Some(focus), frame, |_, answer| {
             let answer = answer?;
@@ -231,26 +222,11 @@ impl<'a> Run<'_, 'a> {
         }))
     }
 
-    /// What was made, as JSON; empty where it is too large.
-    pub fn written(&self, node: u32) -> String {
-        let most = self.limits().bytes;
-        let out = String::new();
-        let mut writer =
-            Writer { tree: &self.tree, table: self.table, sources: &self.sources, out, most, depth: 0 };
-        writer.object(node).map_or_else(|_| String::new(), |_| writer.out)
-    }
-
     /// What was made so far, as a document.
     fn document_of(&self, node: u32) -> Result<OwnedDocument, String> {
         let most = self.limits().bytes;
-        let mut writer = Writer {
-            tree: &self.tree,
-            table: self.table,
-            sources: &self.sources,
-            out: String::new(),
-            most,
-            depth: 0,
-        };
+        let mut writer =
+            Writer { tree: &self.tree, sources: &self.sources, out: String::new(), most, depth: 0 };
         let primitive =
             self.tree.get(node).and_then(|it| self.ty(it.ty)).is_some_and(|it| it.primitive().is_some());
         if primitive {

@@ -42,12 +42,6 @@ use super::say;
   varco map --report loss.json admission.hl7 > bundle.json                    HL7 v2: no map is needed
   varco map --lenient --zone Europe/Rome batch.hl7 > bundles.ndjson           a batch: one Bundle a line
 
-Maps that come with varco (urn:varco:map:…, what they share is imported by itself):
-  fse-lab-to-eu-lab, eu-lab-to-fse-lab    laboratory report of the Italian gateway (FSE 2.0) and EU Laboratory report
-  fse-pss-to-ips, ips-to-fse-pss          Italian patient summary (PSS) and International/European Patient Summary
-  fse-ldo-to-hdr, hdr-to-fse-ldo          Italian hospital discharge letter (LDO) and European Hospital Discharge Report
-  aic-to-atc                              AIC to ATC: give a map with this canonical for a whole table
-
 The first --map is run; the others are there to be imported. Without --map, an input that begins with MSH, FHS or BHS
 is HL7 v2 (ADT^A01, A04, A08 and A40, ORU^R01, ORM^O01, MDM^T02, SIU^S12 to S26, VXU^V04): each message becomes a
 transaction Bundle; one that fails is named, and the others are printed all the same. With --input-schema, the input is
@@ -71,8 +65,7 @@ pub struct Map {
     /// A FHIR package with more definitions: a .tgz, its folder, or id#version of the package cache.
     #[arg(long, value_name = "TGZ|DIR|ID#VER")]
     package: Vec<String>,
-    /// Writes a report in JSON: source elements that nothing read (loss), what stands otherwise in the result (changed:
-    /// values, additions, order, joined lists), notes, what is invalid in the result.
+    /// Writes a report in JSON: source elements that nothing read, notes, what is invalid in the result.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Shows on standard error what each rule worked on.
@@ -329,14 +322,6 @@ fn report(output: &Output, issues: &[Issue], round_trip: Option<&[Difference]>) 
             json.member("rule", rule).member("cause", cause.text());
         }
         json.end_object();
-    }
-    json.end_array().key("changed").begin_array();
-    for change in &output.changes {
-        json.begin_object().member("path", &change.path);
-        place(&mut json, change.position);
-        json.member("kind", change.kind.text());
-        json.member("before", &change.kind.before()).member("after", &change.kind.after());
-        json.member("rule", &change.rule).end_object();
     }
     json.end_array().key("notes").begin_array();
     for note in &output.notes {

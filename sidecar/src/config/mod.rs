@@ -50,6 +50,9 @@ pub struct Config {
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
+    /// What writes are taken.
+    #[serde(default)]
+    pub writes: Writes,
     /// How consents combine.
     #[serde(default)]
     pub consent: Consent,
@@ -206,6 +209,14 @@ impl Default for Limits {
             page_size: 50,
         }
     }
+}
+
+/// `[writes]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Writes {
+    /// Merge patches are taken. They can't tell a list's items apart, so FHIR does not foresee them.
+    pub merge_patch: bool,
 }
 
 /// `[consent]`

@@ -26,6 +26,8 @@ const MOST_CONSENTS: usize = 100;
 #[derive(Debug)]
 pub(super) struct Account {
     pub request_id: String,
+    /// The id of its audit record: another one for each entry of a batch.
+    pub record_id: String,
     pub trace: Trace,
     pub received: Timestamp,
     pub client: SocketAddr,
@@ -70,8 +72,10 @@ pub(super) struct Account {
 impl Account {
     /// A new account.
     pub fn open(head: &Parts, peer: Peer) -> Account {
+        let request_id = Uuid::now_v7().to_string();
         Account {
-            request_id: Uuid::now_v7().to_string(),
+            record_id: request_id.clone(),
+            request_id,
             trace: Trace::continue_from(&head.headers),
             received: Timestamp::now(),
             client: peer.address,
@@ -93,6 +97,35 @@ impl Account {
             warnings: Vec::new(),
             surroundings: Surroundings::default(),
             owed: false,
+        }
+    }
+
+    /// The account of one entry of a batch: the same request, a record of its own.
+    pub fn of_entry(&self) -> Account {
+        Account {
+            request_id: self.request_id.clone(),
+            record_id: Uuid::now_v7().to_string(),
+            trace: self.trace.clone(),
+            received: self.received,
+            client: self.client,
+            requester: self.requester.clone(),
+            interaction: None,
+            written: None,
+            released: Vec::new(),
+            withheld: 0,
+            patients: BTreeSet::new(),
+            consents: Vec::new(),
+            decided_by: None,
+            mapped: 0,
+            plugins: Vec::new(),
+            maps: BTreeSet::new(),
+            map_set: self.map_set.clone(),
+            left_out: 0,
+            map_bytes: 0,
+            matched: None,
+            warnings: Vec::new(),
+            surroundings: Surroundings::default(),
+            owed: true,
         }
     }
 

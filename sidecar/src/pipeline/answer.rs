@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
+use varco_core::interaction::headers::RequestHeaders;
 
 use super::refusal::Refusal;
 
@@ -38,6 +39,19 @@ impl Answer {
             answer.set(header::LAST_MODIFIED, &date);
         }
         answer
+    }
+
+    /// 304 without a body where the caller has this version of the resource already. Only for what the caller may
+    /// see.
+    pub fn unless_known(mut self, asked: &RequestHeaders, resource: Value<'_>) -> Answer {
+        let meta = resource.get(name::META);
+        let version = meta.and_then(|meta| meta.str_of(name::VERSION_ID));
+        let updated = meta.and_then(|meta| meta.str_of(name::LAST_UPDATED)?.parse::<Timestamp>().ok());
+        if asked.is_known(version.as_deref(), updated) {
+            self.status = StatusCode::NOT_MODIFIED;
+            self.body = Bytes::new();
+        }
+        self
     }
 
     /// The answer to a refused request.

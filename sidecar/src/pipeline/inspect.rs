@@ -157,12 +157,11 @@ impl<'g> Exchange<'g> {
         documents: Vec<OwnedDocument>,
     ) -> Result<Vec<ValidationReport>, Refusal> {
         let started = Instant::now();
-        let resource_type = self.account.resource_type();
-        let profiles: Vec<String> =
-            route.validation.profiles(direction, resource_type).map(str::to_owned).collect();
+        // What comes along with a search's matches is of other types.
         let subjects = documents.into_iter().map(|document| {
-            let source = Source::Document(document);
-            Subject { source, profiles: profiles.clone() }
+            let resource_type = document.root().resource_type().unwrap_or_default().into_owned();
+            let profiles = route.validation.profiles(direction, &resource_type).map(str::to_owned).collect();
+            Subject { source: Source::Document(document), profiles }
         });
         let reports = self.gateway.validation.reports(subjects.collect()).await;
         let reports = reports.map_err(|_| Refusal::Internal)?;

@@ -84,6 +84,11 @@ impl Exchange<'_> {
         self.decide(resource, Action::Access, &[]).await
     }
 
+    /// Judges a resource that would be released as if it had these labels as well.
+    pub async fn judge_under(&mut self, resource: Value<'_>, labels: &[Code]) -> Result<Judgement, Refusal> {
+        self.decide(resource, Action::Access, labels).await
+    }
+
     /// Judges a resource that would be written; refuses where it may not be.
     pub async fn permit_write(&mut self, resource: Value<'_>) -> Result<(), Refusal> {
         let judgement = self.decide(resource, Action::Correct, &[]).await?;

@@ -35,7 +35,8 @@ impl Exchange<'_> {
         Arc::clone(self.account.map_set.get_or_insert_with(|| maps.current()))
     }
 
-    fn route_map(&mut self, resource_type: &str, direction: Direction) -> Option<RouteMapCode> {
+    /// The map of the request's route for a type and direction, if it has one.
+    pub fn route_map(&mut self, resource_type: &str, direction: Direction) -> Option<RouteMapCode> {
         let route = self.route_number()?;
         self.map_set().of_route(route, resource_type, direction).cloned()
     }

@@ -13,15 +13,22 @@
 
 mod account;
 mod answer;
+mod batch;
+mod conditional;
 mod exchange;
 pub(crate) mod feed;
+mod history;
+mod includes;
 mod inspect;
+mod joins;
 mod judge;
 mod limit;
 mod map;
 mod masking;
 mod own;
 mod page;
+mod paging;
+mod patch;
 mod patient_match;
 mod plugin;
 mod read;
@@ -30,10 +37,12 @@ mod record;
 mod refusal;
 mod search;
 mod setup;
+mod subset;
 mod surroundings;
 mod trace;
 mod transform;
 mod translate;
+mod turns;
 mod validate;
 mod write;
 
@@ -47,11 +56,11 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use metrics::{counter, gauge, histogram};
-use varco_core::access::{PatientsOf, ScopeDecision, Scopes};
+use varco_core::access::{PatientsOf, ScopeDecision, Scopes, SummaryOf};
 use varco_core::consent::fse::FseSystems;
 use varco_core::consent::{Combining, LiteralReference, Reading, WithoutConsent};
 use varco_core::identity::{AliasMap, IdentifierAliases};
-use varco_core::interaction::headers::{RequestHeaders, check_form};
+use varco_core::interaction::headers::{RequestHeaders, check_form, handling};
 use varco_core::interaction::{Interaction, InteractionError, SearchSchema};
 use varco_core::requester::BusinessIdentifier;
 use varco_plugin_host::{PluginEngine, PluginSet};
@@ -71,6 +80,7 @@ use page::PageSeal;
 use patient_match::Matching;
 pub use refusal::Refusal;
 pub use setup::SetupError;
+use turns::Turns;
 
 /// Everything that decides about requests. Immutable but for the store, the caches and the counters.
 pub struct Gateway {
@@ -81,6 +91,7 @@ pub struct Gateway {
     upstream: Upstream,
     schema: SearchSchema,
     compartment: PatientsOf,
+    summary: SummaryOf,
     /// Identifier systems and their canonical names: those of the configuration, then the published ones.
     aliases: IdentifierAliases,
     /// The systems of FSE's codes, where its masking rules hold.
@@ -96,6 +107,7 @@ pub struct Gateway {
     without_consent: WithoutConsent,
     plugins: PluginSet,
     _engine: PluginEngine,
+    turns: Turns,
     seal: PageSeal,
     validation: Validation,
     maps: Arc<Maps>,
@@ -116,6 +128,47 @@ impl Handler for Gateway {
                 tracing::error!(%error, "a request's task ended badly");
                 Answer::refused(&Refusal::Internal).into_response("", true)
             }
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Answers an interaction that the scopes cover; `offset` says how much stood on the pages before.
+    async fn serve(
+        &mut self,
+        interaction: Interaction,
+        body: Bytes,
+        offset: usize,
+    ) -> Result<Answer, Refusal> {
+        let resource_type = interaction.resource_type().cloned();
+        match (resource_type.as_ref().map(|name| name.as_str()), interaction) {
+            (_, Interaction::Validate(asked)) => validate::validate(self, asked, body).await,
+            (_, Interaction::Transform(_, asked)) => transform::transform(self, asked, &body).await,
+            (_, Interaction::Translate(_, asked)) => translate::translate(self, asked, &body).await,
+            (_, Interaction::Match(on, asked)) => patient_match::patient_match(self, asked, on, &body).await,
+            (Some("Consent"), interaction) => own::consent(self, interaction, &body).await,
+            (Some("AuditEvent"), interaction) => own::audit(self, interaction).await,
+            (_, Interaction::Read(instance)) => read::read(self, instance).await,
+            (_, Interaction::Vread(instance, version)) => history::vread(self, instance, version).await,
+            (_, Interaction::History(asked)) => history::history(self, asked, offset).await,
+            (_, Interaction::SearchType(search)) => search::search(self, search, offset).await,
+            (_, Interaction::Create(resource_type)) => write::create(self, resource_type, body).await,
+            (_, Interaction::Update(instance)) => write::update(self, instance, body).await,
+            (_, Interaction::Delete(instance)) => write::delete(self, instance).await,
+            (
+                _,
+                interaction @ (Interaction::ConditionalCreate(_)
+                | Interaction::ConditionalUpdate(_)
+                | Interaction::ConditionalPatch(_)
+                | Interaction::ConditionalDelete(_)),
+            ) => conditional::write(self, interaction, body).await,
+            (_, Interaction::Patch(instance)) => patch::patch(self, instance, body).await,
+            // Taken apart before: no entry is a batch.
+            (_, Interaction::Batch) => Err(Refusal::Internal),
+            (_, Interaction::Everything(_)) => Err(Refusal::NotServed(
+                "The operation $everything is not served; search each type by `patient`.",
+            )),
+            (_, Interaction::Capabilities) => Ok(own::capabilities(self.gateway)),
         }
     }
 }
@@ -177,41 +230,27 @@ impl Gateway {
             _ => None,
         };
         let query = page.as_ref().map_or(head.uri.query(), |page| Some(page.query.as_str()));
-        let interaction =
-            Interaction::parse(method, path, query, form, &self.schema).map_err(Refusal::Interaction)?;
+        let preferred = handling(raw_headers());
+        let mut interaction = Interaction::parse_with(method, path, query, form, &self.schema, preferred)
+            .map_err(Refusal::Interaction)?;
         account.interaction = Some(interaction.clone());
         let format_given = Interaction::asks_format(query, form);
-        let headers =
+        let mut headers =
             RequestHeaders::parse(raw_headers(), &interaction, format_given).map_err(Refusal::Interaction)?;
+        if let Some(criteria) = headers.if_none_exist.take() {
+            interaction = interaction.unless_exists(&criteria, &self.schema).map_err(Refusal::Interaction)?;
+            account.interaction = Some(interaction.clone());
+        }
         let scopes = Scopes::of(requester.scopes.iter().map(String::as_str));
         if scopes.allows(&interaction, None) != ScopeDecision::Allowed {
             return Err(Refusal::Scope);
         }
         let mut exchange = Exchange { gateway: self, requester, headers, account };
         let offset = page.map_or(0, |page| page.offset);
-        let resource_type = interaction.resource_type().cloned();
-        match (resource_type.as_ref().map(|name| name.as_str()), interaction) {
-            (_, Interaction::Validate(asked)) => validate::validate(&mut exchange, asked, body).await,
-            (_, Interaction::Transform(_, asked)) => transform::transform(&mut exchange, asked, &body).await,
-            (_, Interaction::Translate(_, asked)) => translate::translate(&mut exchange, asked, &body).await,
-            (_, Interaction::Match(on, asked)) => {
-                patient_match::patient_match(&mut exchange, asked, on, &body).await
-            }
-            (Some("Consent"), interaction) => own::consent(&mut exchange, interaction, &body).await,
-            (Some("AuditEvent"), interaction) => own::audit(&mut exchange, interaction).await,
-            (_, Interaction::Read(instance)) => read::read(&mut exchange, instance).await,
-            (_, Interaction::Vread(instance, version)) => read::vread(&mut exchange, instance, version).await,
-            (_, Interaction::SearchType(search)) => search::search(&mut exchange, search, offset).await,
-            (_, Interaction::Create(resource_type)) => {
-                write::create(&mut exchange, resource_type, body).await
-            }
-            (_, Interaction::Update(instance)) => write::update(&mut exchange, instance, body).await,
-            (_, Interaction::Delete(instance)) => write::delete(&mut exchange, instance).await,
-            (_, Interaction::HistoryInstance(_)) => {
-                Err(Refusal::NotServed("The history of a resource is not served."))
-            }
-            (_, Interaction::Capabilities) => Ok(own::capabilities(self)),
+        if interaction == Interaction::Batch {
+            return batch::batch(&mut exchange, body, preferred).await;
         }
+        exchange.serve(interaction, body, offset).await
     }
 
     /// The path below the FHIR base, compared by segment: `/fhir-admin` is not below `/fhir`.

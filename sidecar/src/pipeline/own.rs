@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 use varco_core::consent::CompiledConsent;
-use varco_core::interaction::{Interaction, Prefix, Search, SearchReference, SearchValue};
+use varco_core::interaction::{Interaction, ParameterKind, Prefix, Search, SearchReference, SearchValue};
 
 use super::answer::Answer;
 use super::exchange::Exchange;
+use super::search::Entry;
 use super::{Gateway, Refusal};
 use crate::store::{AuditQuery, StoredConsent};
 
@@ -72,8 +73,8 @@ pub(super) async fn consent(
                 found.extend(exchange.gateway.store.consents(&key).map_err(Refusal::Store)?);
             }
             exchange.account.patients.insert(patient);
-            let entries: Vec<(String, Vec<u8>)> =
-                found.into_iter().map(|consent| (format!("Consent/{}", consent.id), consent.body)).collect();
+            let entry = |consent: StoredConsent| kept(format!("Consent/{}", consent.id), consent.body);
+            let entries: Vec<Entry> = found.into_iter().map(entry).collect();
             Ok(searchset(exchange, &entries, usize::MAX))
         }
         _ => Err(Refusal::NotServed(
@@ -176,12 +177,12 @@ pub(super) async fn audit(exchange: &mut Exchange<'_>, interaction: Interaction)
         return Ok(Answer::fhir(StatusCode::OK, body));
     }
     exchange.account.patients.extend(query.patient.clone());
-    let entries: Vec<(String, Vec<u8>)> = found
+    let entries: Vec<Entry> = found
         .into_iter()
         .filter_map(|body| {
             let document = OwnedDocument::parse_json(body, &Limits::default()).ok()?;
             let id = document.root().str_of(name::ID)?.into_owned();
-            Some((format!("AuditEvent/{id}"), document.text().as_bytes().to_vec()))
+            Some(kept(format!("AuditEvent/{id}"), document.text().as_bytes().to_vec()))
         })
         .collect();
     Ok(searchset(exchange, &entries, query.most))
@@ -194,6 +195,9 @@ fn audit_query(search: &Search) -> Result<AuditQuery, Refusal> {
             "Audit records are searched by `_id`, `patient`, `date`, `entity:identifier` and `_count`.",
         )
     };
+    if is_joined_or_shaped(search) {
+        return Err(unserved());
+    }
     match search.ids.as_slice() {
         [] => {}
         [id] => query.id = Some(id.as_str().to_owned()),
@@ -239,6 +243,9 @@ fn day_range(text: &str) -> Option<(String, String)> {
 
 fn only_patient(search: &Search) -> Result<String, Refusal> {
     let unserved = || Refusal::NotServed("Consents are searched by `patient` alone.");
+    if is_joined_or_shaped(search) {
+        return Err(unserved());
+    }
     match (search.ids.as_slice(), search.criteria.as_slice()) {
         ([], [only]) if only.name() == "patient" && only.modifier().is_none() => match only.values() {
             [SearchValue::Reference(reference)] => patient_key(reference).ok_or_else(unserved),
@@ -246,6 +253,12 @@ fn only_patient(search: &Search) -> Result<String, Refusal> {
         },
         _ => Err(unserved()),
     }
+}
+
+/// True where a search asks for more than the gateway's own resources are searched by.
+fn is_joined_or_shaped(search: &Search) -> bool {
+    let Search { joins, includes, summary, elements, .. } = search;
+    !joins.is_empty() || !includes.is_empty() || !elements.is_empty() || summary.is_some()
 }
 
 fn patient_key(reference: &SearchReference) -> Option<String> {
@@ -258,11 +271,15 @@ fn patient_key(reference: &SearchReference) -> Option<String> {
     }
 }
 
+fn kept(reference: String, json: Vec<u8>) -> Entry {
+    Entry { reference, json, included: false }
+}
+
 /// All of `entries`; at `most` of them there may be more, and no total is claimed.
-fn searchset(exchange: &mut Exchange<'_>, entries: &[(String, Vec<u8>)], most: usize) -> Answer {
+fn searchset(exchange: &mut Exchange<'_>, entries: &[Entry], most: usize) -> Answer {
     let base = exchange.gateway.config.site.base();
     let total = (entries.len() < most).then_some(entries.len());
-    exchange.account.released.extend(entries.iter().map(|(reference, _)| reference.clone()));
+    exchange.account.released.extend(entries.iter().map(|entry| entry.reference.clone()));
     Answer::fhir(StatusCode::OK, super::search::bundle(&[], total, entries, base))
 }
 
@@ -289,21 +306,47 @@ fn write_capabilities(gateway: &Gateway) -> Vec<u8> {
     for resource_type in gateway.schema.type_names() {
         write_capabilities_of(gateway, resource_type, &mut json);
     }
-    json.end_array().end_object().end_array().end_object();
+    json.end_array().key("interaction").begin_array();
+    json.begin_object().member("code", "batch").end_object().end_array();
+    json.end_object().end_array().end_object();
     json.into_bytes()
+}
+
+fn write_conditions_and_includes(gateway: &Gateway, resource_type: &str, json: &mut JsonWriter) {
+    json.key("conditionalCreate").boolean(true).member("conditionalRead", "full-support");
+    json.key("conditionalUpdate").boolean(true).member("conditionalDelete", "single");
+    let own = gateway.schema.resource_type(resource_type);
+    let references = own.iter().flat_map(|own| gateway.schema.parameters(own));
+    let followed: Vec<_> = references
+        .filter(|parameter| parameter.kind == ParameterKind::Reference && parameter.paths.is_some())
+        .collect();
+    if !followed.is_empty() {
+        json.key("searchInclude").begin_array();
+        for parameter in followed {
+            json.string(&format!("{resource_type}:{}", parameter.name));
+        }
+        json.end_array();
+    }
 }
 
 fn write_capabilities_of(gateway: &Gateway, resource_type: &str, json: &mut JsonWriter) {
     let (interactions, searched): (&[&str], Option<&[&str]>) = match resource_type {
         "Consent" => (&["create", "read", "update", "search-type"], Some(&["patient"])),
         "AuditEvent" => (&["read", "search-type"], Some(&["patient", "date", "entity"])),
-        _ => (&["create", "read", "vread", "update", "delete", "search-type"], None),
+        _ => {
+            let all =
+                &["create", "read", "vread", "update", "patch", "delete", "history-instance", "search-type"];
+            (all, None)
+        }
     };
     json.begin_object().member("type", resource_type).key("interaction").begin_array();
     for code in interactions {
         json.begin_object().member("code", code).end_object();
     }
     json.end_array().member("versioning", "versioned-update").key("updateCreate").boolean(false);
+    if searched.is_none() {
+        write_conditions_and_includes(gateway, resource_type, json);
+    }
     json.key("searchParam").begin_array();
     json.begin_object().member("name", "_id").member("type", "token").end_object();
     let own = gateway.schema.resource_type(resource_type);

@@ -16,7 +16,7 @@ use varco_core::identity::{
     AliasError, AliasGroup, IdentifierAliases, MatchGrade, MatchScore, Matcher, Person, RegionCode,
     italian_groups, regional_groups,
 };
-use varco_core::interaction::{Criterion, Interaction, PatientMatch, ResourceType, Search};
+use varco_core::interaction::{Criterion, PatientMatch, ResourceType, Search};
 use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
 
 use super::answer::Answer;
@@ -193,7 +193,7 @@ async fn candidates(
     let mut candidates = Vec::new();
     let limits = Limits { bytes: usize::MAX, ..Limits::default() };
     for search in searches {
-        for found in gather(exchange, &Interaction::SearchType(search)).await? {
+        for found in gather(exchange, &search).await? {
             if known.insert(found.reference.clone()) {
                 let document = OwnedDocument::parse_json(found.json.as_slice(), &limits);
                 candidates.push((found, document.map_err(|_| Refusal::Internal)?));

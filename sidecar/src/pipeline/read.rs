@@ -1,7 +1,7 @@
-//! Read and vread (FHIR R4 §3.1.0.2, §3.1.0.3).
+//! Read (FHIR R4 §3.1.0.2).
 
 use http::StatusCode;
-use varco_core::interaction::{Id, Instance, Interaction};
+use varco_core::interaction::{Instance, Interaction};
 
 use super::Refusal;
 use super::answer::Answer;
@@ -14,27 +14,6 @@ pub(super) async fn read(exchange: &mut Exchange<'_>, instance: Instance) -> Res
     exchange.release_or_refuse(document.root(), &instance).await?;
     let body = exchange.shown_or_refused(document.root()).await?;
     exchange.inspect_response([body.as_slice()]).await?;
-    Ok(Answer::resource(StatusCode::OK, document.root(), body))
-}
-
-/// An older version: judged by itself and by what the resource is today, since a label that came later guards
-/// the past as well.
-pub(super) async fn vread(
-    exchange: &mut Exchange<'_>,
-    instance: Instance,
-    version: Id,
-) -> Result<Answer, Refusal> {
-    let now = Interaction::Read(instance.clone());
-    let Some(current) = exchange.fetch(&now, &instance).await? else { return Err(Refusal::Absent) };
-    let then = Interaction::Vread(instance.clone(), version);
-    let Some(document) = exchange.fetch(&then, &instance).await? else { return Err(Refusal::Absent) };
-    let today = exchange.judge(current.root()).await?;
-    if !today.permitted {
-        exchange.withhold(&today);
-        return Err(Refusal::Absent);
-    }
-    exchange.release_or_refuse(document.root(), &instance).await?;
-    let body = exchange.shown_or_refused(document.root()).await?;
-    exchange.inspect_response([body.as_slice()]).await?;
-    Ok(Answer::resource(StatusCode::OK, document.root(), body))
+    let answer = Answer::resource(StatusCode::OK, document.root(), body);
+    Ok(answer.unless_known(&exchange.headers, document.root()))
 }

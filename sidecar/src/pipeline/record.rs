@@ -9,7 +9,7 @@ use varco_core::audit::{
     AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditResource, AuditSystem, AuditedEvent,
     NetworkAddress,
 };
-use varco_core::interaction::Interaction;
+use varco_core::interaction::{HistoryOf, Interaction};
 use varco_core::requester::BusinessIdentifier;
 
 use super::account::Account;
@@ -26,7 +26,7 @@ impl Gateway {
     ) -> Result<(), Refusal> {
         let (true, Some(requester)) = (account.owed, &account.requester) else { return Ok(()) };
         let record = AuditRecord {
-            id: account.request_id.clone(),
+            id: account.record_id.clone(),
             recorded: account.received,
             event: event(account.interaction.as_ref()),
             outcome: outcome(account, status, refusal),
@@ -87,7 +87,8 @@ impl Gateway {
         if let Some(asked) = &account.matched {
             return Some(format!("POST {}/Patient/$match\n\n{asked}", self.config.site.base()));
         }
-        let search = account.interaction.as_ref()?.search()?;
+        let asked = account.interaction.as_ref()?;
+        let search = asked.search().or(asked.condition())?;
         let query = search.self_query();
         let mark = if query.is_empty() { "" } else { "?" };
         Some(format!("GET {}/{}{mark}{query}", self.config.site.base(), search.resource_type))
@@ -117,22 +118,32 @@ fn event(interaction: Option<&Interaction>) -> AuditedEvent {
         Some(Interaction::Capabilities) => AuditedEvent::Capabilities,
         Some(Interaction::Read(_)) => AuditedEvent::Read,
         Some(Interaction::Vread(..)) => AuditedEvent::Vread,
-        Some(Interaction::HistoryInstance(_)) => AuditedEvent::HistoryInstance,
+        Some(Interaction::History(history)) => match history.of {
+            HistoryOf::Instance(_) => AuditedEvent::HistoryInstance,
+            HistoryOf::Type(_) => AuditedEvent::HistoryType,
+            HistoryOf::System => AuditedEvent::HistorySystem,
+        },
         Some(Interaction::SearchType(_)) => AuditedEvent::SearchType,
-        Some(Interaction::Create(_)) => AuditedEvent::Create,
-        Some(Interaction::Update(_)) => AuditedEvent::Update,
-        Some(Interaction::Delete(_)) => AuditedEvent::Delete,
+        Some(Interaction::Create(_) | Interaction::ConditionalCreate(_)) => AuditedEvent::Create,
+        Some(Interaction::Update(_) | Interaction::ConditionalUpdate(_)) => AuditedEvent::Update,
+        Some(Interaction::Patch(_) | Interaction::ConditionalPatch(_)) => AuditedEvent::Patch,
+        Some(Interaction::Delete(_) | Interaction::ConditionalDelete(_)) => AuditedEvent::Delete,
+        Some(Interaction::Batch) => AuditedEvent::Batch,
         // A patient that is looked for is a query (IHE PDQm ITI-119 §3.119.5.1).
         Some(Interaction::Match(..)) => AuditedEvent::SearchType,
-        Some(Interaction::Validate(_) | Interaction::Transform(..) | Interaction::Translate(..)) | None => {
-            AuditedEvent::Operation
-        }
+        Some(
+            Interaction::Validate(_)
+            | Interaction::Everything(_)
+            | Interaction::Transform(..)
+            | Interaction::Translate(..),
+        )
+        | None => AuditedEvent::Operation,
     }
 }
 
 fn outcome(account: &Account, status: StatusCode, refusal: Option<&Refusal>) -> AuditOutcome {
     match refusal {
-        None if status.is_success() => AuditOutcome::Success,
+        None if status.is_success() || status == StatusCode::NOT_MODIFIED => AuditOutcome::Success,
         Some(refusal) if refusal.is_operational() => AuditOutcome::SeriousFailure,
         Some(Refusal::Scope | Refusal::Consent) => AuditOutcome::SeriousFailure,
         Some(Refusal::Absent) if account.withheld > 0 => AuditOutcome::SeriousFailure,

@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use varco_core::interaction::InteractionError;
 use varco_core::mapping::RunError;
 use varco_core::outcome::{Issue, IssueType, Outcome};
+use varco_core::patch::PatchError;
 
 use crate::identify::TokenError;
 use crate::store::StoreError;
@@ -123,6 +124,15 @@ pub enum Refusal {
     /// A fault of this program.
     #[error("the request's task ended badly")]
     Internal,
+    /// The answers to a batch come to more than one answer may hold.
+    #[error("the answers to the entries are too large together")]
+    TooMuchAnswer,
+    /// A patch that can't be applied; only of a resource that the caller may see.
+    #[error("the patch can't be applied: {0}")]
+    Patch(PatchError),
+    /// Criteria that more than one visible resource meets.
+    #[error("more than one resource meets the criteria")]
+    Several,
     /// `If-Match` names another version.
     #[error("the resource has another version")]
     Version,
@@ -256,6 +266,20 @@ impl Refusal {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 IssueType::Exception,
                 "The gateway failed; the operator has the cause.",
+            ),
+            Refusal::TooMuchAnswer => row(
+                StatusCode::BAD_REQUEST,
+                IssueType::TooCostly,
+                "The answers to the entries are too large together; send fewer entries.",
+            ),
+            Refusal::Patch(error) => {
+                let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+                row(status, IssueType::Processing, &sentence(error))
+            }
+            Refusal::Several => row(
+                StatusCode::PRECONDITION_FAILED,
+                IssueType::MultipleMatches,
+                "More than one resource meets the criteria.",
             ),
             Refusal::Version => row(
                 StatusCode::PRECONDITION_FAILED,

@@ -1,28 +1,26 @@
 //! Search in one type (FHIR R4 §3.1.1): every page of the server's matches is gathered and judged, and the
 //! caller's pages are cut from what is left.
 //!
-//! Invariant: total, page fill and links are those of a world in which the hidden resources don't exist. That
-//! is why `_count` isn't passed on, and why the server's links aren't either.
+//! Invariant: total, page fill, links and what comes along are those of a world in which the hidden resources
+//! don't exist. That is why `_count` isn't passed on, why the server's links aren't either, and why joins and
+//! includes are carried out here ([`super::joins`], [`super::includes`]) and never by the server.
 
 use bytes::Bytes;
 use fhir_models::document::{JsonWriter, OwnedDocument, Value, name};
 use http::StatusCode;
-use varco_core::interaction::{Interaction, Search};
+use varco_core::interaction::{Interaction, Search, Summary, TotalWanted};
 
-use super::Refusal;
 use super::answer::Answer;
 use super::exchange::Exchange;
 use super::judge::Judgement;
 use super::map::{Shown, with_left_out};
-use super::page::Page;
+use super::{Refusal, includes, joins, paging, subset};
 use crate::upstream::{UpstreamAnswer, UpstreamError};
 
 /// How many matches are asked of the server at a time.
 const UPSTREAM_PAGE: u32 = 200;
 /// How many times the permitted matches may be hidden ones before the search is given up.
 const HIDDEN_FACTOR: usize = 10;
-/// The largest page that a caller gets.
-const LARGEST_PAGE: usize = 1_000;
 
 /// A match that the caller may see, and the judgement that says so.
 pub(super) struct Match {
@@ -34,63 +32,80 @@ pub(super) struct Match {
     pub judgement: Judgement,
 }
 
+/// An entry of a searchset.
+pub(super) struct Entry {
+    pub reference: String,
+    pub json: Vec<u8>,
+    /// True for what comes along with the matches.
+    pub included: bool,
+}
+
 /// Answers a search; `offset` visible matches stood on the pages before.
 pub(super) async fn search(
     exchange: &mut Exchange<'_>,
     search: Search,
     offset: usize,
 ) -> Result<Answer, Refusal> {
-    let asked = search.self_query();
-    let (resource_type, count) = (search.resource_type.clone(), search.count);
-    let mut interaction = Interaction::SearchType(search);
-    exchange.account.mapped += exchange.gateway.to_local.map_search(&mut interaction);
-    let matches = gather(exchange, &interaction).await?;
+    let (asked, resource_type, count) = (search.self_query(), search.resource_type.clone(), search.count);
+    joins::permit(exchange, &search)?;
+    includes::check(exchange, &search)?;
+    let shape = subset::Shape::of(&search);
+    let (includes, total_wanted) = (search.includes.clone(), search.total);
+    let bare = search.summary == Some(Summary::Count);
+    let matches = visible(exchange, search).await?;
 
-    let default = exchange.gateway.config.limits.page_size;
-    let size =
-        count.map_or(default, |count| usize::try_from(count).unwrap_or(LARGEST_PAGE)).min(LARGEST_PAGE);
-    let base = exchange.gateway.config.site.base();
-    let query = if asked.is_empty() { String::new() } else { format!("?{asked}") };
-    let mut links = vec![("self", format!("{base}/{resource_type}{query}"))];
-    let end = offset.saturating_add(size);
-    if end < matches.len() {
-        let next = Page { query: asked, offset: end };
-        let now = u64::try_from(exchange.account.received.as_second()).unwrap_or_default();
-        let sealed = exchange.gateway.seal.seal(&next, resource_type.as_str(), &exchange.requester, now);
-        links.push(("next", format!("{base}/{resource_type}?_page={}", sealed.ok_or(Refusal::PageLink)?)));
-    }
     let total = matches.len();
-    let page: Vec<Match> = matches.into_iter().skip(offset).take(size).collect();
-    exchange.inspect_response(page.iter().map(|found| found.json.as_slice())).await?;
-    let entries: Vec<(String, Vec<u8>)> = page
-        .into_iter()
-        .map(|found| {
-            exchange.release(found.reference.clone(), &found.judgement);
-            (found.reference, found.json)
-        })
-        .collect();
-    let bundle = bundle(&links, Some(total), &entries, base);
+    let mut cut = paging::cut(exchange, resource_type.as_str(), asked, total, count, offset)?;
+    if bare {
+        cut.links.truncate(1);
+        cut.range = 0..0;
+    }
+    let page: Vec<Match> = matches.into_iter().skip(cut.range.start).take(cut.range.len()).collect();
+    let along = includes::gather_included(exchange, &includes, &page).await?;
+    exchange.inspect_response(page.iter().chain(&along).map(|found| found.json.as_slice())).await?;
+    let mut entries = Vec::with_capacity(page.len() + along.len());
+    for (found, included) in
+        page.into_iter().map(|it| (it, false)).chain(along.into_iter().map(|it| (it, true)))
+    {
+        exchange.release(found.reference.clone(), &found.judgement);
+        let json = shape.apply(exchange.gateway, found.json, included)?;
+        entries.push(Entry { reference: found.reference, json, included });
+    }
+    let total = (total_wanted != Some(TotalWanted::None) || bare).then_some(total);
+    let base = exchange.gateway.config.site.base();
+    let bundle = bundle(&cut.links, total, &entries, base);
     Ok(Answer::fhir(StatusCode::OK, with_left_out(bundle, exchange.account.left_out)))
 }
 
-/// Every match that the caller may see, in the server's order.
-pub(super) async fn gather(
-    exchange: &mut Exchange<'_>,
-    interaction: &Interaction,
-) -> Result<Vec<Match>, Refusal> {
+/// Every match of a search that the caller may see, in the server's order; criteria on other resources are
+/// met by what the caller may see of those.
+pub(super) async fn visible(exchange: &mut Exchange<'_>, search: Search) -> Result<Vec<Match>, Refusal> {
+    let mut interaction = Interaction::SearchType(search);
+    exchange.account.mapped += exchange.gateway.to_local.map_search(&mut interaction);
+    let Interaction::SearchType(search) = interaction else { return Err(Refusal::Internal) };
+    match joins::resolve(exchange, search).await? {
+        Some(search) => gather(exchange, &search).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Every match that the caller may see, in the server's order. The search must have nothing but ids, criteria
+/// and an order.
+pub(super) async fn gather(exchange: &mut Exchange<'_>, search: &Search) -> Result<Vec<Match>, Refusal> {
+    let interaction = Interaction::SearchType(search.matches());
     let most = exchange.gateway.config.limits.search_matches;
     let most_judged = most.saturating_mul(HIDDEN_FACTOR);
     let mut room = exchange.gateway.config.limits.answer_bytes;
     let mut matches = Vec::new();
     let mut judged = 0_usize;
     let mut answer =
-        exchange.ask(interaction, &interaction.to_request_with_count(UPSTREAM_PAGE), Bytes::new()).await?;
+        exchange.ask(&interaction, &interaction.to_request_with_count(UPSTREAM_PAGE), Bytes::new()).await?;
     loop {
         let bundle = bundle_of(exchange, &answer)?;
         room = room.checked_sub(answer.body.len()).ok_or(Refusal::TooBroad(most))?;
         for entry in entries(bundle.root()) {
             let Some(resource) = entry.get(name::RESOURCE) else { continue };
-            if !is_match(entry, interaction, resource) {
+            if !is_match(entry, &interaction, resource) {
                 continue;
             }
             judged += 1;
@@ -120,7 +135,8 @@ fn bundle_of(exchange: &mut Exchange<'_>, answer: &UpstreamAnswer) -> Result<Own
     }
 }
 
-fn entries(bundle: Value<'_>) -> impl Iterator<Item = Value<'_>> {
+/// The entries of a Bundle.
+pub(super) fn entries(bundle: Value<'_>) -> impl Iterator<Item = Value<'_>> {
     bundle.get(name::ENTRY).into_iter().flat_map(Value::items)
 }
 
@@ -131,7 +147,8 @@ fn is_match(entry: Value<'_>, interaction: &Interaction, resource: Value<'_>) ->
     mode.is_none_or(|mode| mode == "match") && resource.resource_type().as_deref() == asked
 }
 
-fn next_link(bundle: Value<'_>) -> Option<String> {
+/// The server's link to its next page.
+pub(super) fn next_link(bundle: Value<'_>) -> Option<String> {
     let mut links = bundle.get(name::LINK).into_iter().flat_map(Value::items);
     let next = links.find(|link| link.get(name::RELATION).is_some_and(|relation| relation.is_str("next")))?;
     Some(next.str_of(name::URL)?.into_owned())
@@ -155,13 +172,8 @@ async fn found(
     Ok(None)
 }
 
-/// A searchset; `page` holds references and resources. No `total` where it isn't known.
-pub(super) fn bundle(
-    links: &[(&str, String)],
-    total: Option<usize>,
-    page: &[(String, Vec<u8>)],
-    base: &str,
-) -> Vec<u8> {
+/// A searchset. No `total` where it isn't known.
+pub(super) fn bundle(links: &[(&str, String)], total: Option<usize>, page: &[Entry], base: &str) -> Vec<u8> {
     let mut json = JsonWriter::new();
     json.begin_object().member("resourceType", "Bundle").member("type", "searchset");
     if let Some(total) = total {
@@ -176,10 +188,11 @@ pub(super) fn bundle(
     }
     if !page.is_empty() {
         json.key("entry").begin_array();
-        for (reference, resource) in page {
-            json.begin_object().member("fullUrl", &format!("{base}/{reference}"));
-            json.key("resource").raw(resource);
-            json.key("search").begin_object().member("mode", "match").end_object().end_object();
+        for entry in page {
+            json.begin_object().member("fullUrl", &format!("{base}/{}", entry.reference));
+            json.key("resource").raw(&entry.json);
+            let mode = if entry.included { "include" } else { "match" };
+            json.key("search").begin_object().member("mode", mode).end_object().end_object();
         }
         json.end_array();
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use fhir_models::definition::Definitions;
 use jiff::tz::TimeZone;
-use varco_core::access::PatientsOf;
+use varco_core::access::{PatientsOf, SummaryOf};
 use varco_core::consent::{Combining, LiteralReference, Reading, WithoutConsent};
 use varco_core::identity::{AliasError, IdentifierAliases};
 use varco_core::interaction::SearchSchema;
@@ -17,6 +17,7 @@ use super::Gateway;
 use super::limit::ClientLimit;
 use super::page::PageSeal;
 use super::patient_match::Matching;
+use super::turns::Turns;
 use crate::config::{self, Config};
 use crate::identify::TokenGate;
 use crate::identify::keys::KeysError;
@@ -88,6 +89,7 @@ impl Gateway {
             limit: ClientLimit::new(config.limits.requests_per_second, config.limits.burst),
             upstream: Upstream::new(&config.upstream, config.limits.answer_bytes)?,
             schema: SearchSchema::from_definitions(definitions.clone()),
+            summary: SummaryOf::from_definitions(definitions.clone()),
             compartment: PatientsOf::from_definitions(definitions),
             to_local: aliases.to_systems(&systems(|alias| &alias.local))?,
             to_network: aliases.to_systems(&systems(|alias| &alias.network))?,
@@ -114,6 +116,7 @@ impl Gateway {
             reading,
             plugins,
             _engine: engine,
+            turns: Turns::new(),
             seal: PageSeal::new().map_err(|_| SetupError::Random)?,
             validation: Validation::new(&config)?,
             maps: Arc::new(Maps::new(&config)?),

@@ -124,7 +124,7 @@ async fn tried(
         // Consents are kept here, and judged by rules of their own.
         _ if written_at_own => Ok(()),
         Some(instance) => match write::guard(exchange, &instance).await {
-            Ok(()) => exchange.permit_write(changed.root()).await,
+            Ok(_) => exchange.permit_write(changed.root()).await,
             Err(refusal) => Err(refusal),
         },
         None => {

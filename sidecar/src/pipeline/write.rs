@@ -9,8 +9,10 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use fhir_models::document::{Edits, Limits, OwnedDocument, Value, name};
 use http::{StatusCode, header};
+use varco_core::interaction::batch::{conditional_reference, references};
 use varco_core::interaction::headers::ReturnPreference;
 use varco_core::interaction::{Id, Instance, Interaction, ResourceType};
+use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
 use varco_plugin_host::Hook;
 
 use super::answer::Answer;
@@ -45,15 +47,59 @@ pub(super) async fn update(
     instance: Instance,
     body: Bytes,
 ) -> Result<Answer, Refusal> {
-    let sent = body.clone();
-    let document = incoming(exchange, &instance.resource_type, body).await?;
+    let document = incoming(exchange, &instance.resource_type, body.clone()).await?;
     if !document.root().get(name::ID).is_some_and(|id| id.is_str(instance.id.as_str())) {
         let text = "The resource's `id` must be the id in the URL.".to_owned();
         return Err(Refusal::Body { text, too_large: false });
     }
     guard(exchange, &instance).await?;
+    put(exchange, instance, document, &body).await
+}
+
+/// Changes the resource that a condition found; the body may leave its `id` out.
+pub(super) async fn update_found(
+    exchange: &mut Exchange<'_>,
+    instance: Instance,
+    body: Bytes,
+) -> Result<Answer, Refusal> {
+    let document = parse(exchange, &instance.resource_type, &body)?;
+    let body = match document.root().get(name::ID) {
+        Some(_) => body,
+        None => {
+            let mut edits = Edits::new(document.document());
+            edits.append(document.root(), format!("\"id\":\"{}\"", instance.id.as_str()).as_bytes());
+            edits.apply().into()
+        }
+    };
+    update(exchange, instance, body).await
+}
+
+/// Stores what became of a visible resource, whose guard the caller has passed.
+pub(super) async fn store(
+    exchange: &mut Exchange<'_>,
+    instance: Instance,
+    body: Bytes,
+) -> Result<Answer, Refusal> {
+    let document = incoming(exchange, &instance.resource_type, body).await?;
+    put(exchange, instance, document, b"").await
+}
+
+/// True where a body that is to be a resource states its id.
+pub(super) fn states_id(exchange: &Exchange<'_>, body: &[u8]) -> Result<bool, Refusal> {
+    let limits = Limits { bytes: exchange.gateway.config.limits.body_bytes, ..Limits::default() };
+    let document = OwnedDocument::parse_json(body, &limits)
+        .map_err(|error| Refusal::Body { text: format!("{error}."), too_large: error.is_limit() })?;
+    Ok(document.root().get(name::ID).is_some())
+}
+
+async fn put(
+    exchange: &mut Exchange<'_>,
+    instance: Instance,
+    document: OwnedDocument,
+    sent: &[u8],
+) -> Result<Answer, Refusal> {
     exchange.permit_write(document.root()).await?;
-    exchange.inspect_request(&document, &sent).await?;
+    exchange.inspect_request(&document, sent).await?;
     let interaction = Interaction::Update(instance.clone());
     let body = Bytes::from(document.text().to_owned());
     let answer = exchange.ask(&interaction, &interaction.to_request(), body).await?;
@@ -78,7 +124,10 @@ pub(super) async fn delete(exchange: &mut Exchange<'_>, instance: Instance) -> R
 }
 
 /// What stands there now must be visible, and of the version that the caller expects.
-pub(super) async fn guard(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<(), Refusal> {
+pub(super) async fn guard(
+    exchange: &mut Exchange<'_>,
+    instance: &Instance,
+) -> Result<OwnedDocument, Refusal> {
     let read = Interaction::Read(instance.clone());
     let expected = exchange.headers.if_match.take();
     let fetched = exchange.fetch(&read, instance).await;
@@ -95,7 +144,20 @@ pub(super) async fn guard(exchange: &mut Exchange<'_>, instance: &Instance) -> R
         }
         exchange.headers.if_match = Some(expected);
     }
-    Ok(())
+    Ok(current)
+}
+
+/// The answer to a write with the body that the caller prefers (FHIR R4 §3.1.0.1.7).
+pub(super) fn as_preferred(exchange: &Exchange<'_>, mut answer: Answer) -> Answer {
+    match exchange.headers.prefer {
+        Some(ReturnPreference::Minimal) => answer.body = Bytes::new(),
+        Some(ReturnPreference::Outcome) => {
+            let done = Issue::new(IssueSeverity::Information, IssueType::Informational, "done");
+            answer.body = Outcome::of(done).to_json().into();
+        }
+        Some(ReturnPreference::Representation) | None => {}
+    }
+    answer
 }
 
 /// A new resource has no id yet: one that the caller gave would only lend it another resource's rights.
@@ -114,7 +176,7 @@ pub(super) async fn incoming(
     resource_type: &ResourceType,
     body: Bytes,
 ) -> Result<OwnedDocument, Refusal> {
-    parse(exchange, resource_type, &body)?;
+    no_conditional_reference(exchange, parse(exchange, resource_type, &body)?.root())?;
     let body = plugin::run(exchange, Hook::Request, Cow::Borrowed(&body))?.into_owned();
     let document = parse(exchange, resource_type, &body)?;
     let document = exchange.map_request(document, resource_type).await?;
@@ -125,6 +187,18 @@ pub(super) async fn incoming(
             parse(exchange, resource_type, &mapped.json)
         }
     }
+}
+
+/// A reference such as `Patient?identifier=…` would be resolved by the server behind over all it holds.
+fn no_conditional_reference(exchange: &Exchange<'_>, resource: Value<'_>) -> Result<(), Refusal> {
+    let schema = &exchange.gateway.schema;
+    let mut texts = references(resource).filter_map(Value::as_str);
+    if texts.any(|text| conditional_reference(&text, schema).is_some()) {
+        let text =
+            "Conditional references are not resolved here: refer to resources by type and id.".to_owned();
+        return Err(Refusal::Body { text, too_large: false });
+    }
+    Ok(())
 }
 
 pub(super) fn parse(
@@ -163,8 +237,8 @@ async fn written(
     };
     let reference = format!("{resource_type}/{id}");
     exchange.account.written = Some(reference.clone());
-    let wanted = exchange.headers.prefer != Some(ReturnPreference::Minimal);
-    let mut reply = match returned.as_ref().map(OwnedDocument::root) {
+    let wanted = matches!(exchange.headers.prefer, None | Some(ReturnPreference::Representation));
+    let reply = match returned.as_ref().map(OwnedDocument::root) {
         Some(resource) if wanted => {
             let body = match exchange.shown(resource).await {
                 Ok(Shown::Json(body)) => body,
@@ -180,6 +254,7 @@ async fn written(
         Some(resource) => Answer::resource(status, resource, Bytes::new()),
         None => Answer::fhir(status, Bytes::new()),
     };
+    let mut reply = as_preferred(exchange, reply);
     if status == StatusCode::CREATED {
         let version = returned.as_ref().and_then(|document| version_of(document.root()));
         let history = version.map_or(String::new(), |version| format!("/_history/{version}"));

@@ -229,10 +229,7 @@ pub(in crate::mapping) fn expression_names(text: &str) -> Vec<PathStart> {
         };
         let mut rest = Vec::new();
         let mut next = at;
-        loop {
-            // A choice among items: the path goes on behind it.
-            next = behind_choice(&tokens, next);
-            let (Some(dot), Some(name)) = (tokens.get(next), tokens.get(next + 1)) else { break };
+        while let (Some(dot), Some(name)) = (tokens.get(next), tokens.get(next + 1)) {
             let called = tokens.get(next + 2).is_some_and(|it| it.is_sign("("));
             if !dot.is_sign(".") || !is_name(name) || called {
                 break;
@@ -247,35 +244,15 @@ pub(in crate::mapping) fn expression_names(text: &str) -> Vec<PathStart> {
     names
 }
 
-/// The token behind `.where(…)` and `.ofType(…)`, if one begins here.
-fn behind_choice(tokens: &[Token<'_>], at: usize) -> usize {
-    let [dot, name, open, ..] = tokens.get(at..).unwrap_or_default() else { return at };
-    let choice = name.is_word("where") || name.is_word("ofType");
-    if !dot.is_sign(".") || !choice || !open.is_sign("(") {
-        return at;
-    }
-    let mut depth = 0usize;
-    for (next, token) in tokens.iter().enumerate().skip(at + 2) {
-        depth += usize::from(token.is_sign("("));
-        depth -= usize::from(token.is_sign(")") && depth > 0);
-        if depth == 0 {
-            return next + 1;
-        }
-    }
-    at
-}
-
-/// True where what follows a path looks at none of the parts of what it leads to, or chooses among them: what is chosen is
-/// read where it is used.
+/// True where what follows a path looks at none of the parts of what it leads to.
 fn is_outside(after: &[Token<'_>]) -> bool {
     match after {
         [operator, ..] if operator.is_word("is") => true,
-        [dot, name, open, ..] => {
+        [dot, name, open, close, ..] => {
             dot.is_sign(".")
+                && ["exists", "empty", "count", "type"].iter().any(|it| name.is_word(it))
                 && open.is_sign("(")
-                && ["exists", "empty", "count", "type", "select", "all", "extension"]
-                    .iter()
-                    .any(|it| name.is_word(it))
+                && close.is_sign(")")
         }
         _ => false,
     }

@@ -1,0 +1,231 @@
+//! The versions of one resource: vread and history (FHIR R4 §3.1.0.3, §3.1.0.12).
+//!
+//! Invariant: versions leave all or none. Each is judged by today's consents, by its own labels and by those of
+//! all versions together: a label that came later guards the past, and one that was taken away still guards what
+//! it stood on. What can't be judged so, because the resource is deleted or the server keeps no history, is not
+//! answered.
+
+use bytes::Bytes;
+use fhir_models::document::{JsonWriter, OwnedDocument, Value, name};
+use http::StatusCode;
+use jiff::Timestamp;
+use varco_core::access::Labels;
+use varco_core::interaction::{History, HistoryOf, Id, Instance, Interaction};
+use varco_core::requester::Code;
+
+use super::answer::Answer;
+use super::exchange::Exchange;
+use super::judge::Judgement;
+use super::{Refusal, paging, search};
+use crate::upstream::UpstreamError;
+
+/// How many versions are asked of the server at a time.
+const UPSTREAM_PAGE: u32 = 200;
+/// The most versions of a resource that are judged; one with more has no history here.
+const MOST_VERSIONS: usize = 1_000;
+
+/// One version as the server lists it.
+struct Version {
+    /// The resource in the network's terms; none for a deletion.
+    json: Option<Vec<u8>>,
+    id: Option<String>,
+    made: Option<Timestamp>,
+    method: &'static str,
+}
+
+/// What is known of all versions of a visible resource.
+struct Versions {
+    listed: Vec<Version>,
+    labels: Vec<Code>,
+    judgement: Judgement,
+}
+
+/// The history of one resource; a type's or the server's is refused.
+pub(super) async fn history(
+    exchange: &mut Exchange<'_>,
+    asked: History,
+    offset: usize,
+) -> Result<Answer, Refusal> {
+    let HistoryOf::Instance(instance) = asked.of.clone() else {
+        return Err(Refusal::NotServed(
+            "The history of a type or of the whole server is not served; ask for that of one resource.",
+        ));
+    };
+    let Versions { listed, judgement, .. } = versions(exchange, &instance).await?;
+    let newer = std::iter::once(None).chain(listed.iter().map(|version| version.made));
+    let zone = &exchange.gateway.reading.zone;
+    let wanted: Vec<&Version> = listed
+        .iter()
+        .zip(newer)
+        .filter(|(version, overtaken)| asked.asks_for(version.made, *overtaken, zone))
+        .map(|(version, _)| version)
+        .collect();
+    let reference = format!("{}/{}", instance.resource_type, instance.id.as_str());
+    let path = format!("{reference}/_history");
+    let cut = paging::cut(exchange, &path, asked.self_query(), wanted.len(), asked.count, offset)?;
+    let page = wanted.get(cut.range).unwrap_or_default();
+    exchange.inspect_response(page.iter().filter_map(|version| version.json.as_deref())).await?;
+    exchange.release(reference.clone(), &judgement);
+    let base = exchange.gateway.config.site.base();
+    Ok(Answer::fhir(StatusCode::OK, bundle(&cut.links, wanted.len(), page, &reference, base)))
+}
+
+/// One version of a resource.
+pub(super) async fn vread(
+    exchange: &mut Exchange<'_>,
+    instance: Instance,
+    version: Id,
+) -> Result<Answer, Refusal> {
+    let Versions { labels, .. } = versions(exchange, &instance).await?;
+    let then = Interaction::Vread(instance.clone(), version);
+    let Some(document) = exchange.fetch(&then, &instance).await? else { return Err(Refusal::Absent) };
+    let judgement = exchange.judge_under(document.root(), &labels).await?;
+    if !judgement.permitted {
+        exchange.withhold(&judgement);
+        return Err(Refusal::Absent);
+    }
+    exchange.release(format!("{}/{}", instance.resource_type, instance.id.as_str()), &judgement);
+    let body = exchange.shown_or_refused(document.root()).await?;
+    exchange.inspect_response([body.as_slice()]).await?;
+    let answer = Answer::resource(StatusCode::OK, document.root(), body);
+    Ok(answer.unless_known(&exchange.headers, document.root()))
+}
+
+/// Every version of a resource, newest first as the server lists them, once all of them may be seen.
+async fn versions(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<Versions, Refusal> {
+    let now = Interaction::Read(instance.clone());
+    let Some(current) = exchange.fetch(&now, instance).await? else { return Err(Refusal::Absent) };
+    let today = exchange.judge(current.root()).await?;
+    if !today.permitted {
+        exchange.withhold(&today);
+        return Err(Refusal::Absent);
+    }
+    let pages = pages(exchange, instance).await?;
+    let entries = || pages.iter().flat_map(|page| search::entries(page.root()));
+    let resources = || entries().filter_map(|entry| entry.get(name::RESOURCE));
+    let mut labels = Vec::new();
+    for resource in resources().chain([current.root()]) {
+        for label in Labels::of(resource).codes() {
+            if !labels.contains(label) {
+                labels.push(label.clone());
+            }
+        }
+    }
+    let mut judgement = exchange.judge_under(current.root(), &labels).await?;
+    for resource in resources() {
+        let own = resource.resource_type().as_deref() == Some(instance.resource_type.as_str())
+            && resource.get(name::ID).is_some_and(|id| id.is_str(instance.id.as_str()));
+        if !own {
+            return Err(Refusal::Upstream(UpstreamError::NotFhir(
+                "a history of another resource".to_owned(),
+            )));
+        }
+        let itself = exchange.judge(resource).await?;
+        judgement = judgement.and(itself).and(exchange.judge_under(resource, &labels).await?);
+    }
+    if !judgement.permitted {
+        exchange.withhold(&judgement);
+        return Err(Refusal::Absent);
+    }
+    let mut listed = Vec::new();
+    for entry in entries() {
+        listed.push(version(exchange, entry).await?);
+    }
+    Ok(Versions { listed, labels, judgement })
+}
+
+/// The server's pages of a resource's history.
+async fn pages(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<Vec<OwnedDocument>, Refusal> {
+    let asked = Interaction::History(History::all(HistoryOf::Instance(instance.clone())));
+    let request = asked.to_request_with_count(UPSTREAM_PAGE);
+    let mut answer = exchange.ask(&asked, &request, Bytes::new()).await?;
+    let mut room = exchange.gateway.config.limits.answer_bytes;
+    let (mut pages, mut count) = (Vec::new(), 0_usize);
+    loop {
+        let page = match answer.status {
+            StatusCode::OK => exchange.resource_of(&answer, "Bundle")?,
+            StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Refusal::Absent),
+            StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+                return Err(Refusal::NotServed(
+                    "The hospital's server keeps no history by which older versions could be judged.",
+                ));
+            }
+            other => return Err(Refusal::Upstream(UpstreamError::Status(other.as_u16()))),
+        };
+        count = count.saturating_add(search::entries(page.root()).count());
+        room = room.checked_sub(answer.body.len()).ok_or(Refusal::TooBroad(MOST_VERSIONS))?;
+        if count > MOST_VERSIONS || pages.len() > MOST_VERSIONS {
+            return Err(Refusal::TooBroad(MOST_VERSIONS));
+        }
+        let next = search::next_link(page.root());
+        pages.push(page);
+        match next {
+            Some(link) => answer = exchange.follow(&link).await?,
+            None => return Ok(pages),
+        }
+    }
+}
+
+async fn version(exchange: &mut Exchange<'_>, entry: Value<'_>) -> Result<Version, Refusal> {
+    let resource = entry.get(name::RESOURCE);
+    let meta = resource.and_then(|resource| resource.get(name::META));
+    let response = entry.get_key("response");
+    let made = meta
+        .and_then(|meta| meta.str_of(name::LAST_UPDATED))
+        .or_else(|| response?.get_key("lastModified")?.as_str())
+        .and_then(|text| text.parse().ok());
+    let id = meta.and_then(|meta| meta.str_of(name::VERSION_ID)).map(|id| id.into_owned());
+    let method = entry.get_key("request").and_then(|request| request.get_key("method")?.as_str());
+    let method = match (method.as_deref(), resource) {
+        (_, None) => "DELETE",
+        (Some("POST"), _) => "POST",
+        _ => "PUT",
+    };
+    let json = match resource {
+        Some(resource) => Some(exchange.shown_or_refused(resource).await?),
+        None => None,
+    };
+    Ok(Version { json, id, made, method })
+}
+
+/// A history Bundle; every member is written anew.
+fn bundle(links: &[(&str, String)], total: usize, page: &[&Version], reference: &str, base: &str) -> Vec<u8> {
+    let mut json = JsonWriter::new();
+    json.begin_object().member("resourceType", "Bundle").member("type", "history");
+    json.key("total").integer(i64::try_from(total).unwrap_or(i64::MAX));
+    json.key("link").begin_array();
+    for (relation, url) in links {
+        json.begin_object().member("relation", relation).member("url", url).end_object();
+    }
+    json.end_array();
+    if !page.is_empty() {
+        json.key("entry").begin_array();
+    }
+    for version in page {
+        json.begin_object().member("fullUrl", &format!("{base}/{reference}"));
+        if let Some(resource) = &version.json {
+            json.key("resource").raw(resource);
+        }
+        let (resource_type, _) = reference.split_once('/').unwrap_or_default();
+        let url = if version.method == "POST" { resource_type } else { reference };
+        json.key("request").begin_object().member("method", version.method).member("url", url).end_object();
+        let status = match version.method {
+            "POST" => "201",
+            "DELETE" => "204",
+            _ => "200",
+        };
+        json.key("response").begin_object().member("status", status);
+        if let Some(id) = &version.id {
+            json.member("etag", &format!("W/\"{id}\""));
+        }
+        if let Some(made) = version.made {
+            json.member("lastModified", &made.to_string());
+        }
+        json.end_object().end_object();
+    }
+    if !page.is_empty() {
+        json.end_array();
+    }
+    json.end_object();
+    json.into_bytes()
+}
