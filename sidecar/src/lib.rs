@@ -9,6 +9,7 @@ pub mod admin;
 pub mod config;
 pub mod definitions;
 pub mod demo;
+pub mod fetch;
 pub mod identify;
 pub mod listen;
 pub mod mapping;

@@ -13,6 +13,7 @@ use varco_core::mapping::hl7v2::ConverterError;
 
 use crate::admin::Admin;
 use crate::config::{Config, Listen};
+use crate::identify::key_source;
 use crate::listen::{self, tls};
 use crate::mapping;
 use crate::mllp::{self, Intake};
@@ -77,6 +78,9 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let (stop, stopping) = watch::channel(false);
     let maps = gateway.maps().clone();
     tokio::spawn(mapping::watch(maps, gateway.config().clone(), stopping.clone()));
+    for source in gateway.tokens().key_sources() {
+        tokio::spawn(key_source::watch(source.clone(), stopping.clone()));
+    }
     let admin = Arc::new(Admin { gateway: gateway.clone(), metrics });
     let admin_bounds = Listen { connections: 64, drain_seconds: 1, ..bounds.clone() };
     let drain = Duration::from_secs(bounds.drain_seconds);

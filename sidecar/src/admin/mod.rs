@@ -43,12 +43,18 @@ impl Admin {
         let store = self.gateway.store().is_alive();
         let draining = self.gateway.is_draining();
         let upstream = self.gateway.upstream_state();
-        let ready = store && !draining;
+        let (without_keys, issuers) = self.gateway.tokens().without_keys();
+        let keys = match without_keys.as_slice() {
+            [] => "at hand".to_owned(),
+            names => format!("not at hand or too old: {}", names.join(", ")),
+        };
+        let ready = store && !draining && without_keys.len() < issuers;
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let body = json!({
             "ready": ready,
             "draining": draining,
             "store": if store { "works" } else { "does not answer" },
+            "keys": keys,
             "upstream": upstream,
         });
         answer(status, "application/json", format!("{body}\n"))

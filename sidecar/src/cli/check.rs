@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use clap::Args;
 use varco::config::{
-    self, Config, ConfigError, DEFAULT_ROUTE, Direction, Mllp, OnMapFailure, Route, RouteMap, SCHEMA,
+    self, Config, ConfigError, DEFAULT_ROUTE, Direction, Issuer, Mllp, OnMapFailure, Route, RouteMap, SCHEMA,
     ValidationMode,
 };
 
@@ -55,7 +55,7 @@ fn summary(config: &Config) {
     let path = config.site.base_path();
     say::line(format!("  {site} answers on {} {tls}, below {}/", config.listen.address, path));
     say::line(format!("  for the FHIR server {}", config.upstream.url));
-    say::line(format!("  callers need a token of {}", config.tokens.issuer));
+    config.issuers().for_each(|issuer| accepted(issuer, config.site.base()));
     let without = match config.consent.without_consent {
         config::WithoutConsent::Deny => "hidden",
         config::WithoutConsent::Permit => "shown",
@@ -96,6 +96,25 @@ fn summary(config: &Config) {
     }
     for plugin in &config.plugin {
         say::line(format!("  plugin {}", plugin.manifest.display()));
+    }
+}
+
+/// Whose tokens are accepted, and by which keys.
+fn accepted(issuer: &Issuer, base: &str) {
+    let audience = issuer.audience.as_deref().unwrap_or(base);
+    say::line(format!("  callers may come with a token of {}, made for {audience}", issuer.issuer));
+    let keys = match (&issuer.jwks, &issuer.jwks_url) {
+        (Some(path), _) => path.display().to_string(),
+        (None, url) => url.clone().unwrap_or_default(),
+    };
+    let Issuer { refresh_seconds, max_age_seconds, unknown_key_seconds, .. } = issuer;
+    say::line(format!(
+        "    its keys are read from {keys} every {refresh_seconds} seconds, and for an unknown key at most every \
+         {unknown_key_seconds} seconds; they count for {max_age_seconds} seconds"
+    ));
+    if !issuer.jwks_networks.is_empty() {
+        let networks = issuer.jwks_networks.join(", ");
+        say::line(format!("    beside public addresses, {networks} may be asked for them"));
     }
 }
 

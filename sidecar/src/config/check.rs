@@ -8,7 +8,6 @@ use varco_plugin_host::Manifest;
 
 use super::source::Source;
 use super::{Config, Fault, Terminology};
-use crate::identify::keys::Keys;
 use crate::listen::tls;
 use crate::terminology::{Credential, CredentialError};
 
@@ -17,11 +16,7 @@ pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
     listener(config, source, &mut faults);
     upstream(config, source, &mut faults);
-    if let Err(error) = Keys::load(&config.tokens.jwks) {
-        let cause = format!("The key set {} can't be used: {error}.", config.tokens.jwks.display());
-        let cure = "Put the token issuer's public keys (JWKS) in this file.";
-        faults.push(source.fault("/tokens/jwks", cause, cure));
-    }
+    super::check_tokens::faults(config, source, &mut faults);
     if let Some(folder) =
         config.store.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
     {

@@ -8,12 +8,14 @@ mod check;
 mod check_map;
 mod check_mllp;
 mod check_route;
+mod check_tokens;
 mod fault;
 mod mapping;
 mod mllp;
 mod route;
 mod schema;
 mod source;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,7 @@ pub use route::{
     DEFAULT_ROUTE, Direction, Route, RouteProfile, RouteValidation, Terminology, Validation, ValidationMode,
 };
 pub use schema::SCHEMA;
+pub use tokens::Issuer;
 
 /// A checked configuration. Paths are absolute or relative to the working folder, defaults filled in.
 #[derive(Debug, Clone, Deserialize)]
@@ -40,8 +43,12 @@ pub struct Config {
     pub listen: Listen,
     /// The hospital's FHIR server.
     pub upstream: Upstream,
-    /// Accepted tokens.
-    pub tokens: Tokens,
+    /// Accepted tokens, of one issuer.
+    #[serde(default)]
+    pub tokens: Option<Issuer>,
+    /// Accepted tokens of more issuers.
+    #[serde(default)]
+    pub issuer: Vec<Issuer>,
     /// Consents and audit records.
     pub store: Store,
     /// The operator's port.
@@ -150,18 +157,6 @@ pub struct Upstream {
     pub connect_seconds: u64,
     #[serde(default = "default::answer_seconds")]
     pub answer_seconds: u64,
-}
-
-/// `[tokens]`
-#[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs)]
-pub struct Tokens {
-    pub issuer: String,
-    #[serde(default)]
-    pub audience: Option<String>,
-    pub jwks: PathBuf,
-    #[serde(default = "default::leeway_seconds")]
-    pub leeway_seconds: u64,
 }
 
 /// `[store]`
@@ -370,9 +365,6 @@ mod default {
     pub(super) fn answer_seconds() -> u64 {
         30
     }
-    pub(super) fn leeway_seconds() -> u64 {
-        30
-    }
     pub(super) fn admin_address() -> SocketAddr {
         (Ipv4Addr::LOCALHOST, 9464).into()
     }
@@ -403,18 +395,29 @@ pub fn from_text(text: &str, path: &Path) -> Result<Config, ConfigError> {
 }
 
 impl Config {
+    /// Every issuer whose tokens are accepted.
+    pub fn issuers(&self) -> impl Iterator<Item = &Issuer> {
+        self.tokens.iter().chain(&self.issuer)
+    }
+
     fn resolve_paths(&mut self, folder: &Path) {
         let mllp = self.mllp.iter_mut().filter_map(|mllp| mllp.tls.as_mut());
         let tls = self.listen.tls.iter_mut().chain(mllp).flat_map(|tls| {
             [Some(&mut tls.certificate), Some(&mut tls.key), tls.client_ca.as_mut()].into_iter().flatten()
         });
-        let others = [Some(&mut self.store.path), Some(&mut self.tokens.jwks), self.upstream.ca.as_mut()];
+        let others = [Some(&mut self.store.path), self.upstream.ca.as_mut()];
+        let issuers = self.tokens.iter_mut().chain(&mut self.issuer);
+        let keys = issuers.flat_map(|it| [it.jwks.as_mut(), it.jwks_ca.as_mut()]).flatten();
         let plugins = self.plugin.iter_mut().map(|plugin| &mut plugin.manifest);
         let terminology = self.terminology.iter_mut();
         let terminology = terminology.flat_map(|it| [it.ca.as_mut(), it.token_file.as_mut()]).flatten();
         let definitions = self.validation.definitions.iter_mut().chain(&mut self.mapping.maps);
-        for path in
-            tls.chain(others.into_iter().flatten()).chain(plugins).chain(terminology).chain(definitions)
+        for path in tls
+            .chain(others.into_iter().flatten())
+            .chain(keys)
+            .chain(plugins)
+            .chain(terminology)
+            .chain(definitions)
         {
             *path = folder.join(&*path);
         }

@@ -91,8 +91,15 @@ static SCHEMA_VALUE: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(SCH
 /// The part of the schema that speaks of the setting at this pointer.
 fn schema_at(pointer: &str) -> Option<&'static Value> {
     pointer.split('/').skip(1).try_fold(&*SCHEMA_VALUE, |schema, step| {
-        schema.get("properties").and_then(|properties| properties.get(step)).or_else(|| schema.get("items"))
+        let below = schema.get("properties").and_then(|properties| properties.get(step));
+        below.or_else(|| schema.get("items")).map(shared)
     })
+}
+
+/// What a part of the schema refers to, where it is said once for several settings.
+fn shared(schema: &'static Value) -> &'static Value {
+    let target = schema.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix('#'));
+    target.and_then(|target| SCHEMA_VALUE.pointer(target)).unwrap_or(schema)
 }
 
 fn known_settings(pointer: &str) -> Vec<&'static str> {

@@ -122,7 +122,7 @@ fn shape_faults_name_line_cause_and_cure() {
 #[test]
 fn several_faults_are_all_told() {
     let folder = Folder::new();
-    let faults = folder.faults(&GOOD.replace("id = ", "ident = ").replace("jwks =", "keys ="));
+    let faults = folder.faults(&GOOD.replace("id = ", "ident = ").replace("issuer =", "holder ="));
     assert_eq!(faults.len(), 4, "{faults:?}");
 }
 
@@ -335,4 +335,61 @@ fn a_message_port_that_others_reach_needs_tls_and_senders_that_are_told_by_more_
     let tls = "tls = { certificate = \"server.pem\", key = \"server.key\", client_ca = \"server.pem\" }\n[[";
     let certified = format!("{GOOD}{}certificate_name = \"lis.example.org\"\n", open.replace("[[", tls));
     assert!(from_text(&certified, &folder.file()).is_ok(), "{:?}", folder.faults(&certified));
+}
+
+#[test]
+fn keys_come_from_a_file_or_from_a_url_that_may_be_fetched() {
+    let folder = Folder::new();
+    let with = |lines: &str| GOOD.replace("jwks = \"hub.jwks.json\"\n", lines);
+    let https = "jwks_url = \"https://hub.example/keys\"\n";
+    let good =
+        with(&format!("{https}jwks_ca = \"server.pem\"\njwks_networks = [\"10.1.0.0/16\", \"::1\"]\n"));
+    let config = from_text(&good, &folder.file()).unwrap();
+    let issuer = config.issuers().next().unwrap();
+    assert_eq!((issuer.refresh_seconds, issuer.max_age_seconds), (300, 86_400));
+    assert_eq!(issuer.jwks_ca.as_deref(), Some(folder.0.path().join("server.pem").as_path()));
+    let clear = |host: &str| with(&format!("jwks_url = \"http://{host}/keys\"\njwks_in_the_clear = true\n"));
+    for host in ["127.0.0.1:8080", "localhost", "[::1]:80"] {
+        assert!(from_text(&clear(host), &folder.file()).is_ok(), "{host}");
+    }
+    folder.fault(&clear("10.1.2.3"), &["tokens.jwks_url", "is not https"]);
+    folder.fault(&with(""), &["tokens: The issuer's keys are missing.", "`jwks_url`"]);
+    folder.fault(&with(https), &["tokens.jwks_url", "Add `jwks_ca`"]);
+    folder.fault(
+        &with("jwks_url = \"http://127.0.0.1/keys\"\n"),
+        &["in the clear", "jwks_in_the_clear = true"],
+    );
+    folder.fault(&with("jwks_url = \"ftp://hub/keys\"\n"), &["tokens.jwks_url", "https URL"]);
+    folder.fault(
+        &good.replace("10.1.0.0/16", "10.1.0.0/33"),
+        &["jwks_networks[0]", "10.1.0.0/33 is not a range"],
+    );
+    folder.fault(&good.replace("jwks_ca", "jwks_caa"), &["tokens.jwks_caa", "Did you mean `jwks_ca`?"]);
+    folder.fault(&GOOD.replace("jwks =", "jwks_in_the_clear = true\njwks ="), &["has no effect on a file"]);
+    folder.fault(
+        &GOOD.replace("jwks =", "max_age_seconds = 60\njwks ="),
+        &["too old before they are read anew"],
+    );
+    folder.fault(
+        &GOOD.replace("jwks =", "algorithms = [\"HS256\"]\njwks ="),
+        &["tokens.algorithms[0]", "\"ES256\""],
+    );
+}
+
+#[test]
+fn several_issuers_stand_beside_each_other_once_each() {
+    let folder = Folder::new();
+    let more = "[[issuer]]\nissuer = \"https://other.example\"\njwks = \"hub.jwks.json\"\n";
+    assert_eq!(from_text(&format!("{GOOD}{more}"), &folder.file()).unwrap().issuers().count(), 2);
+    let alone = GOOD.replace("[tokens]", "[[issuer]]");
+    assert_eq!(from_text(&alone, &folder.file()).unwrap().issuers().count(), 1);
+    let line =
+        folder.fault(&format!("{alone}{}", more.replace("other", "hub")), &["issuer[1].issuer", "twice"]);
+    assert_eq!(line, 15);
+    folder.fault(
+        &format!("{GOOD}{}", more.replace("hub.jwks", "shared.jwks")),
+        &["issuer[0].jwks", "symmetric"],
+    );
+    let none = GOOD.replace("[tokens]\nissuer = \"https://hub.example\"\njwks = \"hub.jwks.json\"\n", "");
+    folder.fault(&none, &["Nobody's tokens are accepted", "Add [tokens]"]);
 }

@@ -8,7 +8,7 @@ mod client;
 mod hub;
 mod laboratory;
 mod network;
-mod pki;
+pub(crate) mod pki;
 mod second_opinion;
 mod story;
 

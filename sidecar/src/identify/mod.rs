@@ -1,24 +1,33 @@
-//! Who calls: bearer tokens checked against the issuer's keys (RFC 6750, RFC 9068, IHE IUA).
+//! Who calls: bearer tokens checked against their issuer's keys (RFC 6750, RFC 9068, IHE IUA).
 //!
 //! Invariant: a [`Requester`] is made only from a token whose signature, issuer, audience and times hold,
-//! and whose certificate binding (RFC 8705), where it has one, is that of the connection.
+//! and whose certificate binding (RFC 8705), where it has one, is that of the connection. A token is remembered for a
+//! while, and no longer than the keys it was checked by.
 
+mod issuer;
+pub mod key_source;
 pub mod keys;
+mod refused;
 mod token;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use jsonwebtoken::{Validation, decode, decode_header};
+use jsonwebtoken::decode_header;
+use metrics::counter;
 use moka::sync::Cache;
+use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use varco_core::requester::Requester;
 
-use keys::{Keys, KeysError};
-use token::Claims;
+use crate::config::Config;
+use issuer::{Accepted, Issuer};
+use key_source::{KeySource, KeySourceError};
+pub use refused::TokenError;
 
 /// Longest token that is looked at, in bytes.
 const LONGEST_TOKEN: usize = 16 * 1024;
@@ -27,64 +36,58 @@ const REMEMBERED: u64 = 10_000;
 /// How long a checked token is remembered at most, in seconds; its own expiry is asked again each time.
 const REMEMBERED_SECONDS: u64 = 60;
 
-/// Why a caller is not known. The text is for the operator; the caller only learns that the token is not accepted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// No `Authorization` header.
-    #[error("the request carries no bearer token")]
-    Absent,
-    /// Several headers, another scheme, or too long.
-    #[error("the Authorization header is not one bearer token of at most 16 KiB")]
-    Malformed,
-    /// Not a JWT.
-    #[error("the token is not a signed JWT")]
-    NotJwt,
-    /// The key isn't the issuer's.
-    #[error("the token names a key that the issuer's key set doesn't hold")]
-    UnknownKey,
-    /// The algorithm doesn't fit the key.
-    #[error("the token's algorithm is not one that its key allows")]
-    Algorithm,
-    /// Signature, issuer, audience or times.
-    #[error("the token is not valid: {0}")]
-    Invalid(String),
-    /// Expired since it was first checked.
-    #[error("the token has expired")]
-    Expired,
-    /// Bound to another certificate.
-    #[error("the token is bound to a client certificate that this connection doesn't show")]
-    Certificate,
-}
-
-struct Accepted {
-    requester: Requester,
-    expires: u64,
-    certificate: Option<String>,
+/// An issuer whose keys can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the keys of {issuer} can't be used: {cause}")]
+pub struct TokenSetupError {
+    /// The issuer.
+    pub issuer: String,
+    /// Why.
+    pub cause: KeySourceError,
 }
 
 /// Checks bearer tokens.
 pub struct TokenGate {
-    keys: Keys,
-    issuer: String,
-    audience: String,
-    leeway: u64,
-    accepted: Cache<[u8; 32], Arc<Accepted>>,
+    issuers: Vec<Issuer>,
+    accepted: Cache<[u8; 32], Arc<(usize, Accepted)>>,
+}
+
+/// What says whose the token is, before anything of it is believed.
+#[derive(Deserialize)]
+struct Origin {
+    iss: String,
 }
 
 impl TokenGate {
-    /// A gate for one issuer and audience, with the keys in the file `jwks`.
-    pub fn new(jwks: &Path, issuer: &str, audience: &str, leeway: u64) -> Result<TokenGate, KeysError> {
+    /// A gate for the configured issuers.
+    pub fn new(config: &Config) -> Result<TokenGate, TokenSetupError> {
+        let issuers = config.issuers().map(|own| {
+            Issuer::new(own, config.site.base())
+                .map_err(|cause| TokenSetupError { issuer: own.issuer.clone(), cause })
+        });
         let accepted = Cache::builder()
             .max_capacity(REMEMBERED)
             .time_to_live(Duration::from_secs(REMEMBERED_SECONDS))
             .build();
-        let (issuer, audience) = (issuer.to_owned(), audience.to_owned());
-        Ok(TokenGate { keys: Keys::load(jwks)?, issuer, audience, leeway, accepted })
+        Ok(TokenGate { issuers: issuers.collect::<Result<_, _>>()?, accepted })
     }
 
     /// The caller behind a request. `now` is in seconds since 1970; `certificate` is the SHA-256 of the client
     /// certificate's DER, if the connection has one.
-    pub fn identify(
+    pub async fn identify(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&[u8; 32]>,
+        now: u64,
+    ) -> Result<Requester, TokenError> {
+        let identified = self.identified(headers, certificate, now).await;
+        if let Err(error) = &identified {
+            counter!("varco_tokens_refused_total", "cause" => error.name()).increment(1);
+        }
+        identified
+    }
+
+    async fn identified(
         &self,
         headers: &HeaderMap,
         certificate: Option<&[u8; 32]>,
@@ -92,15 +95,20 @@ impl TokenGate {
     ) -> Result<Requester, TokenError> {
         let token = bearer(headers)?;
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let accepted = match self.accepted.get(&digest) {
+        let remembered = self.accepted.get(&digest).filter(|known| {
+            self.issuers.get(known.0).is_some_and(|issuer| issuer.still_holds(known.1.generation))
+        });
+        let accepted = match remembered {
             Some(accepted) => accepted,
             None => {
-                let accepted = Arc::new(self.check(token)?);
+                let accepted = Arc::new(self.check(token, now).await?);
                 self.accepted.insert(digest, accepted.clone());
                 accepted
             }
         };
-        if now > accepted.expires.saturating_add(self.leeway) {
+        let (issuer, accepted) = (self.issuers.get(accepted.0), &accepted.1);
+        let leeway = issuer.map_or(0, |issuer| issuer.leeway);
+        if now > accepted.expires.saturating_add(leeway) {
             return Err(TokenError::Expired);
         }
         if let Some(bound) = &accepted.certificate {
@@ -115,24 +123,35 @@ impl TokenGate {
         Ok(requester)
     }
 
-    fn check(&self, token: &str) -> Result<Accepted, TokenError> {
+    async fn check(&self, token: &str, now: u64) -> Result<(usize, Accepted), TokenError> {
         let header = decode_header(token).map_err(|_| TokenError::NotJwt)?;
-        let key = self.keys.find(header.kid.as_deref()).ok_or(TokenError::UnknownKey)?;
-        if !key.algorithms.contains(&header.alg) {
-            return Err(TokenError::Algorithm);
-        }
-        let mut validation = Validation::new(header.alg);
-        validation.leeway = self.leeway;
-        validation.validate_nbf = true;
-        validation.set_issuer(&[&self.issuer]);
-        validation.set_audience(&[&self.audience]);
-        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        let claims = decode::<Claims>(token, &key.key, &validation)
-            .map_err(|error| TokenError::Invalid(error.to_string()))?
-            .claims;
-        let certificate = claims.confirmation.as_ref().and_then(|cnf| cnf.certificate.clone());
-        Ok(Accepted { expires: claims.exp, certificate, requester: claims.into_requester() })
+        let name = origin(token).ok_or(TokenError::NotJwt)?;
+        let mut issuers = self.issuers.iter().enumerate();
+        let (at, issuer) = issuers.find(|(_, own)| own.name == name).ok_or(TokenError::UnknownIssuer)?;
+        Ok((at, issuer.check(token, &header, now).await?))
     }
+
+    /// Where each issuer's keys come from, to be watched.
+    pub fn key_sources(&self) -> impl Iterator<Item = &Arc<KeySource>> {
+        self.issuers.iter().map(|issuer| &issuer.keys)
+    }
+
+    /// The issuers whose keys are not at hand or too old, and how many issuers there are.
+    pub fn without_keys(&self) -> (Vec<&str>, usize) {
+        let without = self.issuers.iter().filter(|issuer| issuer.keys.current().is_none());
+        (without.map(|issuer| issuer.name.as_str()).collect(), self.issuers.len())
+    }
+
+    /// Sets the gauges, before metrics are rendered.
+    pub fn observe(&self) {
+        self.key_sources().for_each(|source| source.observe());
+    }
+}
+
+/// The issuer that a token claims to be of.
+fn origin(token: &str) -> Option<String> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice::<Origin>(&claims).ok().map(|origin| origin.iss)
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {

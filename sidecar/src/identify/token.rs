@@ -10,6 +10,8 @@ use varco_core::requester::{BusinessIdentifier, Code, Grants, Requester};
 pub(super) struct Claims {
     pub exp: u64,
     #[serde(default)]
+    pub iat: Option<u64>,
+    #[serde(default)]
     iss: String,
     #[serde(default)]
     sub: Option<String>,

@@ -213,6 +213,7 @@ impl Gateway {
         let requester = self
             .tokens
             .identify(&head.headers, peer.certificate.as_ref(), now)
+            .await
             .map_err(Refusal::Unauthorized)?;
         self.limit.admit(&requester.client_id)?;
         account.requester = Some(requester.clone());
@@ -312,6 +313,7 @@ impl Gateway {
 
     /// Sets the gauges, before metrics are rendered.
     pub fn observe(&self) {
+        self.tokens.observe();
         gauge!("varco_store_queue").set(self.store.writer().waiting() as f64);
         for plugin in self.plugins.iter() {
             let counters = plugin.counters();
@@ -334,6 +336,11 @@ impl Gateway {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What checks tokens.
+    pub fn tokens(&self) -> &TokenGate {
+        &self.tokens
     }
 
     /// The maps.

@@ -160,6 +160,11 @@ impl Refusal {
             header: None,
         };
         match self {
+            Refusal::Unauthorized(error) if error.is_operational() => row(
+                StatusCode::SERVICE_UNAVAILABLE,
+                IssueType::Transient,
+                "A needed part is out of order; try again.",
+            ),
             Refusal::Unauthorized(_) => Row {
                 header: Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"fhir\""))),
                 ..row(StatusCode::UNAUTHORIZED, IssueType::Login, "A valid access token is needed.")
@@ -303,6 +308,9 @@ impl Refusal {
 
     /// True where the cause lies with this installation: the operator's log line is an error, not a note.
     pub fn is_operational(&self) -> bool {
+        if let Refusal::Unauthorized(error) = self {
+            return error.is_operational();
+        }
         matches!(
             self,
             Refusal::Upstream(_)

@@ -19,8 +19,7 @@ use super::page::PageSeal;
 use super::patient_match::Matching;
 use super::turns::Turns;
 use crate::config::{self, Config};
-use crate::identify::TokenGate;
-use crate::identify::keys::KeysError;
+use crate::identify::{TokenGate, TokenSetupError};
 use crate::mapping::{MapSetError, Maps};
 use crate::store::{Store, StoreError};
 use crate::upstream::{Upstream, UpstreamSetupError};
@@ -29,9 +28,9 @@ use crate::validation::{Validation, ValidationSetupError};
 /// A gateway that can't be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The token issuer's keys.
-    #[error("the key set can't be used: {0}")]
-    Keys(#[from] KeysError),
+    /// A token issuer's keys.
+    #[error(transparent)]
+    Tokens(#[from] TokenSetupError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -65,13 +64,7 @@ impl Gateway {
     /// Makes a gateway: opens the store, reads the keys, compiles the plugins.
     pub fn new(config: Config) -> Result<Gateway, SetupError> {
         let definitions = Definitions::r4();
-        let audience = config.tokens.audience.clone().unwrap_or_else(|| config.site.base().to_owned());
-        let tokens = TokenGate::new(
-            &config.tokens.jwks,
-            &config.tokens.issuer,
-            &audience,
-            config.tokens.leeway_seconds,
-        )?;
+        let tokens = TokenGate::new(&config)?;
         let zone = &config.consent.time_zone;
         let reading = Reading {
             zone: TimeZone::get(zone).map_err(|_| SetupError::TimeZone(zone.clone()))?,

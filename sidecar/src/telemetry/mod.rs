@@ -47,6 +47,13 @@ fn describe() {
         Unit::Seconds,
         "Time the hospital's server took, by status"
     );
+    describe_counter!("varco_tokens_refused_total", "Tokens refused, by cause");
+    describe_counter!("varco_token_keys_reads_total", "Readings of an issuer's keys, by issuer and result");
+    describe_gauge!(
+        "varco_token_keys_age_seconds",
+        Unit::Seconds,
+        "Time since an issuer's keys were last read well"
+    );
     describe_counter!("varco_resources_total", "Resources judged, by verdict");
     describe_counter!("varco_audit_records_total", "Audit records made durable");
     describe_counter!("varco_validation_total", "Resources validated, by route, direction, mode and result");

@@ -34,13 +34,19 @@ impl Issuer {
         Issuer(KeyPair::generate_for(&PKCS_ED25519).unwrap())
     }
 
-    pub fn jwks(&self) -> String {
+    /// Its public key under a name of its own.
+    pub fn jwk(&self, id: &str) -> Value {
         let x = URL_SAFE_NO_PAD.encode(self.0.public_key_raw());
-        json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "kid": "k1", "alg": "EdDSA", "use": "sig", "x": x }] }).to_string()
+        json!({ "kty": "OKP", "crv": "Ed25519", "kid": id, "alg": "EdDSA", "use": "sig", "x": x })
     }
 
-    /// A token with these claims over good ones; a null takes a claim away.
-    pub fn token(&self, audience: &str, changed: Value) -> String {
+    /// These claims, signed under a header that has the right algorithm.
+    pub fn sign(&self, header: Header, claims: &Value) -> String {
+        encode(&header, claims, &EncodingKey::from_ed_der(&self.0.serialize_der())).unwrap()
+    }
+
+    /// The claims of a good token, with these over them; a null takes a claim away.
+    pub fn claims(audience: &str, changed: Value) -> Value {
         let mut claims = json!({
             "iss": ISSUER, "aud": audience, "exp": now() + 300, "nbf": now() - 5, "sub": "dr-rossi", "client_id": "ward-app",
             "scope": "system/*.cruds",
@@ -55,8 +61,17 @@ impl Issuer {
             claims[name] = value.clone();
         }
         claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        claims
+    }
+
+    pub fn jwks(&self) -> String {
+        json!({ "keys": [self.jwk("k1")] }).to_string()
+    }
+
+    /// A token with these claims over good ones; a null takes a claim away.
+    pub fn token(&self, audience: &str, changed: Value) -> String {
         let header = Header { kid: Some("k1".to_owned()), ..Header::new(Algorithm::EdDSA) };
-        encode(&header, &claims, &EncodingKey::from_ed_der(&self.0.serialize_der())).unwrap()
+        self.sign(header, &Issuer::claims(audience, changed))
     }
 }
 
@@ -99,6 +114,13 @@ impl Setup {
 
     pub fn config_file(&self) -> std::path::PathBuf {
         self.folder.path().join("varco.toml")
+    }
+
+    /// Writes the configuration anew, with one part of it replaced.
+    pub fn replace(&self, part: &str, by: &str) {
+        let text = std::fs::read_to_string(self.config_file()).unwrap();
+        assert!(text.contains(part), "{text}");
+        std::fs::write(self.config_file(), text.replace(part, by)).unwrap();
     }
 
     pub fn base(&self) -> String {
@@ -192,11 +214,17 @@ impl Region {
     }
 
     async fn configured(listen: &str, more: &str) -> Region {
+        Region::edited(listen, more, |_| {}).await
+    }
+
+    /// The same, with the folder and the configuration changed before it starts.
+    pub async fn edited(listen: &str, more: &str, edit: impl Fn(&Setup)) -> Region {
         let hospital =
             Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
         // A port that was free a moment ago may be taken by another test's connection: then others are chosen.
         for _ in 0..5 {
             let setup = Setup::listening(hospital.base_url(), listen, more);
+            edit(&setup);
             let metrics = PrometheusBuilder::new().build_recorder().handle();
             match run::start(config::load(&setup.config_file()).unwrap(), metrics).await {
                 Ok(running) => return Region { setup, hospital, running },

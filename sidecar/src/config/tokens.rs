@@ -1,0 +1,58 @@
+//! `[tokens]` and `[[issuer]]`: whose tokens are accepted, and by which keys.
+
+use std::path::PathBuf;
+
+use jsonwebtoken::Algorithm;
+use serde::Deserialize;
+
+/// `[tokens]`, or one `[[issuer]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct Issuer {
+    pub issuer: String,
+    #[serde(default)]
+    pub audience: Option<String>,
+    /// A file; else `jwks_url` is set.
+    #[serde(default)]
+    pub jwks: Option<PathBuf>,
+    #[serde(default)]
+    pub jwks_url: Option<String>,
+    #[serde(default)]
+    pub jwks_ca: Option<PathBuf>,
+    /// Ranges of addresses of the house that the URL may lead to.
+    #[serde(default)]
+    pub jwks_networks: Vec<String>,
+    #[serde(default)]
+    pub jwks_in_the_clear: bool,
+    #[serde(default = "default::refresh_seconds")]
+    pub refresh_seconds: u64,
+    #[serde(default = "default::unknown_key_seconds")]
+    pub unknown_key_seconds: u64,
+    #[serde(default = "default::max_age_seconds")]
+    pub max_age_seconds: u64,
+    #[serde(default = "default::fetch_seconds")]
+    pub fetch_seconds: u64,
+    #[serde(default = "default::leeway_seconds")]
+    pub leeway_seconds: u64,
+    /// Accepted algorithms; empty: all that fit the keys.
+    #[serde(default)]
+    pub algorithms: Vec<Algorithm>,
+}
+
+mod default {
+    pub(super) fn refresh_seconds() -> u64 {
+        300
+    }
+    pub(super) fn unknown_key_seconds() -> u64 {
+        10
+    }
+    pub(super) fn max_age_seconds() -> u64 {
+        86_400
+    }
+    pub(super) fn fetch_seconds() -> u64 {
+        5
+    }
+    pub(super) fn leeway_seconds() -> u64 {
+        30
+    }
+}

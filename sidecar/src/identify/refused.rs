@@ -1,0 +1,70 @@
+//! Why a caller is not known.
+
+/// Why a caller is not known. The text is for the operator; the caller only learns that the token is not accepted, or that
+/// it should come back later.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// No `Authorization` header.
+    #[error("the request carries no bearer token")]
+    Absent,
+    /// Several headers, another scheme, or too long.
+    #[error("the Authorization header is not one bearer token of at most 16 KiB")]
+    Malformed,
+    /// Not a JWT.
+    #[error("the token is not a signed JWT")]
+    NotJwt,
+    /// Another `iss`.
+    #[error("the token is of no configured issuer")]
+    UnknownIssuer,
+    /// An extension that changes what the token means (RFC 7515 §4.1.11).
+    #[error("the token's header demands an extension (`crit`) that is not understood")]
+    Critical,
+    /// The key isn't the issuer's.
+    #[error("the token names a key that the issuer's key set doesn't hold")]
+    UnknownKey,
+    /// The algorithm doesn't fit the key, or isn't accepted.
+    #[error("the token's algorithm is not one that its key and its issuer's configuration allow")]
+    Algorithm,
+    /// Signature, issuer, audience or times.
+    #[error("the token is not valid: {0}")]
+    Invalid(String),
+    /// Made later than now.
+    #[error("the token says that it was issued in the future")]
+    Future,
+    /// Expired since it was first checked.
+    #[error("the token has expired")]
+    Expired,
+    /// Bound to another certificate.
+    #[error("the token is bound to a client certificate that this connection doesn't show")]
+    Certificate,
+    /// No keys to check with: nobody can be known.
+    #[error(
+        "the keys of the token's issuer are not at hand, or too old; the log says why they can't be read"
+    )]
+    NoKeys,
+}
+
+impl TokenError {
+    /// True where the cause lies with this installation, and the same token may be good later.
+    pub fn is_operational(&self) -> bool {
+        matches!(self, TokenError::NoKeys)
+    }
+
+    /// A word for metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            TokenError::Absent => "absent",
+            TokenError::Malformed => "malformed",
+            TokenError::NotJwt => "not-jwt",
+            TokenError::UnknownIssuer => "issuer",
+            TokenError::Critical => "critical-extension",
+            TokenError::UnknownKey => "key",
+            TokenError::Algorithm => "algorithm",
+            TokenError::Invalid(_) => "invalid",
+            TokenError::Future => "future",
+            TokenError::Expired => "expired",
+            TokenError::Certificate => "certificate",
+            TokenError::NoKeys => "no-keys",
+        }
+    }
+}
