@@ -4,7 +4,7 @@ mod test_report;
 mod text;
 
 pub use test_report::test_report;
-pub use text::{Paint, header, verdict};
+pub use text::{Paint, gap, header, verdict};
 
 use crate::suite::RunReport;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::suite::{Phase, RunReport, StepEvidence, TestResult, Verdict};
+use crate::suite::{Extent, Gap, Phase, RunReport, StepEvidence, TestResult, Verdict};
 
 /// The system of suite ids in `TestReport.testScript.identifier`.
 const SUITE_SYSTEM: &str = "urn:varco:conformance-suite";
@@ -30,7 +30,7 @@ pub fn test_report(report: &RunReport) -> String {
             {"type": "test-engine", "uri": "urn:varco:certify", "display": format!("varco {}", env!("CARGO_PKG_VERSION"))},
             server(report),
         ],
-        "test": report.tests.iter().map(test).collect::<Vec<_>>(),
+        "test": report.tests.iter().map(test).chain(report.gaps.iter().filter_map(untested)).collect::<Vec<_>>(),
     });
     // Of the tests that apply, in percent, with one decimal.
     if let Some(score) = (passed * 1000).checked_div(passed + failed) {
@@ -81,6 +81,14 @@ fn test(result: &TestResult) -> Value {
         result.verifies.join(", ")
     );
     json!({"name": result.id, "description": description, "action": actions})
+}
+
+/// A requirement that can't be tested, as a test that was skipped.
+fn untested(gap: &Gap) -> Option<Value> {
+    (gap.extent == Extent::NotTestable).then(|| {
+        let told = message(&format!("not testable: {}", gap.note));
+        json!({"name": gap.requirement, "action": [{"operation": {"result": "skip", "message": told}}]})
+    })
 }
 
 fn actions(steps: &[&StepEvidence]) -> Vec<Value> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::suite::{RunReport, Suite, TestResult, Verdict};
+use crate::suite::{Extent, Gap, RunReport, Suite, TestResult, Verdict};
 
 /// Whether lines carry terminal colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,22 @@ pub fn verdict(suite: &Suite, result: &TestResult, paint: Paint) -> String {
     out
 }
 
+/// The line of what the run can't show of a requirement, without a line feed at the end.
+pub fn gap(suite: &Suite, gap: &Gap) -> String {
+    let mut out = match gap.extent {
+        Extent::Tested => format!("  note  {}  tested elsewhere too", gap.requirement),
+        Extent::Partly => format!("  part  {}  tested in part: {}", gap.requirement, gap.note),
+        Extent::NotTestable => format!("  none  {}  not testable: {}", gap.requirement, gap.note),
+    };
+    if let (Extent::NotTestable, Some(requirement)) = (gap.extent, suite.requirement(&gap.requirement)) {
+        let _ = write!(out, "\n        {} ({})", requirement.text, requirement.level.word());
+    }
+    for test in &gap.elsewhere {
+        let _ = write!(out, "\n        not run here: {test}");
+    }
+    out
+}
+
 /// A server's words without what could steer a terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
@@ -62,6 +78,10 @@ impl RunReport {
         let mut out = header(suite, &self.target) + "\n";
         for test in &self.tests {
             out += &verdict(suite, test, Paint::Plain);
+            out.push('\n');
+        }
+        for own in &self.gaps {
+            out += &gap(suite, own);
             out.push('\n');
         }
         out + &self.summary() + "\n"

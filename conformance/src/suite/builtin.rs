@@ -12,11 +12,18 @@ struct Builtin {
     files: &'static [(&'static str, &'static str)],
 }
 
-const BUILTIN: &[Builtin] = &[Builtin {
-    name: "base-r4",
-    text: include_str!("../../suites/base-r4/suite.yaml"),
-    files: &[("requirements.csv", include_str!("../../suites/base-r4/requirements.csv"))],
-}];
+const BUILTIN: &[Builtin] = &[
+    Builtin {
+        name: "base-r4",
+        text: include_str!("../../suites/base-r4/suite.yaml"),
+        files: &[("requirements.csv", include_str!("../../suites/base-r4/requirements.csv"))],
+    },
+    Builtin {
+        name: "gateway-security",
+        text: include_str!("../../suites/gateway-security/suite.yaml"),
+        files: &[("requirements.csv", include_str!("../../suites/gateway-security/requirements.csv"))],
+    },
+];
 
 impl Suite {
     /// The names of the built-in suites.

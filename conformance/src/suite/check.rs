@@ -14,14 +14,24 @@ use super::variables::{TemplateFault, Variables};
 /// Longest text of a value that is shown in a cause.
 const SHOWN: usize = 120;
 
+/// What counts where a step names no status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unnamed {
+    /// Any from 200 to 299.
+    Success,
+    /// Any that answers what was asked, be it a refusal: below 500, and neither 401, 408 nor 429.
+    Answer,
+}
+
 /// Makes all checks of an answer.
 pub(super) fn check(
     expect: &Expect,
+    unnamed: Unnamed,
     response: &ResponseEvidence,
     variables: &Variables,
     saved: &HashMap<String, ResponseEvidence>,
 ) -> Result<Vec<CheckResult>, TemplateFault> {
-    let mut results = vec![status(expect, response.status)];
+    let mut results = vec![status(expect, unnamed, response.status)];
     for (name, wanted) in &expect.headers {
         header(name, wanted, response.header(name), variables, &mut results)?;
     }
@@ -53,8 +63,12 @@ fn judged(expected: String, holds: bool, found: impl FnOnce() -> String) -> Chec
     if holds { passed(expected) } else { failed(expected, Some(found())) }
 }
 
-fn status(expect: &Expect, found: u16) -> CheckResult {
+fn status(expect: &Expect, unnamed: Unnamed, found: u16) -> CheckResult {
     let (expected, holds) = match &expect.status {
+        None if unnamed == Unnamed::Answer => (
+            "the status is below 500, and neither 401, 408 nor 429".to_owned(),
+            found < 500 && !matches!(found, 401 | 408 | 429),
+        ),
         None => ("the status is from 200 to 299".to_owned(), (200..300).contains(&found)),
         Some(wanted) => {
             let all: Vec<String> = wanted.as_slice().iter().map(u16::to_string).collect();
@@ -210,7 +224,7 @@ mod tests {
         let expect: Expect = serde_json::from_str(expect).unwrap();
         let mut variables = Variables::default();
         variables.set("id", "o1");
-        let results = check(&expect, &response(), &variables, &HashMap::new()).unwrap();
+        let results = check(&expect, Unnamed::Success, &response(), &variables, &HashMap::new()).unwrap();
         let wrong = results.into_iter().filter(|result| !result.passed);
         wrong.map(|result| format!("{}: {}", result.expected, result.found.unwrap_or_default())).collect()
     }

@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+use super::model::World;
+use super::requirement::Extent;
+
 /// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -14,6 +17,8 @@ pub struct RunReport {
     pub version: String,
     /// The base URL that was tested.
     pub target: String,
+    /// The base URL of the twin world, where one was given.
+    pub twin: Option<String>,
     /// What the server calls itself in its CapabilityStatement, where it does.
     pub software: Option<String>,
     /// When the run began (RFC 3339, UTC).
@@ -26,6 +31,22 @@ pub struct RunReport {
     pub tests: Vec<TestResult>,
     /// The steps after all tests.
     pub teardown: Vec<StepEvidence>,
+    /// The requirements that this run can't show, or not whole. They are not passed.
+    pub gaps: Vec<Gap>,
+}
+
+/// A requirement, or the part of one, that a run of the suite can't show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Gap {
+    /// The requirement's id.
+    pub requirement: String,
+    /// How far it is shown.
+    pub extent: Extent,
+    /// What is not shown, and why; empty where all is shown, though elsewhere.
+    pub note: String,
+    /// The tests outside the suite that show what it can't: `file::function`.
+    pub elsewhere: Vec<String>,
 }
 
 /// How a test came out.
@@ -80,6 +101,8 @@ pub enum Phase {
 pub struct StepEvidence {
     /// Where it stands.
     pub phase: Phase,
+    /// In which world it was carried out, where there are two.
+    pub world: Option<World>,
     /// Its title, or method and path.
     pub title: String,
     /// The requirements that it decides.
@@ -134,6 +157,21 @@ pub struct CheckResult {
 }
 
 impl StepEvidence {
+    /// A step that is about to be carried out.
+    pub(super) fn begun(phase: Phase, title: String) -> StepEvidence {
+        StepEvidence {
+            phase,
+            world: None,
+            title,
+            verifies: Vec::new(),
+            request: None,
+            response: None,
+            fault: None,
+            checks: Vec::new(),
+            milliseconds: 0,
+        }
+    }
+
     /// True where the answer came and every check held.
     pub fn passed(&self) -> bool {
         self.fault.is_none() && self.checks.iter().all(|check| check.passed)
@@ -146,7 +184,8 @@ impl StepEvidence {
             let found = check.found.as_deref().map(|found| format!(", but {found}")).unwrap_or_default();
             told.push(format!("{}{found}", check.expected));
         }
-        (!told.is_empty()).then(|| format!("{}: {}", self.title, told.join("; ")))
+        let place = if self.world == Some(World::Twin) { " (in the twin world)" } else { "" };
+        (!told.is_empty()).then(|| format!("{}{place}: {}", self.title, told.join("; ")))
     }
 }
 
@@ -165,13 +204,20 @@ impl RunReport {
         self.tests.iter().filter(|test| test.verdict == verdict).count()
     }
 
-    /// `N passed, N failed, N skipped`
+    /// `N passed, N failed, N skipped`, and the requirements that can't be tested where there are some.
     pub fn summary(&self) -> String {
-        format!(
+        let untested = self.gaps.iter().filter(|gap| gap.extent == Extent::NotTestable).count();
+        let partly = self.gaps.iter().filter(|gap| gap.extent == Extent::Partly).count();
+        let gaps = match (untested, partly) {
+            (0, 0) => String::new(),
+            _ => format!("; requirements: {untested} not testable, {partly} tested in part"),
+        };
+        let counts = format!(
             "{} passed, {} failed, {} skipped",
             self.count(Verdict::Passed),
             self.count(Verdict::Failed),
             self.count(Verdict::Skipped)
-        )
+        );
+        counts + &gaps
     }
 }

@@ -7,6 +7,7 @@
 
 mod builtin;
 mod capability;
+mod carry;
 mod check;
 mod client;
 mod compare;
@@ -21,21 +22,25 @@ mod requirement;
 mod run;
 mod save;
 mod scope;
+mod twin;
 mod variables;
 
 #[cfg(test)]
 mod load_tests;
 #[cfg(test)]
 mod run_tests;
+#[cfg(test)]
+mod twin_tests;
 
 pub use client::Token;
 pub use evidence::{
-    CheckResult, Phase, RequestEvidence, ResponseEvidence, RunReport, StepEvidence, TestResult, Verdict,
+    CheckResult, Gap, Phase, RequestEvidence, ResponseEvidence, RunReport, StepEvidence, TestResult, Verdict,
 };
 pub use load::{SUITE_SCHEMA, SuiteError, SuiteFault};
 pub use model::{
     AppliesWhen, BodyCheck, Expect, FiscalCodeChoice, Generate, GeneratedPatient, HeaderCheck, NOBODY,
-    OneOrMany, RequestPlan, SameAs, Save, SavePlace, Step, Suite, Test,
+    OneOrMany, RequestPlan, SameAs, Save, SavePlace, Step, Suite, Test, TwinRules,
+    TwinTest, World,
 };
-pub use requirement::{Level, Requirement};
-pub use run::{DEFAULT_ACTOR, RunError, RunOptions, Runner};
+pub use requirement::{Extent, Level, Requirement};
+pub use run::{DEFAULT_ACTOR, RunError, RunOptions, Runner, TwinTarget};

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::requirement::Requirement;
@@ -33,6 +33,9 @@ pub struct Suite {
     /// Who makes requests: a name and what it stands for. Tokens are given by these names.
     #[serde(default)]
     pub actors: BTreeMap<String, String>,
+    /// What may differ between two worlds that are otherwise the same.
+    #[serde(default)]
+    pub twin: TwinRules,
     /// Texts set once for the whole run.
     #[serde(default)]
     pub variables: Map<String, Value>,
@@ -69,6 +72,9 @@ pub struct Test {
     /// What the server must declare for the test to apply.
     #[serde(default)]
     pub applies_when: Option<AppliesWhen>,
+    /// Where given, each answer of `steps` must be the same in both worlds.
+    #[serde(default)]
+    pub twin: Option<TwinTest>,
     /// Texts set before the test.
     #[serde(default)]
     pub variables: Map<String, Value>,
@@ -80,6 +86,40 @@ pub struct Test {
     /// Steps that clean up, run in any case; a fault in them is noted and decides nothing.
     #[serde(default)]
     pub teardown: Vec<Step>,
+}
+
+/// What differs between any two worlds, and so tells nothing.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TwinRules {
+    /// Headers whose values may differ; whether they are there may not. `date` is always one of them.
+    #[serde(default)]
+    pub except_headers: Vec<String>,
+    /// Members of JSON objects, by name, whose texts may differ.
+    #[serde(default)]
+    pub except_members: Vec<String>,
+    /// Inside any text, what follows one of these up to the next `&` may differ.
+    #[serde(default)]
+    pub cut_after: Vec<String>,
+}
+
+/// How a test compares two worlds.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TwinTest {
+    /// At most so many `next` links are followed, each in its world, and every page is compared.
+    #[serde(default)]
+    pub pages: u32,
+}
+
+/// One of the two worlds of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum World {
+    /// That of the target.
+    First,
+    /// That of the twin target.
+    Twin,
 }
 
 /// What a CapabilityStatement must declare; all of it.
@@ -104,7 +144,7 @@ pub struct AppliesWhen {
 }
 
 /// One request and what is expected of its answer.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Step {
     /// What it does, for people.
@@ -113,6 +153,9 @@ pub struct Step {
     /// The requirements that this step decides; where absent, those of its test.
     #[serde(default)]
     pub verifies: Vec<String>,
+    /// The only world in which it is carried out; where absent, both where there are two.
+    #[serde(default)]
+    pub only_in: Option<World>,
     /// The request.
     pub request: RequestPlan,
     /// What is expected.
@@ -127,7 +170,7 @@ pub struct Step {
 }
 
 /// A request, with variables still in it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RequestPlan {
     /// The HTTP method.

@@ -19,6 +19,29 @@ impl Level {
     }
 }
 
+/// How far a suite can show a requirement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Extent {
+    /// Whole.
+    Tested,
+    /// In part; the note says what is left.
+    Partly,
+    /// Not at all as yet; the note says why.
+    NotTestable,
+}
+
+impl Extent {
+    /// The word, as it stands in a CSV file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Extent::Tested => "tested",
+            Extent::Partly => "partly",
+            Extent::NotTestable => "not-testable",
+        }
+    }
+}
+
 /// One requirement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement {
@@ -30,21 +53,40 @@ pub struct Requirement {
     pub text: String,
     /// The section of the specification.
     pub source: String,
+    /// How far it is shown.
+    pub extent: Extent,
+    /// The tests that show it, where the file names them: ids of the suite's tests, and `file::function` of others.
+    pub tests: Vec<String>,
+    /// What is not shown, and why; empty where all is.
+    pub note: String,
 }
 
-/// Reads `id,level,text,source` rows below a header row. The error names a line.
+impl Requirement {
+    /// The tests outside the suite that show it.
+    pub fn elsewhere(&self) -> impl Iterator<Item = &str> {
+        self.tests.iter().map(String::as_str).filter(|test| test.contains("::"))
+    }
+}
+
+const COLUMNS: [&str; 7] = ["id", "level", "text", "source", "extent", "tests", "note"];
+
+/// Reads `id,level,text,source` rows below a header row, with `extent,tests,note` after them where the header has
+/// these too. The error names a line.
 pub(super) fn parse(text: &str) -> Result<Vec<Requirement>, (u64, String)> {
     let mut found: Vec<Requirement> = Vec::new();
+    let mut columns = 4;
     for (number, (line, row)) in rows(text)?.into_iter().enumerate() {
-        let [id, level, text, source] = row.as_slice() else {
-            return Err((line, "a row has four fields: id, level, text, source".to_owned()));
-        };
         if number == 0 {
-            if [id, level, text, source] != ["id", "level", "text", "source"] {
-                return Err((line, "the first row is id,level,text,source".to_owned()));
+            columns = row.len();
+            if !matches!(columns, 4 | 7) || row.iter().zip(COLUMNS).any(|(own, name)| own != name) {
+                let text = "the first row is id,level,text,source, or that and extent,tests,note";
+                return Err((line, text.to_owned()));
             }
             continue;
         }
+        let (true, [id, level, text, source, rest @ ..]) = (row.len() == columns, row.as_slice()) else {
+            return Err((line, format!("a row has {columns} fields, as the first row has")));
+        };
         let level = match level.as_str() {
             "SHALL" => Level::Shall,
             "SHOULD" => Level::Should,
@@ -56,9 +98,28 @@ pub(super) fn parse(text: &str) -> Result<Vec<Requirement>, (u64, String)> {
         if found.iter().any(|other| other.id == *id) {
             return Err((line, format!("the requirement {id} stands in the file twice")));
         }
-        found.push(Requirement { id: id.clone(), level, text: text.clone(), source: source.clone() });
+        let (extent, tests, note) = shown(rest).map_err(|fault| (line, fault))?;
+        let (id, text, source) = (id.clone(), text.clone(), source.clone());
+        found.push(Requirement { id, level, text, source, extent, tests, note });
     }
     Ok(found)
+}
+
+/// Extent, tests and note of a row; a row without them is tested whole.
+fn shown(fields: &[String]) -> Result<(Extent, Vec<String>, String), String> {
+    let [extent, tests, note] = fields else { return Ok((Extent::Tested, Vec::new(), String::new())) };
+    let extent = [Extent::Tested, Extent::Partly, Extent::NotTestable]
+        .into_iter()
+        .find(|own| own.word() == extent)
+        .ok_or("the extent is tested, partly or not-testable")?;
+    let tests: Vec<String> = tests.split_whitespace().map(str::to_owned).collect();
+    if (extent == Extent::NotTestable) != tests.is_empty() {
+        return Err("a requirement names its tests, or is not-testable and names none".to_owned());
+    }
+    if (extent == Extent::Tested) != note.is_empty() {
+        return Err("a note says what is not tested and why, and stands only where something is not".to_owned());
+    }
+    Ok((extent, tests, note.clone()))
 }
 
 /// The rows with the line each begins on.
@@ -136,6 +197,27 @@ mod tests {
             assert_eq!(parse(&format!("{head}{rows}")).unwrap_err().0, line, "{rows}");
         }
         assert_eq!(parse("R1,SHALL,x,y").unwrap_err().0, 1);
+    }
+
+    #[test]
+    fn a_row_says_how_far_it_is_shown() {
+        let head = "id,level,text,source,extent,tests,note\n";
+        let found =
+            parse(&format!("{head}R1,SHALL,x,y,partly,one tests/a.rs::two,no peer\nR2,SHALL,x,y,not-testable,,not built\n"));
+        let found = found.unwrap();
+        assert_eq!((found[0].extent, found[0].elsewhere().collect::<Vec<_>>()), (Extent::Partly, vec!["tests/a.rs::two"]));
+        assert_eq!((found[1].extent, found[1].note.as_str()), (Extent::NotTestable, "not built"));
+        for row in [
+            "R1,SHALL,x,y",
+            "R1,SHALL,x,y,passed,one,",
+            "R1,SHALL,x,y,tested,,",
+            "R1,SHALL,x,y,tested,one,but",
+            "R1,SHALL,x,y,partly,one,",
+            "R1,SHALL,x,y,not-testable,one,why",
+            "R1,SHALL,x,y,not-testable,,",
+        ] {
+            assert_eq!(parse(&format!("{head}{row}\n")).unwrap_err().0, 2, "{row}");
+        }
     }
 
     proptest! {

@@ -1,27 +1,31 @@
 //! The runner: carries out a suite against a server and keeps the evidence.
 //!
 //! Tests run one after another, each with its own variables and saved answers on top of those of the suite's setup. A
-//! test stops at its first step that fails; its teardown runs in any case.
+//! test stops at its first step that fails; its teardown runs in any case. Where a twin target is given, each step is
+//! carried out in both worlds, and its checks must hold in both.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use fhir_models::document::{Limits, OwnedDocument, Value};
 use jiff::Timestamp;
 
 use super::capability::does_not_apply;
-use super::check::{check, short};
+use super::carry::{Part, Site, Worlds};
+use super::check::short;
 use super::client::{HttpClient, Outgoing, Token};
-use super::evidence::{Phase, ResponseEvidence, RunReport, StepEvidence, TestResult, Verdict};
-use super::model::{NOBODY, Step, Suite, Test};
-use super::prepare::{Prepare, set_all};
-use super::save::saved;
-use super::variables::Variables;
+use super::evidence::{Gap, Phase, RunReport, TestResult, Verdict};
+use super::model::{Suite, Test, World};
+use super::prepare::Prepare;
+use super::requirement::{Extent, Requirement};
 
 /// The actor whose token is sent where a step names none.
 pub const DEFAULT_ACTOR: &str = "default";
 
 const FHIR_JSON: &str = "application/fhir+json";
+
+/// Why a test that compares worlds is skipped where there is one only.
+const NO_TWIN: &str = "it compares two worlds, and there is one only; give the other with --twin-target";
 
 /// Settings of a run.
 #[derive(Debug, Clone)]
@@ -34,6 +38,17 @@ pub struct RunOptions {
     pub longest_body: usize,
     /// The certificates of the authorities that sign for the target, as PEM; without it, the system's.
     pub authorities: Option<Vec<u8>>,
+    /// A second world to compare the target with.
+    pub twin: Option<TwinTarget>,
+}
+
+/// A second world: a server like the target in all but what a suite puts into the target alone.
+#[derive(Debug, Clone)]
+pub struct TwinTarget {
+    /// Its FHIR base URL.
+    pub target: String,
+    /// Bearer tokens by actor, where they are others than the target's.
+    pub tokens: BTreeMap<String, Token>,
 }
 
 impl Default for RunOptions {
@@ -43,6 +58,7 @@ impl Default for RunOptions {
             timeout: Duration::from_secs(10),
             longest_body: 16 << 20,
             authorities: None,
+            twin: None,
         }
     }
 }
@@ -75,105 +91,95 @@ pub enum RunError {
     Client(String),
 }
 
-/// Carries out one suite against one server.
+/// Carries out one suite against one server, or against two worlds.
 pub struct Runner<'a> {
     suite: &'a Suite,
-    prepare: Prepare<'a>,
-    options: RunOptions,
+    sites: Vec<Site<'a>>,
     client: HttpClient,
-}
-
-/// What steps leave for later steps.
-#[derive(Clone, Default)]
-struct Memory {
-    variables: Variables,
-    responses: HashMap<String, ResponseEvidence>,
 }
 
 impl<'a> Runner<'a> {
     /// Prepares a run. `target` is the FHIR base URL.
     pub fn new(suite: &'a Suite, target: &str, options: RunOptions) -> Result<Runner<'a>, RunError> {
-        let base = target.trim_end_matches('/').to_owned();
-        let uri: http::Uri = base.parse().map_err(|_| RunError::Target(target.to_owned()))?;
-        let web = matches!(uri.scheme_str(), Some("http" | "https"));
-        let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-        if !web || !plain || uri.query().is_some() || base.contains('#') {
-            return Err(RunError::Target(target.to_owned()));
-        }
-        let named = |name: &str| name == DEFAULT_ACTOR || suite.actors.contains_key(name);
-        if let Some(stranger) = options.tokens.keys().find(|name| !named(name)) {
-            let known: Vec<&str> = suite.actors.keys().map(String::as_str).chain([DEFAULT_ACTOR]).collect();
-            return Err(RunError::UnknownActor(stranger.clone(), known.join(", ")));
-        }
-        if let Some(missing) =
-            suite.used_actors().into_iter().find(|name| !options.tokens.contains_key(*name))
-        {
-            return Err(RunError::NoToken(missing.to_owned()));
+        let mut sites = vec![site(suite, World::First, target, options.tokens.clone())?];
+        if let Some(twin) = options.twin {
+            let mut tokens = options.tokens;
+            tokens.extend(twin.tokens);
+            sites.push(site(suite, World::Twin, &twin.target, tokens)?);
         }
         let client = HttpClient::new(options.authorities.as_deref(), options.timeout, options.longest_body)
             .map_err(RunError::Client)?;
-        let prepare = Prepare { base, files: &suite.files };
-        Ok(Runner { suite, prepare, options, client })
+        Ok(Runner { suite, sites, client })
     }
 
     /// Runs every test. `seen` is told of each test's result as soon as it is known.
     pub async fn run(&self, seen: &mut dyn FnMut(&TestResult)) -> Result<RunReport, RunError> {
         let started = Timestamp::now();
-        let statement = self.capability_statement().await?;
+        let mut statement = None;
+        for site in &self.sites {
+            let own = self.capability_statement(site).await?;
+            if site.world == World::First {
+                statement = own;
+            }
+        }
         let root = statement.as_ref().map(OwnedDocument::root);
-        let mut memory = Memory::default();
-        memory.variables.set("base", self.prepare.base.clone());
+        let mut worlds = Worlds::new(&self.sites, &self.client, &self.suite.twin);
         let mut setup = Vec::new();
-        let mut broken =
-            set_all(&mut memory.variables, &self.suite.variables).err().map(|fault| fault.to_string());
+        let mut broken = worlds.set_all(&self.suite.variables).err().map(|fault| fault.to_string());
         if broken.is_none() {
-            broken = self.steps(&self.suite.setup, Phase::Setup, &[], &mut memory, &mut setup).await;
+            broken = worlds.steps(&self.suite.setup, part(Phase::Setup), &mut setup).await;
         }
         let mut tests = Vec::new();
         for test in &self.suite.tests {
-            let result = match (test.applies_when.as_ref().zip(root), &broken) {
-                (_, Some(cause)) => {
-                    unrun(test, Verdict::Failed, format!("the suite's setup failed: {cause}"))
-                }
-                (Some((needs, root)), None) => match does_not_apply(needs, root) {
+            let skipped = || match (&test.applies_when, root) {
+                _ if test.twin.is_some() && !worlds.has_twin() => Some(NO_TWIN.to_owned()),
+                (Some(needs), Some(root)) => does_not_apply(needs, root),
+                _ => None,
+            };
+            let result = match &broken {
+                Some(cause) => unrun(test, Verdict::Failed, format!("the suite's setup failed: {cause}")),
+                None => match skipped() {
                     Some(reason) => unrun(test, Verdict::Skipped, reason),
-                    None => self.test(test, memory.clone()).await,
+                    None => self.test(test, worlds.clone()).await,
                 },
-                (None, None) => self.test(test, memory.clone()).await,
             };
             seen(&result);
             tests.push(result);
         }
         let mut teardown = Vec::new();
         for step in &self.suite.teardown {
-            self.steps(std::slice::from_ref(step), Phase::Teardown, &[], &mut memory, &mut teardown).await;
+            worlds.steps(std::slice::from_ref(step), part(Phase::Teardown), &mut teardown).await;
         }
+        let base = |site: &Site<'_>| site.prepare.base.clone();
         Ok(RunReport {
             suite: self.suite.id.clone(),
             title: self.suite.title.clone(),
             version: self.suite.version.clone(),
-            target: self.prepare.base.clone(),
+            target: self.sites.first().map(base).unwrap_or_default(),
+            twin: self.sites.get(1).map(base),
             software: root.and_then(software),
             started: started.to_string(),
             finished: Timestamp::now().to_string(),
             setup,
             tests,
             teardown,
+            gaps: self.suite.texts.iter().filter_map(gap).collect(),
         })
     }
 
     /// The CapabilityStatement, or nothing where the server has none: then every test applies.
-    async fn capability_statement(&self) -> Result<Option<OwnedDocument>, RunError> {
+    async fn capability_statement(&self, site: &Site<'_>) -> Result<Option<OwnedDocument>, RunError> {
+        let base = &site.prepare.base;
         let outgoing = Outgoing {
             method: "GET".to_owned(),
-            url: format!("{}/metadata", self.prepare.base),
+            url: format!("{base}/metadata"),
             headers: vec![("accept".to_owned(), FHIR_JSON.to_owned())],
             body: None,
-            token: self.token(None),
+            token: site.token(None),
         };
         let (_, answer) = self.client.send(outgoing).await;
         let answer =
-            answer.map_err(|cause| RunError::Unreachable { target: self.prepare.base.clone(), cause })?;
+            answer.map_err(|cause| RunError::Unreachable { target: base.clone(), cause })?;
         let parsed = OwnedDocument::parse_json(answer.body, &Limits::default()).ok();
         let stated = |document: &OwnedDocument| {
             document.root().resource_type().as_deref() == Some("CapabilityStatement")
@@ -181,24 +187,18 @@ impl<'a> Runner<'a> {
         Ok(parsed.filter(|document| answer.status == 200 && stated(document)))
     }
 
-    fn token(&self, actor: Option<&str>) -> Option<(String, Token)> {
-        let name = actor.unwrap_or(DEFAULT_ACTOR);
-        if name == NOBODY {
-            return None;
-        }
-        self.options.tokens.get(name).map(|token| (name.to_owned(), token.clone()))
-    }
-
-    async fn test(&self, test: &Test, mut memory: Memory) -> TestResult {
+    async fn test(&self, test: &Test, mut worlds: Worlds<'_>) -> TestResult {
         let begun = Instant::now();
         let mut steps = Vec::new();
-        let mut cause = set_all(&mut memory.variables, &test.variables).err().map(|fault| fault.to_string());
+        let mut cause = worlds.set_all(&test.variables).err().map(|fault| fault.to_string());
         if cause.is_none() {
-            let setup = self.steps(&test.setup, Phase::Setup, &test.verifies, &mut memory, &mut steps).await;
+            let part = Part { verifies: &test.verifies, ..part(Phase::Setup) };
+            let setup = worlds.steps(&test.setup, part, &mut steps).await;
             cause = setup.map(|cause| format!("its setup failed: {cause}"));
         }
         if cause.is_none() {
-            cause = self.steps(&test.steps, Phase::Test, &test.verifies, &mut memory, &mut steps).await;
+            let part = Part { phase: Phase::Test, verifies: &test.verifies, twin: test.twin.as_ref() };
+            cause = worlds.steps(&test.steps, part, &mut steps).await;
         }
         let unmet = match (&cause, steps.last()) {
             (None, _) => Vec::new(),
@@ -207,7 +207,7 @@ impl<'a> Runner<'a> {
         };
         for step in &test.teardown {
             // A teardown that needs what was never created has nothing to clean up.
-            self.steps(std::slice::from_ref(step), Phase::Teardown, &[], &mut memory, &mut steps).await;
+            worlds.steps(std::slice::from_ref(step), part(Phase::Teardown), &mut steps).await;
         }
         TestResult {
             id: test.id.clone(),
@@ -220,85 +220,51 @@ impl<'a> Runner<'a> {
             steps,
         }
     }
-
-    /// Carries out steps up to the first that fails, and gives its cause.
-    async fn steps(
-        &self,
-        steps: &[Step],
-        phase: Phase,
-        verifies: &[String],
-        memory: &mut Memory,
-        evidence: &mut Vec<StepEvidence>,
-    ) -> Option<String> {
-        for step in steps {
-            let mut done = self.step(step, phase, memory).await;
-            if done.verifies.is_empty() {
-                done.verifies = verifies.to_vec();
-            }
-            let cause = done.cause();
-            evidence.push(done);
-            if cause.is_some() {
-                return cause;
-            }
-        }
-        None
-    }
-
-    async fn step(&self, step: &Step, phase: Phase, memory: &mut Memory) -> StepEvidence {
-        let plain = format!("{} {}", step.request.method, step.request.path);
-        let mut evidence = StepEvidence {
-            phase,
-            title: step.title.clone().unwrap_or(plain),
-            verifies: step.verifies.clone(),
-            request: None,
-            response: None,
-            fault: None,
-            checks: Vec::new(),
-            milliseconds: 0,
-        };
-        let token = self.token(step.request.actor.as_deref());
-        let outgoing = match self.prepare.outgoing(&step.request, &memory.variables, token) {
-            Ok(outgoing) => outgoing,
-            Err(fault) => {
-                evidence.fault = Some(fault);
-                return evidence;
-            }
-        };
-        let begun = Instant::now();
-        let (request, answer) = self.client.send(outgoing).await;
-        evidence.milliseconds = milliseconds(begun);
-        evidence.request = Some(request);
-        let response = match answer {
-            Ok(response) => response,
-            Err(fault) => {
-                evidence.fault = Some(fault);
-                return evidence;
-            }
-        };
-        match check(&step.expect, &response, &memory.variables, &memory.responses) {
-            Ok(checks) => evidence.checks = checks,
-            Err(fault) => evidence.fault = Some(fault.to_string()),
-        }
-        if evidence.passed() {
-            for (name, save) in &step.save {
-                match saved(save, &response) {
-                    Some(value) => memory.variables.set(name, value),
-                    None => {
-                        evidence.fault =
-                            Some(format!("{name} can't be taken from the answer: nothing is there"))
-                    }
-                }
-            }
-        }
-        if let Some(name) = &step.save_response {
-            memory.responses.insert(name.clone(), response.clone());
-        }
-        evidence.response = Some(response);
-        evidence
-    }
 }
 
-fn milliseconds(begun: Instant) -> u64 {
+/// Checks a target and the tokens for it.
+fn site<'a>(
+    suite: &'a Suite,
+    world: World,
+    target: &str,
+    tokens: BTreeMap<String, Token>,
+) -> Result<Site<'a>, RunError> {
+    let base = target.trim_end_matches('/').to_owned();
+    let uri: http::Uri = base.parse().map_err(|_| RunError::Target(target.to_owned()))?;
+    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    if !web || !plain || uri.query().is_some() || base.contains('#') {
+        return Err(RunError::Target(target.to_owned()));
+    }
+    let named = |name: &str| name == DEFAULT_ACTOR || suite.actors.contains_key(name);
+    if let Some(stranger) = tokens.keys().find(|name| !named(name)) {
+        let known: Vec<&str> = suite.actors.keys().map(String::as_str).chain([DEFAULT_ACTOR]).collect();
+        return Err(RunError::UnknownActor(stranger.clone(), known.join(", ")));
+    }
+    if let Some(missing) = suite.used_actors().into_iter().find(|name| !tokens.contains_key(*name)) {
+        return Err(RunError::NoToken(missing.to_owned()));
+    }
+    Ok(Site { world, prepare: Prepare { base, files: &suite.files }, tokens })
+}
+
+/// A part that compares nothing and decides nothing by itself.
+fn part(phase: Phase) -> Part<'static> {
+    Part { phase, verifies: &[], twin: None }
+}
+
+/// What of a requirement the run can't show; nothing where its tests are all of the suite.
+fn gap(requirement: &Requirement) -> Option<Gap> {
+    let elsewhere: Vec<String> = requirement.elsewhere().map(str::to_owned).collect();
+    let whole = requirement.extent == Extent::Tested && elsewhere.is_empty();
+    (!whole).then(|| Gap {
+        requirement: requirement.id.clone(),
+        extent: requirement.extent,
+        note: requirement.note.clone(),
+        elsewhere,
+    })
+}
+
+pub(super) fn milliseconds(begun: Instant) -> u64 {
     u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -11,7 +11,7 @@ use super::load::Faults;
 use super::model::{NOBODY, Save, Step, Suite, Test};
 use super::path;
 use super::pattern::Pattern;
-use super::requirement;
+use super::requirement::{self, Extent, Requirement};
 use super::variables::{Part, TemplateFault, UUID, parts};
 
 /// Compares the list of requirements with their file and with the tests, and keeps the texts.
@@ -39,8 +39,28 @@ pub(super) fn check_requirements(
             Some(requirement) => suite.texts.push(requirement.clone()),
             None => faults.add(&pointer, format!("the requirement {id} does not stand in {file}")),
         }
-        if !verified.contains(id.as_str()) {
+        let found = listed.iter().find(|requirement| requirement.id == *id);
+        if let Some(requirement) = found.filter(|own| !own.tests.is_empty() || own.extent == Extent::NotTestable) {
+            check_named(suite, requirement, &pointer, faults);
+        } else if !verified.contains(id.as_str()) {
             faults.add(&pointer, format!("no test verifies the requirement {id}"));
+        }
+    }
+}
+
+/// The tests that a requirement names and those that verify it are the same.
+fn check_named(suite: &Suite, requirement: &Requirement, pointer: &str, faults: &mut Faults<'_>) {
+    let id = &requirement.id;
+    let own = requirement.tests.iter().filter(|name| !name.contains("::"));
+    for name in own {
+        if !suite.tests.iter().any(|test| test.id == *name && test.verifies.contains(id)) {
+            faults.add(pointer, format!("{id} names the test {name}; no test of this id verifies it"));
+        }
+    }
+    for test in suite.tests.iter().filter(|test| test.verifies.contains(id)) {
+        if !requirement.tests.contains(&test.id) {
+            let file = &suite.requirements_file;
+            faults.add(pointer, format!("the test {} verifies {id}, and {file} does not name it there", test.id));
         }
     }
 }
@@ -170,6 +190,10 @@ impl Scope {
             let at = format!("{pointer}/save/{name}");
             if let Save::Place(place) = save {
                 check_place(place.path.as_deref(), place.pointer.as_deref(), &at, faults);
+            }
+            if step.only_in.is_some() && !self.variables.contains(name) {
+                let text = format!("{name} is saved in one world alone; give it a value for the other in `variables`");
+                faults.add(&at, text);
             }
             self.variables.insert(name.clone());
         }

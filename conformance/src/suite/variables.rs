@@ -28,6 +28,11 @@ impl Variables {
         self.0.insert(name.into(), value.into());
     }
 
+    /// Names and values, in no order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The text with its variables put in, each passed through `encode`.
     pub(crate) fn expand_with(
         &self,

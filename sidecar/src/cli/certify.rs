@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use varco_conformance::report::{self, Paint};
-use varco_conformance::suite::{RunOptions, RunReport, Runner, Suite, TestResult, Token, Verdict};
+use varco_conformance::suite::{RunOptions, RunReport, Runner, Suite, TestResult, Token, TwinTarget, Verdict};
 
 use super::say;
 
@@ -37,9 +37,11 @@ enum CertifyCommand {
   varco certify run --suite base-r4 --target https://fhir.hospital.example/fhir --token default=eyJhbGciOi...
   varco certify run --suite my-suite.yaml --target https://gw.example/fhir --token-file tokens.txt --ca network-ca.pem
   varco certify run --suite base-r4 --target http://127.0.0.1:8080/fhir --output testreport --report evidence.json
+  varco certify run --suite gateway-security --target https://a.example/fhir --token-file a.txt \\
+    --twin-target https://b.example/fhir --twin-token-file b.txt
 
 Tests that the server's CapabilityStatement makes pointless are skipped with the reason; they are neither passed nor failed.
-Built-in suites: base-r4. A suite of your own is a YAML file with its requirements in a CSV file beside it.")]
+Built-in suites: base-r4, gateway-security. A suite of your own is a YAML file with its requirements in a CSV file beside it.")]
 pub struct Run {
     /// A built-in suite's name, or a suite file (YAML).
     #[arg(long, value_name = "FILE|NAME")]
@@ -53,6 +55,16 @@ pub struct Run {
     /// A file with one ACTOR=TOKEN a line; keeps tokens out of the list of processes. `#` begins a comment.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// The FHIR base URL of a second world like the first, for suites that compare two: what a caller may not see is
+    /// put into the first alone, and the answers must be the same.
+    #[arg(long, value_name = "URL")]
+    twin_target: Option<String>,
+    /// A bearer token for an actor in the second world, where it is another than in the first. May be repeated.
+    #[arg(long, value_name = "ACTOR=TOKEN", requires = "twin_target")]
+    twin_token: Vec<String>,
+    /// A file with such tokens, one a line.
+    #[arg(long, value_name = "FILE", requires = "twin_target")]
+    twin_token_file: Option<PathBuf>,
     /// The certificates (PEM) of the authorities that sign for the target; without it, the system's.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -88,7 +100,8 @@ impl Run {
     fn run(&self) -> Result<ExitCode, String> {
         let suite = find_suite(&self.suite)?;
         let options = RunOptions {
-            tokens: self.tokens()?,
+            tokens: tokens(self.token_file.as_deref(), "--token", &self.token)?,
+            twin: self.twin()?,
             timeout: Duration::from_secs(self.timeout),
             authorities: self.ca.as_deref().map(|file| read(file, "the CA file")).transpose()?,
             ..RunOptions::default()
@@ -116,6 +129,7 @@ impl Run {
         let result = result.map_err(|error| error.to_string())?;
         self.write_report(&suite, &result)?;
         if lines {
+            result.gaps.iter().for_each(|gap| say::line(report::gap(&suite, gap)));
             say::line(result.summary());
         } else {
             say::note(result.summary());
@@ -123,27 +137,10 @@ impl Run {
         Ok(exit_code(&result))
     }
 
-    fn tokens(&self) -> Result<BTreeMap<String, Token>, String> {
-        let mut tokens = BTreeMap::new();
-        if let Some(file) = &self.token_file {
-            let bytes = read(file, "the token file")?;
-            let text = String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8", file.display()))?;
-            for (number, line) in text.lines().enumerate() {
-                let line = line.trim();
-                if line.is_empty() || line.starts_with('#') {
-                    continue;
-                }
-                let place = || format!("{}:{}: a line is ACTOR=TOKEN", file.display(), number + 1);
-                let (actor, token) = named_token(line).ok_or_else(place)?;
-                tokens.insert(actor, token);
-            }
-        }
-        for given in &self.token {
-            // The token itself is not repeated: it may end in a log.
-            let (actor, token) = named_token(given).ok_or("--token is written ACTOR=TOKEN")?;
-            tokens.insert(actor, token);
-        }
-        Ok(tokens)
+    fn twin(&self) -> Result<Option<TwinTarget>, String> {
+        let Some(target) = self.twin_target.clone() else { return Ok(None) };
+        let tokens = tokens(self.twin_token_file.as_deref(), "--twin-token", &self.twin_token)?;
+        Ok(Some(TwinTarget { target, tokens }))
     }
 
     fn write_report(&self, suite: &Suite, result: &RunReport) -> Result<(), String> {
@@ -162,6 +159,30 @@ impl Run {
             }
         }
     }
+}
+
+/// Tokens by actor, from a file and from arguments; the arguments win.
+fn tokens(file: Option<&Path>, option: &str, given: &[String]) -> Result<BTreeMap<String, Token>, String> {
+    let mut tokens = BTreeMap::new();
+    if let Some(file) = file {
+        let bytes = read(file, "the token file")?;
+        let text = String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8", file.display()))?;
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let place = || format!("{}:{}: a line is ACTOR=TOKEN", file.display(), number + 1);
+            let (actor, token) = named_token(line).ok_or_else(place)?;
+            tokens.insert(actor, token);
+        }
+    }
+    for given in given {
+        // The token itself is not repeated: it may end in a log.
+        let (actor, token) = named_token(given).ok_or_else(|| format!("{option} is written ACTOR=TOKEN"))?;
+        tokens.insert(actor, token);
+    }
+    Ok(tokens)
 }
 
 fn find_suite(named: &str) -> Result<Suite, String> {
