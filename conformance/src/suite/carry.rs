@@ -106,7 +106,8 @@ impl<'r> Worlds<'r> {
     async fn step(&mut self, step: &Step, part: Part<'_>, evidence: &mut Vec<StepEvidence>) {
         let mut done = Vec::new();
         for at in 0..self.sites.len() {
-            let own = self.sites.get(at).is_some_and(|site| step.only_in.is_none_or(|only| only == site.world));
+            let own =
+                self.sites.get(at).is_some_and(|site| step.only_in.is_none_or(|only| only == site.world));
             if own {
                 let one = self.carry_out(at, step, part).await;
                 let failed = !one.passed();
@@ -160,14 +161,21 @@ impl<'r> Worlds<'r> {
             let body = evidence.response.as_ref()?.body.as_str();
             let document = OwnedDocument::parse_json(body, &Limits::default()).ok()?;
             let place = Place::path("link[relation=next].url").ok()?;
-            place.values(document.root()).into_iter().next().and_then(Value::as_str).map(|url| url.into_owned())
+            place
+                .values(document.root())
+                .into_iter()
+                .next()
+                .and_then(Value::as_str)
+                .map(|url| url.into_owned())
         };
         done.iter().filter_map(next).collect()
     }
 
     /// Compares the answers of the two worlds, where both came and hold by themselves.
     fn compare(&self, done: &mut [StepEvidence], compared: Option<&TwinTest>) {
-        let ([first, twin], [here, there], Some(_)) = (done, self.memories.as_slice(), compared) else { return };
+        let ([first, twin], [here, there], Some(_)) = (done, self.memories.as_slice(), compared) else {
+            return;
+        };
         if let (Some(one), Some(other)) = (&first.response, &twin.response) {
             let result = same_in_twin(self.rules, (one, &here.variables), (other, &there.variables));
             twin.checks.push(result);

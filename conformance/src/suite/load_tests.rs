@@ -127,6 +127,46 @@ fn requirements_and_tests_must_agree() {
 }
 
 #[test]
+fn a_requirement_names_the_tests_that_verify_it_and_no_others() {
+    let told = |row: &str, verifies: &str| {
+        let csv = format!("id,level,text,source,extent,tests,note\n{row}\nR2,SHALL,Be kind,§2,tested,b,\n");
+        let test = |id: &str, verifies: &str| {
+            format!(
+                "  - {{ id: {id}, title: T, verifies: [{verifies}], steps: [{{ request: {{ method: GET }} }}] }}\n"
+            )
+        };
+        let head = HEAD.replace("[R1]", "[R1, R2]");
+        let text = format!("{head}tests:\n{}{}", test("a", verifies), test("b", "R2"));
+        let suite = Suite::parse("x.yaml", &text, &|_| Ok(csv.clone()));
+        suite.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert_eq!(told("R1,SHALL,x,§1,tested,a tests/own.rs::one,", "R1"), "");
+    assert!(told("R1,SHALL,x,§1,tested,a none,", "R1").contains("R1 names the test none"));
+    assert!(
+        told("R1,SHALL,x,§1,tested,b,", "R1").contains("the test a verifies R1, and r.csv does not name it")
+    );
+    assert!(told("R1,SHALL,x,§1,not-testable,,not built", "R1").contains("the test a verifies R1"));
+}
+
+#[test]
+fn what_one_world_alone_saves_has_a_value_in_the_other() {
+    let step = |extra: &str| {
+        format!(
+            "      - {{ only-in: first, request: {{ method: POST, path: /Patient }}, save: {{ hidden: id }}{extra} }}"
+        )
+    };
+    let faults = faults_of_steps(&step(""));
+    assert_eq!((faults.len(), faults[0].pointer.as_str()), (1, "/tests/0/steps/0/save/hidden"));
+    assert!(faults[0].message.contains("a value for the other in `variables`"));
+    let text = format!(
+        "{HEAD}variables: {{ hidden: '${{uuid}}' }}\ntests:\n  - id: t\n    title: T\n    verifies: [R1]\n    twin: {{}}\n    steps:\n{}",
+        step("")
+    );
+    assert!(parse(&text).is_ok());
+    assert!(parse(&text.replace("only-in: first", "only-in: second")).is_err());
+}
+
+#[test]
 fn variables_of_one_test_are_unknown_to_another() {
     let text = format!(
         "{HEAD}tests:\n  - id: a\n    title: A\n    verifies: [R1]\n    variables: {{ mine: x }}\n    steps: [{{ request: {{ method: GET, path: '/${{mine}}' }} }}]\n  - id: b\n    title: B\n    verifies: [R1]\n    steps: [{{ request: {{ method: GET, path: '/${{mine}}' }} }}]\n"

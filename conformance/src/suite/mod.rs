@@ -39,8 +39,7 @@ pub use evidence::{
 pub use load::{SUITE_SCHEMA, SuiteError, SuiteFault};
 pub use model::{
     AppliesWhen, BodyCheck, Expect, FiscalCodeChoice, Generate, GeneratedPatient, HeaderCheck, NOBODY,
-    OneOrMany, RequestPlan, SameAs, Save, SavePlace, Step, Suite, Test, TwinRules,
-    TwinTest, World,
+    OneOrMany, RequestPlan, SameAs, Save, SavePlace, Step, Suite, Test, TwinRules, TwinTest, World,
 };
 pub use requirement::{Extent, Level, Requirement};
 pub use run::{DEFAULT_ACTOR, RunError, RunOptions, Runner, TwinTarget};

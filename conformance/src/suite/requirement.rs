@@ -117,7 +117,9 @@ fn shown(fields: &[String]) -> Result<(Extent, Vec<String>, String), String> {
         return Err("a requirement names its tests, or is not-testable and names none".to_owned());
     }
     if (extent == Extent::Tested) != note.is_empty() {
-        return Err("a note says what is not tested and why, and stands only where something is not".to_owned());
+        return Err(
+            "a note says what is not tested and why, and stands only where something is not".to_owned()
+        );
     }
     Ok((extent, tests, note.clone()))
 }
@@ -202,10 +204,14 @@ mod tests {
     #[test]
     fn a_row_says_how_far_it_is_shown() {
         let head = "id,level,text,source,extent,tests,note\n";
-        let found =
-            parse(&format!("{head}R1,SHALL,x,y,partly,one tests/a.rs::two,no peer\nR2,SHALL,x,y,not-testable,,not built\n"));
+        let found = parse(&format!(
+            "{head}R1,SHALL,x,y,partly,one tests/a.rs::two,no peer\nR2,SHALL,x,y,not-testable,,not built\n"
+        ));
         let found = found.unwrap();
-        assert_eq!((found[0].extent, found[0].elsewhere().collect::<Vec<_>>()), (Extent::Partly, vec!["tests/a.rs::two"]));
+        assert_eq!(
+            (found[0].extent, found[0].elsewhere().collect::<Vec<_>>()),
+            (Extent::Partly, vec!["tests/a.rs::two"])
+        );
         assert_eq!((found[1].extent, found[1].note.as_str()), (Extent::NotTestable, "not built"));
         for row in [
             "R1,SHALL,x,y",

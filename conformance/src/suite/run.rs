@@ -178,8 +178,7 @@ impl<'a> Runner<'a> {
             token: site.token(None),
         };
         let (_, answer) = self.client.send(outgoing).await;
-        let answer =
-            answer.map_err(|cause| RunError::Unreachable { target: base.clone(), cause })?;
+        let answer = answer.map_err(|cause| RunError::Unreachable { target: base.clone(), cause })?;
         let parsed = OwnedDocument::parse_json(answer.body, &Limits::default()).ok();
         let stated = |document: &OwnedDocument| {
             document.root().resource_type().as_deref() == Some("CapabilityStatement")

@@ -40,7 +40,9 @@ pub(super) fn check_requirements(
             None => faults.add(&pointer, format!("the requirement {id} does not stand in {file}")),
         }
         let found = listed.iter().find(|requirement| requirement.id == *id);
-        if let Some(requirement) = found.filter(|own| !own.tests.is_empty() || own.extent == Extent::NotTestable) {
+        if let Some(requirement) =
+            found.filter(|own| !own.tests.is_empty() || own.extent == Extent::NotTestable)
+        {
             check_named(suite, requirement, &pointer, faults);
         } else if !verified.contains(id.as_str()) {
             faults.add(&pointer, format!("no test verifies the requirement {id}"));
@@ -60,7 +62,10 @@ fn check_named(suite: &Suite, requirement: &Requirement, pointer: &str, faults: 
     for test in suite.tests.iter().filter(|test| test.verifies.contains(id)) {
         if !requirement.tests.contains(&test.id) {
             let file = &suite.requirements_file;
-            faults.add(pointer, format!("the test {} verifies {id}, and {file} does not name it there", test.id));
+            faults.add(
+                pointer,
+                format!("the test {} verifies {id}, and {file} does not name it there", test.id),
+            );
         }
     }
 }
@@ -192,7 +197,9 @@ impl Scope {
                 check_place(place.path.as_deref(), place.pointer.as_deref(), &at, faults);
             }
             if step.only_in.is_some() && !self.variables.contains(name) {
-                let text = format!("{name} is saved in one world alone; give it a value for the other in `variables`");
+                let text = format!(
+                    "{name} is saved in one world alone; give it a value for the other in `variables`"
+                );
                 faults.add(&at, text);
             }
             self.variables.insert(name.clone());

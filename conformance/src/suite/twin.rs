@@ -74,8 +74,11 @@ struct Blur<'a> {
 
 impl<'a> Blur<'a> {
     fn new(rules: &'a TwinRules, variables: &'a Variables) -> Blur<'a> {
-        let mut variables: Vec<_> =
-            variables.all().map(|(name, value)| (value, name)).filter(|(value, _)| !value.is_empty()).collect();
+        let mut variables: Vec<_> = variables
+            .all()
+            .map(|(name, value)| (value, name))
+            .filter(|(value, _)| !value.is_empty())
+            .collect();
         variables.sort_by_key(|(value, name)| (std::cmp::Reverse(value.len()), *name));
         Blur { rules, variables }
     }
@@ -151,8 +154,11 @@ fn end_of_string(text: &str) -> usize {
     text.len()
 }
 
-/// Replaces a value where it stands for itself: not inside a longer word or number.
+/// Replaces a value where it stands for itself: not inside a longer word or number, unless it is no word itself.
 fn replace_whole(text: &str, value: &str, by: &str) -> String {
+    if value.contains("://") {
+        return text.replace(value, by);
+    }
     let word = |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric());
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -240,6 +246,7 @@ mod tests {
     fn a_value_counts_only_where_it_stands_alone() {
         assert_eq!(replace_whole("12 a12 Patient/12, 12", "12", "#"), "# a12 Patient/#, #");
         assert_eq!(replace_whole("1212", "12", "#"), "1212");
+        assert_eq!(replace_whole("http://a.test/fhirx", "http://a.test/fhir", "#"), "#x");
     }
 
     proptest! {

@@ -11,7 +11,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use varco_conformance::report::{self, Paint};
-use varco_conformance::suite::{RunOptions, RunReport, Runner, Suite, TestResult, Token, TwinTarget, Verdict};
+use varco_conformance::suite::{
+    RunOptions, RunReport, Runner, Suite, TestResult, Token, TwinTarget, Verdict,
+};
 
 use super::say;
 
