@@ -5,12 +5,13 @@
 //! that the pattern asks for. The same record holds what Regulation (EU) 2025/327 (EHDS), Annex II §3.2 wants
 //! logged: provider or person, whose data, categories, date and time, origin.
 //!
-//! [`chain`] links stored records so that tampering shows.
+//! [`chain`] links stored records so that tampering shows; [`search_terms`] is what a record is found by.
 
 mod balp;
 pub mod chain;
 mod event;
 mod record;
+mod terms;
 
 #[cfg(test)]
 mod audit_tests;
@@ -19,3 +20,4 @@ pub use record::{
     AuditConsent, AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditResource, AuditSystem,
     AuditedEvent, NetworkAddress,
 };
+pub use terms::{SEARCHED, SearchTerm, TERMS_VERSION, folded, search_terms, split_reference};

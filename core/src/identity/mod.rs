@@ -20,5 +20,6 @@ pub use codice_fiscale_made::CodiceFiscaleData;
 pub use foreigner_code::{ForeignerCode, ForeignerCodeFault, ForeignerKind};
 pub(crate) use identifier_element::is_identifier_element;
 pub use links::{LinkReason, LinkStore, MemoryLinks, RecordKey};
+pub(crate) use matching::plain;
 pub use matching::{Agreement, Evidence, Feature, MatchGrade, MatchScore, Matcher, Person, Weight, Weights};
 pub use region::RegionCode;

@@ -135,7 +135,7 @@ impl Gateway {
         let row = |record: AuditRecord| AuditRow {
             id: record.id.clone(),
             request: feed.request_id.clone(),
-            recorded: feed.received.to_string(),
+            recorded: format!("{:.3}", feed.received),
             patients: record.patients.iter().filter_map(|patient| patient.reference.clone()).collect(),
             body: record.to_fhir_json(),
         };

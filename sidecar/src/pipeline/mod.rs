@@ -40,6 +40,8 @@ mod setup;
 mod subset;
 mod surroundings;
 mod trace;
+mod trail;
+mod trail_search;
 mod transform;
 mod translate;
 mod turns;
@@ -147,7 +149,7 @@ impl Exchange<'_> {
             (_, Interaction::Translate(_, asked)) => translate::translate(self, asked, &body).await,
             (_, Interaction::Match(on, asked)) => patient_match::patient_match(self, asked, on, &body).await,
             (Some("Consent"), interaction) => own::consent(self, interaction, &body).await,
-            (Some("AuditEvent"), interaction) => own::audit(self, interaction).await,
+            (Some("AuditEvent"), interaction) => trail::audit(self, interaction, offset, None).await,
             (_, Interaction::Read(instance)) => read::read(self, instance).await,
             (_, Interaction::Vread(instance, version)) => history::vread(self, instance, version).await,
             (_, Interaction::History(asked)) => history::history(self, asked, offset).await,

@@ -1,21 +1,19 @@
-//! Resources that the gateway keeps itself: Consent and AuditEvent. They never reach the hospital's server.
+//! The Consents that the gateway keeps itself, and what it says of itself. They never reach the hospital's server.
 //!
-//! Who may read and write them is decided by scope alone: `system/Consent.cru` is for the hospital's own consent
-//! desk, `system/AuditEvent.rs` for those who review accesses.
+//! Who may read and write consents is decided by scope alone: `system/Consent.cru` is for the hospital's own consent
+//! desk.
 
 use fhir_models::document::{Edits, JsonWriter, Limits, OwnedDocument, Value, name};
 use http::{StatusCode, header};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use uuid::Uuid;
 use varco_core::consent::CompiledConsent;
-use varco_core::interaction::{Interaction, ParameterKind, Prefix, Search, SearchReference, SearchValue};
+use varco_core::interaction::{Interaction, ParameterKind, Search, SearchReference, SearchValue};
 
 use super::answer::Answer;
 use super::exchange::Exchange;
 use super::search::Entry;
 use super::{Gateway, Refusal};
-use crate::store::{AuditQuery, StoredConsent};
+use crate::store::StoredConsent;
 
 /// The date of the served interface, for `CapabilityStatement.date`; changes with what is served.
 const RELEASE_DATE: &str = "2026-11-22";
@@ -29,8 +27,6 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("ConceptMap", "translate", "http://hl7.org/fhir/OperationDefinition/ConceptMap-translate"),
     ("Patient", "match", "http://hl7.org/fhir/OperationDefinition/Patient-match"),
 ];
-/// Most audit records on a page.
-const AUDIT_PAGE: usize = 1_000;
 
 /// Create, read, update and search of Consent.
 pub(super) async fn consent(
@@ -75,7 +71,7 @@ pub(super) async fn consent(
             exchange.account.patients.insert(patient);
             let entry = |consent: StoredConsent| kept(format!("Consent/{}", consent.id), consent.body);
             let entries: Vec<Entry> = found.into_iter().map(entry).collect();
-            Ok(searchset(exchange, &entries, usize::MAX))
+            Ok(searchset(exchange, &entries))
         }
         _ => Err(Refusal::NotServed(
             "Consents are created, read, updated and searched; to revoke one, set its status.",
@@ -158,89 +154,6 @@ fn stamp(root: Value<'_>, id: &str, version: i64, updated: &str) -> Vec<u8> {
     edits.apply()
 }
 
-/// Read and search of AuditEvent.
-pub(super) async fn audit(exchange: &mut Exchange<'_>, interaction: Interaction) -> Result<Answer, Refusal> {
-    let query = match &interaction {
-        Interaction::Read(instance) => {
-            AuditQuery { id: Some(instance.id.as_str().to_owned()), most: 1, ..AuditQuery::default() }
-        }
-        Interaction::SearchType(search) => audit_query(search)?,
-        _ => {
-            return Err(Refusal::NotServed(
-                "Audit records are read and searched; nobody writes them from outside.",
-            ));
-        }
-    };
-    let found = exchange.gateway.store.audit(&query).map_err(Refusal::Store)?;
-    if matches!(interaction, Interaction::Read(_)) {
-        let body = found.into_iter().next().ok_or(Refusal::Absent)?;
-        return Ok(Answer::fhir(StatusCode::OK, body));
-    }
-    exchange.account.patients.extend(query.patient.clone());
-    let entries: Vec<Entry> = found
-        .into_iter()
-        .filter_map(|body| {
-            let document = OwnedDocument::parse_json(body, &Limits::default()).ok()?;
-            let id = document.root().str_of(name::ID)?.into_owned();
-            Some(kept(format!("AuditEvent/{id}"), document.text().as_bytes().to_vec()))
-        })
-        .collect();
-    Ok(searchset(exchange, &entries, query.most))
-}
-
-fn audit_query(search: &Search) -> Result<AuditQuery, Refusal> {
-    let mut query = AuditQuery { most: AUDIT_PAGE, ..AuditQuery::default() };
-    let unserved = || {
-        Refusal::NotServed(
-            "Audit records are searched by `_id`, `patient`, `date`, `entity:identifier` and `_count`.",
-        )
-    };
-    if is_joined_or_shaped(search) {
-        return Err(unserved());
-    }
-    match search.ids.as_slice() {
-        [] => {}
-        [id] => query.id = Some(id.as_str().to_owned()),
-        _ => return Err(unserved()),
-    }
-    query.most = search.count.map_or(AUDIT_PAGE, |count| (count as usize).min(AUDIT_PAGE));
-    for criterion in &search.criteria {
-        let [value] = criterion.values() else { return Err(unserved()) };
-        let modifier = criterion.modifier().map(|modifier| modifier.code().to_owned());
-        match (criterion.name(), modifier.as_deref(), value) {
-            ("patient", None, SearchValue::Reference(reference)) => {
-                query.patient = Some(patient_key(reference).ok_or_else(unserved)?)
-            }
-            ("entity", Some("identifier"), SearchValue::Token(token)) => query.request = token.code.clone(),
-            ("date", None, SearchValue::Date(prefix, text)) => {
-                let (from, until) = day_range(text).ok_or_else(unserved)?;
-                match prefix {
-                    None | Some(Prefix::Equal) => (query.from, query.until) = (Some(from), Some(until)),
-                    Some(Prefix::GreaterOrEqual) => query.from = Some(from),
-                    Some(Prefix::GreaterThan) => query.from = Some(until),
-                    Some(Prefix::LessThan) => query.until = Some(from),
-                    Some(Prefix::LessOrEqual) => query.until = Some(until),
-                    _ => return Err(unserved()),
-                }
-            }
-            _ => return Err(unserved()),
-        }
-    }
-    Ok(query)
-}
-
-/// The instants from which and until which a date without time lasts, in UTC; an instant lasts for itself.
-fn day_range(text: &str) -> Option<(String, String)> {
-    if let Ok(date) = text.parse::<jiff::civil::Date>() {
-        let start = date.to_zoned(TimeZone::UTC).ok()?;
-        let end = date.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?;
-        return Some((start.timestamp().to_string(), end.timestamp().to_string()));
-    }
-    let instant: Timestamp = text.parse().ok()?;
-    let after = instant.checked_add(jiff::Span::new().nanoseconds(1)).ok()?;
-    Some((instant.to_string(), after.to_string()))
-}
-
 fn only_patient(search: &Search) -> Result<String, Refusal> {
     let unserved = || Refusal::NotServed("Consents are searched by `patient` alone.");
     if is_joined_or_shaped(search) {
@@ -256,12 +169,12 @@ fn only_patient(search: &Search) -> Result<String, Refusal> {
 }
 
 /// True where a search asks for more than the gateway's own resources are searched by.
-fn is_joined_or_shaped(search: &Search) -> bool {
+pub(super) fn is_joined_or_shaped(search: &Search) -> bool {
     let Search { joins, includes, summary, elements, .. } = search;
     !joins.is_empty() || !includes.is_empty() || !elements.is_empty() || summary.is_some()
 }
 
-fn patient_key(reference: &SearchReference) -> Option<String> {
+pub(super) fn patient_key(reference: &SearchReference) -> Option<String> {
     match reference {
         SearchReference::Id(id) => Some(format!("Patient/{}", id.as_str())),
         SearchReference::Instance(resource_type, id) if resource_type.as_str() == "Patient" => {
@@ -271,14 +184,14 @@ fn patient_key(reference: &SearchReference) -> Option<String> {
     }
 }
 
-fn kept(reference: String, json: Vec<u8>) -> Entry {
+pub(super) fn kept(reference: String, json: Vec<u8>) -> Entry {
     Entry { reference, json, included: false }
 }
 
-/// All of `entries`; at `most` of them there may be more, and no total is claimed.
-fn searchset(exchange: &mut Exchange<'_>, entries: &[Entry], most: usize) -> Answer {
+/// All of `entries`.
+fn searchset(exchange: &mut Exchange<'_>, entries: &[Entry]) -> Answer {
     let base = exchange.gateway.config.site.base();
-    let total = (entries.len() < most).then_some(entries.len());
+    let total = Some(entries.len());
     exchange.account.released.extend(entries.iter().map(|entry| entry.reference.clone()));
     Answer::fhir(StatusCode::OK, super::search::bundle(&[], total, entries, base))
 }
@@ -332,7 +245,7 @@ fn write_conditions_and_includes(gateway: &Gateway, resource_type: &str, json: &
 fn write_capabilities_of(gateway: &Gateway, resource_type: &str, json: &mut JsonWriter) {
     let (interactions, searched): (&[&str], Option<&[&str]>) = match resource_type {
         "Consent" => (&["create", "read", "update", "search-type"], Some(&["patient"])),
-        "AuditEvent" => (&["read", "search-type"], Some(&["patient", "date", "entity"])),
+        "AuditEvent" => (&["read", "search-type"], Some(super::trail::PARAMETERS)),
         _ => {
             let all =
                 &["create", "read", "vread", "update", "patch", "delete", "history-instance", "search-type"];

@@ -55,7 +55,7 @@ impl Gateway {
             .map(|record| AuditRow {
                 id: record.id.clone(),
                 request: account.request_id.clone(),
-                recorded: account.received.to_string(),
+                recorded: format!("{:.3}", account.received),
                 patients: record.patients.iter().filter_map(|patient| patient.reference.clone()).collect(),
                 body: record.to_fhir_json(),
             })

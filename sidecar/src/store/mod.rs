@@ -5,6 +5,8 @@
 
 mod received;
 mod schema;
+mod trail;
+mod trail_index;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use varco_core::consent::{CompiledConsent, Reading};
 
 pub use received::{ReceivedRow, Seen};
+pub use trail::{TrailCondition, TrailPage, TrailSearch, TrailText, TrailTime, TrailValue};
 pub use writer::{AuditRow, Writer};
 
 /// How many patients' consents are kept compiled.
@@ -44,6 +47,9 @@ pub enum StoreError {
     /// The writer has stopped after a failure.
     #[error("the store's writer has stopped")]
     Stopped,
+    /// A search came before the audit trail was indexed.
+    #[error("the audit trail is still being indexed; try again in a minute")]
+    Indexing,
     /// A stored consent is not readable any more.
     #[error("the stored consent {0} can't be read")]
     Consent(String),
@@ -74,6 +80,7 @@ type Compiled = Arc<Vec<Arc<CompiledConsent>>>;
 /// The embedded store: one SQLite file.
 pub struct Store {
     reader: Mutex<Connection>,
+    trail: Mutex<Connection>,
     writer: Writer,
     /// Compiled consents by patient and revision: a write makes every older entry unreachable.
     compiled: Cache<(String, u64), Compiled>,
@@ -95,8 +102,9 @@ impl Store {
             |row| row.get::<_, bool>(0),
         )?;
         let (reader, identified) = (Mutex::new(reader), AtomicBool::new(identified));
+        let trail = Mutex::new(schema::open(path)?);
         let compiled = Cache::builder().max_capacity(PATIENTS_REMEMBERED).build();
-        Ok(Store { reader, writer, compiled, revision: AtomicU64::new(0), identified, reading })
+        Ok(Store { reader, trail, writer, compiled, revision: AtomicU64::new(0), identified, reading })
     }
 
     /// The one that writes.
@@ -197,6 +205,11 @@ impl Store {
 
     fn reader(&self) -> MutexGuard<'_, Connection> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection for searches of the audit trail.
+    fn trail(&self) -> MutexGuard<'_, Connection> {
+        self.trail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use varco_core::audit::chain::RecordHash;
 
-use super::{StoreError, received};
+use super::{StoreError, received, trail_index};
 
 /// The version of the tables below, kept in `PRAGMA user_version`.
 const VERSION: i64 = 1;
@@ -49,6 +49,7 @@ fn prepare(path: &Path) -> Result<(Connection, i64), rusqlite::Error> {
     }
     if matches!(version, 0 | VERSION) {
         received::prepare(&connection)?;
+        trail_index::prepare(&connection)?;
         return Ok((connection, VERSION));
     }
     Ok((connection, version))

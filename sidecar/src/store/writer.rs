@@ -5,21 +5,24 @@
 //! full is refused rather than kept waiting.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, params};
 use tokio::sync::oneshot;
 use varco_core::audit::chain::RecordHash;
 
 use super::received::{self, ReceivedRow};
-use super::{StoreError, StoredConsent, schema};
+use super::{StoreError, StoredConsent, schema, trail_index};
 
 /// Most jobs that wait.
 const QUEUE: usize = 4_096;
 /// Most jobs in one transaction.
 const BATCH: usize = 256;
+/// How long nothing must have happened before the trail is indexed unasked.
+const IDLE: Duration = Duration::from_millis(250);
 
 /// One audit record to be appended.
 #[derive(Debug, Clone)]
@@ -28,7 +31,7 @@ pub struct AuditRow {
     pub id: String,
     /// The request's id.
     pub request: String,
-    /// When, as an RFC 3339 instant in UTC.
+    /// When, as an RFC 3339 instant in UTC with milliseconds.
     pub recorded: String,
     /// Keys of the patients it is about.
     pub patients: Vec<String>,
@@ -38,7 +41,13 @@ pub struct AuditRow {
 
 enum Work {
     Audit(Vec<AuditRow>, Option<ReceivedRow>),
-    Consent { consent: StoredConsent, patient: String, updated: String },
+    Consent {
+        consent: StoredConsent,
+        patient: String,
+        updated: String,
+    },
+    /// Index the next records of the audit trail.
+    Index,
 }
 
 struct Job {
@@ -89,6 +98,11 @@ impl Writer {
         self.submit(Work::Consent { consent, patient, updated }).await
     }
 
+    /// Indexes the next records of the audit trail.
+    pub(super) async fn index(&self) -> Result<(), StoreError> {
+        self.submit(Work::Index).await
+    }
+
     /// How many jobs wait.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
@@ -129,23 +143,43 @@ impl Drop for Writer {
 }
 
 fn run(mut connection: Connection, mut last: RecordHash, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
-    while let Ok(first) = jobs.recv() {
+    let mut indexed = false;
+    loop {
+        // While records wait to be indexed, a pause is the time for it.
+        let first = match indexed {
+            true => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            false => jobs.recv_timeout(IDLE),
+        };
+        let first = match first {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                // What fails here is told to the search that asks for it.
+                indexed = trail_index::step(&mut connection).unwrap_or(true);
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let mut batch = vec![first];
         while let (true, Ok(job)) = (batch.len() < BATCH, jobs.try_recv()) {
             batch.push(job);
         }
         let outcome = commit(&mut connection, &batch, last);
         waiting.fetch_sub(batch.len(), Ordering::Relaxed);
-        let answer = match outcome {
+        let committed = match outcome {
             Ok(hash) => {
                 last = hash;
                 Ok(())
             }
             Err(error) => Err(StoreError::from(error)),
         };
+        indexed = false;
         for job in batch {
+            let answer = match job.work {
+                Work::Index => trail_index::step(&mut connection).map(|_| ()).map_err(StoreError::from),
+                _ => committed.clone(),
+            };
             // A caller that went away no longer needs its answer.
-            let _ = job.reply.send(answer.clone());
+            let _ = job.reply.send(answer);
         }
     }
 }
@@ -167,6 +201,7 @@ fn commit(
                 }
             }
             Work::Consent { consent, patient, updated } => put(&transaction, consent, patient, updated)?,
+            Work::Index => {}
         }
     }
     transaction.commit()?;

@@ -16,6 +16,7 @@ use serde::Serialize;
 pub use evidence::{Agreement, Evidence, Feature, Weight, Weights};
 pub use person::Person;
 pub(in crate::identity) use spelling::letters;
+pub(crate) use spelling::plain;
 
 use person::CODICE_FISCALE;
 

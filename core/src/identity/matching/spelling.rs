@@ -19,7 +19,7 @@ pub(in crate::identity) fn letters(name: &str) -> String {
 }
 
 /// The letters of ISO 8859-1 and of the Latin alphabets of Europe, without their marks.
-fn plain(letter: char) -> Option<&'static str> {
+pub(crate) fn plain(letter: char) -> Option<&'static str> {
     Some(match letter {
         'À'..='Å' | 'à'..='å' | 'Ā'..='ą' => "A",
         'Æ' | 'æ' => "AE",

@@ -1,0 +1,275 @@
+//! Searching the audit trail: newest or oldest first, a page at a time.
+//!
+//! Invariants: a page is read in stretches of the trail, each with a bounded number of records, for a bounded time
+//! ([`LONGEST`]); a page that ends there says where to go on. The trail has a connection of its own, so that a long
+//! search keeps no decision waiting.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, params_from_iter};
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use super::{Store, StoreError, trail_index};
+
+/// Records of one stretch.
+const STRETCH: i64 = 50_000;
+/// How long one page is looked for.
+const LONGEST: Duration = Duration::from_millis(1_500);
+/// Steps of indexing that one search waits for.
+const STEPS: usize = 40;
+
+/// Which records are wanted: those that meet every condition.
+#[derive(Debug, Clone, Default)]
+pub struct TrailSearch {
+    /// The conditions.
+    pub conditions: Vec<TrailCondition>,
+    /// Oldest first, instead of newest first.
+    pub oldest_first: bool,
+    /// Go on after this record.
+    pub after: Option<i64>,
+    /// Most records to give.
+    pub most: usize,
+}
+
+/// A condition, met by any of its values.
+#[derive(Debug, Clone)]
+pub enum TrailCondition {
+    /// The record's id.
+    Ids(Vec<String>),
+    /// The request's id (`X-Request-Id`).
+    Requests(Vec<String>),
+    /// The patient's key, as in `Patient/1`.
+    Patients(Vec<String>),
+    /// When it was recorded.
+    Recorded(Vec<TrailTime>),
+    /// The value of a search parameter.
+    Term {
+        /// The parameter, as the index names it.
+        parameter: &'static str,
+        /// The values.
+        values: Vec<TrailValue>,
+        /// None of the values instead: for parameters that every record has once.
+        not: bool,
+    },
+}
+
+/// A stretch of time between two instants, or all but that. An instant is RFC 3339 in UTC without the `Z`, so that
+/// it sorts before every fraction of its second.
+#[derive(Debug, Clone, Default)]
+pub struct TrailTime {
+    /// From this instant on.
+    pub from: Option<String>,
+    /// Before this instant.
+    pub until: Option<String>,
+    /// Outside of the stretch instead.
+    pub outside: bool,
+}
+
+/// A value of a search parameter.
+#[derive(Debug, Clone)]
+pub struct TrailValue {
+    /// The value.
+    pub value: TrailText,
+    /// Its system; `None` for any.
+    pub system: Option<String>,
+}
+
+/// How a value is compared.
+#[derive(Debug, Clone)]
+pub enum TrailText {
+    /// Any value.
+    Any,
+    /// The same.
+    Is(String),
+    /// Its beginning.
+    Begins(String),
+    /// A part of it.
+    Contains(String),
+}
+
+/// A page of records.
+#[derive(Debug, Clone, Default)]
+pub struct TrailPage {
+    /// AuditEvents as FHIR JSON.
+    pub records: Vec<Vec<u8>>,
+    /// Where the next page goes on; `None` where there is none.
+    pub next: Option<i64>,
+}
+
+impl Store {
+    /// A page of the audit trail. It may hold fewer records than were asked for and still have a next one.
+    pub async fn search_trail(&self, wanted: &TrailSearch) -> Result<TrailPage, StoreError> {
+        let by_term = |condition: &TrailCondition| matches!(condition, TrailCondition::Term { .. });
+        if wanted.conditions.iter().any(by_term) {
+            let last = trail_index::last(&self.trail())?;
+            let mut steps = 0;
+            while trail_index::indexed(&self.trail())? < last {
+                steps += 1;
+                if steps > STEPS {
+                    return Err(StoreError::Indexing);
+                }
+                self.writer().index().await?;
+            }
+        }
+        let find = || page(&self.trail(), wanted, Instant::now() + LONGEST).map_err(StoreError::from);
+        // A search may take long: other requests of this thread go on elsewhere meanwhile.
+        match Handle::current().runtime_flavor() {
+            RuntimeFlavor::MultiThread => tokio::task::block_in_place(find),
+            _ => find(),
+        }
+    }
+}
+
+fn page(
+    connection: &Connection,
+    wanted: &TrailSearch,
+    deadline: Instant,
+) -> Result<TrailPage, rusqlite::Error> {
+    let (mut low, mut high) = bounds(connection, wanted)?;
+    match (wanted.after, wanted.oldest_first) {
+        (Some(after), true) => low = low.max(after.saturating_add(1)),
+        (Some(after), false) => high = high.min(after.saturating_sub(1)),
+        (None, _) => {}
+    }
+    let mut page = TrailPage::default();
+    let most = wanted.most.max(1);
+    // One more than the page holds tells whether there is a next one.
+    let mut last_given = None;
+    while low <= high {
+        let (from, to) = match wanted.oldest_first {
+            true => (low, high.min(low.saturating_add(STRETCH - 1))),
+            false => (low.max(high.saturating_sub(STRETCH - 1)), high),
+        };
+        let (sql, values) = stretch(wanted, from, to, most.saturating_add(1) - page.records.len());
+        let mut query = connection.prepare_cached(&sql)?;
+        let mut rows = query.query(params_from_iter(values))?;
+        while let Some(row) = rows.next()? {
+            if page.records.len() == most {
+                page.next = last_given;
+                return Ok(page);
+            }
+            last_given = Some(row.get(0)?);
+            page.records.push(row.get(1)?);
+        }
+        let end = if wanted.oldest_first { to } else { from };
+        match wanted.oldest_first {
+            true => low = to.saturating_add(1),
+            false => high = from.saturating_sub(1),
+        }
+        if low <= high && Instant::now() >= deadline {
+            page.next = Some(end);
+            return Ok(page);
+        }
+    }
+    Ok(page)
+}
+
+/// The first and the last record that may match: of the whole trail, or of the time asked for.
+fn bounds(connection: &Connection, wanted: &TrailSearch) -> Result<(i64, i64), rusqlite::Error> {
+    // Alone, each of the two is a step down the tree; together they would be a walk over all of it.
+    let whole = "SELECT (SELECT coalesce(min(seq), 1) FROM audit), (SELECT coalesce(max(seq), 0) FROM audit)";
+    let mut sql = "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM audit".to_owned();
+    let mut values = Vec::new();
+    for condition in &wanted.conditions {
+        if let TrailCondition::Recorded(times) = condition
+            && let [TrailTime { from, until, outside: false }] = times.as_slice()
+        {
+            for (comparison, bound) in [(">=", from), ("<", until)] {
+                if let Some(bound) = bound {
+                    sql.push_str(if values.is_empty() { " WHERE" } else { " AND" });
+                    sql.push_str(&format!(" recorded {comparison} ?"));
+                    values.push(Sql::from(bound.clone()));
+                }
+            }
+        }
+    }
+    if values.is_empty() {
+        sql = whole.to_owned();
+    }
+    connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// The query for one stretch, and its values.
+fn stretch(wanted: &TrailSearch, from: i64, to: i64, most: usize) -> (String, Vec<Sql>) {
+    let mut sql = "SELECT seq, body FROM audit WHERE seq BETWEEN ? AND ?".to_owned();
+    let mut values = vec![Sql::from(from), Sql::from(to)];
+    for condition in &wanted.conditions {
+        sql.push_str(" AND ");
+        match condition {
+            TrailCondition::Ids(ids) => one_of("id", ids, &mut sql, &mut values),
+            TrailCondition::Requests(ids) => one_of("request", ids, &mut sql, &mut values),
+            TrailCondition::Patients(keys) => {
+                sql.push_str("seq IN (SELECT seq FROM audit_patient WHERE ");
+                one_of("patient", keys, &mut sql, &mut values);
+                sql.push_str(" AND seq BETWEEN ? AND ?)");
+                values.extend([Sql::from(from), Sql::from(to)]);
+            }
+            TrailCondition::Recorded(times) => recorded(times, &mut sql, &mut values),
+            TrailCondition::Term { parameter, values: any, not } => {
+                sql.push_str(if *not { "seq NOT IN (" } else { "seq IN (" });
+                for (at, value) in any.iter().enumerate() {
+                    if at > 0 {
+                        sql.push_str(" UNION ALL ");
+                    }
+                    sql.push_str("SELECT seq FROM audit_term WHERE parameter = ? AND seq BETWEEN ? AND ?");
+                    values.extend([Sql::from((*parameter).to_owned()), Sql::from(from), Sql::from(to)]);
+                    term(value, &mut sql, &mut values);
+                }
+                sql.push(')');
+            }
+        }
+    }
+    let order = if wanted.oldest_first { "" } else { " DESC" };
+    sql.push_str(&format!(" ORDER BY seq{order} LIMIT {most}"));
+    (sql, values)
+}
+
+fn one_of(column: &str, any: &[String], sql: &mut String, values: &mut Vec<Sql>) {
+    sql.push_str(&format!("{column} IN ({})", vec!["?"; any.len()].join(", ")));
+    values.extend(any.iter().cloned().map(Sql::from));
+}
+
+fn recorded(times: &[TrailTime], sql: &mut String, values: &mut Vec<Sql>) {
+    sql.push('(');
+    for (at, TrailTime { from, until, outside }) in times.iter().enumerate() {
+        if at > 0 {
+            sql.push_str(" OR ");
+        }
+        sql.push_str(if *outside { "NOT (1" } else { "(1" });
+        for (comparison, bound) in [(">=", from), ("<", until)] {
+            if let Some(bound) = bound {
+                sql.push_str(&format!(" AND recorded {comparison} ?"));
+                values.push(Sql::from(bound.clone()));
+            }
+        }
+        sql.push(')');
+    }
+    sql.push(')');
+}
+
+fn term(wanted: &TrailValue, sql: &mut String, values: &mut Vec<Sql>) {
+    match &wanted.value {
+        TrailText::Any => {}
+        TrailText::Is(value) => {
+            sql.push_str(" AND value = ?");
+            values.push(Sql::from(value.clone()));
+        }
+        TrailText::Begins(value) => {
+            sql.push_str(" AND value >= ? AND value < ?");
+            values.extend([Sql::from(value.clone()), Sql::from(format!("{value}\u{10FFFF}"))]);
+        }
+        TrailText::Contains(value) => {
+            sql.push_str(" AND instr(value, ?) > 0");
+            values.push(Sql::from(value.clone()));
+        }
+    }
+    if let Some(system) = &wanted.system {
+        sql.push_str(" AND system = ?");
+        values.push(Sql::from(system.clone()));
+    }
+}
+
+#[cfg(test)]
+#[path = "trail_tests.rs"]
+mod tests;

@@ -1,0 +1,130 @@
+//! Searches of a trail, page by page.
+#![allow(clippy::unwrap_used)]
+
+use varco_core::consent::Reading;
+
+use super::*;
+use crate::store::AuditRow;
+
+fn row(number: usize, outcome: &str, who: &str) -> AuditRow {
+    let id = format!("r{number}");
+    let body = format!(
+        r#"{{"resourceType":"AuditEvent","id":"{id}","outcome":"{outcome}","agent":[{{"who":{{"identifier":{{"value":"{who}"}}}},"name":"Niccolò"}}]}}"#
+    );
+    AuditRow {
+        id,
+        request: format!("q{number}"),
+        recorded: format!("2026-05-{:02}T10:00:00.000Z", number + 1),
+        patients: vec![format!("Patient/{}", number % 2)],
+        body: body.into_bytes(),
+    }
+}
+
+fn is(parameter: &'static str, value: &str, not: bool) -> TrailCondition {
+    let value = TrailText::Is(value.to_owned());
+    TrailCondition::Term { parameter, values: vec![TrailValue { value, system: None }], not }
+}
+
+fn ids(page: &TrailPage) -> Vec<String> {
+    let id = |body: &Vec<u8>| {
+        let event: serde_json::Value = serde_json::from_slice(body).unwrap();
+        event["id"].as_str().unwrap().to_owned()
+    };
+    page.records.iter().map(id).collect()
+}
+
+#[tokio::test]
+async fn conditions_meet_and_pages_follow_each_other_to_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let reading = || Reading { zone: jiff::tz::TimeZone::UTC, bases: Vec::new() };
+    let store = Store::open(&folder.path().join("s.sqlite"), reading()).unwrap();
+    let rows =
+        (0..9).map(|at| row(at, if at % 3 == 0 { "8" } else { "0" }, if at < 4 { "anna" } else { "bruno" }));
+    store.writer().append(rows.collect()).await.unwrap();
+
+    let find = async |conditions: Vec<TrailCondition>| {
+        let wanted = TrailSearch { conditions, most: 100, ..TrailSearch::default() };
+        let page = store.search_trail(&wanted).await.unwrap();
+        assert_eq!(page.next, None);
+        ids(&page)
+    };
+    assert_eq!(find(vec![is("outcome", "8", false)]).await, ["r6", "r3", "r0"]);
+    assert_eq!(find(vec![is("outcome", "0", true)]).await, ["r6", "r3", "r0"]);
+    let anna = || is("agent:identifier", "anna", false);
+    assert_eq!(find(vec![is("outcome", "8", false), anna()]).await, ["r3", "r0"]);
+    assert_eq!(
+        find(vec![TrailCondition::Patients(vec!["Patient/1".to_owned()]), anna()]).await,
+        ["r3", "r1"]
+    );
+    let may = |from: &str, until: &str, outside| TrailTime {
+        from: Some(from.to_owned()),
+        until: Some(until.to_owned()),
+        outside,
+    };
+    let time = may("2026-05-02T10:00:00", "2026-05-04T10:00:00", false);
+    assert_eq!(find(vec![TrailCondition::Recorded(vec![time])]).await, ["r2", "r1"]);
+    let time = may("2026-05-02T10:00:00", "2026-05-09T10:00:00", true);
+    assert_eq!(find(vec![TrailCondition::Recorded(vec![time])]).await, ["r8", "r0"]);
+    let name = |value| TrailCondition::Term {
+        parameter: "agent-name",
+        values: vec![TrailValue { value, system: None }],
+        not: false,
+    };
+    assert_eq!(find(vec![name(TrailText::Begins("nicco".to_owned())), anna()]).await.len(), 4);
+    assert_eq!(find(vec![name(TrailText::Contains("colo".to_owned()))]).await.len(), 9);
+    assert_eq!(find(vec![name(TrailText::Begins("colo".to_owned()))]).await.len(), 0);
+    assert_eq!(
+        find(vec![TrailCondition::Requests(vec!["q5".to_owned(), "q7".to_owned()])]).await,
+        ["r7", "r5"]
+    );
+
+    for oldest_first in [false, true] {
+        let mut wanted = TrailSearch { oldest_first, most: 4, ..TrailSearch::default() };
+        let mut all = Vec::new();
+        let mut sizes = Vec::new();
+        loop {
+            let page = store.search_trail(&wanted).await.unwrap();
+            sizes.push(page.records.len());
+            all.extend(ids(&page));
+            wanted.after = page.next;
+            if page.next.is_none() {
+                break;
+            }
+        }
+        if !oldest_first {
+            all.reverse();
+        }
+        assert_eq!((all, sizes), ((0..9).map(|at| format!("r{at}")).collect(), vec![4, 4, 1]));
+    }
+}
+
+#[tokio::test]
+async fn a_trail_from_before_the_index_is_indexed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sqlite");
+    let reading = || Reading { zone: jiff::tz::TimeZone::UTC, bases: Vec::new() };
+    let store = Store::open(&path, reading()).unwrap();
+    store
+        .writer()
+        .append(
+            (0..1_200)
+                .map(|at| AuditRow {
+                    id: format!("r{at}"),
+                    request: String::new(),
+                    ..row(at % 20, "8", "anna")
+                })
+                .collect(),
+        )
+        .await
+        .unwrap();
+    drop(store);
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("DROP TABLE audit_term; DROP TABLE audit_indexed;")
+        .unwrap();
+    let store = Store::open(&path, reading()).unwrap();
+    let wanted =
+        TrailSearch { conditions: vec![is("outcome", "8", false)], most: 2_000, ..TrailSearch::default() };
+    assert_eq!(store.search_trail(&wanted).await.unwrap().records.len(), 1_200);
+    assert_eq!(store.verify_audit().unwrap(), Ok(1_200));
+}

@@ -1,0 +1,95 @@
+//! The audit trail as those who review accesses see it: searched as FHIR, page by page.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+
+use harness::Region;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+/// The ids of a searchset's entries.
+fn ids(bundle: &Value) -> Vec<String> {
+    let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
+    entries.iter().map(|entry| entry["resource"]["id"].as_str().unwrap().to_owned()).collect()
+}
+
+fn next(bundle: &Value) -> Option<String> {
+    let links = bundle["link"].as_array()?;
+    let next = links.iter().find(|link| link["relation"] == "next")?;
+    Some(next["url"].as_str()?.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_is_searched_by_the_parameters_of_audit_event() {
+    let region = Region::start("").await;
+    let asking = region.asking();
+    let nurse = asking.with_token(Some(region.setup.token(json!({
+        "sub": "inf-verdi", "client_id": "ward-7",
+        "extensions": { "ihe_iua": {
+            "subject_name": "Niccolò D'Àgata",
+            "subject_organization_id": ["urn:oid:2.16.840.1.113883.2.9.4.1.2|030901"],
+            "subject_role": [{ "system": "urn:test:role", "code": "INF" }],
+            "purpose_of_use": [{ "system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT" }],
+        }},
+    }))));
+    let read = nurse.get("Patient/anna").await.request_id().to_owned();
+    let hidden = nurse.get("Patient/carla").await.request_id().to_owned();
+    let sought = asking.get("Observation?patient=anna").await.request_id().to_owned();
+
+    let by_nurse = "AuditEvent?agent:identifier=https://hub.test%7Cinf-verdi";
+    for (query, expected) in [
+        (by_nurse.to_owned(), vec![&hidden, &read]),
+        (format!("{by_nurse}&outcome=0"), vec![&read]),
+        (format!("{by_nurse}&outcome:not=0"), vec![&hidden]),
+        (format!("{by_nurse}&outcome=0,8&_sort=date"), vec![&read, &hidden]),
+        (format!("{by_nurse}&patient=Patient/carla"), vec![&hidden]),
+        (format!("{by_nurse}&patient=anna,bruno"), vec![&read]),
+        (
+            format!("{by_nurse}&subtype=http://hl7.org/fhir/restful-interaction%7Cread&action=R"),
+            vec![&hidden, &read],
+        ),
+        (format!("{by_nurse}&subtype=search-type"), vec![]),
+        (format!("{by_nurse}&date=ge2026-01-01&date=lt2100"), vec![&hidden, &read]),
+        (format!("{by_nurse}&date=lt2026-01-01"), vec![]),
+        (format!("{by_nurse}&entity=Patient/anna"), vec![&read]),
+        ("AuditEvent?agent-name=niccol".to_owned(), vec![&hidden, &read]),
+        ("AuditEvent?agent-name:contains=agata".to_owned(), vec![&hidden, &read]),
+        ("AuditEvent?agent-name:exact=Niccol%C3%B2%20D'%C3%80gata".to_owned(), vec![&hidden, &read]),
+        ("AuditEvent?agent-role=INF".to_owned(), vec![&hidden, &read]),
+        ("AuditEvent?agent:identifier=ward-7".to_owned(), vec![&hidden, &read]),
+        ("AuditEvent?agent-role=AAS&subtype=search-type&patient=anna".to_owned(), vec![]),
+        (format!("AuditEvent?_id={sought},{read}"), vec![&sought, &read]),
+        (format!("AuditEvent?entity:identifier={sought}&site=030913&address=127.0.0.1"), vec![&sought]),
+    ] {
+        let found = asking.get(&query).await;
+        assert_eq!(found.status, StatusCode::OK, "{query}: {:?}", found.body);
+        let found = found.json();
+        assert_eq!(ids(&found), expected.iter().map(|id| (*id).clone()).collect::<Vec<_>>(), "{query}");
+        assert_eq!(found["total"], expected.len(), "{query}");
+    }
+    for query in ["AuditEvent?subtype:not=read", "AuditEvent?_sort=agent", "AuditEvent?agent:missing=true"] {
+        assert_eq!(asking.get(query).await.status, StatusCode::METHOD_NOT_ALLOWED, "{query}");
+    }
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_the_trail_are_linked_for_their_caller_alone() {
+    let region = Region::start("").await;
+    let asking = region.asking();
+    for _ in 0..5 {
+        asking.get("Patient/bruno").await;
+    }
+    let mut page = asking.get("AuditEvent?patient=bruno&subtype=read&_count=2").await.json();
+    let stranger = asking.with_token(Some(region.setup.token(json!({ "client_id": "altri" }))));
+    assert_eq!(stranger.get(&next(&page).unwrap()).await.status, StatusCode::BAD_REQUEST);
+    let mut all = ids(&page);
+    assert!(page.get("total").is_none(), "a page is not the whole");
+    while let Some(link) = next(&page) {
+        page = asking.get(&link).await.json();
+        all.extend(ids(&page));
+    }
+    let at_once = asking.get("AuditEvent?patient=bruno&subtype=read").await.json();
+    assert_eq!((all.len(), &all), (5, &ids(&at_once)));
+    region.stop().await;
+}
