@@ -110,3 +110,35 @@ fn tokens_come_from_a_file_too() {
     let (code, _, faults) = certify(&[&base[..], &["--token-file", file.to_str().unwrap()]].concat());
     assert!(code == 2 && faults.contains("tokens.txt:1: a line is ACTOR=TOKEN"), "{faults}");
 }
+
+#[test]
+fn a_second_world_is_compared_and_what_cannot_be_tested_is_told() {
+    let (first, twin) = (target(), target());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.txt");
+    let actors = "keeper narrow colleague researcher unbound expired early misaddressed foreign unsigned";
+    let lines: Vec<String> = actors.split(' ').map(|actor| format!("{actor}=token-of-{actor}")).collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let base = ["--suite", "gateway-security", "--target", first.hospital.base_url()];
+    let base = [&base[..], &["--token-file", file.to_str().unwrap()]].concat();
+    let (code, lines, faults) = certify(&base);
+    assert_eq!(code, 1, "{lines}{faults}");
+    assert!(lines.contains("skip  joins") && lines.contains("give the other with --twin-target"), "{lines}");
+    assert!(lines.contains("  none  pitfalls@29  not testable: "), "{lines}");
+    assert!(lines.lines().last().unwrap().contains("; requirements: 2 not testable, "), "{lines}");
+
+    // A server that hides nothing, in both worlds.
+    let worlds = ["--twin-target", twin.hospital.base_url(), "--twin-token", "keeper=token-in-the-twin"];
+    let (code, lines, _) = certify(&[&base[..], &worlds].concat());
+    assert_eq!(code, 1, "{lines}");
+    assert!(lines.contains("FAIL  joins") && lines.contains("the answer is the same in both worlds, but"), "{lines}");
+    let sent = twin.hospital.requests().into_iter().filter_map(|own| own.headers.get("authorization").cloned());
+    let sent: Vec<String> = sent.map(|value| value.to_str().unwrap().to_owned()).collect();
+    assert!(sent.iter().any(|own| own == "Bearer token-in-the-twin"));
+    assert!(sent.iter().any(|own| own == "Bearer token-of-narrow") && !sent.iter().any(|own| own == "Bearer token-of-keeper"));
+
+    let (code, _, faults) = certify(&[&base[..], &["--twin-token", "keeper=x"]].concat());
+    assert!(code == 2 && faults.contains("--twin-target"), "{faults}");
+    let (code, _, faults) = certify(&[&base[..], &["--twin-target", "http://127.0.0.1:1/fhir"]].concat());
+    assert!(code == 2 && faults.contains("nothing answers at http://127.0.0.1:1"), "{faults}");
+}

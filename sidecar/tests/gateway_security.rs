@@ -14,7 +14,9 @@ use harness::{ISSUER, Issuer, Region, Setup, free_port, listening, now};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
 use varco::{config, run};
-use varco_conformance::suite::{Extent, RunOptions, RunReport, Runner, Suite, Token, TwinTarget, Verdict};
+use varco_conformance::suite::{
+    Expect, Extent, RunOptions, RunReport, Runner, Suite, Test, Token, TwinTarget, Verdict,
+};
 
 const LIMITS: &str = "[limits]\nrequests_per_second = 10000\nburst = 10000\n";
 const RULES: usize = 32;
@@ -85,6 +87,60 @@ async fn the_suite_passes_before_the_simulated_hospital() {
         untested.map(|gap| gap.requirement.as_str()).collect::<Vec<_>>(),
         ["pitfalls@29", "pitfalls@32"]
     );
+    first.stop().await;
+    twin.stop().await;
+}
+
+/// Each request of the suite that compares and changes nothing, as a test of its own without other checks.
+fn one_by_one(suite: &Suite) -> Suite {
+    let mut alone = suite.clone();
+    alone.tests.clear();
+    for test in suite.tests.iter().filter(|test| test.twin.is_some()) {
+        for step in &test.steps {
+            let search = step.request.path.contains("/_search");
+            if step.only_in.is_none()
+                && step.request.actor.is_none()
+                && (search || step.request.method == "GET")
+            {
+                let mut step = step.clone();
+                step.expect = Expect::default();
+                alone.tests.push(Test { steps: vec![step], ..test.clone() });
+            }
+        }
+    }
+    alone
+}
+
+/// The suite is worth nothing where the worlds can't be told apart: a caller who may see everything must be able to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_from_whom_nothing_is_hidden_tells_the_worlds_apart() {
+    let (first, twin) = (Region::start_bare(LIMITS).await, Region::start_bare(LIMITS).await);
+    let suite = one_by_one(&suite());
+    let all_seeing = |setup: &Setup| {
+        let mut tokens = tokens(setup);
+        let keeper = tokens["keeper"].clone();
+        tokens.insert("default".to_owned(), keeper);
+        tokens
+    };
+    let options = RunOptions {
+        tokens: all_seeing(&first.setup),
+        twin: Some(TwinTarget { target: twin.setup.base(), tokens: all_seeing(&twin.setup) }),
+        ..RunOptions::default()
+    };
+    let runner = Runner::new(&suite, &first.setup.base(), options).unwrap();
+    let report = runner.run(&mut |_| ()).await.unwrap();
+    let mut told: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for test in &report.tests {
+        let of = told.entry(&test.id).or_default();
+        of.0 += usize::from(test.verdict == Verdict::Failed);
+        of.1 += 1;
+    }
+    println!("{told:#?}");
+    // Refused to everybody, or about other servers; of patches the suite has writes alone.
+    let silent: Vec<_> = told.iter().filter(|(_, (apart, _))| *apart == 0).map(|(id, _)| *id).collect();
+    assert_eq!(silent, ["export", "graphql", "operations", "patch", "prefixes"]);
+    let apart: usize = told.values().map(|(apart, _)| apart).sum();
+    assert!(apart > 100, "only {apart} requests tell the worlds apart");
     first.stop().await;
     twin.stop().await;
 }
