@@ -201,7 +201,9 @@ fn report(number: u64) -> Value {
 
 fn compiled(url: &str) -> CompiledMap {
     let map = regional_map(url).unwrap();
-    map.compile(&Definitions::r4()).unwrap_or_else(|errors| panic!("{}", errors[0]))
+    map.compile(&Definitions::r4()).unwrap_or_else(|errors| {
+        panic!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })
 }
 
 fn document(text: &str) -> OwnedDocument {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use fhir_models::document::xml::Schema;
 use fhir_models::document::{Kind, Limits as DocumentLimits, OwnedDocument, Position};
 
 use super::concept_map::embedded;
@@ -13,7 +14,7 @@ use super::error::{MapError, MapFault};
 use super::program::{EntryParameter, GroupCode, LiteralCode, ParameterCode, Program, Site, Slot};
 use super::syntax::{Group, InputMode, Literal, ModelMode, ParameterValue, StructureMap, TypeMode};
 use super::types::{TypeId, TypeKind, Types};
-use crate::fhirpath::{Context, Expression, Model, Options, Scalar};
+use crate::fhirpath::Model;
 use crate::terminology::concept_map::ConceptMap;
 
 /// Most combinations of groups and types.
@@ -27,18 +28,27 @@ pub(super) struct MapFile {
     pub map: StructureMap,
 }
 
+impl MapFile {
+    /// Reads a map; `name` names it in errors.
+    pub fn read(name: &str, bytes: &[u8], schema: &dyn Schema) -> Result<MapFile, MapError> {
+        let map = super::syntax::parse(name, bytes, schema)?;
+        let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).to_vec();
+        Ok(MapFile { name: name.to_owned(), text, map })
+    }
+}
+
 /// A group's number among all: its file and its place there.
 pub(super) type GroupKey = (usize, usize);
 /// A group, and the types that it is called with.
 type Called = (GroupKey, Vec<Vec<TypeId>>);
 
 pub(super) struct Compiler<'c> {
-    pub files: &'c [MapFile],
+    pub files: &'c [&'c MapFile],
     pub types: &'c Types,
     pub model: &'c Arc<Model>,
     /// For each file, the files whose groups it may use, itself first.
     pub visible: Vec<Vec<usize>>,
-    constants: Vec<HashMap<String, LiteralCode>>,
+    pub constants: Vec<HashMap<String, LiteralCode>>,
     done: HashMap<Called, usize>,
     waiting: Vec<(usize, GroupKey, Vec<Vec<TypeId>>)>,
     concept_maps: HashMap<(usize, String), usize>,
@@ -83,7 +93,7 @@ impl Scope {
 
 /// Compiles the map in `files[main]`, with the others to import from.
 pub(super) fn compile(
-    files: &[MapFile],
+    files: &[&MapFile],
     main: usize,
     types: &Types,
     model: &Arc<Model>,
@@ -126,61 +136,6 @@ impl<'c> Compiler<'c> {
         let position = Position::of(text, at);
         self.program.sites.push(Site { file, position, label: label.into() });
         self.program.sites.len() - 1
-    }
-
-    fn imports(&mut self) {
-        for (file, own) in self.files.iter().enumerate() {
-            let mut found = vec![file];
-            let mut next = 0;
-            while let Some(at) = found.get(next).copied() {
-                next += 1;
-                let imports = self.files.get(at).map(|it| it.map.imports.as_slice()).unwrap_or_default();
-                for import in imports {
-                    let matching = (0..self.files.len())
-                        .filter(|it| self.files.get(*it).is_some_and(|it| matches(&import.url, &it.map.url)));
-                    for other in matching {
-                        if !found.contains(&other) {
-                            found.push(other);
-                        }
-                    }
-                }
-            }
-            for import in &own.map.imports {
-                if !self.files.iter().any(|it| matches(&import.url, &it.map.url)) {
-                    self.errors.push(MapError::at(
-                        &own.name,
-                        &own.text,
-                        (MapFault::NoImport(import.url.clone()), import.at),
-                    ));
-                }
-            }
-            self.visible.push(found);
-        }
-    }
-
-    fn read_constants(&mut self) {
-        for file in 0..self.files.len() {
-            let mut known: HashMap<String, LiteralCode> = HashMap::new();
-            let constants = self.files.get(file).map(|it| it.map.constants.clone()).unwrap_or_default();
-            for constant in constants {
-                let value = constant_value(&constant.value.text, self.model);
-                match value {
-                    Ok((type_name, kind, text)) => {
-                        let code = LiteralCode { ty: self.types.find(type_name), kind, text: text.into() };
-                        if known.insert(constant.name.clone(), code).is_some() {
-                            self.fail(file, constant.at, MapFault::Duplicate("constant", constant.name));
-                        }
-                    }
-                    Err(why) => self.fail(file, constant.value.at, MapFault::Expression(why)),
-                }
-            }
-            self.constants.push(known);
-        }
-    }
-
-    pub fn constant(&self, file: usize, name: &str) -> Option<&LiteralCode> {
-        let visible = self.visible.get(file)?;
-        visible.iter().find_map(|at| self.constants.get(*at)?.get(name))
     }
 
     fn group_of(&self, key: GroupKey) -> Option<&'c Group> {
@@ -404,6 +359,7 @@ impl<'c> Compiler<'c> {
                 self.request(base, arguments.clone(), group.at, key.0)
             });
             let rules = group.rules.iter().filter_map(|rule| self.rule(&mut scope, rule)).collect();
+            let rules = self.rule_list(&scope, rules);
             let code = GroupCode { base, parameters: arguments.len(), slots: scope.slots, rules };
             if scope.slots > usize::from(Slot::MAX) {
                 self.fail(key.0, group.at, MapFault::TooMany(usize::from(Slot::MAX), "variables in a group"));
@@ -535,40 +491,4 @@ impl<'c> Compiler<'c> {
             .get(ty)
             .is_none_or(|it| it.is_abstract && matches!(it.kind, TypeKind::Resource | TypeKind::Logical))
     }
-}
-
-/// A constant's value: type, form and text.
-fn constant_value(text: &str, model: &Arc<Model>) -> Result<(&'static str, Kind, String), String> {
-    let expression =
-        Expression::compile(text, model, &Options::strict()).map_err(|error| error.fault.to_string())?;
-    let nothing =
-        OwnedDocument::parse_json("{}", &DocumentLimits::default()).map_err(|error| error.to_string())?;
-    let found = expression
-        .evaluate(nothing.document(), &Context::default())
-        .map_err(|error| error.fault().to_string())?;
-    let (Some(item), 1) = (found.first(), found.len()) else {
-        return Err("a constant is exactly one value".to_owned());
-    };
-    let kind = match item.scalar() {
-        Some(Scalar::Boolean(_)) => Kind::Boolean,
-        Some(Scalar::Integer(_) | Scalar::Long(_) | Scalar::Decimal(_)) => Kind::Number,
-        Some(Scalar::Quantity(_)) | None => return Err("a constant is a simple value".to_owned()),
-        Some(_) => Kind::String,
-    };
-    Ok((item.type_name(), kind, item.text().unwrap_or_default().into_owned()))
-}
-
-/// True where a URL is the one of an import; `*` stands for any text.
-fn matches(pattern: &str, url: &str) -> bool {
-    let Some((first, rest)) = pattern.split_once('*') else { return pattern == url };
-    let Some(mut url) = url.strip_prefix(first) else { return false };
-    let mut parts = rest.split('*').peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return url.ends_with(part);
-        }
-        let Some(at) = url.find(part) else { return false };
-        url = url.get(at + part.len()..).unwrap_or_default();
-    }
-    true
 }

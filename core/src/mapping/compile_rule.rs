@@ -78,6 +78,7 @@ impl Compiler<'_> {
         });
         let calls = calls.collect();
         let rules = rule.rules.iter().filter_map(|inner| self.rule(scope, inner)).collect();
+        let rules = self.rule_list(scope, rules);
         Some(RuleCode { site, sources, targets, calls, rules, identity: None })
     }
 

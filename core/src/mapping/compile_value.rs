@@ -4,7 +4,8 @@ use super::compile::{Compiler, Scope};
 use super::compile_rule::TargetPlace;
 use super::error::MapFault;
 use super::program::{
-    CodeForm, IdentityAction, IdentityCode, ParameterCode, RuleCode, SourceCode, TargetCode, ValueCode,
+    CodeForm, IdentityAction, IdentityCode, ParameterCode, RuleCode, RuleList, SourceCode, TargetCode,
+    ValueCode,
 };
 use super::syntax::{
     Expression, Literal, Parameter, ParameterValue, Rule, RuleTarget, Transform, TransformKind,
@@ -391,7 +392,7 @@ impl Compiler<'_> {
             share,
             site,
         };
-        let (calls, rules) = (Vec::new(), Vec::new());
+        let (calls, rules) = (Vec::new(), RuleList::default());
         Some(RuleCode { site, sources, targets: vec![code], calls, rules, identity: Some(identity) })
     }
 }

@@ -50,8 +50,11 @@
 //! [`Preferred`]: crate::terminology::concept_map::Preferred
 
 mod build;
+mod change;
 mod compile;
+mod compile_batch;
 mod compile_expression;
+mod compile_import;
 mod compile_rule;
 mod compile_value;
 mod concept_map;
@@ -68,8 +71,10 @@ mod regional;
 mod regional_model;
 mod report;
 mod run;
+mod run_batch;
 mod run_error;
 mod run_expression;
+mod run_target;
 mod settings;
 mod source;
 mod structure;
@@ -100,13 +105,15 @@ use write::{WriteFault, Writer};
 
 use crate::fhirpath::Model;
 
+pub use change::{Change, ChangeKind};
 pub use difference::{Difference, DifferenceKind, differences};
 pub use error::{MapError, MapFault};
 pub(crate) use logical::LogicalXml;
 pub use output::{Note, NoteKind, Output, OutputFormat, OutputResult};
-pub use regional::{EU_LAB_TO_FSE_LAB, FSE_LAB_TO_EU_LAB, RegionalMap, regional_map, regional_maps};
 pub use regional::{
-    FHIR_TO_SYNTHETIC_ANAGRAFE, FHIR_TO_SYNTHETIC_CUP, SYNTHETIC_ANAGRAFE_TO_FHIR, SYNTHETIC_CUP_TO_FHIR,
+    EU_LAB_TO_FSE_LAB, FHIR_TO_SYNTHETIC_ANAGRAFE, FHIR_TO_SYNTHETIC_CUP, FSE_LAB_TO_EU_LAB, FSE_LDO_TO_HDR,
+    FSE_PSS_TO_IPS, HDR_TO_FSE_LDO, IPS_TO_FSE_PSS, RegionalMap, SYNTHETIC_ANAGRAFE_TO_FHIR, SYNTHETIC_CUP_TO_FHIR,
+    regional_map, regional_maps,
 };
 pub use regional_model::{SYNTHETIC_ANAGRAFE, SYNTHETIC_CUP, regional_model};
 pub use report::{Loss, LossCause, TraceStep};
@@ -137,9 +144,7 @@ impl Mapper {
     /// # Errors
     /// [`MapError`] where it can't be read, with line and column.
     pub fn add(&mut self, file: &str, bytes: &[u8]) -> Result<usize, MapError> {
-        let map = syntax::parse(file, bytes, self.model.schema())?;
-        let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).to_vec();
-        self.files.push(MapFile { name: file.to_owned(), text, map });
+        self.files.push(MapFile::read(file, bytes, self.model.schema())?);
         Ok(self.files.len() - 1)
     }
 
@@ -148,12 +153,16 @@ impl Mapper {
         self.files.get(number).map(|it| &it.map)
     }
 
-    /// Compiles a map; it begins with its first group.
+    /// Compiles a map; it begins with its first group. What it imports of the maps that come with Varco, and is
+    /// not among those added, is at hand.
     ///
     /// # Errors
     /// All that is wrong with it and with what it uses of other maps.
     pub fn compile(&self, number: usize) -> Result<CompiledMap, Vec<MapError>> {
-        let program = compile::compile(&self.files, number, &self.types, &self.model)?;
+        let own: Vec<&MapFile> = self.files.iter().collect();
+        let library = regional::imported(&own, self.model.schema())?;
+        let files: Vec<&MapFile> = own.into_iter().chain(&library).collect();
+        let program = compile::compile(&files, number, &self.types, &self.model)?;
         Ok(CompiledMap { program, types: Arc::clone(&self.types), model: Arc::clone(&self.model) })
     }
 }
@@ -212,13 +221,14 @@ impl CompiledMap {
     /// # Errors
     /// [`RunError`]: which rule, at which place of the source, with which value.
     pub fn run(&self, sources: &[Document<'_>], settings: &Settings<'_>) -> Result<Output, Box<RunError>> {
-        let mut run = Run::new(&self.program, &self.types, &self.model, settings, sources.to_vec());
+        let table = self.types.all();
+        let mut run = Run::new(&self.program, &self.types, &self.model, settings, &table, sources.to_vec());
         let made = match run.whole() {
             Ok(made) => made,
             Err(fault) => return Err(Box::new(run.located(*fault))),
         };
         let mut results = Vec::new();
-        for node in made {
+        for node in made.iter().copied() {
             match self.written(&run, node) {
                 Ok(result) => results.push(result),
                 Err(why) => {
@@ -243,7 +253,8 @@ impl CompiledMap {
                 trace = recorder.trace(*document, &self.program);
             }
         }
-        Ok(Output { results, notes: run.notes, loss, lost, trace })
+        let changes = if settings.report { change::changes(&run, &made) } else { Vec::new() };
+        Ok(Output { results, notes: run.notes, loss, lost, changes, trace })
     }
 
     fn written(&self, run: &Run<'_, '_>, node: u32) -> Result<OutputResult, WriteFault> {
@@ -251,7 +262,8 @@ impl CompiledMap {
         let length = run.sources.documents.first().map_or(0, |it| it.text().len());
         let out = String::with_capacity(length.min(1 << 20));
         let most = run.settings.limits.bytes;
-        let mut writer = Writer { tree: &run.tree, sources: &run.sources, out, most, depth: 0 };
+        let mut writer =
+            Writer { tree: &run.tree, table: run.table, sources: &run.sources, out, most, depth: 0 };
         let xml = ty.as_ref().is_some_and(|it| it.kind == TypeKind::Logical && it.namespace.is_some());
         let format = if xml { OutputFormat::Xml } else { OutputFormat::Json };
         if xml {

@@ -2,6 +2,7 @@
 
 use fhir_models::document::Position;
 
+use super::change::Change;
 use super::report::{Loss, TraceStep};
 
 /// How the result is written.
@@ -25,6 +26,8 @@ pub struct Output {
     /// How many source elements nothing read, by the rule that came nearest; its name is empty where none did. Empty
     /// where neither a report nor the count was asked for. Names no value: fit for metrics.
     pub lost: Vec<(String, u64)>,
+    /// What stands otherwise in the result; empty where no report was asked for.
+    pub changes: Vec<Change>,
     /// What each rule worked on; empty where no report was asked for.
     pub trace: Vec<TraceStep>,
 }

@@ -30,7 +30,61 @@ pub(super) struct GroupCode {
     pub base: Option<usize>,
     pub parameters: usize,
     pub slots: usize,
+    pub rules: RuleList,
+}
+
+/// Rules in order, and how they are run.
+#[derive(Debug, Default)]
+pub(super) struct RuleList {
     pub rules: Vec<RuleCode>,
+    pub steps: Vec<RunStep>,
+    pub batches: Vec<Batch>,
+}
+
+/// One rule, or one batch, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RunStep {
+    Rule(usize),
+    Batch(usize),
+}
+
+/// Rules that are run in one walk over the members of an item.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub source: Slot,
+    pub target: Slot,
+    pub from: TypeId,
+    pub to: TypeId,
+    pub rules: Vec<usize>,
+    /// By symbol.
+    pub members: Vec<BatchMember>,
+}
+
+/// What becomes of one member.
+#[derive(Debug)]
+pub(super) struct BatchMember {
+    pub symbol: Name,
+    pub ty: TypeId,
+    pub open: bool,
+    pub primitive: bool,
+    /// Where it goes.
+    pub element: u16,
+    pub choice: u16,
+    pub repeats: bool,
+    pub rule: usize,
+    pub action: BatchAction,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BatchAction {
+    /// It is taken as it is.
+    Copy,
+    /// A group maps it to a new item of this type.
+    Group(usize, TypeId),
+    /// A code, translated by a concept map.
+    Translate(usize),
+    /// What is to be done is known when its type is.
+    Open,
 }
 
 #[derive(Debug)]
@@ -39,7 +93,7 @@ pub(super) struct RuleCode {
     pub sources: Vec<SourceCode>,
     pub targets: Vec<TargetCode>,
     pub calls: Vec<CallCode>,
-    pub rules: Vec<RuleCode>,
+    pub rules: RuleList,
     /// What becomes of each type of source, for `a.x -> b.y`.
     pub identity: Option<IdentityCode>,
 }

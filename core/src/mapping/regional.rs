@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use fhir_models::definition::Definitions;
+use fhir_models::document::xml::Schema;
 
+use super::compile::MapFile;
 use super::{CompiledMap, MapError, Mapper};
 
 /// Booking of a synthetic booking centre (CUP) to a transaction.
@@ -22,6 +24,15 @@ pub const SYNTHETIC_ANAGRAFE_TO_FHIR: &str = "urn:varco:map:synthetic-anagrafe-t
 pub const FSE_LAB_TO_EU_LAB: &str = "urn:varco:map:fse-lab-to-eu-lab";
 /// EU Laboratory report to the FSE 2.0 laboratory report.
 pub const EU_LAB_TO_FSE_LAB: &str = "urn:varco:map:eu-lab-to-fse-lab";
+
+/// FSE 2.0 patient summary (PSS) to the International and European Patient Summary.
+pub const FSE_PSS_TO_IPS: &str = "urn:varco:map:fse-pss-to-ips";
+/// International or European Patient Summary to the FSE 2.0 patient summary (PSS).
+pub const IPS_TO_FSE_PSS: &str = "urn:varco:map:ips-to-fse-pss";
+/// FSE 2.0 hospital discharge letter (LDO) to the European Hospital Discharge Report.
+pub const FSE_LDO_TO_HDR: &str = "urn:varco:map:fse-ldo-to-hdr";
+/// European Hospital Discharge Report to the FSE 2.0 hospital discharge letter (LDO).
+pub const HDR_TO_FSE_LDO: &str = "urn:varco:map:hdr-to-fse-ldo";
 
 /// A map that comes with Varco.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +76,41 @@ const MAPS: &[RegionalMap] = &[
         title: "EU Laboratory report (document Bundle) to FSE 2.0 laboratory report (transaction Bundle)",
         text: include_str!("../../maps/eu-lab-to-fse-lab.fml"),
     },
+    RegionalMap {
+        url: FSE_PSS_TO_IPS,
+        title: "FSE 2.0 patient summary, PSS (transaction Bundle) to the International and European Patient Summary (document Bundle)",
+        text: include_str!("../../maps/fse-pss-to-ips.fml"),
+    },
+    RegionalMap {
+        url: IPS_TO_FSE_PSS,
+        title: "International or European Patient Summary (document Bundle) to the FSE 2.0 patient summary, PSS (transaction Bundle)",
+        text: include_str!("../../maps/ips-to-fse-pss.fml"),
+    },
+    RegionalMap {
+        url: FSE_LDO_TO_HDR,
+        title: "FSE 2.0 hospital discharge letter, LDO (transaction Bundle) to the European Hospital Discharge Report (document Bundle)",
+        text: include_str!("../../maps/fse-ldo-to-hdr.fml"),
+    },
+    RegionalMap {
+        url: HDR_TO_FSE_LDO,
+        title: "European Hospital Discharge Report (document Bundle) to the FSE 2.0 hospital discharge letter, LDO (transaction Bundle)",
+        text: include_str!("../../maps/hdr-to-fse-ldo.fml"),
+    },
+    RegionalMap {
+        url: "urn:varco:map:fse-to-europe",
+        title: "What the maps from FSE 2.0 to Europe share: identifiers, codes, units, labels, resources",
+        text: include_str!("../../maps/fse-to-europe.fml"),
+    },
+    RegionalMap {
+        url: "urn:varco:map:europe-to-fse",
+        title: "What the maps from Europe to FSE 2.0 share: identifiers, codes, units, labels, resources",
+        text: include_str!("../../maps/europe-to-fse.fml"),
+    },
+    RegionalMap {
+        url: "urn:varco:map:aic-to-atc",
+        title: "AIC to ATC: which substance a medicine has",
+        text: include_str!("../../maps/aic-to-atc.fml"),
+    },
 ];
 
 /// All maps that come with Varco.
@@ -87,4 +133,24 @@ impl RegionalMap {
         let number = mapper.add(self.url, self.text.as_bytes()).map_err(|error| vec![error])?;
         mapper.compile(number)
     }
+}
+
+/// The maps of Varco that these files import and that are not among them, with what those import.
+pub(super) fn imported(files: &[&MapFile], schema: &dyn Schema) -> Result<Vec<MapFile>, Vec<MapError>> {
+    let mut found: Vec<MapFile> = Vec::new();
+    let mut waiting: Vec<String> = imports(files.iter().copied());
+    while let Some(url) = waiting.pop() {
+        if files.iter().copied().chain(&found).any(|it| it.map.url == url) {
+            continue;
+        }
+        let Some(own) = regional_map(&url) else { continue };
+        let file = MapFile::read(own.url, own.text.as_bytes(), schema).map_err(|error| vec![error])?;
+        waiting.extend(imports([&file]));
+        found.push(file);
+    }
+    Ok(found)
+}
+
+fn imports<'f>(files: impl IntoIterator<Item = &'f MapFile>) -> Vec<String> {
+    files.into_iter().flat_map(|it| it.map.imports.iter().map(|it| it.url.clone())).collect()
 }

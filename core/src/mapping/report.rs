@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use fhir_models::document::xml::TYPE_MEMBER;
 use fhir_models::document::{Document, Kind, NodeId, Position, Value, name};
 
+use super::change::Origins;
 use super::program::Program;
 use super::tree::SourceRef;
 
@@ -19,6 +20,8 @@ pub(super) struct Recorder {
     rules: HashMap<u32, (usize, bool)>,
     /// Rule by rule.
     pub visits: Vec<(usize, u32)>,
+    /// What was made of what.
+    pub origins: Origins,
 }
 
 /// Most steps of a trace.

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use fhir_models::document::Document;
 
 use super::output::{Note, NoteKind};
-use super::program::{
-    GroupCode, IdentityAction, ParameterCode, Program, RuleCode, SourceCode, TargetCode, ValueCode,
-};
+use super::program::{GroupCode, ParameterCode, Program, RuleCode, SourceCode};
 use super::report::Recorder;
 use super::run_error::{RunError, RunFault};
 use super::settings::{Limits, Settings};
 use super::source::Sources;
 use super::syntax::SourceListMode;
-use super::tree::{Content, NONE, Scalar, SourceRef, Tree};
-use super::types::{Type, TypeId, Types};
+use super::tree::{Content, Scalar, SourceRef, Tree};
+use super::types::{Type, TypeId, TypeRef, Types};
 use crate::fhirpath::Model;
 
 /// What a variable holds.
@@ -32,9 +30,9 @@ pub(super) enum Item<'a> {
 pub(super) struct Frame<'a> {
     pub items: Vec<Item<'a>>,
     /// Items shared by name, with what they were made in.
-    shared: Vec<(Box<str>, u32, u16, u32)>,
+    pub shared: Vec<(Box<str>, u32, u16, u32)>,
     /// Where those of the innermost rule begin.
-    scope: usize,
+    pub scope: usize,
 }
 
 /// A fault on its way up: where it is settled only once.
@@ -57,7 +55,7 @@ pub(super) struct Run<'r, 'a> {
     /// The rule at work, and the source item that it looks at.
     pub site: usize,
     pub at: Option<SourceRef>,
-    table: Arc<Vec<Arc<Type>>>,
+    pub table: &'r [Arc<Type>],
     steps: u64,
     depth: usize,
     scratch: Vec<Vec<SourceRef>>,
@@ -69,6 +67,7 @@ impl<'r, 'a> Run<'r, 'a> {
         types: &'a Types,
         model: &'a Arc<Model>,
         settings: &'r Settings<'r>,
+        table: &'r [Arc<Type>],
         documents: Vec<Document<'a>>,
     ) -> Run<'r, 'a> {
         let recording = settings.report || settings.count_losses;
@@ -84,16 +83,15 @@ impl<'r, 'a> Run<'r, 'a> {
             validators: std::cell::RefCell::default(),
             site: 0,
             at: None,
-            table: types.all(),
+            table,
             steps: 0,
             depth: 0,
             scratch: Vec::new(),
         }
     }
 
-    pub fn ty(&self, id: TypeId) -> Option<Arc<Type>> {
-        let known = id.index().and_then(|at| self.table.get(at));
-        known.cloned().or_else(|| self.sources.types.get(id))
+    pub fn ty(&self, id: TypeId) -> Option<TypeRef<'r>> {
+        self.sources.types.known(id, self.table)
     }
 
     pub fn limits(&self) -> &Limits {
@@ -191,14 +189,12 @@ impl<'r, 'a> Run<'r, 'a> {
         }
         arguments.resize(group.slots.max(group.parameters), Item::Nothing);
         let mut frame = Frame { items: arguments, shared: Vec::new(), scope: 0 };
-        for rule in &group.rules {
-            self.rule(rule, &mut frame)?;
-        }
+        self.rules(&group.rules, &mut frame)?;
         self.depth -= 1;
         Ok(())
     }
 
-    fn rule(&mut self, rule: &'a RuleCode, frame: &mut Frame<'a>) -> Ran<()> {
+    pub fn rule(&mut self, rule: &'a RuleCode, frame: &mut Frame<'a>) -> Ran<()> {
         let (site, at) = (self.site, self.at);
         self.site = rule.site;
         self.from(rule, 0, frame)?;
@@ -353,7 +349,7 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     /// What a rule does with one combination of items.
-    fn body(&mut self, rule: &'a RuleCode, frame: &mut Frame<'a>) -> Ran<()> {
+    pub fn body(&mut self, rule: &'a RuleCode, frame: &mut Frame<'a>) -> Ran<()> {
         if rule.identity.is_some() {
             return self.identity(rule, frame);
         }
@@ -367,7 +363,7 @@ impl<'r, 'a> Run<'r, 'a> {
             let arguments = call.arguments.iter().map(|it| self.argument(it, frame)).collect();
             self.group(group, arguments)?;
         }
-        if rule.rules.is_empty() {
+        if rule.rules.rules.is_empty() {
             return Ok(());
         }
         self.depth += 1;
@@ -375,9 +371,7 @@ impl<'r, 'a> Run<'r, 'a> {
             return Err(self.fault(RunFault::Limit(self.settings.limits.depth as u64, "levels of rules")));
         }
         let scope = std::mem::replace(&mut frame.scope, frame.shared.len());
-        for inner in &rule.rules {
-            self.rule(inner, frame)?;
-        }
+        self.rules(&rule.rules, frame)?;
         frame.shared.truncate(frame.scope);
         frame.scope = scope;
         self.depth -= 1;
@@ -392,129 +386,6 @@ impl<'r, 'a> Run<'r, 'a> {
                 kind: literal.kind,
                 text: std::borrow::Cow::Borrowed(&literal.text),
             }),
-        }
-    }
-
-    /// The node that a target writes in, and the element there; `None` for the node itself.
-    fn place(&mut self, target: &TargetCode, frame: &Frame<'a>) -> Ran<(u32, Option<Place>)> {
-        let context = target.context.and_then(|slot| frame.items.get(usize::from(slot)));
-        let Some(Item::Target(node)) = context else {
-            let name = target.path.join(".");
-            return Err(self.fault(RunFault::NoTarget(name)));
-        };
-        let mut node = *node;
-        let Some((last, before)) = target.path.split_last() else { return Ok((node, None)) };
-        for name in before {
-            let element = self.element(node, name)?;
-            node = self.new_child(node, element, false, false)?;
-        }
-        let ty = self.tree.get(node).and_then(|it| self.ty(it.ty));
-        if let Some(ty) = &ty
-            && ty.primitive().is_some()
-            && &**last == "value"
-        {
-            return Ok((node, None));
-        }
-        Ok((node, Some(self.element(node, last)?)))
-    }
-
-    /// The number of an element, and of its type where the name says that.
-    fn element(&mut self, node: u32, name: &str) -> Ran<Place> {
-        self.expand(node)?;
-        let ty = self.tree.get(node).and_then(|it| self.ty(it.ty));
-        let found = ty.as_ref().and_then(|ty| match ty.element(name) {
-            Some((at, _)) => Some((at, None)),
-            None => ty.by_key(name).map(|(at, choice, _)| (at, Some(choice))),
-        });
-        found.ok_or_else(|| {
-            let on = ty.map_or_else(String::new, |it| it.name.to_string());
-            self.fault(RunFault::NoElement { on, element: name.to_owned() })
-        })
-    }
-
-    fn target(&mut self, target: &'a TargetCode, frame: &mut Frame<'a>) -> Ran<()> {
-        let made = self.made(target, frame)?;
-        if let Some(slot) = target.slot
-            && let Some(slot) = frame.items.get_mut(usize::from(slot))
-        {
-            *slot = made;
-        }
-        Ok(())
-    }
-
-    fn made(&mut self, target: &'a TargetCode, frame: &mut Frame<'a>) -> Ran<Item<'a>> {
-        if target.context.is_none() {
-            let found = self.value(&target.value, frame)?;
-            return Ok(found.into_iter().next().unwrap_or_default());
-        }
-        let (node, element) = self.place(target, frame)?;
-        let Some((element, choice)) = element else {
-            if matches!(target.value, ValueCode::New) {
-                return Ok(Item::Target(node));
-            }
-            let found = self.value(&target.value, frame)?;
-            self.fill(node, found)?;
-            return Ok(Item::Target(node));
-        };
-        if matches!(target.value, ValueCode::New | ValueCode::Create(_)) {
-            if let Some(name) = &target.share {
-                let own = frame.shared.get(frame.scope..).unwrap_or_default();
-                let same = |it: &&(Box<str>, u32, u16, u32)| it.0 == *name && it.1 == node && it.2 == element;
-                if let Some((.., shared)) = own.iter().find(same) {
-                    return Ok(Item::Target(*shared));
-                }
-            }
-            let ty = match target.value {
-                ValueCode::Create(ty) => Some(ty),
-                _ => None,
-            };
-            let made = match ty {
-                Some(ty) => self.create(node, (element, choice), ty, target)?,
-                None => self.new_child(node, (element, choice), target.first, target.single)?,
-            };
-            if let Some(name) = &target.share {
-                frame.shared.push((name.clone(), node, element, made));
-            }
-            return Ok(Item::Target(made));
-        }
-        let found = self.value(&target.value, frame)?;
-        let many = found.len();
-        let repeats = self.repeats(node, element);
-        if many > 1 && !repeats {
-            let element = self.label(node, element);
-            return Err(self.fault(RunFault::TooManyValues { element, count: many }));
-        }
-        let mut made = Item::Nothing;
-        for item in found {
-            let own = self.assign(node, (element, choice), item, target.first)?;
-            made = if own == NONE { Item::Nothing } else { Item::Target(own) };
-        }
-        Ok(made)
-    }
-
-    fn identity(&mut self, rule: &'a RuleCode, frame: &mut Frame<'a>) -> Ran<()> {
-        let (Some(identity), Some(source), Some(target)) =
-            (&rule.identity, rule.sources.first(), rule.targets.first())
-        else {
-            return Ok(());
-        };
-        let item = frame.items.get(usize::from(source.slot)).cloned().unwrap_or_default();
-        let own = self.type_of(&item);
-        let (node, Some(place)) = self.place(target, frame)? else { return Ok(()) };
-        let action = identity.actions.iter().find(|(from, _)| *from == own).map(|(_, action)| *action);
-        match action {
-            Some(IdentityAction::Group(group, ty)) => {
-                let Some(group) = self.program.groups.get(group) else { return Ok(()) };
-                let made = self.create(node, place, ty, target)?;
-                self.group(group, vec![item, Item::Target(made)])
-            }
-            Some(IdentityAction::Copy(_)) => self.assign(node, place, item, target.first).map(|_| ()),
-            None if identity.open => self.assign(node, place, item, target.first).map(|_| ()),
-            None => {
-                let to = self.label(node, place.0);
-                let from = self.sources.types.describe(own);
-                Err(self.fault(RunFault::NoDefault { from, to }))
-            }
         }
     }
 }

@@ -222,11 +222,26 @@ impl<'a> Run<'_, 'a> {
         }))
     }
 
+    /// What was made, as JSON; empty where it is too large.
+    pub fn written(&self, node: u32) -> String {
+        let most = self.limits().bytes;
+        let out = String::new();
+        let mut writer =
+            Writer { tree: &self.tree, table: self.table, sources: &self.sources, out, most, depth: 0 };
+        writer.object(node).map_or_else(|_| String::new(), |_| writer.out)
+    }
+
     /// What was made so far, as a document.
     fn document_of(&self, node: u32) -> Result<OwnedDocument, String> {
         let most = self.limits().bytes;
-        let mut writer =
-            Writer { tree: &self.tree, sources: &self.sources, out: String::new(), most, depth: 0 };
+        let mut writer = Writer {
+            tree: &self.tree,
+            table: self.table,
+            sources: &self.sources,
+            out: String::new(),
+            most,
+            depth: 0,
+        };
         let primitive =
             self.tree.get(node).and_then(|it| self.ty(it.ty)).is_some_and(|it| it.primitive().is_some());
         if primitive {

@@ -132,7 +132,7 @@ impl<'a> Sources<'a> {
         }
     }
 
-    fn own_type(&self, value: Value<'a>, declared: TypeId) -> TypeId {
+    pub fn own_type(&self, value: Value<'a>, declared: TypeId) -> TypeId {
         let own = value.resource_type().map(|name| self.types.find(&name));
         let named = || {
             let name = value.get_key(TYPE_MEMBER)?.as_str()?;

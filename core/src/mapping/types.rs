@@ -143,6 +143,23 @@ impl Type {
     }
 }
 
+/// A type at hand: one of a list that was taken before, or one met since.
+pub(super) enum TypeRef<'t> {
+    Listed(&'t Type),
+    Met(Arc<Type>),
+}
+
+impl std::ops::Deref for TypeRef<'_> {
+    type Target = Type;
+
+    fn deref(&self) -> &Type {
+        match self {
+            TypeRef::Listed(ty) => ty,
+            TypeRef::Met(ty) => ty,
+        }
+    }
+}
+
 /// All types met so far.
 pub(super) struct Types {
     pub definitions: Arc<Definitions>,
@@ -169,6 +186,14 @@ impl Types {
     pub fn get(&self, id: TypeId) -> Option<Arc<Type>> {
         let at = id.index()?;
         self.table.read().unwrap_or_else(PoisonError::into_inner).types.get(at).cloned()
+    }
+
+    /// A type, from a list of [`Types::all`] where it is there.
+    pub fn known<'t>(&self, id: TypeId, list: &'t [Arc<Type>]) -> Option<TypeRef<'t>> {
+        match id.index().and_then(|at| list.get(at)) {
+            Some(listed) => Some(TypeRef::Listed(listed)),
+            None => self.get(id).map(TypeRef::Met),
+        }
     }
 
     /// All types met, by number from 1.

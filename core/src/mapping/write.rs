@@ -5,7 +5,7 @@ use fhir_models::document::Kind;
 
 use super::source::Sources;
 use super::tree::{Content, Node, SourceRef, Tree};
-use super::types::{Element, Type, TypeKind, XmlForm};
+use super::types::{Element, Type, TypeKind, TypeRef, XmlForm};
 use std::sync::Arc;
 
 const SCHEMA_INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
@@ -14,6 +14,8 @@ const MAX_DEPTH: usize = 256;
 
 pub(super) struct Writer<'w, 'a> {
     pub tree: &'w Tree<'a>,
+    /// The types that were known when the run began.
+    pub table: &'w [Arc<Type>],
     pub sources: &'w Sources<'a>,
     pub out: String,
     pub most: usize,
@@ -33,8 +35,8 @@ pub(super) enum WriteFault {
 type Grouped<'w, 'a> = Vec<(u16, u32, &'w Node<'a>)>;
 
 impl<'w, 'a> Writer<'w, 'a> {
-    fn ty(&self, node: &Node<'_>) -> Option<Arc<Type>> {
-        self.sources.types.get(node.ty)
+    fn ty(&self, node: &Node<'_>) -> Option<TypeRef<'w>> {
+        self.sources.types.known(node.ty, self.table)
     }
 
     fn grouped(&self, node: u32) -> Grouped<'w, 'a> {
@@ -357,16 +359,22 @@ impl<'w, 'a> Writer<'w, 'a> {
 /// A text as a JSON string.
 pub(super) fn quote(out: &mut String, text: &str) {
     out.push('"');
-    for next in text.chars() {
-        match next {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            control if control < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(control))),
-            other => out.push(other),
+    let mut rest = text;
+    while let Some(at) = rest.find(|it: char| it < ' ' || it == '"' || it == '\\') {
+        let (plain, more) = rest.split_at(at);
+        out.push_str(plain);
+        let mut characters = more.chars();
+        match characters.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(control) => out.push_str(&format!("\\u{:04x}", u32::from(control))),
+            None => {}
         }
+        rest = characters.as_str();
     }
+    out.push_str(rest);
     out.push('"');
 }

@@ -65,7 +65,8 @@ pub struct Map {
     /// A FHIR package with more definitions: a .tgz, its folder, or id#version of the package cache.
     #[arg(long, value_name = "TGZ|DIR|ID#VER")]
     package: Vec<String>,
-    /// Writes a report in JSON: source elements that nothing read, notes, what is invalid in the result.
+    /// Writes a report in JSON: source elements that nothing read (loss), what stands otherwise in the result (changed:
+    /// values, additions, order, joined lists), notes, what is invalid in the result.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Shows on standard error what each rule worked on.
@@ -322,6 +323,14 @@ fn report(output: &Output, issues: &[Issue], round_trip: Option<&[Difference]>) 
             json.member("rule", rule).member("cause", cause.text());
         }
         json.end_object();
+    }
+    json.end_array().key("changed").begin_array();
+    for change in &output.changes {
+        json.begin_object().member("path", &change.path);
+        place(&mut json, change.position);
+        json.member("kind", change.kind.text());
+        json.member("before", &change.kind.before()).member("after", &change.kind.after());
+        json.member("rule", &change.rule).end_object();
     }
     json.end_array().key("notes").begin_array();
     for note in &output.notes {
