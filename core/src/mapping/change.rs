@@ -43,7 +43,8 @@ pub enum ChangeKind {
         /// In the result.
         after: String,
     },
-    /// The map added something to an item of the source: `path` is where it would stand there.
+    /// The map added something to an item of the source: `path` is where it would stand there, with its number in the
+    /// list of the result.
     Added {
         /// A value as text, anything else as JSON, cut where it is long.
         after: String,
@@ -53,7 +54,8 @@ pub enum ChangeKind {
         /// Their numbers in the source, from 0, in the order of the result. Those that are not there were lost.
         items: Vec<usize>,
     },
-    /// The items of several lists became one list: where each list ended can't be told any more.
+    /// The items of several lists became one list, or those of one list stand in other surroundings: which of them stood
+    /// together can't be told any more.
     Joined {
         /// The lists in the source.
         lists: Vec<String>,
@@ -109,12 +111,14 @@ pub(super) struct Origins(HashMap<u32, Origin>);
 struct Origin {
     place: Option<SourceRef>,
     site: usize,
+    /// A transform gave it.
+    computed: bool,
 }
 
 impl Origins {
     /// Notes it for a node, unless it is known.
-    pub fn note(&mut self, node: u32, place: Option<SourceRef>, site: usize) {
-        self.0.entry(node).or_insert(Origin { place, site });
+    pub fn note(&mut self, node: u32, place: Option<SourceRef>, site: usize, computed: bool) {
+        self.0.entry(node).or_insert(Origin { place, site, computed });
     }
 }
 
@@ -203,39 +207,43 @@ impl<'a> Search<'_, '_, 'a> {
             let Some(element) = ty.elements.get(usize::from(element)) else { continue };
             if children.len() > 1 {
                 let into = format!("{}.{}", ty.name, element.name);
-                self.list(&children, &into);
+                self.list(&children, &into, beside);
             }
+            // Of several that were made of one item, the one made around it stands for it, not one that was computed.
+            let around = children.iter().filter(|it| !self.is_computed(**it));
+            let around: HashSet<u32> = around.filter_map(|it| self.place_of(*it)).map(|it| it.node).collect();
             let mut before = HashSet::new();
-            for child in &children {
+            for (number, child) in children.iter().enumerate() {
                 let own = self.place_of(*child);
                 let member = || {
                     let holder = beside.filter(|_| children.len() == 1)?;
                     self.member(holder, element, *child)
                 };
                 let place = own.or_else(member);
-                let again = own.is_some_and(|it| !before.insert(it.node));
-                if let Some(holder) = beside.filter(|it| again || self.is_added(*child, *it, place, element))
-                {
-                    self.added(holder, element, *child);
-                } else {
+                let again = own.is_some_and(|it| {
+                    (self.is_computed(*child) && around.contains(&it.node)) || !before.insert(it.node)
+                });
+                let Some(holder) = beside.filter(|it| again || self.is_added(*child, *it, place, element))
+                else {
+                    self.look(*child, place, depth + 1);
+                    continue;
+                };
+                self.added(holder, element, *child, number);
+                if !again {
                     self.look(*child, place, depth + 1);
                 }
             }
         }
     }
 
-    /// Whether nothing of a node stands for anything in the source.
+    /// Whether the item of the source has no such element, or nothing of this one was made of anything in the source.
     fn is_added(&self, node: u32, holder: SourceRef, place: Option<SourceRef>, element: &Element) -> bool {
-        let Some(own) = self.run.tree.get(node) else { return false };
-        match (&own.content, place) {
-            // Made of a value that is there as it was, too: a code beside the text that it stands for.
-            (Content::Value(_, text), Some(place)) => {
-                let same = self.run.sources.scalar(place).is_none_or(|it| it.text == *text);
-                !same && self.is_copied(place.node) && self.key(holder, element, node).is_none()
-            }
-            (_, Some(_)) => false,
-            (_, None) => self.is_new(node, 0),
-        }
+        self.key(holder, element, node).is_none() || (place.is_none() && self.is_new(node, 0))
+    }
+
+    fn is_computed(&self, node: u32) -> bool {
+        self.origin(node).is_some_and(|it| it.computed)
+            && !self.run.tree.get(node).is_some_and(|it| matches!(it.content, Content::Copied(_)))
     }
 
     fn is_new(&self, node: u32, depth: usize) -> bool {
@@ -243,17 +251,19 @@ impl<'a> Search<'_, '_, 'a> {
         !old && self.run.tree.children(node).all(|(child, _)| self.is_new(child, depth + 1))
     }
 
-    fn added(&mut self, holder: SourceRef, element: &Element, node: u32) {
+    fn added(&mut self, holder: SourceRef, element: &Element, node: u32, number: usize) {
         let Some(own) = self.run.tree.get(node) else { return };
         let mut after = match &own.content {
             Content::Value(_, text) => text.to_string(),
-            _ => self.run.written(node),
+            Content::Copied(place) => self.run.sources.value(*place).map_or("", Value::raw).to_owned(),
+            Content::Parts => self.run.written(node),
         };
         if let Some((end, _)) = after.char_indices().nth(MOST_SHOWN) {
             after.truncate(end);
             after.push('…');
         }
-        let key = element.choices.get(usize::from(own.choice)).map_or("", |it| &it.key).to_owned();
+        let key = element.choices.get(usize::from(own.choice)).map_or("", |it| &*it.key);
+        let key = if element.repeats { format!("{key}[{number}]") } else { key.to_owned() };
         self.tell(holder.node, &key, node, ChangeKind::Added { after });
     }
 
@@ -270,7 +280,8 @@ impl<'a> Search<'_, '_, 'a> {
     fn key(&self, holder: SourceRef, element: &Element, node: u32) -> Option<Value<'a>> {
         let own = self.run.tree.get(node)?;
         let key = &element.choices.get(usize::from(own.choice))?.key;
-        self.run.sources.value(holder)?.get_key(key)
+        let value = self.run.sources.value(holder)?;
+        value.get_key(key).or_else(|| value.get_key(&format!("_{key}")))
     }
 
     /// The only item of the same name in what the surroundings were made of.
@@ -290,7 +301,7 @@ impl<'a> Search<'_, '_, 'a> {
     }
 
     /// The items of one list of the result: whether they kept their order, and came from one list.
-    fn list(&mut self, children: &[u32], into: &str) {
+    fn list(&mut self, children: &[u32], into: &str, beside: Option<SourceRef>) {
         let mut lists: Vec<(u32, Vec<(u32, u32)>)> = Vec::new();
         for child in children {
             let Some(place) = self.place_of(*child).filter(|it| !it.bare) else { continue };
@@ -318,11 +329,17 @@ impl<'a> Search<'_, '_, 'a> {
             let items = items.iter().filter_map(|(_, node)| numbers.get(node).copied()).collect();
             self.tell(*array, "", child, ChangeKind::Order { items });
         }
-        if let [(first, _), (_, second), ..] = lists.as_slice() {
+        let own = |array: u32| beside.is_some() && self.parent(array) == beside.map(|it| it.node);
+        let apart = match lists.as_slice() {
+            [_, (_, second), ..] => second.first(),
+            // One list of several items, in other surroundings than its own.
+            [(array, items)] if !own(*array) => items.get(1),
+            _ => None,
+        };
+        if let (Some((child, _)), Some((first, _))) = (apart.copied(), lists.first()) {
             let paths = lists.iter().filter_map(|(array, _)| Some(self.value(*array)?.expression()));
             let kind = ChangeKind::Joined { lists: paths.collect(), into: into.to_owned() };
-            let (first, child) = (*first, second.first().map_or(0, |it| it.0));
-            self.tell(first, "", child, kind);
+            self.tell(*first, "", child, kind);
         }
     }
 

@@ -84,7 +84,7 @@ impl<'a> Run<'_, 'a> {
                 Some(ty) => self.create(node, (element, choice), ty, target)?,
                 None => self.new_child(node, (element, choice), target.first, target.single)?,
             };
-            self.made_of(made, self.at);
+            self.made_of(made, self.at, false);
             if let Some(name) = &target.share {
                 frame.shared.push((name.clone(), node, element, made));
             }
@@ -107,10 +107,10 @@ impl<'a> Run<'_, 'a> {
     }
 
     /// Notes what a node was made of, for the report of changes.
-    fn made_of(&mut self, node: u32, place: Option<SourceRef>) {
+    fn made_of(&mut self, node: u32, place: Option<SourceRef>, computed: bool) {
         let site = self.site;
         if let Some(recorder) = self.recorder.as_mut().filter(|_| node != NONE) {
-            recorder.origins.note(node, place, site);
+            recorder.origins.note(node, place, site, computed);
         }
     }
 
@@ -134,7 +134,7 @@ impl<'a> Run<'_, 'a> {
             },
             _ => None,
         };
-        self.made_of(node, place);
+        self.made_of(node, place, true);
     }
 
     pub fn identity(&mut self, rule: &'a RuleCode, frame: &mut Frame<'a>) -> Ran<()> {
@@ -151,7 +151,7 @@ impl<'a> Run<'_, 'a> {
             Some(IdentityAction::Group(group, ty)) => {
                 let Some(group) = self.program.groups.get(group) else { return Ok(()) };
                 let made = self.create(node, place, ty, target)?;
-                self.made_of(made, self.at);
+                self.made_of(made, self.at, false);
                 self.group(group, vec![item, Item::Target(made)])
             }
             Some(IdentityAction::Copy(_)) => self.assign(node, place, item, target.first).map(|_| ()),

@@ -42,6 +42,12 @@ use super::say;
   varco map --report loss.json admission.hl7 > bundle.json                    HL7 v2: no map is needed
   varco map --lenient --zone Europe/Rome batch.hl7 > bundles.ndjson           a batch: one Bundle a line
 
+Maps that come with varco (urn:varco:map:…, what they share is imported by itself):
+  fse-lab-to-eu-lab, eu-lab-to-fse-lab    laboratory report of the Italian gateway (FSE 2.0) and EU Laboratory report
+  fse-pss-to-ips, ips-to-fse-pss          Italian patient summary (PSS) and International/European Patient Summary
+  fse-ldo-to-hdr, hdr-to-fse-ldo          Italian hospital discharge letter (LDO) and European Hospital Discharge Report
+  aic-to-atc                              AIC to ATC: give a map with this canonical for a whole table
+
 The first --map is run; the others are there to be imported. Without --map, an input that begins with MSH, FHS or BHS
 is HL7 v2 (ADT^A01, A04, A08 and A40, ORU^R01, ORM^O01, MDM^T02, SIU^S12 to S26, VXU^V04): each message becomes a
 transaction Bundle; one that fails is named, and the others are printed all the same. With --input-schema, the input is

@@ -244,15 +244,17 @@ pub(in crate::mapping) fn expression_names(text: &str) -> Vec<PathStart> {
     names
 }
 
-/// True where what follows a path looks at none of the parts of what it leads to.
+/// True where what follows a path looks at none of the parts of what it leads to, or chooses among them: what is chosen is
+/// read where it is used.
 fn is_outside(after: &[Token<'_>]) -> bool {
     match after {
         [operator, ..] if operator.is_word("is") => true,
-        [dot, name, open, close, ..] => {
+        [dot, name, open, ..] => {
             dot.is_sign(".")
-                && ["exists", "empty", "count", "type"].iter().any(|it| name.is_word(it))
                 && open.is_sign("(")
-                && close.is_sign(")")
+                && ["exists", "empty", "count", "type", "where", "select", "ofType", "all", "extension"]
+                    .iter()
+                    .any(|it| name.is_word(it))
         }
         _ => false,
     }
