@@ -5,12 +5,13 @@
 //! starts from. Paths are typed against the definitions as far as the types of the variables are known.
 
 use fhir_models::document::Kind;
+use fhir_models::primitive::Primitive;
 
 use super::compile::{Compiler, Scope};
 use super::error::MapFault;
 use super::program::{ExpressionCode, LiteralCode, ReadCode, Slot};
-use super::syntax::{Expression as Written, expression_names, quoted};
-use super::types::TypeId;
+use super::syntax::{Asked, Condition, Expression as Written, expression_names, quoted};
+use super::types::{TypeId, TypeKind};
 use crate::fhirpath::{Expression, Options};
 
 /// Names that FHIRPath keeps for itself: a variable of such a name gets another one in expressions.
@@ -87,8 +88,12 @@ impl Compiler<'_> {
         };
         match Expression::compile(&text, self.model, &options) {
             Ok(expression) => {
+                let simple = match focus {
+                    Some((_, [only])) => self.simple(scope, written, *only),
+                    _ => None,
+                };
                 let focus = focus.map(|(slot, _)| slot);
-                self.program.expressions.push(ExpressionCode { expression, variables, focus, reads });
+                self.program.expressions.push(ExpressionCode { expression, variables, focus, simple, reads });
                 Some(self.program.expressions.len() - 1)
             }
             Err(error) => {
@@ -115,10 +120,43 @@ impl Compiler<'_> {
         }
     }
 
+    /// The condition that an expression is, where it asks only for members that every item of this type has at most once.
+    fn simple(&self, scope: &Scope, written: &Written, ty: TypeId) -> Option<(TypeId, Condition)> {
+        let condition = Condition::read(&written.text)?;
+        let own = self.types.get(ty)?;
+        let mut members = Vec::new();
+        condition.members(&mut members);
+        let plain = members.iter().all(|(name, asked, wanted)| {
+            let text = name.text();
+            let bare = scope.find(text, false).is_none() && self.constant(scope.file, text).is_none();
+            let Some((_, element)) = own.element(text).filter(|_| bare) else { return false };
+            let [choice] = &*element.choices else { return false };
+            let Some(holds) = self.types.get(self.types.choice(choice)) else { return false };
+            let family = match asked {
+                Asked::Text => {
+                    holds.primitive().is_some_and(|it| it.json_kind() == Kind::String && is_text(it))
+                }
+                Asked::Type => {
+                    let wanted = self.types.get(self.types.find(wanted.as_deref().unwrap_or_default()));
+                    let wanted = wanted.is_some_and(|it| it.kind == TypeKind::Resource && !it.is_abstract);
+                    wanted && holds.kind == TypeKind::Resource
+                }
+                Asked::Presence => true,
+            };
+            choice.symbol == *name && !element.repeats && family
+        });
+        (plain && super::structure::is_fhir(&own.url)).then_some((ty, condition))
+    }
+
     /// What FHIRPath calls a type; `None` for those of logical models.
     fn fhirpath_name(&self, id: TypeId) -> Option<String> {
         let ty = self.types.get(id)?;
         (super::structure::is_fhir(&ty.url) && self.model.type_of(&ty.name).is_some())
             .then(|| ty.name.to_string())
     }
+}
+
+/// Times are compared by what they mean, not by how they are written.
+fn is_text(primitive: Primitive) -> bool {
+    !matches!(primitive, Primitive::Date | Primitive::DateTime | Primitive::Instant | Primitive::Time)
 }

@@ -6,7 +6,7 @@ use fhir_models::document::{Kind, Name, Position};
 use jiff::tz::TimeZone;
 
 use super::moment::MomentForm;
-use super::syntax::{SourceListMode, TargetListMode, TransformKind};
+use super::syntax::{Condition, SourceListMode, TargetListMode, TransformKind};
 use super::types::TypeId;
 use crate::fhirpath::Expression;
 use crate::terminology::concept_map::ConceptMap;
@@ -234,6 +234,8 @@ pub(super) struct ExpressionCode {
     pub variables: Vec<(Box<str>, Slot)>,
     /// What it starts from; `None`: from the source as a whole.
     pub focus: Option<Slot>,
+    /// The same for items of this type, where it asks no more than a look at their members.
+    pub simple: Option<(TypeId, Condition)>,
     /// What it reads, for reports.
     pub reads: Vec<ReadCode>,
 }

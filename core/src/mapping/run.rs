@@ -1,5 +1,6 @@
 //! Running a compiled map: rules in order, items in order, all within bounds.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use fhir_models::document::Document;
@@ -51,7 +52,7 @@ pub(super) struct Run<'r, 'a> {
     pub tree: Tree<'a>,
     pub notes: Vec<Note>,
     pub recorder: Option<Recorder>,
-    pub validators: std::cell::RefCell<Vec<(String, crate::validation::Validator)>>,
+    pub validators: RefCell<Vec<(String, crate::validation::Validator)>>,
     /// The rule at work, and the source item that it looks at.
     pub site: usize,
     pub at: Option<SourceRef>,
@@ -76,11 +77,11 @@ impl<'r, 'a> Run<'r, 'a> {
             program,
             model,
             settings,
-            sources: Sources { documents, types },
+            sources: Sources { documents, types, met: RefCell::default() },
             tree: Tree::default(),
             notes: Vec::new(),
             recorder,
-            validators: std::cell::RefCell::default(),
+            validators: RefCell::default(),
             site: 0,
             at: None,
             table,
@@ -313,8 +314,7 @@ impl<'r, 'a> Run<'r, 'a> {
             if let Item::Source(place) = &item {
                 self.at = Some(*place);
             }
-            let right =
-                source.filter.is_none_or(|wanted| self.sources.types.is_a(self.type_of(&item), wanted));
+            let right = source.filter.is_none_or(|wanted| self.is_a(self.type_of(&item), wanted));
             let mut taken = right;
             if right && let Some(condition) = source.condition {
                 if let Some(slot) = frame.items.get_mut(usize::from(source.slot)) {
@@ -337,6 +337,15 @@ impl<'r, 'a> Run<'r, 'a> {
         if let (Some(recorder), Item::Source(place)) = (&mut self.recorder, item) {
             recorder.passed_over(*place, self.site);
         }
+    }
+
+    /// Whether a type is another or one of its kinds.
+    fn is_a(&self, id: TypeId, wanted: TypeId) -> bool {
+        let kind = || {
+            let (own, wanted) = (self.ty(id)?, self.ty(wanted)?);
+            Some(!wanted.name.contains('.') && own.ancestors.contains(&wanted.url))
+        };
+        id == wanted || kind().unwrap_or(false)
     }
 
     pub fn type_of(&self, item: &Item<'a>) -> TypeId {

@@ -5,10 +5,10 @@
 
 use fhir_models::document::{Kind, Value, name};
 
-use super::concept_map::Answer;
 use super::program::{Batch, BatchAction, BatchMember, RuleList, RunStep};
 use super::run::{Frame, Item, Ran, Run};
 use super::tree::{Content, SourceRef};
+use crate::terminology::concept_map::{Asked, Concept, Origin, Preferred};
 
 impl Batch {
     fn member(&self, value: Value<'_>) -> Option<&BatchMember> {
@@ -119,9 +119,12 @@ impl<'a> Run<'_, 'a> {
 
     /// Whether a concept map takes a code as it is.
     fn stays(&self, map: usize, item: Value<'_>) -> bool {
-        let map = self.program.concept_maps.get(map);
-        let code = item.as_str();
-        matches!((map, code), (Some(map), Some(code)) if map.translate(None, &code) == Answer::AsItIs)
+        let (Some(map), Some(code)) = (self.program.concept_maps.get(map), item.as_str()) else {
+            return false;
+        };
+        let asked = Asked::of(Concept::of(None, &code));
+        let answer = map.translate(&asked);
+        matches!(answer.preferred(), Preferred::One(it) if it.origin == Origin::Provided)
     }
 
     /// Whether a group would make of an item what stands there. No is always a right answer.

@@ -62,6 +62,15 @@ impl<'a> Run<'_, 'a> {
 
     /// Whether a condition holds; an empty answer is no.
     pub fn holds(&mut self, code: usize, focus: Slot, frame: &Frame<'a>) -> Ran<bool> {
+        if let Some((ty, condition)) = self.program.expressions.get(code).and_then(|it| it.simple.as_ref())
+            && self.recorder.is_none()
+            && let Some(Item::Source(place)) = frame.items.get(usize::from(focus))
+            && (place.ty, place.bare, place.twin) == (*ty, false, 0)
+            && let Some(item) = self.sources.value(*place).filter(|it| it.is_object())
+            && let Ok(holds) = condition.holds(item)
+        {
+            return Ok(holds.unwrap_or(false));
+        }
         let mut holds = false;
         let answer = self.ask(code, Some(focus), frame, |_, answer| {
             let answer = answer?;

@@ -1,19 +1,25 @@
 //! Reading sources: the members of an object by the definition of its type, primitives with their twins.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use fhir_models::document::xml::TYPE_MEMBER;
-use fhir_models::document::{Document, Kind, NodeId, Value};
+use fhir_models::document::{Document, Kind, NodeId, Value, name};
 
 use super::program::{KeyCode, StepCode};
 use super::tree::{Scalar, SourceRef};
 use super::types::{TypeId, Types};
+
+/// Most types of resources that are looked up without a lock.
+const MOST_MET: usize = 32;
 
 /// The documents of a run.
 #[derive(Debug)]
 pub(super) struct Sources<'a> {
     pub documents: Vec<Document<'a>>,
     pub types: &'a Types,
+    /// Types of resources that were met.
+    pub met: RefCell<Vec<(&'a str, TypeId)>>,
 }
 
 impl<'a> Sources<'a> {
@@ -133,12 +139,27 @@ impl<'a> Sources<'a> {
     }
 
     pub fn own_type(&self, value: Value<'a>, declared: TypeId) -> TypeId {
-        let own = value.resource_type().map(|name| self.types.find(&name));
+        let own = match value.get(name::RESOURCE_TYPE).and_then(Value::as_plain_str) {
+            Some(text) => Some(self.resource(text)),
+            None => value.resource_type().map(|name| self.types.find(&name)),
+        };
         let named = || {
             let name = value.get_key(TYPE_MEMBER)?.as_str()?;
             Some(self.types.find_near(&name, &[declared]))
         };
         own.or_else(named).filter(|it| it.is_known()).unwrap_or(declared)
+    }
+
+    fn resource(&self, text: &'a str) -> TypeId {
+        let mut met = self.met.borrow_mut();
+        if let Some((_, ty)) = met.iter().find(|it| it.0 == text) {
+            return *ty;
+        }
+        let ty = self.types.find(text);
+        if met.len() < MOST_MET {
+            met.push((text, ty));
+        }
+        ty
     }
 
     /// Members of an object of which no definition is at hand.

@@ -229,7 +229,10 @@ pub(in crate::mapping) fn expression_names(text: &str) -> Vec<PathStart> {
         };
         let mut rest = Vec::new();
         let mut next = at;
-        while let (Some(dot), Some(name)) = (tokens.get(next), tokens.get(next + 1)) {
+        loop {
+            // A choice among items: the path goes on behind it.
+            next = behind_choice(&tokens, next);
+            let (Some(dot), Some(name)) = (tokens.get(next), tokens.get(next + 1)) else { break };
             let called = tokens.get(next + 2).is_some_and(|it| it.is_sign("("));
             if !dot.is_sign(".") || !is_name(name) || called {
                 break;
@@ -244,6 +247,24 @@ pub(in crate::mapping) fn expression_names(text: &str) -> Vec<PathStart> {
     names
 }
 
+/// The token behind `.where(…)` and `.ofType(…)`, if one begins here.
+fn behind_choice(tokens: &[Token<'_>], at: usize) -> usize {
+    let [dot, name, open, ..] = tokens.get(at..).unwrap_or_default() else { return at };
+    let choice = name.is_word("where") || name.is_word("ofType");
+    if !dot.is_sign(".") || !choice || !open.is_sign("(") {
+        return at;
+    }
+    let mut depth = 0usize;
+    for (next, token) in tokens.iter().enumerate().skip(at + 2) {
+        depth += usize::from(token.is_sign("("));
+        depth -= usize::from(token.is_sign(")") && depth > 0);
+        if depth == 0 {
+            return next + 1;
+        }
+    }
+    at
+}
+
 /// True where what follows a path looks at none of the parts of what it leads to, or chooses among them: what is chosen is
 /// read where it is used.
 fn is_outside(after: &[Token<'_>]) -> bool {
@@ -252,7 +273,7 @@ fn is_outside(after: &[Token<'_>]) -> bool {
         [dot, name, open, ..] => {
             dot.is_sign(".")
                 && open.is_sign("(")
-                && ["exists", "empty", "count", "type", "where", "select", "ofType", "all", "extension"]
+                && ["exists", "empty", "count", "type", "select", "all", "extension"]
                     .iter()
                     .any(|it| name.is_word(it))
         }

@@ -5,6 +5,7 @@
 //! Nothing is resolved here: names are names. Invariants: no text makes a parser recurse deeper than
 //! [`DEEPEST`]; every part knows its offset; `print(parse(t))` parses to what prints the same again.
 
+mod condition;
 mod expression;
 mod lexer;
 mod model;
@@ -16,6 +17,7 @@ mod rules;
 #[cfg(test)]
 mod syntax_tests;
 
+pub(super) use condition::{Asked, Condition};
 pub(super) use expression::expression_names;
 pub(super) use lexer::quoted;
 pub use model::{
