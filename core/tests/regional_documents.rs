@@ -255,7 +255,7 @@ fn discharge(number: u64) -> Value {
     sections.push(draft.section("10183-2", "Terapia farmacologica alla dimissione", &medicines));
     if draft.dice.chance() {
         let weight = draft.weight(&subject);
-        let mut course = draft.section("8648-8", "Decorso ospedaliero", &[weight.clone()]);
+        let mut course = draft.section("8648-8", "Decorso ospedaliero", std::slice::from_ref(&weight));
         course["section"] = json!([draft.section("8716-3", "Parametri vitali", &[weight])]);
         sections.push(course);
     }
