@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use fhir_models::document::{Kind, NodeId, Position, Value};
+use fhir_models::document::{Kind, Position, Value};
 
+use super::places::Places;
 use super::run::Run;
 use super::tree::{Content, SourceRef};
 use super::types::Element;
@@ -122,15 +123,14 @@ impl Origins {
     }
 }
 
-/// All changes of a run, in the order of its results; none where no report was asked for.
-pub(super) fn changes(run: &Run<'_, '_>, results: &[u32]) -> Vec<Change> {
-    let (Some(recorder), Some(document)) = (&run.recorder, run.sources.documents.first()) else {
-        return Vec::new();
-    };
+/// All changes of a run, in the order of its results; none where nothing was recorded. The places are those of its
+/// first source.
+pub(super) fn changes<'a>(run: &Run<'_, 'a>, places: &Places<'a>, results: &[u32]) -> Vec<Change> {
+    let Some(recorder) = &run.recorder else { return Vec::new() };
     let mut search = Search {
         run,
         origins: &recorder.origins,
-        parents: document.parents(),
+        places,
         copied: HashSet::new(),
         told: HashSet::new(),
         found: Vec::new(),
@@ -149,8 +149,7 @@ pub(super) fn changes(run: &Run<'_, '_>, results: &[u32]) -> Vec<Change> {
 struct Search<'s, 'r, 'a> {
     run: &'s Run<'r, 'a>,
     origins: &'s Origins,
-    /// The parent of each node of the source.
-    parents: Vec<NodeId>,
+    places: &'s Places<'a>,
     /// Source nodes that stand in the result as they are.
     copied: HashSet<u32>,
     told: HashSet<(u32, String)>,
@@ -171,13 +170,8 @@ impl<'a> Search<'_, '_, 'a> {
         }
     }
 
-    fn parent(&self, node: u32) -> Option<u32> {
-        let parent = self.parents.get(node as usize)?.number();
-        (node != 0).then_some(parent)
-    }
-
     fn is_copied(&self, node: u32) -> bool {
-        std::iter::successors(Some(node), |it| self.parent(*it)).any(|it| self.copied.contains(&it))
+        std::iter::successors(Some(node), |it| self.places.parent(*it)).any(|it| self.copied.contains(&it))
     }
 
     fn origin(&self, node: u32) -> Option<Origin> {
@@ -296,25 +290,23 @@ impl<'a> Search<'_, '_, 'a> {
         }
     }
 
-    fn value(&self, node: u32) -> Option<Value<'a>> {
-        self.run.sources.documents.first()?.value(NodeId::at(node))
-    }
-
     /// The items of one list of the result: whether they kept their order, and came from one list.
     fn list(&mut self, children: &[u32], into: &str, beside: Option<SourceRef>) {
         let mut lists: Vec<(u32, Vec<(u32, u32)>)> = Vec::new();
+        let mut numbers: HashMap<u32, usize> = HashMap::new();
+        let mut met = HashSet::new();
         for child in children {
             let Some(place) = self.place_of(*child).filter(|it| !it.bare) else { continue };
-            let array = self.parent(place.node);
-            let Some(array) = array.filter(|it| self.value(*it).is_some_and(Value::is_array)) else {
+            let array = self.places.parent(place.node);
+            let Some(array) = array.filter(|it| self.places.value(*it).is_some_and(Value::is_array)) else {
                 continue;
             };
-            let at = lists.iter().position(|it| it.0 == array).unwrap_or_else(|| {
+            let at = *numbers.entry(array).or_insert(lists.len());
+            if at == lists.len() {
                 lists.push((array, Vec::new()));
-                lists.len() - 1
-            });
+            }
             if let Some((_, items)) = lists.get_mut(at)
-                && items.iter().all(|(_, node)| *node != place.node)
+                && met.insert(place.node)
             {
                 items.push((*child, place.node));
             }
@@ -324,12 +316,11 @@ impl<'a> Search<'_, '_, 'a> {
                 [(_, one), (child, two)] if one > two => Some(*child),
                 _ => None,
             });
-            let (Some(child), Some(list)) = (unordered, self.value(*array)) else { continue };
-            let numbers: HashMap<u32, usize> = list.children().map(|it| it.id().number()).zip(0..).collect();
-            let items = items.iter().filter_map(|(_, node)| numbers.get(node).copied()).collect();
+            let Some(child) = unordered else { continue };
+            let items = items.iter().map(|(_, node)| self.places.number(*node) as usize).collect();
             self.tell(*array, "", child, ChangeKind::Order { items });
         }
-        let own = |array: u32| beside.is_some() && self.parent(array) == beside.map(|it| it.node);
+        let own = |array: u32| beside.is_some() && self.places.parent(array) == beside.map(|it| it.node);
         let apart = match lists.as_slice() {
             [_, (_, second), ..] => second.first(),
             // One list of several items, in other surroundings than its own.
@@ -337,7 +328,7 @@ impl<'a> Search<'_, '_, 'a> {
             _ => None,
         };
         if let (Some((child, _)), Some((first, _))) = (apart.copied(), lists.first()) {
-            let paths = lists.iter().filter_map(|(array, _)| Some(self.value(*array)?.expression()));
+            let paths = lists.iter().map(|(array, _)| self.places.expression(*array));
             let kind = ChangeKind::Joined { lists: paths.collect(), into: into.to_owned() };
             self.tell(*first, "", child, kind);
         }
@@ -345,16 +336,18 @@ impl<'a> Search<'_, '_, 'a> {
 
     /// `below`: the element of the place that is meant; `node`: where in the result it shows, its rule made it.
     fn tell(&mut self, place: u32, below: &str, node: u32, kind: ChangeKind) {
-        let Some(value) = self.value(place).filter(|_| self.found.len() < MOST) else { return };
+        if self.found.len() >= MOST || self.places.value(place).is_none() {
+            return;
+        }
         if !self.told.insert((place, format!("{} {below} {}", kind.text(), kind.after()))) {
             return;
         }
         let site = self.origin(node).and_then(|it| self.run.program.sites.get(it.site));
         let rule = site.map_or_else(String::new, |it| it.label.to_string());
-        let mut path = value.expression();
+        let mut path = self.places.expression(place);
         if !below.is_empty() {
             path = format!("{path}.{below}");
         }
-        self.found.push(Change { path, position: value.position(), rule, kind });
+        self.found.push(Change { path, position: self.places.position(place), rule, kind });
     }
 }

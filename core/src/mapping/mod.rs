@@ -66,6 +66,7 @@ pub mod json_schema;
 mod logical;
 mod moment;
 mod output;
+mod places;
 mod program;
 mod regional;
 mod regional_model;
@@ -97,6 +98,7 @@ use fhir_models::document::xml::parse_logical_xml;
 use fhir_models::document::{Document, Format, Limits as DocumentLimits, OwnedDocument, SyntaxError};
 
 use compile::MapFile;
+use places::Places;
 use program::Program;
 use run::Run;
 use run_error::RunFault as Fault;
@@ -245,15 +247,17 @@ impl CompiledMap {
                 }
             }
         }
-        let (mut loss, mut lost, mut trace) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut loss, mut lost) = (Vec::new(), Vec::new());
+        let (mut changes, mut trace) = (Vec::new(), Vec::new());
         if let (Some(recorder), Some(document)) = (&run.recorder, sources.first()) {
             lost = recorder.counts(*document, &self.program);
             if settings.report {
-                loss = recorder.losses(*document, &self.program);
-                trace = recorder.trace(*document, &self.program);
+                let places = Places::new(*document);
+                loss = recorder.losses(&places, &self.program);
+                changes = change::changes(&run, &places, &made);
+                trace = recorder.trace(&places, &self.program);
             }
         }
-        let changes = if settings.report { change::changes(&run, &made) } else { Vec::new() };
         Ok(Output { results, notes: run.notes, loss, lost, changes, trace })
     }
 

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use fhir_models::document::xml::TYPE_MEMBER;
-use fhir_models::document::{Document, Kind, NodeId, Position, Value, name};
+use fhir_models::document::{Document, Kind, Position, Value, name};
 
 use super::change::Origins;
+use super::places::Places;
 use super::program::Program;
 use super::tree::SourceRef;
 
@@ -101,14 +102,16 @@ impl Recorder {
     }
 
     /// The leaves that nothing read, in document order.
-    pub fn losses(&self, document: Document<'_>, program: &Program) -> Vec<Loss> {
+    pub fn losses(&self, places: &Places<'_>, program: &Program) -> Vec<Loss> {
         let mut found = Vec::new();
-        self.look(document.root(), None, &mut |value, near| {
+        let Some(root) = places.value(0) else { return found };
+        self.look(root, None, &mut |value, near| {
             let rule = near.and_then(|(site, taken)| {
                 let label = program.sites.get(site)?.label.to_string();
                 Some((label, if taken { LossCause::PartNotTaken } else { LossCause::PassedOver }))
             });
-            found.push(Loss { path: value.expression(), position: value.position(), rule });
+            let node = value.id().number();
+            found.push(Loss { path: places.expression(node), position: places.position(node), rule });
         });
         found
     }
@@ -151,15 +154,15 @@ impl Recorder {
         found(value, near);
     }
 
-    pub fn trace(&self, document: Document<'_>, program: &Program) -> Vec<TraceStep> {
+    pub fn trace(&self, places: &Places<'_>, program: &Program) -> Vec<TraceStep> {
         let step = |(site, node): &(usize, u32)| {
             let site = program.sites.get(*site)?;
-            let value = document.value(NodeId::at(*node))?;
+            places.value(*node)?;
             let file = program.files.get(site.file).cloned().unwrap_or_default();
             Some(TraceStep {
                 rule: site.label.to_string(),
                 map: (file, site.position),
-                source: (value.expression(), value.position()),
+                source: (places.expression(*node), places.position(*node)),
             })
         };
         self.visits.iter().filter_map(step).collect()
