@@ -3,6 +3,8 @@
 //! Every field comes from a verified source (token, client certificate); nothing the caller merely claims
 //! in a header stands here.
 
+use crate::interaction::Id;
+
 /// A code in a system: R4 `Coding` without display.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Code {
@@ -61,6 +63,9 @@ pub struct Requester {
     pub organizations: Vec<BusinessIdentifier>,
     /// The purposes of use (IHE IUA `purpose_of_use`; v3-PurposeOfUse).
     pub purposes: Vec<Code>,
+    /// The patient in context, where the token is for one patient's data (SMART App Launch, claim `patient`): the
+    /// logical id at this site.
+    pub patient: Option<Id>,
     /// What the caller has been granted or has certified.
     pub grants: Grants,
     /// SMART scopes, one each.

@@ -112,6 +112,10 @@ fn accepted(issuer: &Issuer, base: &str) {
         "    its keys are read from {keys} every {refresh_seconds} seconds, and for an unknown key at most every \
          {unknown_key_seconds} seconds; they count for {max_age_seconds} seconds"
     ));
+    if let Some(longest) = issuer.longest() {
+        let once = if issuer.one_time { "counts once and " } else { "" };
+        say::line(format!("    a token {once}may be valid for {longest} seconds at most"));
+    }
     if !issuer.jwks_networks.is_empty() {
         let networks = issuer.jwks_networks.join(", ");
         say::line(format!("    beside public addresses, {networks} may be asked for them"));

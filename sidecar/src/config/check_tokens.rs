@@ -28,6 +28,22 @@ pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Faul
             fault("issuer", cause, "Let every issuer stand in one section only.");
         }
         keys(issuer, &mut fault);
+        let claims = &issuer.claims;
+        for (setting, system, claim) in [
+            ("subject_system", &claims.subject_system, &claims.subject),
+            ("organization_system", &claims.organization_system, &claims.organization),
+            ("role_system", &claims.role_system, &claims.role),
+            ("purpose_system", &claims.purpose_system, &claims.purpose),
+        ] {
+            if system.is_some() && claim.is_none() {
+                let setting = format!("claims/{setting}");
+                fault(
+                    &setting,
+                    "A system without its claim has no effect.".to_owned(),
+                    "Name the claim too.",
+                );
+            }
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub use route::{
     DEFAULT_ROUTE, Direction, Route, RouteProfile, RouteValidation, Terminology, Validation, ValidationMode,
 };
 pub use schema::SCHEMA;
-pub use tokens::Issuer;
+pub use tokens::{ClaimMap, Issuer};
 
 /// A checked configuration. Paths are absolute or relative to the working folder, defaults filled in.
 #[derive(Debug, Clone, Deserialize)]

@@ -393,3 +393,18 @@ fn several_issuers_stand_beside_each_other_once_each() {
     let none = GOOD.replace("[tokens]\nissuer = \"https://hub.example\"\njwks = \"hub.jwks.json\"\n", "");
     folder.fault(&none, &["Nobody's tokens are accepted", "Add [tokens]"]);
 }
+
+#[test]
+fn claims_are_mapped_by_name_and_systems_need_their_claim() {
+    let folder = Folder::new();
+    let with = |lines: &str| format!("{GOOD}[tokens.claims]\n{lines}\n");
+    let config =
+        from_text(&with("role = \"/realm/roles\"\nrole_system = \"urn:r\""), &folder.file()).unwrap();
+    assert_eq!(config.issuers().next().unwrap().claims.role.as_deref(), Some("/realm/roles"));
+    folder.fault(&with("rolle = \"x\""), &["tokens.claims.rolle", "Did you mean `role`?"]);
+    folder
+        .fault(&with("purpose_system = \"urn:p\""), &["tokens.claims.purpose_system", "Name the claim too."]);
+    let once = GOOD.replace("[store]", "one_time = true\n[store]");
+    assert_eq!(from_text(&once, &folder.file()).unwrap().issuers().next().unwrap().longest(), Some(3600));
+    assert_eq!(from_text(GOOD, &folder.file()).unwrap().issuers().next().unwrap().longest(), None);
+}

@@ -37,6 +37,42 @@ pub struct Issuer {
     /// Accepted algorithms; empty: all that fit the keys.
     #[serde(default)]
     pub algorithms: Vec<Algorithm>,
+    /// Every token counts once.
+    #[serde(default)]
+    pub one_time: bool,
+    #[serde(default)]
+    pub max_lifetime_seconds: Option<u64>,
+    #[serde(default)]
+    pub claims: ClaimMap,
+}
+
+impl Issuer {
+    /// How far a token's end may lie ahead, in seconds; none: any time. Identifiers of tokens that count once are kept
+    /// that long.
+    pub fn longest(&self) -> Option<u64> {
+        self.max_lifetime_seconds.or(self.one_time.then_some(ONE_TIME_LIFETIME))
+    }
+}
+
+/// How far the end of a token that counts once may lie ahead, where nothing else is configured, in seconds.
+const ONE_TIME_LIFETIME: u64 = 3600;
+
+/// `[tokens.claims]`: claims that stand elsewhere than IHE IUA and SMART put them, by name or JSON Pointer.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct ClaimMap {
+    pub client: Option<String>,
+    pub subject: Option<String>,
+    pub subject_system: Option<String>,
+    pub subject_name: Option<String>,
+    pub organization: Option<String>,
+    pub organization_system: Option<String>,
+    pub role: Option<String>,
+    pub role_system: Option<String>,
+    pub purpose: Option<String>,
+    pub purpose_system: Option<String>,
+    pub patient: Option<String>,
 }
 
 mod default {

@@ -6,12 +6,16 @@
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, Header, Validation, decode};
+use serde::Deserialize;
+use serde_json::Value;
+use varco_core::interaction::Id;
 use varco_core::requester::Requester;
 
 use super::TokenError;
 use super::key_source::{Held, KeySource, KeySourceError};
 use super::token::Claims;
-use crate::config;
+use super::{claim_map, replay};
+use crate::config::{self, ClaimMap};
 
 /// What a token came to.
 pub(super) struct Accepted {
@@ -20,6 +24,8 @@ pub(super) struct Accepted {
     pub expires: u64,
     /// The certificate that it is bound to (RFC 8705), as `x5t#S256`.
     pub certificate: Option<String>,
+    /// Of a token that counts once.
+    pub once: Option<[u8; 32]>,
     /// Of the keys it was checked by.
     pub generation: u64,
 }
@@ -31,6 +37,9 @@ pub(super) struct Issuer {
     pub leeway: u64,
     audience: String,
     algorithms: Vec<Algorithm>,
+    one_time: bool,
+    longest: Option<u64>,
+    map: ClaimMap,
 }
 
 impl Issuer {
@@ -41,6 +50,9 @@ impl Issuer {
             leeway: config.leeway_seconds,
             audience: config.audience.as_deref().unwrap_or(audience).to_owned(),
             algorithms: config.algorithms.clone(),
+            one_time: config.one_time,
+            longest: config.longest(),
+            map: config.claims.clone(),
         })
     }
 
@@ -76,23 +88,41 @@ impl Issuer {
         validation.set_issuer(&[&self.name]);
         validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        let claims = decode::<Claims>(token, &key.key, &validation)
+        let said = decode::<Value>(token, &key.key, &validation)
             .map_err(|error| TokenError::Invalid(error.to_string()))?
             .claims;
+        let claims = Claims::deserialize(&said).map_err(|error| TokenError::Invalid(error.to_string()))?;
         if claims.iat.is_some_and(|issued| issued > now.saturating_add(self.leeway)) {
             return Err(TokenError::Future);
         }
-        let certificate = claims.confirmation.as_ref().and_then(|cnf| cnf.certificate.clone());
-        Ok(Accepted {
-            expires: claims.exp,
-            certificate,
-            generation: held.generation,
-            requester: claims.into_requester(),
-        })
+        let latest = |longest: u64| now.saturating_add(longest).saturating_add(self.leeway);
+        if self.longest.is_some_and(|longest| claims.exp > latest(longest)) {
+            return Err(TokenError::TooLong);
+        }
+        let once = match (self.one_time, &claims.jti) {
+            (false, _) => None,
+            (true, Some(jti)) if !jti.is_empty() => Some(replay::id(&self.name, jti)),
+            (true, _) => return Err(TokenError::NoId),
+        };
+        let (expires, generation) = (claims.exp, held.generation);
+        let certificate = claims.certificate()?;
+        let mut requester = claims.into_requester();
+        claim_map::apply(&self.map, &said, &mut requester)?;
+        requester.patient = patient(&said, self.map.patient.as_deref().unwrap_or("patient"))?;
+        Ok(Accepted { expires, certificate, once, generation, requester })
     }
 
     /// True where what was accepted by keys of this generation still counts.
     pub fn still_holds(&self, generation: u64) -> bool {
         self.keys.current().is_some_and(|held| held.generation == generation)
     }
+}
+
+/// The patient in context: an id, or a reference to a Patient of this site. What is neither refuses the token, because
+/// without it the token would not be confined.
+fn patient(claims: &Value, name: &str) -> Result<Option<Id>, TokenError> {
+    let Some(value) = claim_map::claim(claims, name) else { return Ok(None) };
+    let text = value.as_str().map(|text| text.strip_prefix("Patient/").unwrap_or(text));
+    let id = text.and_then(Id::parse);
+    id.map(Some).ok_or_else(|| TokenError::Claim(name.to_owned()))
 }

@@ -4,10 +4,12 @@
 //! and whose certificate binding (RFC 8705), where it has one, is that of the connection. A token is remembered for a
 //! while, and no longer than the keys it was checked by.
 
+mod claim_map;
 mod issuer;
 pub mod key_source;
 pub mod keys;
 mod refused;
+mod replay;
 mod token;
 
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jsonwebtoken::decode_header;
-use metrics::counter;
+use metrics::{counter, gauge};
 use moka::sync::Cache;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -28,6 +30,7 @@ use crate::config::Config;
 use issuer::{Accepted, Issuer};
 use key_source::{KeySource, KeySourceError};
 pub use refused::TokenError;
+use replay::Replay;
 
 /// Longest token that is looked at, in bytes.
 const LONGEST_TOKEN: usize = 16 * 1024;
@@ -50,6 +53,7 @@ pub struct TokenSetupError {
 pub struct TokenGate {
     issuers: Vec<Issuer>,
     accepted: Cache<[u8; 32], Arc<(usize, Accepted)>>,
+    replay: Replay,
 }
 
 /// What says whose the token is, before anything of it is believed.
@@ -69,7 +73,7 @@ impl TokenGate {
             .max_capacity(REMEMBERED)
             .time_to_live(Duration::from_secs(REMEMBERED_SECONDS))
             .build();
-        Ok(TokenGate { issuers: issuers.collect::<Result<_, _>>()?, accepted })
+        Ok(TokenGate { issuers: issuers.collect::<Result<_, _>>()?, accepted, replay: Replay::new() })
     }
 
     /// The caller behind a request. `now` is in seconds since 1970; `certificate` is the SHA-256 of the client
@@ -117,6 +121,10 @@ impl TokenGate {
                 return Err(TokenError::Certificate);
             }
         }
+        // Last of all: what is refused for another cause is not used up.
+        if let Some(id) = accepted.once {
+            self.replay.take(id, accepted.expires.saturating_add(leeway), now)?;
+        }
         let mut requester = accepted.requester.clone();
         requester.certificate =
             certificate.map(|digest| digest.iter().map(|byte| format!("{byte:02x}")).collect());
@@ -145,6 +153,7 @@ impl TokenGate {
     /// Sets the gauges, before metrics are rendered.
     pub fn observe(&self) {
         self.key_sources().for_each(|source| source.observe());
+        gauge!("varco_tokens_once_remembered").set(self.replay.len() as f64);
     }
 }
 

@@ -37,6 +37,24 @@ pub enum TokenError {
     /// Bound to another certificate.
     #[error("the token is bound to a client certificate that this connection doesn't show")]
     Certificate,
+    /// Bound in a way that isn't checked here, such as DPoP.
+    #[error("the token is bound to its sender (`cnf`) in a way that is not checked here; only x5t#S256 is")]
+    Confirmation,
+    /// A claim that can't be read as it is mapped.
+    #[error("the token's claim {0} has not the form that it is read in")]
+    Claim(String),
+    /// Valid for longer than the issuer's tokens may be.
+    #[error("the token is valid for longer than max_lifetime_seconds")]
+    TooLong,
+    /// A token that counts once, without an identifier.
+    #[error("the token has no `jti`, and the issuer's tokens count once")]
+    NoId,
+    /// A token that was used before.
+    #[error("the token was used before (`jti`), and the issuer's tokens count once")]
+    Replayed,
+    /// Too many tokens that count once.
+    #[error("too many tokens that count once are remembered; none is forgotten before it expires")]
+    ReplayMemory,
     /// No keys to check with: nobody can be known.
     #[error(
         "the keys of the token's issuer are not at hand, or too old; the log says why they can't be read"
@@ -47,7 +65,7 @@ pub enum TokenError {
 impl TokenError {
     /// True where the cause lies with this installation, and the same token may be good later.
     pub fn is_operational(&self) -> bool {
-        matches!(self, TokenError::NoKeys)
+        matches!(self, TokenError::NoKeys | TokenError::ReplayMemory)
     }
 
     /// A word for metrics.
@@ -64,6 +82,12 @@ impl TokenError {
             TokenError::Future => "future",
             TokenError::Expired => "expired",
             TokenError::Certificate => "certificate",
+            TokenError::Confirmation => "confirmation",
+            TokenError::Claim(_) => "claim",
+            TokenError::TooLong => "lifetime",
+            TokenError::NoId => "no-jti",
+            TokenError::Replayed => "replayed",
+            TokenError::ReplayMemory => "replay-memory",
             TokenError::NoKeys => "no-keys",
         }
     }

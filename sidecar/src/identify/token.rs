@@ -3,7 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use varco_core::requester::{BusinessIdentifier, Code, Grants, Requester};
+
+use super::TokenError;
 
 /// What a token says.
 #[derive(Debug, Deserialize)]
@@ -11,6 +14,8 @@ pub(super) struct Claims {
     pub exp: u64,
     #[serde(default)]
     pub iat: Option<u64>,
+    #[serde(default)]
+    pub jti: Option<String>,
     #[serde(default)]
     iss: String,
     #[serde(default)]
@@ -20,18 +25,11 @@ pub(super) struct Claims {
     #[serde(default)]
     azp: Option<String>,
     #[serde(default)]
-    scope: String,
+    scope: OneOrMany<String>,
     #[serde(default)]
     extensions: Extensions,
     #[serde(default, rename = "cnf")]
-    pub confirmation: Option<Confirmation>,
-}
-
-/// RFC 8705 §3.1.
-#[derive(Debug, Deserialize)]
-pub(super) struct Confirmation {
-    #[serde(default, rename = "x5t#S256")]
-    pub certificate: Option<String>,
+    confirmation: Option<Map<String, Value>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -103,6 +101,15 @@ impl<T> OneOrMany<T> {
 }
 
 impl Claims {
+    /// The certificate that the token is bound to (RFC 8705 §3.1). One that is bound in another way, such as DPoP's, is
+    /// refused: whoever stole it could use it here.
+    pub fn certificate(&self) -> Result<Option<String>, TokenError> {
+        let Some(confirmation) = &self.confirmation else { return Ok(None) };
+        let certificate = confirmation.get("x5t#S256").and_then(Value::as_str).map(str::to_owned);
+        let alone = confirmation.len() == 1;
+        certificate.filter(|_| alone).map(Some).ok_or(TokenError::Confirmation)
+    }
+
     pub fn into_requester(self) -> Requester {
         let iua = self.extensions.ihe_iua;
         let client_id = self.client_id.or(self.azp).or_else(|| self.sub.clone()).unwrap_or_default();
@@ -122,7 +129,13 @@ impl Claims {
                 .map(|text| identifier(text))
                 .collect(),
             purposes: codes(iua.purpose_of_use),
-            scopes: self.scope.split_ascii_whitespace().map(str::to_owned).collect(),
+            scopes: self
+                .scope
+                .into_vec()
+                .iter()
+                .flat_map(|text| text.split_ascii_whitespace().map(str::to_owned))
+                .collect(),
+            patient: None,
             grants: self.extensions.fse.into_grants(),
             certificate: None,
         }

@@ -82,7 +82,7 @@ async fn entry(exchange: &mut Exchange<'_>, asked: Work) -> Result<Answer, Refus
             let admitted = gateway.limit.admit(&requester.client_id);
             let scopes = Scopes::of(requester.scopes.iter().map(String::as_str));
             let covered = scopes.allows(&interaction, None) == ScopeDecision::Allowed;
-            let mut own = Exchange { gateway, requester, headers, account: &mut account };
+            let mut own = Exchange { gateway, requester, headers, account: &mut account, confined_to: None };
             match admitted {
                 Err(refusal) => Err(refusal),
                 Ok(()) if !covered => Err(Refusal::Scope),

@@ -9,12 +9,12 @@ use fhir_models::document::{Limits, OwnedDocument, SyntaxError, Value, name};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use metrics::histogram;
 use varco_core::interaction::headers::RequestHeaders;
-use varco_core::interaction::{Instance, Interaction, UpstreamRequest};
+use varco_core::interaction::{Id, Instance, Interaction, UpstreamRequest};
 use varco_core::requester::Requester;
 use varco_plugin_host::Hook;
 
 use super::account::Account;
-use super::{Gateway, Refusal, plugin};
+use super::{Gateway, Refusal, includes, plugin};
 use crate::upstream::{UpstreamAnswer, UpstreamError};
 
 /// One request on its way.
@@ -23,6 +23,19 @@ pub(super) struct Exchange<'g> {
     pub requester: Requester,
     pub headers: RequestHeaders,
     pub account: &'g mut Account,
+    /// The scopes cover the request only for data of this patient (SMART `patient/` scopes).
+    pub confined_to: Option<Id>,
+}
+
+/// True for an interaction that can be answered for one patient's data alone: every resource of its answer is judged, and
+/// judged by whose it is. Consents and audit records are kept here, and not by whose data they are about.
+pub(super) fn can_be_confined(interaction: &Interaction) -> bool {
+    let own = interaction.resource_type().is_none_or(includes::is_own);
+    let reads = matches!(
+        interaction,
+        Interaction::Read(_) | Interaction::Vread(..) | Interaction::SearchType(_) | Interaction::History(..)
+    );
+    reads && !own
 }
 
 impl Exchange<'_> {

@@ -84,9 +84,10 @@ fn searches(
 ) -> Result<Vec<Search>, Refusal> {
     let schema = &exchange.gateway.schema;
     let scopes = Scopes::of(exchange.requester.scopes.iter().map(String::as_str));
+    let context = exchange.confined_to.as_ref();
     let mut may: BTreeMap<ResourceType, bool> = BTreeMap::new();
     let mut may_read = |own: &ResourceType| {
-        let allowed = || scopes.allows_search_of(own, None) == ScopeDecision::Allowed && !is_own(own);
+        let allowed = || scopes.allows_search_of(own, context) != ScopeDecision::Denied && !is_own(own);
         *may.entry(own.clone()).or_insert_with(allowed)
     };
     let mut wanted: BTreeMap<ResourceType, BTreeSet<Id>> = BTreeMap::new();

@@ -22,7 +22,7 @@ pub(super) fn permit(exchange: &Exchange<'_>, search: &Search) -> Result<(), Ref
                 "Consents and audit records are the gateway's own: no search joins them to other resources.",
             ));
         }
-        if scopes.allows_search_of(resource_type, None) != ScopeDecision::Allowed {
+        if scopes.allows_search_of(resource_type, exchange.confined_to.as_ref()) == ScopeDecision::Denied {
             return Err(Refusal::Scope);
         }
     }

@@ -168,6 +168,13 @@ impl Exchange<'_> {
             }
             judgement.patients.push(patient);
         }
+        if let Some(own) = &self.confined_to {
+            let is_theirs = |patient: &String| patient.strip_prefix("Patient/") == Some(own.as_str());
+            if !judgement.patients.iter().any(is_theirs) {
+                judgement.permitted = false;
+                judgement.note = Some("the token's scopes cover the data of another patient alone");
+            }
+        }
         if action == Action::Access && !patients.is_nobodys() {
             let patients = judgement.patients.clone();
             if let Some(hidden) = self.masked(resource, &patients, &facts).await? {

@@ -245,10 +245,14 @@ impl Gateway {
             account.interaction = Some(interaction.clone());
         }
         let scopes = Scopes::of(requester.scopes.iter().map(String::as_str));
-        if scopes.allows(&interaction, None) != ScopeDecision::Allowed {
-            return Err(Refusal::Scope);
-        }
-        let mut exchange = Exchange { gateway: self, requester, headers, account };
+        let confined_to = match scopes.allows(&interaction, requester.patient.as_ref()) {
+            ScopeDecision::Allowed => None,
+            ScopeDecision::AllowedForPatient(patient) if exchange::can_be_confined(&interaction) => {
+                Some(patient)
+            }
+            ScopeDecision::AllowedForPatient(_) | ScopeDecision::Denied => return Err(Refusal::Scope),
+        };
+        let mut exchange = Exchange { gateway: self, requester, headers, account, confined_to };
         let offset = page.map_or(0, |page| page.offset);
         if interaction == Interaction::Batch {
             return batch::batch(&mut exchange, body, preferred).await;

@@ -74,8 +74,9 @@ pub(super) fn token_of(query: Option<&str>) -> Option<&str> {
 
 /// Who may use a link: the same client, person, organisation, role and purpose, for the same path.
 fn bound_to(path: &str, requester: &Requester) -> Vec<u8> {
-    let Requester { client_id, subject, roles, organizations, purposes, .. } = requester;
-    format!("{:?}", (path.trim_matches('/'), client_id, subject, roles, organizations, purposes)).into_bytes()
+    let Requester { client_id, subject, roles, organizations, purposes, patient, .. } = requester;
+    let caller = (client_id, subject, roles, organizations, purposes, patient);
+    format!("{:?}", (path.trim_matches('/'), caller)).into_bytes()
 }
 
 #[cfg(test)]

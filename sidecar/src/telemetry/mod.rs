@@ -48,6 +48,7 @@ fn describe() {
         "Time the hospital's server took, by status"
     );
     describe_counter!("varco_tokens_refused_total", "Tokens refused, by cause");
+    describe_gauge!("varco_tokens_once_remembered", "Identifiers kept of tokens that count once");
     describe_counter!("varco_token_keys_reads_total", "Readings of an issuer's keys, by issuer and result");
     describe_gauge!(
         "varco_token_keys_age_seconds",
