@@ -268,3 +268,34 @@ fn every_record_is_a_valid_r4_audit_event() {
         }
     }
 }
+
+#[test]
+fn an_access_is_read_back_from_its_event() {
+    let read = |record: &AuditRecord| {
+        let document = OwnedDocument::parse_json(record.to_fhir_json(), &Limits::default()).unwrap();
+        Access::of(document.root())
+    };
+    let mut original = record(AuditedEvent::Read);
+    original.processing.withheld = Some(0);
+    let access = read(&original);
+    assert_eq!(access.person, original.requester.subject);
+    assert_eq!(access.name.as_deref(), Some("Mario Rossi"));
+    assert_eq!((&access.roles, &access.purposes), (&original.requester.roles, &original.requester.purposes));
+    assert_eq!(access.organizations, original.requester.organizations);
+    assert_eq!(access.countries(), ["IT"]);
+    assert_eq!(access.application.as_deref(), Some("portale-medici"));
+    assert_eq!(access.address.as_deref(), Some("192.0.2.7"));
+    assert_eq!((access.interaction.as_str(), access.decision), ("read", AccessDecision::Given));
+    assert_eq!(access.categories, ["DocumentReference"]);
+    let mut search = record(AuditedEvent::SearchType);
+    assert_eq!(read(&search).decision, AccessDecision::GivenInPart);
+    assert_eq!(read(&search).categories, ["DocumentReference"]);
+    search.outcome = AuditOutcome::SeriousFailure;
+    search.outcome_description = Some("hidden from the caller by consent".to_owned());
+    search.requester.subject = None;
+    let denied = read(&search);
+    assert_eq!(denied.decision, AccessDecision::NotGiven);
+    assert_eq!(denied.reason.as_deref(), Some("hidden from the caller by consent"));
+    assert_eq!((denied.person, denied.application.as_deref()), (None, Some("portale-medici")));
+    assert_eq!(denied.purposes, original.requester.purposes);
+}

@@ -7,6 +7,7 @@
 //!
 //! [`chain`] links stored records so that tampering shows; [`search_terms`] is what a record is found by.
 
+mod access;
 mod balp;
 pub mod chain;
 mod event;
@@ -16,6 +17,7 @@ mod terms;
 #[cfg(test)]
 mod audit_tests;
 
+pub use access::{Access, AccessDecision};
 pub use record::{
     AuditConsent, AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditResource, AuditSystem,
     AuditedEvent, NetworkAddress,

@@ -1,5 +1,6 @@
 //! The command line: one command a file.
 
+mod audit;
 mod certify;
 mod check;
 mod consent;
@@ -30,6 +31,7 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Consent(consent::Consent),
+    Audit(audit::Audit),
     Certify(certify::Certify),
     Packages(packages::Packages),
     Validate(validate::Validate),
@@ -46,6 +48,7 @@ pub fn run() -> ExitCode {
         Command::Serve(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Consent(command) => command.run(),
+        Command::Audit(command) => command.run(),
         Command::Certify(command) => command.run(),
         Command::Packages(command) => command.run(),
         Command::Validate(command) => command.run(),

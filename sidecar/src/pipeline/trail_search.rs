@@ -1,8 +1,7 @@
 //! From a FHIR search for AuditEvents to conditions on the trail. What the trail can't answer is refused.
 
-use jiff::civil::{Date, DateTime};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Span, Timestamp};
 use uuid::Uuid;
 use varco_core::audit::{SEARCHED, folded, split_reference};
 use varco_core::interaction::{
@@ -11,7 +10,7 @@ use varco_core::interaction::{
 
 use super::Refusal;
 use super::own::{is_joined_or_shaped, patient_key};
-use crate::store::{TrailCondition, TrailSearch, TrailText, TrailTime, TrailValue};
+use crate::store::{TrailCondition, TrailSearch, TrailText, TrailTime, TrailValue, period};
 
 /// The search parameters of AuditEvent that are served, for the capability statement.
 pub(super) const PARAMETERS: &[&str] = &[
@@ -151,59 +150,22 @@ fn term(value: &SearchValue, kind: ParameterKind, modifier: Option<&Modifier>) -
 /// What a date with its prefix says about an instant (FHIR R4 §3.1.1.4.5 and §3.1.1.4.7).
 fn time(prefix: Option<Prefix>, text: &str, now: Timestamp, zone: &TimeZone) -> Option<TrailTime> {
     let (from, until) = period(text, zone)?;
-    let (first, after) = (Some(bound(from)), Some(bound(until)));
+    let at_or_after = |at| TrailTime::between(Some(at), None);
+    let before = |at| TrailTime::between(None, Some(at));
     Some(match prefix.unwrap_or(Prefix::Equal) {
-        Prefix::Equal => TrailTime { from: first, until: after, outside: false },
-        Prefix::NotEqual => TrailTime { from: first, until: after, outside: true },
-        Prefix::GreaterThan | Prefix::StartsAfter => TrailTime { from: after, ..TrailTime::default() },
-        Prefix::GreaterOrEqual => TrailTime { from: first, ..TrailTime::default() },
-        Prefix::LessThan | Prefix::EndsBefore => TrailTime { until: first, ..TrailTime::default() },
-        Prefix::LessOrEqual => TrailTime { until: after, ..TrailTime::default() },
+        Prefix::Equal => TrailTime::between(Some(from), Some(until)),
+        Prefix::NotEqual => TrailTime { outside: true, ..TrailTime::between(Some(from), Some(until)) },
+        Prefix::GreaterThan | Prefix::StartsAfter => at_or_after(until),
+        Prefix::GreaterOrEqual => at_or_after(from),
+        Prefix::LessThan | Prefix::EndsBefore => before(from),
+        Prefix::LessOrEqual => before(until),
         Prefix::Approximately => {
             // A tenth of the time from then until now, on either side.
             let gap = now.duration_since(from).abs().checked_div(10)?;
             let (from, until) = (from.checked_sub(gap).ok()?, until.checked_add(gap).ok()?);
-            TrailTime { from: Some(bound(from)), until: Some(bound(until)), outside: false }
+            TrailTime::between(Some(from), Some(until))
         }
     })
-}
-
-/// An instant as bounds are written: it sorts before every fraction of its second.
-fn bound(at: Timestamp) -> String {
-    let text = if at.subsec_nanosecond() == 0 { format!("{at:.0}") } else { format!("{at:.3}") };
-    text.trim_end_matches('Z').to_owned()
-}
-
-/// The first instant of a date as far as it is given, and the first one after it.
-fn period(text: &str, zone: &TimeZone) -> Option<(Timestamp, Timestamp)> {
-    let start = |date: DateTime| Some(date.to_zoned(zone.clone()).ok()?.timestamp());
-    let Some((date, time)) = text.split_once('T') else {
-        let (whole, span) = match text.len() {
-            4 => (format!("{text}-01-01"), Span::new().years(1)),
-            7 => (format!("{text}-01"), Span::new().months(1)),
-            _ => (text.to_owned(), Span::new().days(1)),
-        };
-        let first: Date = whole.parse().ok()?;
-        let next = first.checked_add(span).ok()?;
-        return Some((
-            start(first.to_datetime(Default::default()))?,
-            start(next.to_datetime(Default::default()))?,
-        ));
-    };
-    let zone_at = time.find(['Z', '+', '-']).unwrap_or(time.len());
-    let (clock, offset) = time.split_at_checked(zone_at)?;
-    let lasts = match (clock.split(':').count(), clock.contains('.')) {
-        (2, _) => SignedDuration::from_mins(1),
-        (_, false) => SignedDuration::from_secs(1),
-        (_, true) => SignedDuration::from_millis(1),
-    };
-    let from = if offset.is_empty() {
-        start(format!("{date}T{clock}").parse().ok()?)?
-    } else {
-        let seconds = if clock.split(':').count() == 2 { ":00" } else { "" };
-        format!("{date}T{clock}{seconds}{offset}").parse().ok()?
-    };
-    Some((from, from.checked_add(lasts).ok()?))
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ mod received;
 mod schema;
 mod trail;
 mod trail_index;
+mod trail_reader;
+mod trail_time;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -19,7 +21,9 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use varco_core::consent::{CompiledConsent, Reading};
 
 pub use received::{ReceivedRow, Seen};
-pub use trail::{TrailCondition, TrailPage, TrailSearch, TrailText, TrailTime, TrailValue};
+pub use trail::{TrailCondition, TrailPage, TrailSearch, TrailText, TrailValue};
+pub use trail_reader::{BrokenRecord, Tampering, TrailProof, TrailReader};
+pub use trail_time::{TrailTime, period};
 pub use writer::{AuditRow, Writer};
 
 /// How many patients' consents are kept compiled.

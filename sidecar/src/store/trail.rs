@@ -10,7 +10,7 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params_from_iter};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::{Store, StoreError, trail_index};
+use super::{Store, StoreError, TrailTime, trail_index};
 
 /// Records of one stretch.
 const STRETCH: i64 = 50_000;
@@ -52,18 +52,6 @@ pub enum TrailCondition {
         /// None of the values instead: for parameters that every record has once.
         not: bool,
     },
-}
-
-/// A stretch of time between two instants, or all but that. An instant is RFC 3339 in UTC without the `Z`, so that
-/// it sorts before every fraction of its second.
-#[derive(Debug, Clone, Default)]
-pub struct TrailTime {
-    /// From this instant on.
-    pub from: Option<String>,
-    /// Before this instant.
-    pub until: Option<String>,
-    /// Outside of the stretch instead.
-    pub outside: bool,
 }
 
 /// A value of a search parameter.
@@ -121,7 +109,7 @@ impl Store {
     }
 }
 
-fn page(
+pub(super) fn page(
     connection: &Connection,
     wanted: &TrailSearch,
     deadline: Instant,

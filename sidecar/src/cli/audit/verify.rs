@@ -1,0 +1,110 @@
+//! `varco audit verify`: every record of the trail follows from the one before it.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use varco::store::TrailProof;
+use varco_core::audit::chain::RecordHash;
+
+use super::{Source, could_not_run};
+use crate::cli::say;
+
+/// Proves the hash chain of the audit trail, and names the first record that was changed, removed, inserted or moved.
+///
+/// Exits 0 if the trail is as it was written, 1 if not, 2 if it could not be read. The chain alone can't show that its
+/// last records are missing: keep the hash that is printed elsewhere, and give it as --kept the next time.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  varco audit verify --config varco.toml
+  varco audit verify --store backup/varco.sqlite --output json
+  varco audit verify --config varco.toml --kept 4f1d…64 digits…9a
+
+With --output json, one object is printed:
+  {\"intact\": true, \"records\": 1204, \"lastRecorded\": \"2026-11-22T05:13:32.123Z\", \"lastHash\": \"4f1d…\",
+   \"keptFound\": true, \"broken\": null}")]
+pub struct Verify {
+    #[command(flatten)]
+    source: Source,
+    /// A hash that an earlier run printed: it must still stand in the trail.
+    #[arg(long, value_name = "HASH")]
+    kept: Option<RecordHash>,
+    /// How to print the result.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+impl Verify {
+    pub fn run(self) -> ExitCode {
+        let trail = match self.source.open() {
+            Ok(trail) => trail,
+            Err(code) => return code,
+        };
+        let bar = progress(trail.reader.span().unwrap_or_default());
+        let proof = trail.reader.prove(self.kept, |records| bar.set_position(records));
+        bar.finish_and_clear();
+        match proof {
+            Ok(proof) => self.tell(&proof),
+            Err(error) => could_not_run(error),
+        }
+    }
+
+    fn tell(&self, proof: &TrailProof) -> ExitCode {
+        let TrailProof { records, last_recorded, last_hash, kept_found, broken } = proof;
+        let intact = broken.is_none() && *kept_found != Some(false);
+        match self.output {
+            Output::Json => {
+                let broken = broken.as_ref().map(|own| {
+                    json!({ "record": own.seq, "id": own.id, "recorded": own.recorded, "what": own.what.to_string() })
+                });
+                say::line(json!({
+                    "intact": intact, "records": records, "lastRecorded": last_recorded,
+                    "lastHash": last_hash.to_string(), "keptFound": kept_found, "broken": broken,
+                }));
+            }
+            Output::Text => {
+                if let Some(own) = broken {
+                    say::line(format!(
+                        "record {} (AuditEvent/{}, {}): {}.",
+                        own.seq, own.id, own.recorded, own.what
+                    ));
+                    say::line(format!(
+                        "{records} record(s) before it are as they were written. Compare this record with a backup \
+                         from before the change."
+                    ));
+                } else {
+                    let until =
+                        last_recorded.as_ref().map_or(String::new(), |at| format!(", the last of {at}"));
+                    say::line(format!("{records} record(s){until}: each follows from the one before it."));
+                    if *kept_found == Some(false) {
+                        say::line(
+                            "The hash that was kept does not stand in the trail: its end was cut off, or all of it was \
+                             written anew. Compare with a backup.",
+                        );
+                    }
+                }
+                say::line(format!("last hash {last_hash}"));
+            }
+        }
+        if intact { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+fn progress(records: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(records), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} records, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}

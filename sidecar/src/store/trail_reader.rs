@@ -1,0 +1,239 @@
+//! The audit trail read from outside of the sidecar that writes it: for reports, and for the proof of its chain.
+//!
+//! Invariants: the file is opened for reading alone; records are read a bounded number at a time, and no transaction
+//! lasts longer than that, so that a sidecar at work is not held up.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use fhir_models::document::{Limits, OwnedDocument};
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use varco_core::audit::chain::RecordHash;
+use varco_core::audit::search_terms;
+
+use super::trail::page;
+use super::{StoreError, TrailPage, TrailSearch};
+
+/// Records read at a time.
+const STEP: i64 = 500;
+/// How far ahead of a break the record that belongs there is looked for.
+const AHEAD: i64 = 10_000;
+
+/// Reads a trail.
+pub struct TrailReader(Connection);
+
+/// What a proof came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrailProof {
+    /// Records that follow from each other.
+    pub records: u64,
+    /// When the last of them was recorded.
+    pub last_recorded: Option<String>,
+    /// The hash that the last of them carries: kept elsewhere, it shows later that nothing was cut off.
+    pub last_hash: RecordHash,
+    /// True where the hash kept elsewhere stands in the trail; `None` where none was given.
+    pub kept_found: Option<bool>,
+    /// The first record that is not as it was written.
+    pub broken: Option<BrokenRecord>,
+}
+
+/// A record that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenRecord {
+    /// Its number in the trail.
+    pub seq: i64,
+    /// The id of its AuditEvent, as the table has it.
+    pub id: String,
+    /// When it was recorded, as the table has it.
+    pub recorded: String,
+    /// What happened to it.
+    pub what: Tampering,
+}
+
+/// What happened to a record, as far as its neighbours tell.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Tampering {
+    /// Numbers are missing before it.
+    #[error("{0} record(s) before it were removed")]
+    Removed(i64),
+    /// Its content changed: the next record follows from the hash that it had.
+    #[error("its content was changed, or a record before it was removed and the rest renumbered")]
+    Content,
+    /// Its hash changed: its content follows from the one before.
+    #[error("its content is as it was written, but its hash was changed")]
+    Hash,
+    /// The next record follows from the one before it.
+    #[error("it was inserted: the record after it follows from the one before it")]
+    Inserted,
+    /// A later record follows from the one before.
+    #[error("the order was changed: record {0} belongs here")]
+    Moved(i64),
+    /// Nothing after it fits.
+    #[error("it was changed or replaced, and nothing after it follows from what stood before")]
+    Unknown,
+    /// The record is good, but what it is found by is not.
+    #[error("its content is as it was written, but {0} that it is found by was changed: searches miss it")]
+    FoundBy(&'static str),
+}
+
+struct Row {
+    seq: i64,
+    id: String,
+    recorded: String,
+    hash: RecordHash,
+    body: Vec<u8>,
+}
+
+impl TrailReader {
+    /// Opens the file of a store; a sidecar may be at work on it.
+    pub fn open(path: &Path) -> Result<TrailReader, StoreError> {
+        let refuse =
+            |error: rusqlite::Error| StoreError::Open { path: path.to_owned(), cause: error.to_string() };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(refuse)?;
+        connection.busy_timeout(Duration::from_secs(5)).map_err(refuse)?;
+        let found: Option<i64> = connection
+            .query_row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'audit'", [], |row| {
+                row.get(0)
+            })
+            .optional()
+            .map_err(refuse)?;
+        match found {
+            Some(_) => Ok(TrailReader(connection)),
+            None => Err(StoreError::Open {
+                path: path.to_owned(),
+                cause: "it holds no audit trail; name the database of `store.path`".to_owned(),
+            }),
+        }
+    }
+
+    /// A page of records; conditions on the index are for a running store.
+    pub fn page(&self, wanted: &TrailSearch) -> Result<TrailPage, StoreError> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        page(&self.0, wanted, deadline).map_err(StoreError::from)
+    }
+
+    /// How many records there are, by their numbers.
+    pub fn span(&self) -> Result<u64, StoreError> {
+        let span: i64 = self.0.query_row(
+            "SELECT coalesce((SELECT max(seq) FROM audit) - (SELECT min(seq) FROM audit) + 1, 0)",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(u64::try_from(span).unwrap_or_default())
+    }
+
+    /// Proves the chain from its beginning: each record by its hash, and what it is found by. `seen` is told after
+    /// each step how many records were proven.
+    pub fn prove(
+        &self,
+        kept: Option<RecordHash>,
+        mut seen: impl FnMut(u64),
+    ) -> Result<TrailProof, StoreError> {
+        let mut proof = TrailProof {
+            records: 0,
+            last_recorded: None,
+            last_hash: RecordHash::GENESIS,
+            kept_found: kept.map(|kept| kept == RecordHash::GENESIS),
+            broken: None,
+        };
+        let mut seq = 0;
+        loop {
+            let rows = self.rows(seq, STEP)?;
+            let Some(last) = rows.last().map(|row| row.seq) else { return Ok(proof) };
+            for row in rows {
+                if let Some(what) = self.fault(&row, seq, proof.last_hash)? {
+                    let Row { seq, id, recorded, .. } = row;
+                    proof.broken = Some(BrokenRecord { seq, id, recorded, what });
+                    return Ok(proof);
+                }
+                seq = row.seq;
+                proof.records += 1;
+                proof.last_hash = row.hash;
+                proof.last_recorded = Some(row.recorded);
+                if kept == Some(row.hash) {
+                    proof.kept_found = Some(true);
+                }
+            }
+            seq = last;
+            seen(proof.records);
+        }
+    }
+
+    fn rows(&self, after: i64, most: i64) -> Result<Vec<Row>, StoreError> {
+        let mut query = self.0.prepare_cached(
+            "SELECT seq, id, recorded, hash, body FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        )?;
+        let rows = query.query_map(params![after, most], |row| {
+            Ok(Row {
+                seq: row.get(0)?,
+                id: row.get(1)?,
+                recorded: row.get(2)?,
+                // A hash of another length is no hash of ours: the record then fails its proof.
+                hash: RecordHash(row.get::<_, Vec<u8>>(3)?.try_into().unwrap_or_default()),
+                body: row.get(4)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What is wrong with the record that follows the one numbered `before`, which carries `last`.
+    fn fault(&self, row: &Row, before: i64, last: RecordHash) -> Result<Option<Tampering>, StoreError> {
+        let expected = last.of_next(&row.body);
+        if expected == row.hash {
+            return Ok(self.found_by(row)?.map(Tampering::FoundBy));
+        }
+        let missing = row.seq.saturating_sub(before).saturating_sub(1);
+        let next = self.rows(row.seq, 1)?.pop();
+        let follows =
+            |from: RecordHash| next.as_ref().is_some_and(|next| from.of_next(&next.body) == next.hash);
+        // In this order: what the next record proves comes before what is likely.
+        if follows(expected) {
+            return Ok(Some(Tampering::Hash));
+        }
+        if follows(last) {
+            return Ok(Some(Tampering::Inserted));
+        }
+        let (mut at, end) = (row.seq, row.seq.saturating_add(AHEAD));
+        while at < end {
+            let rows = self.rows(at, STEP)?;
+            let Some(reached) = rows.last().map(|row| row.seq) else { break };
+            if let Some(found) = rows.iter().find(|later| last.of_next(&later.body) == later.hash) {
+                return Ok(Some(Tampering::Moved(found.seq)));
+            }
+            at = reached;
+        }
+        if missing > 0 {
+            return Ok(Some(Tampering::Removed(missing)));
+        }
+        Ok(Some(if follows(row.hash) || next.is_none() { Tampering::Content } else { Tampering::Unknown }))
+    }
+
+    /// What a good record is found by that doesn't say what the record says.
+    fn found_by(&self, row: &Row) -> Result<Option<&'static str>, StoreError> {
+        let Ok(document) = OwnedDocument::parse_json(row.body.clone(), &Limits::default()) else {
+            return Ok(None);
+        };
+        let text = |key: &str| Some(document.root().get_key(key)?.as_str()?.into_owned());
+        if text("id").as_ref() != Some(&row.id) {
+            return Ok(Some("the id"));
+        }
+        let time = |text: &str| text.parse::<Timestamp>().ok().map(|at| at.as_millisecond());
+        if text("recorded").as_deref().and_then(time) != time(&row.recorded) {
+            return Ok(Some("the time"));
+        }
+        let mut query = self
+            .0
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM audit_patient WHERE patient = ?1 AND seq = ?2)")?;
+        for term in search_terms(document.root()) {
+            if term.parameter == "patient" && term.system == "Patient" {
+                let key = format!("Patient/{}", term.value);
+                if !query.query_row(params![key, row.seq], |row| row.get::<_, bool>(0))? {
+                    return Ok(Some("the patient"));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
