@@ -63,6 +63,8 @@ pub struct Requester {
     pub organizations: Vec<BusinessIdentifier>,
     /// The purposes of use (IHE IUA `purpose_of_use`; v3-PurposeOfUse).
     pub purposes: Vec<Code>,
+    /// The token's identifier (`jti`), for the audit record alone.
+    pub token_id: Option<String>,
     /// The patient in context, where the token is for one patient's data (SMART App Launch, claim `patient`): the
     /// logical id at this site.
     pub patient: Option<Id>,

@@ -147,7 +147,8 @@ async fn a_token_that_counts_once_counts_once() {
     let region = Region::edited("", "", |setup| setup.replace("[store]", "one_time = true\n[store]")).await;
     let with = |changed: Value| region.asking().with_token(Some(region.setup.token(changed)));
     let first = with(json!({ "jti": "1" }));
-    assert_eq!(first.get(SEARCH).await.status, StatusCode::OK);
+    let accepted = first.get(SEARCH).await;
+    assert_eq!(accepted.status, StatusCode::OK);
     assert_eq!(first.get(SEARCH).await.status, StatusCode::UNAUTHORIZED);
     let again = with(json!({ "jti": "1", "sub": "another" }));
     assert_eq!(
@@ -166,6 +167,13 @@ async fn a_token_that_counts_once_counts_once() {
     let (one, other) = tokio::join!(both.get(SEARCH), both.get(SEARCH));
     let mut statuses = [one.status, other.status];
     statuses.sort();
+    let named = with(json!({ "jti": "4" }))
+        .get(&format!(
+            "AuditEvent?entity:identifier=%7C{}&policy=urn:ietf:params:oauth:jti:1",
+            accepted.request_id()
+        ))
+        .await;
+    assert_eq!(named.json()["total"], 1, "the audit names the token: {:?}", named.body);
     assert_eq!(statuses, [StatusCode::OK, StatusCode::UNAUTHORIZED]);
     region.stop().await;
 }

@@ -32,7 +32,7 @@ impl Gateway {
             outcome: outcome(account, status, refusal),
             outcome_description: refusal.map(|refusal| describe(account, refusal)),
             requester: requester.clone(),
-            token_id: None,
+            token_id: requester.token_id.clone(),
             client_address: NetworkAddress::Ip(account.client.ip().to_string()),
             server: self.server(),
             observer: self.server().identifier,
