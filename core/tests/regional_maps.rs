@@ -17,6 +17,7 @@ const ITALY: &str = "urn:oid:2.16.840.1.113883.2.9";
 const LAB: &str = "urn:oid:2.16.840.1.113883.2.9.2.30.6.11";
 const MASKING: &str = "urn:oid:2.16.840.1.113883.2.9.3.3.6.1.3";
 const CONFIDENTIALITY: &str = "urn:oid:2.16.840.1.113883.5.25";
+const REGIME: &str = "urn:ita:2022:administrativeRequest";
 const DOCUMENTS: u64 = 60;
 
 /// A test of the laboratory: its own code, LOINC, name, text of the unit, bounds.
@@ -315,26 +316,71 @@ fn a_transaction_with_a_label_of_its_own_is_refused_and_so_is_one_without_report
 
 #[test]
 fn codes_of_other_editions_are_translated_both_ways() {
-    let classification = |system: &str| json!([{"coding": [{"system": system, "code": "250.00"}]}]);
-    let mut before = fixture("fse-lab.json");
-    let report = before["entry"]
-        .as_array_mut()
-        .unwrap()
-        .iter_mut()
-        .find(|it| it["request"]["url"] == "DiagnosticReport");
-    report.unwrap()["resource"]["conclusionCode"] = classification("http://hl7.org/fhir/sid/icd-9");
-    let sent = value(&ran(&compiled(FSE_LAB_TO_EU_LAB), &before).unwrap());
+    let coded = |system: &str, code: &str| json!([{"coding": [{"system": system, "code": code}]}]);
+    let (there, back) = (compiled(FSE_LAB_TO_EU_LAB), compiled(EU_LAB_TO_FSE_LAB));
     let conclusion = |bundle: &Value| resources(bundle, "DiagnosticReport")[0]["conclusionCode"].clone();
-    assert_eq!(conclusion(&sent), classification("http://hl7.org/fhir/sid/icd-9-cm"));
-    let returned = value(&ran(&compiled(EU_LAB_TO_FSE_LAB), &sent).unwrap());
-    assert_eq!(conclusion(&returned), classification("http://hl7.org/fhir/sid/icd-9"));
+    let (icd, atc) = ("http://hl7.org/fhir/sid/icd-9", "https://atcddd.fhi.no");
+    for (written, code, europe, own) in [
+        (icd, "250.00", "http://hl7.org/fhir/sid/icd-9-cm", icd),
+        ("urn:oid:2.16.840.1.113883.6.103", "250.00", "http://hl7.org/fhir/sid/icd-9-cm", icd),
+        (atc, "C09AA05", "http://www.whocc.no/atc", atc),
+        ("urn:oid:2.16.840.1.113883.6.73", "C09AA05", "http://www.whocc.no/atc", atc),
+        ("urn:oid:2.16.840.1.113883.6.1", "14957-5", "http://loinc.org", "http://loinc.org"),
+    ] {
+        let mut before = fixture("fse-lab.json");
+        altered(&mut before, "DiagnosticReport")["conclusionCode"] = coded(written, code);
+        let sent = value(&ran(&there, &before).unwrap());
+        assert_eq!(conclusion(&sent), coded(europe, code));
+        let returned = value(&ran(&back, &sent).unwrap());
+        assert_eq!(conclusion(&returned), coded(own, code));
+    }
+}
+
+fn altered<'d>(document: &'d mut Value, kind: &str) -> &'d mut Value {
+    let mut entries = document["entry"].as_array_mut().unwrap().iter_mut();
+    let entry = entries.find(|it| it["resource"]["resourceType"] == kind).unwrap();
+    &mut entry["resource"]
+}
+
+#[test]
+fn loinc_stands_first_by_its_oid_too() {
+    let mut before = fixture("fse-lab.json");
+    altered(&mut before, "Observation")["code"] = json!({"coding": [
+        {"system": LAB, "code": "0090334.02"}, {"system": "urn:oid:2.16.840.1.113883.6.1", "code": "14957-5"}
+    ]});
+    let sent = value(&ran(&compiled(FSE_LAB_TO_EU_LAB), &before).unwrap());
+    let wanted =
+        json!([{"system": "http://loinc.org", "code": "14957-5"}, {"system": LAB, "code": "0090334.02"}]);
+    assert_eq!(resources(&sent, "Observation")[0]["code"]["coding"], wanted);
+}
+
+#[test]
+fn the_regime_of_a_report_becomes_a_coverage_and_returns() {
+    let (there, back) = (compiled(FSE_LAB_TO_EU_LAB), compiled(EU_LAB_TO_FSE_LAB));
+    let validator = Validator::new(Definitions::r4());
+    for regime in ["SSN", "NOSSN"] {
+        let own = json!([{"url": REGIME, "valueCoding": {"system": REGIME, "code": regime}}]);
+        let mut before = fixture("fse-lab.json");
+        altered(&mut before, "DocumentReference")["extension"] = own.clone();
+        let sent = ran(&there, &before).unwrap();
+        assert_eq!(errors(&validator, sent.text()), [] as [&str; 0]);
+        let document = value(&sent);
+        let coverage = resources(&document, "Coverage")[0];
+        assert_eq!(coverage["type"]["coding"][0], json!({"system": REGIME, "code": regime}));
+        assert_eq!(coverage["type"]["coding"][1]["code"] == "PUBLICPOL", regime == "SSN");
+        assert_eq!(coverage["payor"][0]["display"] == "Servizio Sanitario Nazionale", regime == "SSN");
+        assert_eq!(coverage["beneficiary"], resources(&before, "DocumentReference")[0]["subject"]);
+        let returned = value(&ran(&back, &document).unwrap());
+        assert_eq!(resources(&returned, "DocumentReference")[0]["extension"], own);
+        assert!(resources(&returned, "Coverage").is_empty());
+    }
 }
 
 #[test]
 fn the_units_that_the_maps_name_are_those_that_they_translate() {
-    let there = regional_map(FSE_LAB_TO_EU_LAB).unwrap().text;
+    let there = regional_map("urn:varco:map:fse-to-europe").unwrap().text;
     let line = |text: &'static str| text.lines().find(|it| it.starts_with("let units = ")).unwrap();
-    assert_eq!(line(there), line(regional_map(EU_LAB_TO_FSE_LAB).unwrap().text));
+    assert_eq!(line(there), line(regional_map("urn:varco:map:europe-to-fse").unwrap().text));
     let listed: Vec<&str> = line(there).split('\'').nth(1).unwrap().trim_matches('|').split('|').collect();
     let table = there.split("conceptmap \"#ucum\"").nth(1).unwrap().split('}').next().unwrap();
     let translated: Vec<&str> =

@@ -99,7 +99,7 @@ impl<'a> Run<'_, 'a> {
         if let Some(found) = allowed().find(|(_, to)| *to == ty) {
             return Some(found);
         }
-        if let Some((at, to)) = allowed().find(|(_, to)| types.is_a(ty, *to)) {
+        if let Some((at, to)) = allowed().find(|(_, to)| self.is_a(ty, *to)) {
             let open = self.ty(to).is_some_and(|it| it.is_abstract);
             return Some((at, if open { ty } else { to }));
         }
@@ -237,8 +237,7 @@ impl<'a> Run<'_, 'a> {
 
     /// Turns what is copied whole into its parts, so that rules can write beside them.
     pub fn expand(&mut self, node: u32) -> Ran<()> {
-        let Some((ty, Content::Copied(place))) = self.tree.get(node).map(|it| (it.ty, it.content.clone()))
-        else {
+        let Some((ty, &Content::Copied(place))) = self.tree.get(node).map(|it| (it.ty, &it.content)) else {
             return Ok(());
         };
         let Some(own) = self.ty(ty) else { return Ok(()) };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use fhir_models::document::xml::Schema;
 use fhir_models::document::{Kind, Limits as DocumentLimits, OwnedDocument, Position};
 
-use super::concept_map::embedded;
+use super::concept_map::{CodeTable, embedded};
 use super::error::{MapError, MapFault};
 use super::program::{EntryParameter, GroupCode, LiteralCode, ParameterCode, Program, Site, Slot};
 use super::syntax::{Group, InputMode, Literal, ModelMode, ParameterValue, StructureMap, TypeMode};
@@ -432,6 +432,7 @@ impl<'c> Compiler<'c> {
                 return None;
             }
         };
+        self.program.code_tables.push(CodeTable::of(&map));
         self.program.concept_maps.push(Arc::new(map));
         let number = self.program.concept_maps.len() - 1;
         self.concept_maps.insert((file, url.to_owned()), number);

@@ -1,5 +1,7 @@
 //! Rules: what they read must be able to be there, what they write must be allowed to be there.
 
+use std::sync::OnceLock;
+
 use super::compile::{Compiler, Scope};
 use super::error::MapFault;
 use super::program::{CallCode, KeyCode, ParameterCode, RuleCode, SourceCode, StepCode, TargetCode};
@@ -319,7 +321,8 @@ impl Compiler<'_> {
             scope.add(name.clone(), types, context.is_some())
         });
         let path = place.map(|it| it.steps).unwrap_or_default();
-        Some(TargetCode { context, path, value, slot, first, single, share, site })
+        let place = OnceLock::new();
+        Some(TargetCode { context, path, value, slot, first, single, share, site, place })
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a target is given: transforms, constants, new items, and what an identity rule does with each type.
 
+use std::sync::OnceLock;
+
 use super::compile::{Compiler, Scope};
 use super::compile_rule::TargetPlace;
 use super::error::MapFault;
@@ -391,6 +393,7 @@ impl Compiler<'_> {
             single,
             share,
             site,
+            place: OnceLock::new(),
         };
         let (calls, rules) = (Vec::new(), RuleList::default());
         Some(RuleCode { site, sources, targets: vec![code], calls, rules, identity: Some(identity) })

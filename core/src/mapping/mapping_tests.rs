@@ -513,6 +513,16 @@ fn a_condition_on_presence_or_type_reads_no_parts() {
 }
 
 #[test]
+fn a_value_whose_presence_alone_is_asked_is_lost() {
+    let patient = r#"{"resourceType":"Patient","gender":"female","birthDate":"1980-01-01"}"#;
+    let rules = "src as s where (birthDate.exists() and gender = 'female') -> tgt.active = true;";
+    let output = mapped("Patient", "Person", rules, patient).unwrap();
+    assert!(output.text().contains(r#""active":true"#));
+    let lost: Vec<&str> = output.loss.iter().map(|it| it.path.as_str()).collect();
+    assert_eq!(lost, ["Patient.birthDate"]);
+}
+
+#[test]
 fn a_round_trip_tells_what_it_lost() {
     let there = text("Patient", "Person", "src -> tgt: name, gender;", PATIENT);
     let again = text("Person", "Patient", "src -> tgt: name, gender; src -> tgt.active = true;", &there);

@@ -113,11 +113,11 @@ pub use error::{MapError, MapFault};
 pub(crate) use logical::LogicalXml;
 pub use output::{Note, NoteKind, Output, OutputFormat, OutputResult};
 pub use regional::{
-    EU_LAB_TO_FSE_LAB, FHIR_TO_SYNTHETIC_ANAGRAFE, FHIR_TO_SYNTHETIC_CUP, FSE_LAB_TO_EU_LAB, FSE_LDO_TO_HDR,
-    FSE_PSS_TO_IPS, HDR_TO_FSE_LDO, IPS_TO_FSE_PSS, RegionalMap, SYNTHETIC_ANAGRAFE_TO_FHIR,
-    SYNTHETIC_CUP_TO_FHIR, regional_map, regional_maps,
+    EU_LAB_TO_FSE_LAB, FHIR_TO_FSE_CONSENT, FHIR_TO_SYNTHETIC_ANAGRAFE, FHIR_TO_SYNTHETIC_CUP,
+    FSE_CONSENT_TO_FHIR, FSE_LAB_TO_EU_LAB, FSE_LDO_TO_HDR, FSE_PSS_TO_IPS, HDR_TO_FSE_LDO, IPS_TO_FSE_PSS,
+    RegionalMap, SYNTHETIC_ANAGRAFE_TO_FHIR, SYNTHETIC_CUP_TO_FHIR, regional_map, regional_maps,
 };
-pub use regional_model::{SYNTHETIC_ANAGRAFE, SYNTHETIC_CUP, regional_model};
+pub use regional_model::{FSE_CLAIMS, SYNTHETIC_ANAGRAFE, SYNTHETIC_CUP, regional_model};
 pub use report::{Loss, LossCause, TraceStep};
 pub use run_error::{RunError, RunFault};
 pub use settings::{Counted, Limits, Randomness, Settings};

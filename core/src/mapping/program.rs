@@ -1,10 +1,11 @@
 //! A compiled map: names resolved to numbers, immutable and shared by threads.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fhir_models::document::{Kind, Name, Position};
 use jiff::tz::TimeZone;
 
+use super::concept_map::CodeTable;
 use super::moment::MomentForm;
 use super::syntax::{Condition, SourceListMode, TargetListMode, TransformKind};
 use super::types::TypeId;
@@ -146,6 +147,8 @@ pub(super) struct TargetCode {
     pub single: bool,
     pub share: Option<Box<str>>,
     pub site: usize,
+    /// Where the last name of the path stands in the type that it was met in first.
+    pub place: OnceLock<(TypeId, (u16, Option<u16>))>,
 }
 
 impl TargetCode {
@@ -246,7 +249,7 @@ pub(super) struct ReadCode {
     /// The variable that it starts from; `None`: the expression's focus.
     pub from: Option<Slot>,
     pub path: Vec<Box<str>>,
-    /// Only whether something is there, how often, or its type is asked: its parts are not read.
+    /// Only whether something is there, how often, or its type is asked: its value is not read.
     pub outside: bool,
 }
 
@@ -264,6 +267,8 @@ pub(super) struct Program {
     pub groups: Vec<GroupCode>,
     pub expressions: Vec<ExpressionCode>,
     pub concept_maps: Vec<Arc<ConceptMap>>,
+    /// What each of them says of codes without system.
+    pub code_tables: Vec<CodeTable>,
     pub entry: usize,
     pub parameters: Vec<EntryParameter>,
 }

@@ -34,6 +34,11 @@ pub const FSE_LDO_TO_HDR: &str = "urn:varco:map:fse-ldo-to-hdr";
 /// European Hospital Discharge Report to the FSE 2.0 hospital discharge letter (LDO).
 pub const HDR_TO_FSE_LDO: &str = "urn:varco:map:hdr-to-fse-ldo";
 
+/// Claims of the FSE 2.0 gateway's token about consent to Consent.
+pub const FSE_CONSENT_TO_FHIR: &str = "urn:varco:map:fse-consent-to-fhir";
+/// Consent to the claims of the FSE 2.0 gateway's token about consent.
+pub const FHIR_TO_FSE_CONSENT: &str = "urn:varco:map:fhir-to-fse-consent";
+
 /// A map that comes with Varco.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegionalMap {
@@ -95,6 +100,16 @@ const MAPS: &[RegionalMap] = &[
         url: HDR_TO_FSE_LDO,
         title: "European Hospital Discharge Report (document Bundle) to the FSE 2.0 hospital discharge letter, LDO (transaction Bundle)",
         text: include_str!("../../maps/hdr-to-fse-ldo.fml"),
+    },
+    RegionalMap {
+        url: FSE_CONSENT_TO_FHIR,
+        title: "Claims of the FSE 2.0 gateway token about consent to Consent",
+        text: include_str!("../../maps/fse-consent-to-fhir.fml"),
+    },
+    RegionalMap {
+        url: FHIR_TO_FSE_CONSENT,
+        title: "Consent to the claims of the FSE 2.0 gateway token about consent",
+        text: include_str!("../../maps/fhir-to-fse-consent.fml"),
     },
     RegionalMap {
         url: "urn:varco:map:fse-to-europe",

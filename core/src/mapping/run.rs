@@ -60,6 +60,8 @@ pub(super) struct Run<'r, 'a> {
     steps: u64,
     depth: usize,
     scratch: Vec<Vec<SourceRef>>,
+    /// Lists of items that are empty again.
+    lists: Vec<Vec<Item<'a>>>,
 }
 
 impl<'r, 'a> Run<'r, 'a> {
@@ -88,7 +90,19 @@ impl<'r, 'a> Run<'r, 'a> {
             steps: 0,
             depth: 0,
             scratch: Vec::new(),
+            lists: Vec::new(),
         }
+    }
+
+    /// An empty list of items.
+    pub fn list(&mut self) -> Vec<Item<'a>> {
+        self.lists.pop().unwrap_or_default()
+    }
+
+    /// A list that is needed no more.
+    fn give_back(&mut self, mut list: Vec<Item<'a>>) {
+        list.clear();
+        self.lists.push(list);
     }
 
     pub fn ty(&self, id: TypeId) -> Option<TypeRef<'r>> {
@@ -186,11 +200,14 @@ impl<'r, 'a> Run<'r, 'a> {
             return Err(self.fault(RunFault::Limit(self.settings.limits.depth as u64, "levels of groups")));
         }
         if let Some(base) = group.base.and_then(|it| self.program.groups.get(it)) {
-            self.group(base, arguments.clone())?;
+            let mut again = self.list();
+            again.extend_from_slice(&arguments);
+            self.group(base, again)?;
         }
         arguments.resize(group.slots.max(group.parameters), Item::Nothing);
         let mut frame = Frame { items: arguments, shared: Vec::new(), scope: 0 };
         self.rules(&group.rules, &mut frame)?;
+        self.give_back(frame.items);
         self.depth -= 1;
         Ok(())
     }
@@ -226,8 +243,8 @@ impl<'r, 'a> Run<'r, 'a> {
             self.scratch.push(places);
             return Ok(());
         }
-        let mut items: Vec<Item<'a>> =
-            computed.into_iter().chain(places.iter().map(|it| Item::Source(*it))).collect();
+        let mut items = self.list();
+        items.extend(computed.into_iter().chain(places.iter().map(|it| Item::Source(*it))));
         self.scratch.push(places);
         if items.is_empty()
             && let Some(default) = source.default
@@ -257,7 +274,8 @@ impl<'r, 'a> Run<'r, 'a> {
             Some(SourceListMode::OnlyOne) => 0..found,
         };
         let outer = self.at;
-        for (nth_item, item) in items.into_iter().enumerate() {
+        for nth_item in 0..found {
+            let item = items.get_mut(nth_item).map(std::mem::take).unwrap_or_default();
             self.step()?;
             if let Item::Source(place) = &item {
                 self.at = Some(*place);
@@ -289,6 +307,7 @@ impl<'r, 'a> Run<'r, 'a> {
             }
             self.from(rule, nth + 1, frame)?;
         }
+        self.give_back(items);
         self.at = outer;
         Ok(())
     }
@@ -309,8 +328,9 @@ impl<'r, 'a> Run<'r, 'a> {
             return Ok(());
         }
         let outer = self.at;
-        let mut kept = Vec::with_capacity(items.len());
-        for item in std::mem::take(items) {
+        let mut kept = 0;
+        for nth in 0..items.len() {
+            let item = items.get_mut(nth).map(std::mem::take).unwrap_or_default();
             if let Item::Source(place) = &item {
                 self.at = Some(*place);
             }
@@ -322,14 +342,15 @@ impl<'r, 'a> Run<'r, 'a> {
                 }
                 taken = self.holds(condition, source.slot, frame)?;
             }
-            if taken {
-                kept.push(item);
-            } else {
+            if !taken {
                 self.passed_over(&item);
+            } else if let Some(slot) = items.get_mut(kept) {
+                *slot = item;
+                kept += 1;
             }
         }
         self.at = outer;
-        *items = kept;
+        items.truncate(kept);
         Ok(())
     }
 
@@ -340,7 +361,7 @@ impl<'r, 'a> Run<'r, 'a> {
     }
 
     /// Whether a type is another or one of its kinds.
-    fn is_a(&self, id: TypeId, wanted: TypeId) -> bool {
+    pub fn is_a(&self, id: TypeId, wanted: TypeId) -> bool {
         let kind = || {
             let (own, wanted) = (self.ty(id)?, self.ty(wanted)?);
             Some(!wanted.name.contains('.') && own.ancestors.contains(&wanted.url))
@@ -369,7 +390,8 @@ impl<'r, 'a> Run<'r, 'a> {
         }
         for call in &rule.calls {
             let Some(group) = self.program.groups.get(call.group) else { continue };
-            let arguments = call.arguments.iter().map(|it| self.argument(it, frame)).collect();
+            let mut arguments = self.list();
+            arguments.extend(call.arguments.iter().map(|it| self.argument(it, frame)));
             self.group(group, arguments)?;
         }
         if rule.rules.rules.is_empty() {

@@ -5,10 +5,10 @@
 
 use fhir_models::document::{Kind, Value, name};
 
+use super::concept_map::CodeAnswer;
 use super::program::{Batch, BatchAction, BatchMember, RuleList, RunStep};
 use super::run::{Frame, Item, Ran, Run};
 use super::tree::{Content, SourceRef};
-use crate::terminology::concept_map::{Asked, Concept, Origin, Preferred};
 
 impl Batch {
     fn member(&self, value: Value<'_>) -> Option<&BatchMember> {
@@ -107,7 +107,9 @@ impl<'a> Run<'_, 'a> {
             {
                 let made = self.tree.make(ty, Content::Parts);
                 self.tree.attach(node, made, (entry.element, entry.choice), false);
-                return self.group(group, vec![Item::Source(place), Item::Target(made)]);
+                let mut arguments = self.list();
+                arguments.extend([Item::Source(place), Item::Target(made)]);
+                return self.group(group, arguments);
             }
         }
         let slot = rule.sources.first().map_or(usize::MAX, |it| usize::from(it.slot));
@@ -119,12 +121,10 @@ impl<'a> Run<'_, 'a> {
 
     /// Whether a concept map takes a code as it is.
     fn stays(&self, map: usize, item: Value<'_>) -> bool {
-        let (Some(map), Some(code)) = (self.program.concept_maps.get(map), item.as_str()) else {
+        let (Some(table), Some(code)) = (self.program.code_tables.get(map), item.as_str()) else {
             return false;
         };
-        let asked = Asked::of(Concept::of(None, &code));
-        let answer = map.translate(&asked);
-        matches!(answer.preferred(), Preferred::One(it) if it.origin == Origin::Provided)
+        matches!(table.get(&code), Some(CodeAnswer::Stays))
     }
 
     /// Whether a group would make of an item what stands there. No is always a right answer.

@@ -162,7 +162,7 @@ impl<'a> Run<'_, 'a> {
         if self.recorder.is_none() {
             return;
         }
-        for read in &code.reads {
+        for read in code.reads.iter().filter(|it| !it.outside) {
             let path = &read.path;
             let Some(Item::Source(place)) =
                 read.from.or(focus).and_then(|it| frame.items.get(usize::from(it)))
@@ -182,7 +182,7 @@ impl<'a> Run<'_, 'a> {
             // A bare variable is read where its value is used, not where it is named.
             let plain = |place: &SourceRef| self.sources.scalar(*place).is_some();
             let read: Vec<SourceRef> =
-                places.into_iter().filter(|it| !(path.is_empty() || read.outside) || plain(it)).collect();
+                places.into_iter().filter(|it| !path.is_empty() || plain(it)).collect();
             if let Some(recorder) = &mut self.recorder {
                 read.into_iter().for_each(|it| recorder.read(it));
             }

@@ -4,6 +4,7 @@ use super::program::{IdentityAction, ParameterCode, RuleCode, TargetCode, ValueC
 use super::run::{Frame, Item, Place, Ran, Run};
 use super::run_error::RunFault;
 use super::tree::{NONE, SourceRef};
+use super::types::TypeId;
 
 impl<'a> Run<'_, 'a> {
     /// The node that a target writes in, and the element there; `None` for the node itself.
@@ -19,14 +20,23 @@ impl<'a> Run<'_, 'a> {
             let element = self.element(node, name)?;
             node = self.new_child(node, element, false, false)?;
         }
-        let ty = self.tree.get(node).and_then(|it| self.ty(it.ty));
+        let own = self.tree.get(node).map_or(TypeId::UNKNOWN, |it| it.ty);
+        if let Some((known, place)) = target.place.get()
+            && *known == own
+        {
+            self.expand(node)?;
+            return Ok((node, Some(*place)));
+        }
+        let ty = self.ty(own);
         if let Some(ty) = &ty
             && ty.primitive().is_some()
             && &**last == "value"
         {
             return Ok((node, None));
         }
-        Ok((node, Some(self.element(node, last)?)))
+        let place = self.element(node, last)?;
+        target.place.get_or_init(|| (own, place));
+        Ok((node, Some(place)))
     }
 
     /// The number of an element, and of its type where the name says that.
@@ -90,6 +100,12 @@ impl<'a> Run<'_, 'a> {
             }
             return Ok(Item::Target(made));
         }
+        if !matches!(target.value, ValueCode::Evaluate(_)) {
+            let item = self.one(&target.value, frame)?;
+            let own = self.assign(node, (element, choice), item, target.first)?;
+            self.made_of_value(own, &target.value, frame);
+            return Ok(if own == NONE { Item::Nothing } else { Item::Target(own) });
+        }
         let found = self.value(&target.value, frame)?;
         let many = found.len();
         let repeats = self.repeats(node, element);
@@ -152,7 +168,9 @@ impl<'a> Run<'_, 'a> {
                 let Some(group) = self.program.groups.get(group) else { return Ok(()) };
                 let made = self.create(node, place, ty, target)?;
                 self.made_of(made, self.at, false);
-                self.group(group, vec![item, Item::Target(made)])
+                let mut arguments = self.list();
+                arguments.extend([item, Item::Target(made)]);
+                self.group(group, arguments)
             }
             Some(IdentityAction::Copy(_)) => self.assign(node, place, item, target.first).map(|_| ()),
             None if identity.open => self.assign(node, place, item, target.first).map(|_| ()),

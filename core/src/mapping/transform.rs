@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use fhir_models::document::{Kind, name};
 use fhir_models::primitive::Primitive;
 
-use super::concept_map::Coding;
+use super::concept_map::{CodeAnswer, Coding};
 use super::output::NoteKind;
 use super::program::{CodeForm, ParameterCode, ValueCode};
 use super::run::{Frame, Item, Ran, Run};
@@ -18,22 +18,27 @@ use crate::terminology::concept_map::{Asked, Origin, Preferred};
 impl<'a> Run<'_, 'a> {
     /// What a target is given: nothing, one value, or several from an expression.
     pub fn value(&mut self, code: &'a ValueCode, frame: &Frame<'a>) -> Ran<Vec<Item<'a>>> {
-        let one = match code {
-            ValueCode::New => return Ok(Vec::new()),
+        if let ValueCode::Evaluate(code) = code {
+            let focus = self.program.expressions.get(*code).and_then(|it| it.focus);
+            return self.evaluate(*code, focus, frame);
+        }
+        let one = self.one(code, frame)?;
+        Ok(if matches!(one, Item::Nothing) { Vec::new() } else { vec![one] })
+    }
+
+    /// The same for all that gives one value at most: anything but an expression.
+    pub fn one(&mut self, code: &'a ValueCode, frame: &Frame<'a>) -> Ran<Item<'a>> {
+        Ok(match code {
+            ValueCode::New | ValueCode::Evaluate(_) => Item::Nothing,
             ValueCode::Create(ty) => Item::Target(self.tree.make(*ty, Content::Parts)),
             ValueCode::Copy(from) => self.argument(from, frame),
-            ValueCode::Evaluate(code) => {
-                let focus = self.program.expressions.get(*code).and_then(|it| it.focus);
-                return self.evaluate(*code, focus, frame);
-            }
             ValueCode::Cast { from, to } => self.cast(from, *to, frame)?,
             ValueCode::Translate { from, map, form } => self.translate(from, *map, *form, frame)?,
             ValueCode::Moment { from, form, to, zone } => {
                 self.moment(from, (*form, *to), zone.as_deref(), frame)?
             }
             ValueCode::Call(kind, parameters) => self.call(*kind, parameters, frame)?,
-        };
-        Ok(if matches!(one, Item::Nothing) { Vec::new() } else { vec![one] })
+        })
     }
 
     pub fn scalar(&mut self, item: &Item<'a>) -> Option<Scalar<'a>> {
@@ -60,7 +65,7 @@ impl<'a> Run<'_, 'a> {
     }
 
     pub fn string(&self, text: impl Into<Cow<'a, str>>) -> Scalar<'a> {
-        Scalar { ty: self.sources.types.find("string"), kind: Kind::String, text: text.into() }
+        Scalar { ty: self.sources.types.string(), kind: Kind::String, text: text.into() }
     }
 
     /// A parameter's text; `None` where it is empty.
@@ -338,6 +343,16 @@ impl<'a> Run<'_, 'a> {
     ) -> Ran<Item<'a>> {
         let item = self.argument(from, frame);
         let program = self.program;
+        if form == CodeForm::Code
+            && let Some(scalar) = self.scalar(&item)
+            && let Some(answer) = program.code_tables.get(map).and_then(|it| it.get(&scalar.text))
+        {
+            let text = match answer {
+                CodeAnswer::Becomes(code) => Cow::Borrowed(code),
+                CodeAnswer::Stays => scalar.text,
+            };
+            return Ok(Item::Scalar(Scalar { ty: self.sources.types.code(), kind: Kind::String, text }));
+        }
         let Some(map) = program.concept_maps.get(map) else { return Ok(Item::Nothing) };
         let mut codings = Vec::new();
         self.codings(&item, &mut codings);

@@ -164,6 +164,8 @@ impl std::ops::Deref for TypeRef<'_> {
 pub(super) struct Types {
     pub definitions: Arc<Definitions>,
     table: RwLock<Table>,
+    string: OnceLock<TypeId>,
+    code: OnceLock<TypeId>,
 }
 
 impl fmt::Debug for Types {
@@ -180,7 +182,17 @@ struct Table {
 
 impl Types {
     pub fn new(definitions: Arc<Definitions>) -> Types {
-        Types { definitions, table: RwLock::default() }
+        Types { definitions, table: RwLock::default(), string: OnceLock::new(), code: OnceLock::new() }
+    }
+
+    /// FHIR's `string`.
+    pub fn string(&self) -> TypeId {
+        *self.string.get_or_init(|| self.find("string"))
+    }
+
+    /// FHIR's `code`.
+    pub fn code(&self) -> TypeId {
+        *self.code.get_or_init(|| self.find("code"))
     }
 
     pub fn get(&self, id: TypeId) -> Option<Arc<Type>> {

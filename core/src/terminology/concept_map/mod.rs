@@ -227,6 +227,16 @@ impl ConceptMap {
         &self.absent
     }
 
+    /// The codes that it maps, in no order.
+    pub(crate) fn source_codes(&self) -> impl Iterator<Item = &str> {
+        self.by_source.keys().map(|it| &**it)
+    }
+
+    /// True where another map is asked about unmapped codes.
+    pub(crate) fn asks_others(&self) -> bool {
+        self.groups.iter().any(|it| matches!(it.unmapped, Some(Unmapped::Other(..))))
+    }
+
     /// A map that is put together by hand, with [`Self::add`].
     pub(crate) fn named(url: &str) -> ConceptMap {
         ConceptMap { url: url.to_owned(), canonical: url.to_owned(), ..ConceptMap::default() }
