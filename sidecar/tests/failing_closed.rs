@@ -58,6 +58,31 @@ async fn without_its_store_it_answers_503_and_releases_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_its_trail_takes_no_record_nothing_is_answered() {
+    let region = Region::start("").await;
+    let asking = region.asking();
+    damage(
+        &region,
+        "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END",
+    );
+    for path in [
+        "Patient/anna",
+        "Patient/carla",
+        "Patient",
+        "Patient?name=Forl%C3%AC",
+        "Consent?patient=Patient/anna",
+    ] {
+        let reply = asking.get(path).await;
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {:?}", reply.body);
+        let text = String::from_utf8_lossy(&reply.body);
+        assert!(!text.contains("Forl") && !text.contains("disk"), "{text}");
+    }
+    damage(&region, "DROP TRIGGER full");
+    assert_eq!(asking.get("Patient/anna").await.status, StatusCode::OK, "no restart is needed");
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_lies_is_not_passed_on() {
     let region = Region::start("").await;
     let asking = region.asking();
