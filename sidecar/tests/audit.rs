@@ -93,3 +93,41 @@ async fn pages_of_the_trail_are_linked_for_their_caller_alone() {
     assert_eq!((all.len(), &all), (5, &ids(&at_once)));
     region.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patients_own_token_sees_the_records_about_that_patient_alone() {
+    let region = Region::start("").await;
+    let asking = region.asking();
+    for (id, patient) in [("o1", "anna"), ("o2", "bruno")] {
+        region.seed(
+            &json!({ "resourceType": "Observation", "id": id, "status": "final", "code": { "text": "x" },
+            "subject": { "reference": format!("Patient/{patient}") } }),
+        );
+    }
+    let both = asking.get("Observation?patient=anna,bruno").await;
+    let of_bruno = asking.get("Patient/bruno").await.request_id().to_owned();
+    let of_anna = asking.get("Patient/anna").await.request_id().to_owned();
+    let scopes = json!({ "scope": "patient/AuditEvent.rs", "patient": "anna", "sub": "anna" });
+    let anna = asking.with_token(Some(region.setup.token(scopes)));
+
+    let all = anna.get("AuditEvent?_count=100").await;
+    assert_eq!(all.status, StatusCode::OK, "{:?}", all.body);
+    let told = ids(&all.json());
+    assert!(told.contains(&of_anna) && told.contains(&format!("{}-1", both.request_id())), "{told:?}");
+    let text = String::from_utf8(all.body.to_vec()).unwrap();
+    assert!(!text.contains("Patient/bruno") && !text.contains("\"query\""), "{text}");
+    let read = anna.get(&format!("AuditEvent/{}-1", both.request_id())).await.json();
+    let names: Vec<&Value> =
+        read["entity"].as_array().unwrap().iter().map(|entity| &entity["name"]).collect();
+    assert_eq!(names, [&Value::Null, &json!("Observation"), &Value::Null], "{read}");
+    assert_eq!(ids(&anna.get("AuditEvent?patient=bruno").await.json()), Vec::<String>::new());
+    assert_eq!(anna.get("AuditEvent?entity=Patient/bruno").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(anna.get(&format!("AuditEvent/{of_anna}")).await.status, StatusCode::OK);
+    // Another's record is as absent as one that never was.
+    assert_eq!(
+        anna.get(&format!("AuditEvent/{of_bruno}")).await.appearance(),
+        anna.get("AuditEvent/nothing").await.appearance()
+    );
+    assert_eq!(asking.get(&format!("AuditEvent/{of_bruno}")).await.status, StatusCode::OK);
+    region.stop().await;
+}

@@ -251,10 +251,8 @@ async fn a_patients_scopes_open_that_patients_data_alone() {
     assert_eq!(found["entry"][0]["resource"]["id"], "own");
     let joined = anna.get("Observation?_include=Observation:subject&_revinclude=Provenance:target").await;
     assert!(!String::from_utf8_lossy(&joined.body).contains("bruno"), "{:?}", joined.body);
-    // Consents and audit records, writes and operations are not confined to a patient, so such scopes don't open them.
-    for path in
-        ["Consent?patient=Patient/anna", "AuditEvent?patient=Patient/anna", "Patient/anna/$everything"]
-    {
+    // Consents, writes and operations are not confined to a patient, so such scopes don't open them.
+    for path in ["Consent?patient=Patient/anna", "Patient/anna/$everything"] {
         assert_eq!(anna.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
     }
     let unnamed = with(json!({ "scope": "patient/*.rs" }));

@@ -28,14 +28,16 @@ pub(super) struct Exchange<'g> {
 }
 
 /// True for an interaction that can be answered for one patient's data alone: every resource of its answer is judged, and
-/// judged by whose it is. Consents and audit records are kept here, and not by whose data they are about.
+/// judged by whose it is; and the patient's own audit records. Consents are kept here, and not by whose data they are about.
 pub(super) fn can_be_confined(interaction: &Interaction) -> bool {
     let own = interaction.resource_type().is_none_or(includes::is_own);
     let reads = matches!(
         interaction,
         Interaction::Read(_) | Interaction::Vread(..) | Interaction::SearchType(_) | Interaction::History(..)
     );
-    reads && !own
+    let trail = interaction.resource_type().is_some_and(|own| own.as_str() == "AuditEvent");
+    let trail = trail && matches!(interaction, Interaction::Read(_) | Interaction::SearchType(_));
+    trail || (reads && !own)
 }
 
 impl Exchange<'_> {

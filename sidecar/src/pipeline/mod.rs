@@ -149,7 +149,7 @@ impl Exchange<'_> {
             (_, Interaction::Translate(_, asked)) => translate::translate(self, asked, &body).await,
             (_, Interaction::Match(on, asked)) => patient_match::patient_match(self, asked, on, &body).await,
             (Some("Consent"), interaction) => own::consent(self, interaction, &body).await,
-            (Some("AuditEvent"), interaction) => trail::audit(self, interaction, offset, None).await,
+            (Some("AuditEvent"), interaction) => trail::audit(self, interaction, offset).await,
             (_, Interaction::Read(instance)) => read::read(self, instance).await,
             (_, Interaction::Vread(instance, version)) => history::vread(self, instance, version).await,
             (_, Interaction::History(asked)) => history::history(self, asked, offset).await,
