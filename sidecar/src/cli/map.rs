@@ -46,6 +46,7 @@ Maps that come with varco (urn:varco:map:…, what they share is imported by its
   fse-lab-to-eu-lab, eu-lab-to-fse-lab    laboratory report of the Italian gateway (FSE 2.0) and EU Laboratory report
   fse-pss-to-ips, ips-to-fse-pss          Italian patient summary (PSS) and International/European Patient Summary
   fse-ldo-to-hdr, hdr-to-fse-ldo          Italian hospital discharge letter (LDO) and European Hospital Discharge Report
+  fse-consent-to-fhir, fhir-to-fse-consent    consent claim of the Italian gateway's token (patient_consent) and Consent
   aic-to-atc                              AIC to ATC: give a map with this canonical for a whole table
 
 The first --map is run; the others are there to be imported. Without --map, an input that begins with MSH, FHS or BHS
