@@ -6,11 +6,11 @@ mod harness;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use harness::{ISSUER, Issuer, Region, Setup, free_port, listening, now};
+use harness::sekmet::Sekmet;
+use harness::{ISSUER, Issuer, Region, Setup, now};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
 use varco::{config, run};
@@ -145,37 +145,15 @@ async fn a_caller_from_whom_nothing_is_hidden_tells_the_worlds_apart() {
     twin.stop().await;
 }
 
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_passes_before_a_server_that_nobody_here_wrote() {
-    let Some(program) = std::env::var_os("SEKMET") else {
-        println!("skipped: set SEKMET to the program of sekmet-fhir 0.1.1");
-        return;
-    };
     let mut worlds = Vec::new();
     for _ in 0..2 {
-        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-        let server = Command::new(&program)
-            .args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()])
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let server = Server(server);
-        listening(port).await;
-        let setup = Setup::new(&format!("http://127.0.0.1:{port}/fhir"), LIMITS);
+        let Some(server) = Sekmet::start().await else { return };
+        let setup = Setup::new(&server.base(), LIMITS);
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let running = run::start(config::load(&setup.config_file()).unwrap(), metrics).await.unwrap();
-        worlds.push((setup, running, server, folder));
+        worlds.push((setup, running, server));
     }
     let report = compare(&worlds[0].0, &worlds[1].0).await;
     assert_passed(&report);

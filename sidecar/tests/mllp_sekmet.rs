@@ -1,44 +1,21 @@
 //! HL7 v2 messages before `sekmet-fhir`, a FHIR R4 server that nobody here wrote. The variable `SEKMET` names its
 //! program.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used)]
 
 mod harness;
 
-use std::process::{Child, Command, Stdio};
-
 use harness::mllp::{Line, TWO_SENDERS, acknowledged, admission, result};
-use harness::{Asking, Setup, free_port, listening};
+use harness::sekmet::Sekmet;
+use harness::{Asking, Setup};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use varco::{config, run};
 
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_reach_a_server_that_nobody_here_wrote() {
-    let Some(program) = std::env::var_os("SEKMET") else {
-        println!("skipped: set SEKMET to the program of sekmet-fhir 0.1.1");
-        return;
-    };
-    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-    let server = Command::new(program)
-        .args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()])
-        .current_dir(folder.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let _server = Server(server);
-    listening(port).await;
-    let base = format!("http://127.0.0.1:{port}/fhir");
+    let Some(sekmet) = Sekmet::start().await else { return };
+    let base = sekmet.base();
     let setup = Setup::new(&base, TWO_SENDERS);
     let metrics = PrometheusBuilder::new().build_recorder().handle();
     let running = run::start(config::load(&setup.config_file()).unwrap(), metrics).await.unwrap();

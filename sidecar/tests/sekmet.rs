@@ -1,48 +1,22 @@
 //! A sidecar before `sekmet-fhir`, a FHIR R4 server that nobody here wrote: create, read, search, consented and
 //! refused, audit found afterwards. The variable `SEKMET` names its program.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used)]
 
 mod harness;
 
-use std::process::{Child, Command, Stdio};
-
-use harness::{Reply, Setup, consent, free_port, listening};
+use harness::sekmet::Sekmet;
+use harness::{Reply, Setup, consent};
 use http::StatusCode;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use varco::{config, run};
 
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_nobody_here_wrote_is_protected() {
-    let Some(program) = std::env::var_os("SEKMET") else {
-        println!("skipped: set SEKMET to the program of sekmet-fhir 0.1.1");
-        return;
-    };
-    let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-    let server = Command::new(program)
-        .args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()])
-        .current_dir(folder.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let server = Server(server);
-    listening(port).await;
+    let Some(server) = Sekmet::start().await else { return };
 
     let alias = "[[identity.alias]]\nlocal = \"http://hl7.it/sid/codiceFiscale\"\nnetwork = \"urn:oid:2.16.840.1.113883.2.9.4.3.2\"\n";
-    let setup = Setup::new(
-        &format!("http://127.0.0.1:{port}/fhir"),
-        &format!("[consent]\nwithout_consent = \"permit\"\n{alias}"),
-    );
+    let setup = Setup::new(&server.base(), &format!("[consent]\nwithout_consent = \"permit\"\n{alias}"));
     let metrics = PrometheusBuilder::new().build_recorder().handle();
     let running = run::start(config::load(&setup.config_file()).unwrap(), metrics).await.unwrap();
     let asking = setup.client();

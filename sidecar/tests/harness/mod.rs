@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod mllp;
+pub mod sekmet;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{SystemTime, UNIX_EPOCH};
