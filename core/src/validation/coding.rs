@@ -23,6 +23,9 @@ const MOST: usize = 4_096;
 /// Most codes among which a display is looked for.
 const MOST_CODES: usize = 5_000;
 
+/// Longest display remembered, in bytes.
+const LONGEST_KEPT: usize = 128;
+
 /// What a canonical in `Coding.system` stands for.
 #[derive(Debug, Clone)]
 enum System {
@@ -44,6 +47,8 @@ pub(super) struct Systems {
     fine: Memo<3, ()>,
     /// Codes that the rules of their system have nothing against: system, code. A server may know better.
     formed: Memo<2, ()>,
+    /// Displays in another language: no names of the system's codes. System, its version, display.
+    foreign: Memo<3, ()>,
 }
 
 impl Default for Systems {
@@ -53,6 +58,7 @@ impl Default for Systems {
             unknown: Memo::new(256),
             fine: Memo::new(2_048),
             formed: Memo::new(2_048),
+            foreign: Memo::new(2_048),
         }
     }
 }
@@ -277,14 +283,14 @@ fn display<'d>(
     if added.into_iter().any(named) {
         return true;
     }
-    let (severity, message) = if !share_a_word(own, &shown) && is_anothers(Some(system), &system.url, &shown)
-    {
-        (IssueSeverity::Error, contradiction(own))
-    } else {
-        let message =
-            format!("the display is none of those that {} gives the code; it gives {own:?}", system.url);
-        (severity, message)
-    };
+    let (severity, message) =
+        if !share_a_word(own, &shown) && names_another(walk, Some(system), &system.url, &shown) {
+            (IssueSeverity::Error, contradiction(own))
+        } else {
+            let message =
+                format!("the display is none of those that {} gives the code; it gives {own:?}", system.url);
+            (severity, message)
+        };
     let fault = Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message };
     walk.report(place, place, fault);
     false
@@ -294,7 +300,7 @@ fn display<'d>(
 fn named<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>, system: &str, code: &str) {
     let (Some(place), Some(own)) = (coding.get(name::DISPLAY), rules::name(system, code)) else { return };
     let Some(shown) = place.as_str() else { return };
-    if !alike(own, &shown) && !share_a_word(own, &shown) && is_anothers(None, system, &shown) {
+    if !alike(own, &shown) && !share_a_word(own, &shown) && names_another(walk, None, system, &shown) {
         walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, contradiction(own)));
     }
 }
@@ -304,6 +310,20 @@ fn contradiction(own: &str) -> String {
         "code and display contradict each other: the code means {own:?}, and the display is that of another code of \
          the same system"
     )
+}
+
+/// As [`is_anothers`], which reads all names of the system; a display that is none of them is remembered.
+fn names_another(walk: &Walk<'_, '_>, held: Option<&CodeSystem>, system: &str, shown: &str) -> bool {
+    let systems = walk.types.systems();
+    let key = [system, held.and_then(|held| held.version.as_deref()).unwrap_or_default(), shown];
+    if systems.foreign.get(key).is_some() {
+        return false;
+    }
+    let another = is_anothers(held, system, shown);
+    if !another && shown.len() <= LONGEST_KEPT {
+        systems.foreign.keep(key, ());
+    }
+    another
 }
 
 /// True for the name of some code of the system.
