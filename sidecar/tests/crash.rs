@@ -4,46 +4,17 @@
 mod harness;
 
 use std::net::Ipv4Addr;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use harness::{Setup, consent, listening};
+use harness::serving::Serving;
+use harness::{Setup, consent};
 use http::{Method, StatusCode};
 use serde_json::json;
 use varco_conformance::hospital::{Hospital, HospitalOptions};
-
-/// A `varco serve` of its own process; killed with the test.
-struct Serving(Child);
-
-impl Serving {
-    async fn start(setup: &Setup) -> Serving {
-        let child = Command::new(env!("CARGO_BIN_EXE_varco"))
-            .args(["serve", "--config"])
-            .arg(setup.config_file())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let serving = Serving(child);
-        listening(setup.port).await;
-        serving
-    }
-
-    /// SIGKILL: no handler runs, nothing is flushed.
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answered_request_has_its_audit_record_after_a_kill() {
@@ -56,7 +27,7 @@ async fn every_answered_request_has_its_audit_record_after_a_kill() {
         hospital.base_url(),
         "[limits]\nrequests_per_second = 100000\nburst = 100000\n[log]\nlevel = \"error\"\n",
     );
-    let serving = Serving::start(&setup).await;
+    let serving = Serving::start(&setup, setup.port).await;
     let asking = setup.client();
     let recorded = asking.post("Consent", &consent("Patient/anna", json!({ "type": "permit" }))).await;
     assert_eq!(recorded.status, StatusCode::CREATED, "{:?}", recorded.body);
@@ -84,7 +55,7 @@ async fn every_answered_request_has_its_audit_record_after_a_kill() {
         stream.await.unwrap();
     }
 
-    let again = Serving::start(&setup).await;
+    let again = Serving::start(&setup, setup.port).await;
     let answered = answered.lock().unwrap().clone();
     assert!(answered.len() >= 300);
     for (id, status) in &answered {
@@ -103,7 +74,7 @@ async fn told_to_stop_it_answers_what_is_open_and_ends() {
         Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
     hospital.seed([r#"{"resourceType":"Patient","id":"anna"}"#]).unwrap();
     let setup = Setup::new(hospital.base_url(), "[log]\nlevel = \"error\"\n");
-    let mut serving = Serving::start(&setup).await;
+    let mut serving = Serving::start(&setup, setup.port).await;
     let asking = setup.client();
     asking.post("Consent", &consent("Patient/anna", json!({ "type": "permit" }))).await;
     hospital.inject(varco_conformance::hospital::Fault::new(varco_conformance::hospital::Effect::Delay(

@@ -6,43 +6,13 @@ mod harness;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use harness::mllp::{Line, TWO_SENDERS, acknowledged, result};
-use harness::{Setup, free_port, listening};
+use harness::serving::Serving;
+use harness::{Setup, free_port};
 use rusqlite::{Connection, OpenFlags};
 use varco_conformance::hospital::{Hospital, HospitalOptions};
-
-/// A `varco serve` of its own process; killed with the test.
-struct Serving(Child);
-
-impl Serving {
-    async fn start(setup: &Setup, port: u16) -> Serving {
-        let child = Command::new(env!("CARGO_BIN_EXE_varco"))
-            .args(["serve", "--config"])
-            .arg(setup.config_file())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let serving = Serving(child);
-        listening(port).await;
-        serving
-    }
-
-    /// SIGKILL: no handler runs, nothing is flushed.
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 struct Site {
     hospital: Hospital,

@@ -6,7 +6,7 @@ use super::error::{InteractionError, ShownName};
 use super::history::fit;
 use super::id::{Instance, ResourceType};
 use super::pairs::Pair;
-use super::percent::encode_into;
+use super::percent::query_of;
 use super::schema::SearchSchema;
 use super::search::{Once, count, is_not_served};
 
@@ -76,23 +76,13 @@ impl Everything {
         let types: Vec<&str> = self.types.iter().map(ResourceType::as_str).collect();
         let types = (!types.is_empty()).then(|| types.join(","));
         let count = page_size.map(|count| count.to_string());
-        let mut out = String::new();
-        for (name, value) in [
+        query_of([
             ("start", &self.start),
             ("end", &self.end),
             ("_since", &self.since),
             ("_type", &types),
             ("_count", &count),
-        ] {
-            if let Some(value) = value {
-                let mark = if out.is_empty() { "" } else { "&" };
-                out.push_str(mark);
-                out.push_str(name);
-                out.push('=');
-                encode_into(&mut out, value);
-            }
-        }
-        out
+        ])
     }
 }
 

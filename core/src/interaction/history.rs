@@ -10,7 +10,7 @@ use jiff::{Span, Timestamp};
 use super::error::{InteractionError, ShownName};
 use super::id::{Instance, ResourceType};
 use super::pairs::Pair;
-use super::percent::encode_into;
+use super::percent::query_of;
 use super::search::{Once, count, is_not_served};
 
 /// Whose history is asked for.
@@ -112,18 +112,8 @@ impl History {
     }
 
     pub(super) fn query(&self, page_size: Option<u32>) -> String {
-        let mut out = String::new();
         let count = page_size.map(|count| count.to_string());
-        for (name, value) in [("_since", &self.since), ("_at", &self.at), ("_count", &count)] {
-            if let Some(value) = value {
-                let mark = if out.is_empty() { "" } else { "&" };
-                out.push_str(mark);
-                out.push_str(name);
-                out.push('=');
-                encode_into(&mut out, value);
-            }
-        }
-        out
+        query_of([("_since", &self.since), ("_at", &self.at), ("_count", &count)])
     }
 }
 

@@ -48,6 +48,21 @@ fn hex(byte: Option<&u8>) -> Option<u8> {
     char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
+/// The query of the parameters that are given, encoded.
+pub(super) fn query_of<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a Option<String>)>) -> String {
+    let mut out = String::new();
+    for (name, value) in parameters {
+        if let Some(value) = value {
+            let mark = if out.is_empty() { "" } else { "&" };
+            out.push_str(mark);
+            out.push_str(name);
+            out.push('=');
+            encode_into(&mut out, value);
+        }
+    }
+    out
+}
+
 /// Appends `text` so that it can stand in a query or form. The characters `:`, `,`, `/` and `$` have a meaning
 /// only inside FHIR's own grammars and stay as they are.
 pub(super) fn encode_into(out: &mut String, text: &str) {

@@ -3,6 +3,7 @@
 
 pub mod mllp;
 pub mod sekmet;
+pub mod serving;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{SystemTime, UNIX_EPOCH};
