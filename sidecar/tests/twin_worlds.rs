@@ -8,6 +8,7 @@ use bytes::Bytes;
 use harness::{Asking, Region, Reply};
 use http::Method;
 use serde_json::{Value, json};
+use varco_conformance::hospital::{Effect, Fault};
 
 /// What a caller sees, without what differs between any two servers: ports, dates of storing, sealed links.
 fn seen(reply: &Reply, port: u16) -> String {
@@ -277,6 +278,8 @@ async fn versions_leave_all_or_none() {
     for version in
         [labelled("once", "R"), labelled("once", "N"), labelled("late", "N"), labelled("late", "R")]
     {
+        // Each at an instant of its own.
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         with.seed(&version);
     }
     assert_eq!(a.get("Observation/open").await.status, 200);
@@ -314,13 +317,54 @@ async fn versions_leave_all_or_none() {
         "Observation/once/_history/1",
         "Observation/once/_history/2",
         "Observation/open/_history/9",
-        "Observation/_history",
-        "_history",
     ] {
         assert_eq!(seen(&a.get(path).await, port_a), seen(&b.get(path).await, port_b), "{path}");
     }
+    // Of many resources: as if the histories of the visible ones were laid side by side.
+    let today = with.hospital.resource("Observation", "once").unwrap();
+    let today: Value = serde_json::from_str(&today).unwrap();
+    let since_once = format!("_since={}", today["meta"]["lastUpdated"].as_str().unwrap());
+    for (path, total) in [
+        ("Observation/_history".to_owned(), Some(2)),
+        ("Observation/_history?_count=1".to_owned(), Some(2)),
+        ("Observation/_history?_at=2100".to_owned(), Some(1)),
+        ("Observation/_history?_since=2020-01-01T00:00:00Z&_count=1".to_owned(), Some(2)),
+        // What is listed after this instant is not restricted; what was before it is.
+        (format!("Observation/_history?{since_once}"), Some(0)),
+        ("Condition/_history".to_owned(), Some(0)),
+        ("_history".to_owned(), Some(4)),
+        ("_history?_count=2".to_owned(), Some(4)),
+        (format!("_history?{since_once}"), Some(0)),
+        ("_history?_list=l".to_owned(), None),
+        ("Consent/_history".to_owned(), None),
+    ] {
+        assert_eq!(pages(&a, &path, port_a).await, pages(&b, &path, port_b).await, "{path}");
+        assert_eq!(a.get(&path).await.json()["total"].as_u64(), total, "{path}");
+    }
+    let record = a.get("Observation/_history?_count=1").await;
+    let record = with.audited(&record).await;
+    assert_eq!(record["subtype"][0]["code"], "history-type", "{record}");
+    let narrow = |scope: &str| a.with_token(Some(with.setup.token(json!({ "scope": scope }))));
+    assert_eq!(narrow("system/Observation.r").get("Observation/_history").await.status, 403);
+    assert_eq!(narrow("system/Observation.rs").get("Observation/_history").await.status, 200);
+    assert_eq!(narrow("system/Observation.rs").get("_history").await.status, 403);
+    let theirs = json!({ "scope": "patient/*.rs", "patient": "anna" });
+    let theirs = a.with_token(Some(with.setup.token(theirs))).get("_history").await.json();
+    assert_eq!(theirs["total"], 1, "{theirs}");
+    // A server that gives no such list.
+    for status in [400, 404, 501] {
+        with.hospital.inject(Fault::new(Effect::Status(status)).on_path("/Observation/_history").times(1));
+        let (code, text) = a.get("Observation/_history").await.issue();
+        assert!(code == "not-supported" && text.contains("of one resource"), "{code} {text}");
+    }
+    // Deleted: no version is left to be seen, alone or in a list.
+    assert_eq!(a.send(Method::DELETE, "Observation/open", &[], Bytes::new()).await.status, 204);
+    assert_eq!(a.get("Observation/_history").await.json()["total"], 0);
+    assert_eq!(a.get("Observation/open/_history").await.status, 404);
+    with.seed(&labelled("open", "N"));
+
     // What a caller knows already is a 304 only where it may be seen.
-    let known = |path: &'static str| a.send(Method::GET, path, &[("if-none-match", "W/\"2\"")], Bytes::new());
+    let known = |path: &'static str| a.send(Method::GET, path, &[("if-none-match", "W/\"4\"")], Bytes::new());
     assert_eq!(known("Observation/open").await.status, 304);
     assert_eq!(known("Observation/late").await.status, 404);
     assert_eq!(known("Observation/open/_history/1").await.status, 200);

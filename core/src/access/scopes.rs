@@ -4,7 +4,7 @@
 //! (SMART App Launch 1.0.0 "Scopes for requesting clinical data" and 2.0.0 §3.0.1). Invariant: a scope that
 //! can't be read to the letter, or that restricts by search parameters (`?category=…`), grants nothing.
 
-use crate::interaction::{Id, Interaction, ResourceType, Search};
+use crate::interaction::{HistoryOf, Id, Interaction, ResourceType, Search};
 
 /// In whose name access is granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,7 +74,12 @@ impl Scope {
 /// The permissions that a request needs, all of them; `None` where any will do.
 fn needed(interaction: &Interaction) -> Option<u8> {
     Some(match interaction {
-        Interaction::Read(_) | Interaction::Vread(..) | Interaction::History(_) => READ,
+        Interaction::Read(_) | Interaction::Vread(..) => READ,
+        // The history of many finds resources, as a search does (SMART App Launch 2.0.0 §3.0.1).
+        Interaction::History(history) => match history.of {
+            HistoryOf::Instance(_) => READ,
+            HistoryOf::Type(_) | HistoryOf::System => SEARCH,
+        },
         // A match finds patients, as a search does.
         Interaction::SearchType(_) | Interaction::Match(..) => SEARCH,
         Interaction::Create(_) => CREATE,
@@ -280,6 +285,18 @@ mod tests {
         assert_eq!(wider.allows(&read, Some(&patient)), ScopeDecision::Allowed);
         let other = interaction("GET", "/Patient/p1");
         assert_eq!(scopes.allows(&other, Some(&patient)), ScopeDecision::Denied);
+    }
+
+    #[test]
+    fn the_history_of_many_is_a_search() {
+        let allows = |scope: &str, path: &str| {
+            Scopes::of([scope]).allows(&interaction("GET", path), None) == ScopeDecision::Allowed
+        };
+        assert!(allows("system/Patient.r", "/Patient/1/_history"));
+        assert!(!allows("system/Patient.r", "/Patient/_history"));
+        assert!(allows("system/Patient.s", "/Patient/_history"));
+        assert!(!allows("system/Patient.s", "/_history"));
+        assert!(allows("system/*.s", "/_history"));
     }
 
     #[test]

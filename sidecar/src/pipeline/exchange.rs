@@ -30,7 +30,7 @@ pub(super) struct Exchange<'g> {
 /// True for an interaction that can be answered for one patient's data alone: every resource of its answer is judged, and
 /// judged by whose it is; and the patient's own audit records. Consents are kept here, and not by whose data they are about.
 pub(super) fn can_be_confined(interaction: &Interaction) -> bool {
-    let own = interaction.resource_type().is_none_or(includes::is_own);
+    let own = interaction.resource_type().is_some_and(includes::is_own);
     let reads = matches!(
         interaction,
         Interaction::Read(_) | Interaction::Vread(..) | Interaction::SearchType(_) | Interaction::History(..)

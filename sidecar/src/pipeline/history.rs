@@ -3,12 +3,15 @@
 //! Invariant: versions leave all or none. Each is judged by today's consents, by its own labels and by those of
 //! all versions together: a label that came later guards the past, and one that was taken away still guards what
 //! it stood on. What can't be judged so, because the resource is deleted or the server keeps no history, is not
-//! answered.
+//! answered. [`super::timeline`] answers for many resources at once.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fhir_models::document::{JsonWriter, OwnedDocument, Value, name};
 use http::StatusCode;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use varco_core::access::Labels;
 use varco_core::interaction::{History, HistoryOf, Id, Instance, Interaction};
 use varco_core::requester::Code;
@@ -25,49 +28,55 @@ const UPSTREAM_PAGE: u32 = 200;
 const MOST_VERSIONS: usize = 1_000;
 
 /// One version as the server lists it.
-struct Version {
+pub(super) struct Version {
     /// The resource in the network's terms; none for a deletion.
-    json: Option<Vec<u8>>,
+    pub json: Option<Vec<u8>>,
+    /// When it was made.
+    pub made: Option<Timestamp>,
     id: Option<String>,
-    made: Option<Timestamp>,
     method: &'static str,
+    /// `[type]/[id]`
+    reference: Arc<str>,
 }
 
 /// What is known of all versions of a visible resource.
-struct Versions {
-    listed: Vec<Version>,
+pub(super) struct Versions {
+    /// Newest first.
+    pub listed: Vec<Version>,
+    pub judgement: Judgement,
     labels: Vec<Code>,
-    judgement: Judgement,
 }
 
-/// The history of one resource; a type's or the server's is refused.
+impl Versions {
+    /// Those that are asked for, each with how many are newer.
+    pub fn wanted(self, asked: &History, zone: &TimeZone) -> impl Iterator<Item = (usize, Version)> {
+        let mut overtaken = None;
+        self.listed.into_iter().enumerate().filter(move |(_, version)| {
+            let until = std::mem::replace(&mut overtaken, version.made);
+            asked.asks_for(version.made, until, zone)
+        })
+    }
+}
+
+/// The history of one resource.
 pub(super) async fn history(
     exchange: &mut Exchange<'_>,
     asked: History,
+    instance: Instance,
     offset: usize,
 ) -> Result<Answer, Refusal> {
-    let HistoryOf::Instance(instance) = asked.of.clone() else {
-        return Err(Refusal::NotServed(
-            "The history of a type or of the whole server is not served; ask for that of one resource.",
-        ));
-    };
-    let Versions { listed, judgement, .. } = versions(exchange, &instance).await?;
-    let newer = std::iter::once(None).chain(listed.iter().map(|version| version.made));
-    let zone = &exchange.gateway.reading.zone;
-    let wanted: Vec<&Version> = listed
-        .iter()
-        .zip(newer)
-        .filter(|(version, overtaken)| asked.asks_for(version.made, *overtaken, zone))
-        .map(|(version, _)| version)
-        .collect();
+    let mut versions = versions(exchange, &instance).await?;
+    let judgement = std::mem::take(&mut versions.judgement);
+    let wanted = versions.wanted(&asked, &exchange.gateway.reading.zone);
+    let wanted: Vec<Version> = wanted.map(|(_, version)| version).collect();
     let reference = format!("{}/{}", instance.resource_type, instance.id.as_str());
     let path = format!("{reference}/_history");
     let cut = paging::cut(exchange, &path, asked.self_query(), wanted.len(), asked.count, offset)?;
     let page = wanted.get(cut.range).unwrap_or_default();
     exchange.inspect_response(page.iter().filter_map(|version| version.json.as_deref())).await?;
-    exchange.release(reference.clone(), &judgement);
+    exchange.release(reference, &judgement);
     let base = exchange.gateway.config.site.base();
-    Ok(Answer::fhir(StatusCode::OK, bundle(&cut.links, wanted.len(), page, &reference, base)))
+    Ok(Answer::fhir(StatusCode::OK, bundle(&cut.links, wanted.len(), page, base)))
 }
 
 /// One version of a resource.
@@ -92,7 +101,7 @@ pub(super) async fn vread(
 }
 
 /// Every version of a resource, newest first as the server lists them, once all of them may be seen.
-async fn versions(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<Versions, Refusal> {
+pub(super) async fn versions(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<Versions, Refusal> {
     let now = Interaction::Read(instance.clone());
     let Some(current) = exchange.fetch(&now, instance).await? else { return Err(Refusal::Absent) };
     let today = exchange.judge(current.root()).await?;
@@ -100,18 +109,33 @@ async fn versions(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<Ve
         exchange.withhold(&today);
         return Err(Refusal::Absent);
     }
-    let pages = pages(exchange, instance).await?;
-    let entries = || pages.iter().flat_map(|page| search::entries(page.root()));
-    let resources = || entries().filter_map(|entry| entry.get(name::RESOURCE));
+    let asked = History::all(HistoryOf::Instance(instance.clone()));
+    let pages = pages(exchange, asked, MOST_VERSIONS).await?;
+    let entries: Vec<Value<'_>> = pages.iter().flat_map(|page| search::entries(page.root())).collect();
+    of_entries(exchange, instance, Some(current.root()), &entries).await
+}
+
+/// The versions of a resource that these entries are, once all of them may be seen; `current` is judged with them
+/// where it may be another than the newest entry.
+pub(super) async fn of_entries(
+    exchange: &mut Exchange<'_>,
+    instance: &Instance,
+    current: Option<Value<'_>>,
+    entries: &[Value<'_>],
+) -> Result<Versions, Refusal> {
+    let resources = || entries.iter().filter_map(|entry| entry.get(name::RESOURCE));
     let mut labels = Vec::new();
-    for resource in resources().chain([current.root()]) {
+    for resource in resources().chain(current) {
         for label in Labels::of(resource).codes() {
             if !labels.contains(label) {
                 labels.push(label.clone());
             }
         }
     }
-    let mut judgement = exchange.judge_under(current.root(), &labels).await?;
+    let mut judgement = Judgement { permitted: true, ..Judgement::default() };
+    if let Some(current) = current {
+        judgement = exchange.judge_under(current, &labels).await?;
+    }
     for resource in resources() {
         let own = resource.resource_type().as_deref() == Some(instance.resource_type.as_str())
             && resource.get(name::ID).is_some_and(|id| id.is_str(instance.id.as_str()));
@@ -127,16 +151,22 @@ async fn versions(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<Ve
         exchange.withhold(&judgement);
         return Err(Refusal::Absent);
     }
+    let reference: Arc<str> = format!("{}/{}", instance.resource_type, instance.id.as_str()).into();
     let mut listed = Vec::new();
-    for entry in entries() {
-        listed.push(version(exchange, entry).await?);
+    for entry in entries {
+        listed.push(version(exchange, *entry, &reference).await?);
     }
     Ok(Versions { listed, labels, judgement })
 }
 
-/// The server's pages of a resource's history.
-async fn pages(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<Vec<OwnedDocument>, Refusal> {
-    let asked = Interaction::History(History::all(HistoryOf::Instance(instance.clone())));
+/// The server's pages of a history of at most this many versions.
+pub(super) async fn pages(
+    exchange: &mut Exchange<'_>,
+    asked: History,
+    most: usize,
+) -> Result<Vec<OwnedDocument>, Refusal> {
+    let of_one = matches!(asked.of, HistoryOf::Instance(_));
+    let asked = Interaction::History(asked);
     let request = asked.to_request_with_count(UPSTREAM_PAGE);
     let mut answer = exchange.ask(&asked, &request, Bytes::new()).await?;
     let mut room = exchange.gateway.config.limits.answer_bytes;
@@ -144,18 +174,28 @@ async fn pages(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<Vec<O
     loop {
         let page = match answer.status {
             StatusCode::OK => exchange.resource_of(&answer, "Bundle")?,
-            StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Refusal::Absent),
-            StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+            StatusCode::NOT_FOUND | StatusCode::GONE if of_one => return Err(Refusal::Absent),
+            StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+                if of_one =>
+            {
                 return Err(Refusal::NotServed(
                     "The hospital's server keeps no history by which older versions could be judged.",
+                ));
+            }
+            StatusCode::BAD_REQUEST
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_IMPLEMENTED => {
+                return Err(Refusal::NotServed(
+                    "The hospital's server gives no history beyond that of one resource; ask for that.",
                 ));
             }
             other => return Err(Refusal::Upstream(UpstreamError::Status(other.as_u16()))),
         };
         count = count.saturating_add(search::entries(page.root()).count());
-        room = room.checked_sub(answer.body.len()).ok_or(Refusal::TooBroad(MOST_VERSIONS))?;
-        if count > MOST_VERSIONS || pages.len() > MOST_VERSIONS {
-            return Err(Refusal::TooBroad(MOST_VERSIONS));
+        room = room.checked_sub(answer.body.len()).ok_or(Refusal::TooBroad(most))?;
+        if count > most || pages.len() > most {
+            return Err(Refusal::TooBroad(most));
         }
         let next = search::next_link(page.root());
         pages.push(page);
@@ -166,7 +206,11 @@ async fn pages(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<Vec<O
     }
 }
 
-async fn version(exchange: &mut Exchange<'_>, entry: Value<'_>) -> Result<Version, Refusal> {
+async fn version(
+    exchange: &mut Exchange<'_>,
+    entry: Value<'_>,
+    reference: &Arc<str>,
+) -> Result<Version, Refusal> {
     let resource = entry.get(name::RESOURCE);
     let meta = resource.and_then(|resource| resource.get(name::META));
     let response = entry.get_key("response");
@@ -185,11 +229,11 @@ async fn version(exchange: &mut Exchange<'_>, entry: Value<'_>) -> Result<Versio
         Some(resource) => Some(exchange.shown_or_refused(resource).await?),
         None => None,
     };
-    Ok(Version { json, id, made, method })
+    Ok(Version { json, made, id, method, reference: Arc::clone(reference) })
 }
 
 /// A history Bundle; every member is written anew.
-fn bundle(links: &[(&str, String)], total: usize, page: &[&Version], reference: &str, base: &str) -> Vec<u8> {
+pub(super) fn bundle(links: &[(&str, String)], total: usize, page: &[Version], base: &str) -> Vec<u8> {
     let mut json = JsonWriter::new();
     json.begin_object().member("resourceType", "Bundle").member("type", "history");
     json.key("total").integer(i64::try_from(total).unwrap_or(i64::MAX));
@@ -202,6 +246,7 @@ fn bundle(links: &[(&str, String)], total: usize, page: &[&Version], reference: 
         json.key("entry").begin_array();
     }
     for version in page {
+        let reference = &*version.reference;
         json.begin_object().member("fullUrl", &format!("{base}/{reference}"));
         if let Some(resource) = &version.json {
             json.key("resource").raw(resource);

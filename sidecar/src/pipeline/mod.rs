@@ -39,6 +39,7 @@ mod search;
 mod setup;
 mod subset;
 mod surroundings;
+mod timeline;
 mod trace;
 mod trail;
 mod trail_search;
@@ -63,7 +64,7 @@ use varco_core::consent::fse::FseSystems;
 use varco_core::consent::{Combining, LiteralReference, Reading, WithoutConsent};
 use varco_core::identity::{AliasMap, IdentifierAliases};
 use varco_core::interaction::headers::{RequestHeaders, check_form, handling};
-use varco_core::interaction::{Interaction, InteractionError, SearchSchema};
+use varco_core::interaction::{HistoryOf, Interaction, InteractionError, SearchSchema};
 use varco_core::requester::BusinessIdentifier;
 use varco_plugin_host::{PluginEngine, PluginSet};
 
@@ -152,7 +153,10 @@ impl Exchange<'_> {
             (Some("AuditEvent"), interaction) => trail::audit(self, interaction, offset).await,
             (_, Interaction::Read(instance)) => read::read(self, instance).await,
             (_, Interaction::Vread(instance, version)) => history::vread(self, instance, version).await,
-            (_, Interaction::History(asked)) => history::history(self, asked, offset).await,
+            (_, Interaction::History(asked)) => match asked.of.clone() {
+                HistoryOf::Instance(instance) => history::history(self, asked, instance, offset).await,
+                _ => timeline::timeline(self, asked, offset).await,
+            },
             (_, Interaction::SearchType(search)) => search::search(self, search, offset).await,
             (_, Interaction::Create(resource_type)) => write::create(self, resource_type, body).await,
             (_, Interaction::Update(instance)) => write::update(self, instance, body).await,

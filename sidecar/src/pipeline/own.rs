@@ -220,7 +220,10 @@ fn write_capabilities(gateway: &Gateway) -> Vec<u8> {
         write_capabilities_of(gateway, resource_type, &mut json);
     }
     json.end_array().key("interaction").begin_array();
-    json.begin_object().member("code", "batch").end_object().end_array();
+    for code in ["batch", "history-system"] {
+        json.begin_object().member("code", code).end_object();
+    }
+    json.end_array();
     json.end_object().end_array().end_object();
     json.into_bytes()
 }
@@ -247,8 +250,17 @@ fn write_capabilities_of(gateway: &Gateway, resource_type: &str, json: &mut Json
         "Consent" => (&["create", "read", "update", "search-type"], Some(&["patient"])),
         "AuditEvent" => (&["read", "search-type"], Some(super::trail::PARAMETERS)),
         _ => {
-            let all =
-                &["create", "read", "vread", "update", "patch", "delete", "history-instance", "search-type"];
+            let all: &[&str] = &[
+                "create",
+                "read",
+                "vread",
+                "update",
+                "patch",
+                "delete",
+                "history-instance",
+                "history-type",
+                "search-type",
+            ];
             (all, None)
         }
     };

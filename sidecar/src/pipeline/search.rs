@@ -20,7 +20,7 @@ use crate::upstream::{UpstreamAnswer, UpstreamError};
 /// How many matches are asked of the server at a time.
 const UPSTREAM_PAGE: u32 = 200;
 /// How many times the permitted matches may be hidden ones before the search is given up.
-const HIDDEN_FACTOR: usize = 10;
+pub(super) const HIDDEN_FACTOR: usize = 10;
 
 /// A match that the caller may see, and the judgement that says so.
 pub(super) struct Match {
