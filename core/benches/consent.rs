@@ -6,8 +6,9 @@ use std::fmt::Write;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use fhir_models::definition::Definitions;
 use fhir_models::document::{Limits, OwnedDocument, Tape, name};
-use varco_core::access::{BundleRules, Candidate, Labels, Total, Verdict, redact_bundle};
+use varco_core::access::{BundleRules, Candidate, Labels, PatientsOf, Total, Verdict, redact_bundle};
 use varco_core::consent::{
     Action, Combining, CompiledConsent, Confidentiality, LiteralReference, Question, Reading, ResourceFacts,
     decide, outcome,
@@ -148,5 +149,38 @@ fn redaction(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decisions, redaction);
+/// All that a decision asks a resource, for each entry of the Bundle: what it says, its labels, whose data it is.
+fn facts(criterion: &mut Criterion) {
+    let text = searchset();
+    let limits = Limits::default();
+    let mut tape = Tape::new();
+    let reading = Reading { bases: vec!["https://h1.example/fhir".to_owned()], ..Reading::default() };
+    let compartment = PatientsOf::from_definitions(Definitions::r4());
+    let document = tape.parse_json(text.as_bytes(), &limits).unwrap();
+    let resources = document.root().path(&[name::ENTRY, name::RESOURCE]);
+    let mut group = criterion.benchmark_group(format!("facts of {} resources in 1 MB", resources.len()));
+    group.throughput(criterion::Throughput::Bytes(text.len() as u64));
+    group.bench_function("what they say", |bencher| {
+        bencher.iter(|| {
+            let codes = resources.iter().map(|own| ResourceFacts::of_resource(*own, &reading).codes.len());
+            codes.sum::<usize>()
+        });
+    });
+    group.bench_function("labels", |bencher| {
+        bencher.iter(|| resources.iter().map(|own| Labels::of(*own).codes().len()).sum::<usize>());
+    });
+    group.bench_function("patients", |bencher| {
+        bencher.iter(|| {
+            let patients = resources.iter().map(|own| compartment.of(*own, &reading.bases).links.len());
+            patients.sum::<usize>()
+        });
+    });
+    group.bench_function("parse", |bencher| {
+        let mut tape = Tape::new();
+        bencher.iter(|| tape.parse_json(black_box(text.as_bytes()), &limits).unwrap().len());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, decisions, facts, redaction);
 criterion_main!(benches);

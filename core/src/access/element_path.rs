@@ -20,11 +20,7 @@ impl ElementPath {
 
     /// The values at the path, items of arrays each for itself.
     pub fn values<'a>(&self, resource: Value<'a>) -> Vec<Value<'a>> {
-        let mut found = vec![resource];
-        for step in &self.steps {
-            found = found.into_iter().flat_map(Value::items).filter_map(|value| value.get(*step)).collect();
-        }
-        found.into_iter().flat_map(Value::items).collect()
+        resource.path(&self.steps)
     }
 }
 

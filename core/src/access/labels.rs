@@ -9,7 +9,7 @@
 //! nothing about the whole, and what carries no level has none here: what that means is the deployment's
 //! setting, and it should be a restrictive one.
 
-use fhir_models::document::{Value, name};
+use fhir_models::document::{Node, Value, name};
 
 use super::nested::resources;
 use crate::consent::{CONFIDENTIALITY, Confidentiality};
@@ -48,7 +48,8 @@ impl Labels {
         for (at, own) in resources(resource).iter().enumerate() {
             labels.take(own.value, at == 0);
         }
-        for value in resource.descendants().filter(|value| value.name() == name::EXTENSION) {
+        let extends = |(_, node): &(Value<'_>, &Node)| node.name() == name::EXTENSION;
+        for (value, _) in resource.descendants().zip(resource.nodes_below()).filter(extends) {
             for extension in
                 value.items().filter(|own| own.get(name::URL).is_some_and(|url| url.is_str(INLINE)))
             {

@@ -20,6 +20,7 @@ pub use inherit::{
     Bond, Holder, Holders, InheritedLabels, LabelScene, MAX_HOLDERS, MAX_HOLDERS_DEEP, inherited,
 };
 pub use labels::Labels;
+pub(crate) use nested::is_alone;
 pub use nested::{NestedResource, resources};
 pub use patient_link::{PatientLink, PatientReference, PatientRole, Patients};
 pub use redact::{

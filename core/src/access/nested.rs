@@ -21,6 +21,9 @@ pub struct NestedResource<'a> {
 /// The resource and every resource inside it, in source order, holders first. One pass over the value.
 pub fn resources(root: Value<'_>) -> Vec<NestedResource<'_>> {
     let mut found = vec![NestedResource { value: root, holder: None, contained: false, unit: root }];
+    if is_alone(root) {
+        return found;
+    }
     let whole =
         Open { end: usize::MAX, object: root, array: root.is_array(), under: Name::UNKNOWN, holder: 0 };
     let mut open = vec![whole];
@@ -45,6 +48,14 @@ pub fn resources(root: Value<'_>) -> Vec<NestedResource<'_>> {
         open.push(Open { end: span.end, object, array, under, holder });
     }
     found
+}
+
+/// True where no resource stands inside this one.
+pub(crate) fn is_alone(root: Value<'_>) -> bool {
+    let own = usize::from(root.get(name::RESOURCE_TYPE).is_some());
+    let types =
+        root.nodes_below().iter().filter(|node| node.name() == name::RESOURCE_TYPE && !node.is_underscored());
+    types.count() <= own
 }
 
 /// An object or array that is not yet closed.

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use fhir_models::document::{NodeId, Value, name};
+use fhir_models::document::{Kind, NodeId, Value, name};
 
 use super::nested::NestedResource;
 use super::patient_link::{PatientLink, PatientReference, PatientRole, Patients};
@@ -171,11 +171,7 @@ impl<'a, 's> Scene<'a, 's> {
             while self.all.get(inner + 1).is_some_and(|next| next.value.id() <= value.id()) {
                 inner += 1;
             }
-            let refers = value.is_object()
-                && (value.get(name::REFERENCE).is_some_and(|own| own.as_str().is_some())
-                    || (value.get(name::TYPE).is_some_and(|own| own.is_str("Patient"))
-                        && value.get(name::IDENTIFIER).is_some()));
-            if !refers || self.seen.contains(&value.id()) {
+            if !refers(value) || self.seen.contains(&value.id()) {
                 continue;
             }
             if let Target::Patient(patient, identifiers) = self.target(value, self.holder_of(value, inner)) {
@@ -209,6 +205,23 @@ impl<'a, 's> Scene<'a, 's> {
         }
         at
     }
+}
+
+/// True for a Reference: it says whom it means, or that it means a Patient with this identifier.
+fn refers(value: Value<'_>) -> bool {
+    let (mut patient, mut identified) = (false, false);
+    if !value.is_object() {
+        return false;
+    }
+    for member in value.children().filter(|member| !member.is_underscored()) {
+        match member.name() {
+            name::REFERENCE if member.kind() == Kind::String => return true,
+            name::TYPE => patient = member.is_str("Patient"),
+            name::IDENTIFIER => identified = true,
+            _ => {}
+        }
+    }
+    patient && identified
 }
 
 fn is_patient(resource: Value<'_>) -> bool {

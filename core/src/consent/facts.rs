@@ -3,13 +3,15 @@
 //! Invariant: a fact that is not known is absent, never guessed: a resource without a date has no period, one
 //! without an author has no list of authors. A provision that depends on an unknown fact restricts.
 
-use fhir_models::document::{Name, Value, name};
+use std::sync::LazyLock;
+
+use fhir_models::document::{Kind, Name, Value, name};
 use jiff::tz::TimeZone;
 
 use super::reading::{coding, codings, identifier};
 use super::subsumption::CONFIDENTIALITY;
 use super::{Confidentiality, Interval, LiteralReference};
-use crate::access::Labels;
+use crate::access::{Labels, is_alone};
 use crate::requester::{BusinessIdentifier, Code};
 
 /// How dates and references in documents are read.
@@ -85,63 +87,70 @@ const UNAUTHORED: &[&str] = &[
 ];
 
 /// Where authors stand, as one or two element names.
-const AUTHORS: &[&[&str]] = &[
-    &["author"],
-    &["authenticator"],
-    &["recorder"],
-    &["asserter"],
-    &["performer"],
-    &["performer", "actor"],
-    &["requester"],
-    &["resultsInterpreter"],
-    &["informationSource"],
-    &["source"],
-    &["sender"],
-    &["assessor"],
-    &["operator"],
-    &["orderer"],
-    &["enterer"],
-    &["provider"],
-    &["expressedBy"],
-    &["contributor"],
-    &["participant", "individual"],
-    &["collection", "collector"],
-    &["agent", "who"],
-];
+static AUTHORS: LazyLock<Places> = LazyLock::new(|| {
+    Places::of(&[
+        &["author"],
+        &["authenticator"],
+        &["recorder"],
+        &["asserter"],
+        &["performer"],
+        &["performer", "actor"],
+        &["requester"],
+        &["resultsInterpreter"],
+        &["informationSource"],
+        &["source"],
+        &["sender"],
+        &["assessor"],
+        &["operator"],
+        &["orderer"],
+        &["enterer"],
+        &["provider"],
+        &["expressedBy"],
+        &["contributor"],
+        &["participant", "individual"],
+        &["collection", "collector"],
+        &["agent", "who"],
+    ])
+});
 
 /// Where clinical and authoring dates stand.
-const DATES: &[&[&str]] = &[
-    &["effectiveDateTime"],
-    &["effectiveInstant"],
-    &["effectivePeriod"],
-    &["issued"],
-    &["authoredOn"],
-    &["date"],
-    &["created"],
-    &["recordedDate"],
-    &["recorded"],
-    &["onsetDateTime"],
-    &["onsetPeriod"],
-    &["performedDateTime"],
-    &["performedPeriod"],
-    &["occurrenceDateTime"],
-    &["occurrencePeriod"],
-    &["period"],
-    &["context", "period"],
-    &["dateAsserted"],
-    &["started"],
-    &["sent"],
-    &["received"],
-    &["authored"],
-    &["whenPrepared"],
-    &["whenHandedOver"],
-    &["dateTime"],
-    &["billablePeriod"],
-    &["timestamp"],
-];
+static DATES: LazyLock<Places> = LazyLock::new(|| {
+    Places::of(&[
+        &["effectiveDateTime"],
+        &["effectiveInstant"],
+        &["effectivePeriod"],
+        &["issued"],
+        &["authoredOn"],
+        &["date"],
+        &["created"],
+        &["recordedDate"],
+        &["recorded"],
+        &["onsetDateTime"],
+        &["onsetPeriod"],
+        &["performedDateTime"],
+        &["performedPeriod"],
+        &["occurrenceDateTime"],
+        &["occurrencePeriod"],
+        &["period"],
+        &["context", "period"],
+        &["dateAsserted"],
+        &["started"],
+        &["sent"],
+        &["received"],
+        &["authored"],
+        &["whenPrepared"],
+        &["whenHandedOver"],
+        &["dateTime"],
+        &["billablePeriod"],
+        &["timestamp"],
+    ])
+});
 
 /// Where the class of a document stands.
-const CLASSES: &[&[&str]] = &[&["type"], &["category"], &["content", "format"]];
+static CLASSES: LazyLock<Places> =
+    LazyLock::new(|| Places::of(&[&["type"], &["category"], &["content", "format"]]));
+/// Where media types stand.
+static MEDIA: LazyLock<[Name; 3]> = LazyLock::new(|| ["content", "attachment", "contentType"].map(Name::of));
 
 impl ResourceFacts {
     /// The facts that stand in a resource. What only other resources can tell (`referred_by`) is left unknown.
@@ -156,7 +165,7 @@ impl ResourceFacts {
             .filter_map(identifier)
             .collect();
         facts.profiles = strings(resource.path(&[name::META, name::PROFILE]));
-        facts.walk(resource, true, reading);
+        facts.walk(resource, true, is_alone(resource), reading);
         facts.classes = classes(resource, &resource_type);
         facts.period = period(resource, reading);
         facts.authors = authors(resource, &resource_type, reading);
@@ -176,17 +185,14 @@ impl ResourceFacts {
         labels.codes().iter().for_each(|label| push_new(&mut self.labels, label.clone()));
     }
 
-    /// Collects labels, codes and references. The depth of a document is bounded by its parse.
-    fn walk(&mut self, value: Value<'_>, outermost: bool, reading: &Reading) {
+    /// Collects labels, codes and references. The depth of a document is bounded by its parse. `outermost`: what no
+    /// resource inside holds; `alone`: there is none inside.
+    fn walk(&mut self, value: Value<'_>, outermost: bool, alone: bool, reading: &Reading) {
+        let inner = |own: Value<'_>| outermost && (alone || !is_resource(own));
         if !value.is_object() {
-            return value
-                .children()
-                .for_each(|item| self.walk(item, outermost && !is_resource(item), reading));
+            return value.children().for_each(|item| self.walk(item, inner(item), alone, reading));
         }
-        let quantity = value.get(name::VALUE).is_some_and(|number| number.as_number().is_some());
-        if let (false, Some(code)) = (quantity || value.get(name::RESOURCE_TYPE).is_some(), coding(value)) {
-            push_new(&mut self.codes, code);
-        }
+        let (mut coded, mut no_coding) = (false, false);
         for member in value.children() {
             match member.name() {
                 name::META => self.labels_of(member, outermost),
@@ -195,10 +201,27 @@ impl ResourceFacts {
                         member.as_str().and_then(|text| LiteralReference::parse_at(&text, &reading.bases));
                     self.references.extend(found);
                 }
-                name::CONTAINED => self.walk(member, false, reading),
+                name::CONTAINED => self.walk(member, false, alone, reading),
                 name::TEXT => {}
-                _ => self.walk(member, outermost && !is_resource(member), reading),
+                name => {
+                    match (name, member.kind()) {
+                        (name::RESOURCE_TYPE, _) => no_coding |= !member.is_underscored(),
+                        // A Quantity's unit is no code of what it is about.
+                        (name::VALUE, Kind::Number) => no_coding |= !member.is_underscored(),
+                        (name::CODE, Kind::String) => coded |= !member.is_underscored(),
+                        _ => {}
+                    }
+                    if matches!(member.kind(), Kind::Object | Kind::Array) {
+                        self.walk(member, inner(member), alone, reading);
+                    }
+                }
             }
+        }
+        if coded
+            && !no_coding
+            && let Some(code) = coding(value)
+        {
+            push_new(&mut self.codes, code);
         }
     }
 
@@ -229,24 +252,57 @@ fn strings(values: Vec<Value<'_>>) -> Vec<String> {
     values.into_iter().filter_map(|value| Some(value.as_str()?.into_owned())).collect()
 }
 
-fn at<'a>(resource: Value<'a>, path: &[&str]) -> Vec<Value<'a>> {
-    let names: Vec<Name> = path.iter().map(|step| Name::of(step)).collect();
-    resource.path(&names)
+/// Places in a resource, one or two element names each.
+struct Places {
+    /// By the number of the first name: whether any place begins with it.
+    begins: Box<[bool]>,
+    steps: Box<[(Name, Option<Name>)]>,
+}
+
+impl Places {
+    fn of(paths: &[&[&str]]) -> Places {
+        let steps: Box<[_]> = paths
+            .iter()
+            .filter_map(|path| Some((Name::of(path.first()?), path.get(1).map(|second| Name::of(second)))))
+            .collect();
+        let begins =
+            (0..Name::count()).map(|at| steps.iter().any(|(first, _)| first.index() == at)).collect();
+        Places { begins, steps }
+    }
+
+    /// What stands there, in the order of the source; items of lists each for itself.
+    fn values<'a>(&self, resource: Value<'a>) -> Vec<Value<'a>> {
+        let mut found = Vec::new();
+        for member in resource.children().filter(|member| !member.is_underscored()) {
+            let name = member.name();
+            if !self.begins.get(name.index()).is_some_and(|begins| *begins) {
+                continue;
+            }
+            for (_, second) in self.steps.iter().filter(|(first, _)| *first == name) {
+                match second {
+                    None => found.extend(member.items()),
+                    Some(second) => found
+                        .extend(member.items().filter_map(|item| item.get(*second)).flat_map(Value::items)),
+                }
+            }
+        }
+        found
+    }
 }
 
 fn classes(resource: Value<'_>, resource_type: &str) -> Vec<Code> {
     let mut found = Vec::new();
     if matches!(resource_type, "DocumentReference" | "Composition" | "DiagnosticReport" | "DocumentManifest")
     {
-        for path in CLASSES {
-            for value in at(resource, path) {
-                coding(value).into_iter().chain(codings(value)).for_each(|code| push_new(&mut found, code));
-            }
+        for value in CLASSES.values(resource) {
+            coding(value).into_iter().chain(codings(value)).for_each(|code| push_new(&mut found, code));
         }
     }
-    let media = at(resource, &["content", "attachment", "contentType"]);
-    let own = (resource_type == "Binary").then(|| at(resource, &["contentType"])).into_iter().flatten();
-    for media in strings(media.into_iter().chain(own).collect()) {
+    let mut media = resource.path(&*MEDIA);
+    if resource_type == "Binary" {
+        media.extend(resource.path(&MEDIA[2..]));
+    }
+    for media in strings(media) {
         push_new(&mut found, Code::new("urn:ietf:bcp:13", media));
     }
     found
@@ -258,18 +314,18 @@ fn period(resource: Value<'_>, reading: &Reading) -> Option<Interval> {
         Some(text) => Interval::of_date_time(&text, &reading.zone),
         None => Interval::of_period(value, &reading.zone),
     };
-    let mut dates = DATES.iter().flat_map(|path| at(resource, path)).peekable();
-    if dates.peek().is_none() {
+    let dates = DATES.values(resource);
+    if dates.is_empty() {
         return read(*resource.path(&[name::META, name::LAST_UPDATED]).first()?);
     }
-    dates.map(read).reduce(|hull, next| Some(hull?.hull(&next?)))?
+    dates.into_iter().map(read).reduce(|hull, next| Some(hull?.hull(&next?)))?
 }
 
 fn authors(resource: Value<'_>, resource_type: &str, reading: &Reading) -> Option<Vec<Party>> {
     if UNAUTHORED.contains(&resource_type) {
         return Some(Vec::new());
     }
-    let references = AUTHORS.iter().flat_map(|path| at(resource, path)).filter(|value| {
+    let references = AUTHORS.values(resource).into_iter().filter(|value| {
         value.is_object() && (value.get(name::REFERENCE).is_some() || value.get(name::IDENTIFIER).is_some())
     });
     let parties: Vec<Party> = references.map(|value| party(value, resource, reading)).collect();

@@ -32,7 +32,7 @@ pub use format::Format;
 pub use name::Name;
 pub use syntax::{Limits, Position, SyntaxError, SyntaxErrorKind};
 pub use tape::{Document, Kind, Node, NodeId, OwnedDocument, Tape};
-pub use value::{Children, Value};
+pub use value::{Children, Items, Value};
 pub use write::JsonWriter;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::nodes::children;
-use super::tape::{HAS_KEY, KEY_ESCAPED, UNDERSCORE, VALUE_ESCAPED};
+use super::tape::{HAS_KEY, KEY_ESCAPED, Node, UNDERSCORE, VALUE_ESCAPED};
 use super::text::unescape;
 use super::{Document, Kind, Name, NodeId, Position, name};
 
@@ -152,6 +152,12 @@ impl<'a> Value<'a> {
         (self.id.0 + 1..end).map(move |id| Value { document, id: NodeId(id) })
     }
 
+    /// The nodes of everything below this value, in source order.
+    pub fn nodes_below(self) -> &'a [Node] {
+        let end = self.document.node(self.id).next as usize;
+        self.document.nodes.get(self.id.index() + 1..end).unwrap_or_default()
+    }
+
     /// The member with this name (not its underscored twin).
     pub fn get(self, name: Name) -> Option<Value<'a>> {
         if !self.is_object() {
@@ -181,22 +187,26 @@ impl<'a> Value<'a> {
     }
 
     /// The value under a path of names; the path steps into every item of an array, so several may match.
-    pub fn path<'p>(self, names: &'p [Name]) -> Vec<Value<'a>>
-    where
-        'a: 'p,
-    {
-        let mut found = vec![self];
-        for &step in names {
-            found = found.into_iter().flat_map(Value::items).filter_map(|value| value.get(step)).collect();
+    pub fn path(self, names: &[Name]) -> Vec<Value<'a>> {
+        let mut found = Vec::new();
+        self.add_path(names, &mut found);
+        found
+    }
+
+    fn add_path(self, names: &[Name], found: &mut Vec<Value<'a>>) {
+        let Some((step, rest)) = names.split_first() else { return found.extend(self.items()) };
+        for value in self.items().filter_map(|item| item.get(*step)) {
+            value.add_path(rest, found);
         }
-        found.into_iter().flat_map(Value::items).collect()
     }
 
     /// The items of an array, or the value itself: FHIR elements that may repeat are read alike.
-    pub fn items(self) -> impl Iterator<Item = Value<'a>> {
-        let (children, own) =
-            if self.is_array() { (Some(self.children()), None) } else { (None, Some(self)) };
-        children.into_iter().flatten().chain(own)
+    pub fn items(self) -> Items<'a> {
+        if self.is_array() {
+            Items { own: None, children: self.children() }
+        } else {
+            Items { own: Some(self), children: Children { document: self.document, at: 0, end: 0 } }
+        }
     }
 
     /// The text of the string member with this name.
@@ -254,6 +264,22 @@ impl<'a> Iterator for Children<'a> {
         let id = NodeId(self.at);
         self.at = self.document.node(id).next.max(self.at + 1);
         Some(Value { document: self.document, id })
+    }
+}
+
+/// The items of an array, or a single value.
+#[derive(Debug, Clone)]
+pub struct Items<'a> {
+    own: Option<Value<'a>>,
+    children: Children<'a>,
+}
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Value<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Value<'a>> {
+        self.own.take().or_else(|| self.children.next())
     }
 }
 
