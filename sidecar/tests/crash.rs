@@ -14,7 +14,7 @@ use harness::serving::Serving;
 use harness::{Setup, consent};
 use http::{Method, StatusCode};
 use serde_json::json;
-use varco_conformance::hospital::{Hospital, HospitalOptions};
+use varco_conformance::hospital::{Effect, Fault, Hospital, HospitalOptions};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answered_request_has_its_audit_record_after_a_kill() {
@@ -69,6 +69,67 @@ async fn every_answered_request_has_its_audit_record_after_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn killed_between_a_write_and_its_record_the_trail_tells_that_its_end_is_not_known() {
+    let hospital =
+        Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
+    hospital.seed([r#"{"resourceType":"Patient","id":"anna"}"#]).unwrap();
+    let setup = Setup::new(hospital.base_url(), "[log]\nlevel = \"error\"\n");
+    let serving = Serving::start(&setup, setup.port).await;
+    let asking = setup.client();
+    asking.post("Consent", &consent("Patient/anna", json!({ "type": "permit" }))).await;
+    let observation = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "x" },
+        "subject": { "reference": "Patient/anna" } });
+    assert_eq!(asking.post("Observation", &observation).await.status, StatusCode::CREATED);
+    let told = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_varco"))
+            .args(["audit", arguments[0], "--config"])
+            .arg(setup.config_file())
+            .args(&arguments[1..])
+            .args(["--output", "json"])
+            .output()
+            .unwrap();
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    assert_eq!(told(&["verify"])["open"], json!([]));
+    let before = told(&["report", "--patient", "anna"])["count"].as_u64().unwrap();
+    assert_eq!(before, 2, "each write is told once");
+
+    // The server takes the write; its answer does not come before the end.
+    let late = Fault::new(Effect::Delay(Duration::from_secs(60)));
+    hospital.inject(late.on_method(Method::POST));
+    let lost = tokio::spawn({
+        let (asking, observation) = (asking.clone(), observation.clone());
+        async move {
+            let body = Bytes::from(observation.to_string());
+            asking.try_send(Method::POST, "Observation", &[("content-type", harness::FHIR)], body).await
+        }
+    });
+    let posts = || hospital.requests().iter().filter(|request| request.method == Method::POST).count();
+    while posts() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    serving.kill();
+    assert!(lost.await.unwrap().is_err());
+
+    let again = Serving::start(&setup, setup.port).await;
+    let proof = told(&["verify"]);
+    assert_eq!(proof["intact"], true, "{proof}");
+    let [open] = proof["open"].as_array().unwrap().as_slice() else { panic!("{proof}") };
+    let report = told(&["report", "--patient", "anna"]);
+    assert_eq!((&report["count"], &report["notGiven"]), (&json!(before + 1), &json!(0)), "{report}");
+    let last = report["accesses"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["decision"], &last["id"]), (&json!("not known"), &open["id"]), "{last}");
+    let found = asking.get("AuditEvent?patient=Patient/anna&subtype=create").await.json();
+    assert_eq!(found["total"], 3, "{found}");
+    assert_eq!(found["entry"][0]["resource"]["id"], open["id"]);
+    assert!(found["entry"][0]["resource"].get("outcome").is_none());
+    let done = found["entry"][1]["resource"]["entity"].to_string();
+    assert!(done.contains("-intent\""), "{done}");
+    again.kill();
+    hospital.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn told_to_stop_it_answers_what_is_open_and_ends() {
     let hospital =
         Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
@@ -77,9 +138,7 @@ async fn told_to_stop_it_answers_what_is_open_and_ends() {
     let mut serving = Serving::start(&setup, setup.port).await;
     let asking = setup.client();
     asking.post("Consent", &consent("Patient/anna", json!({ "type": "permit" }))).await;
-    hospital.inject(varco_conformance::hospital::Fault::new(varco_conformance::hospital::Effect::Delay(
-        Duration::from_millis(800),
-    )));
+    hospital.inject(Fault::new(Effect::Delay(Duration::from_millis(800))));
     let open = tokio::spawn({
         let asking = asking.clone();
         async move { asking.get("Patient/anna").await }

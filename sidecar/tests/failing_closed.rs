@@ -83,6 +83,46 @@ async fn while_its_trail_takes_no_record_nothing_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_trail_can_not_record_is_not_written() {
+    let region = Region::start("").await;
+    region.seed(&observation("anna", json!({ "id": "o1" })));
+    let asking = region.asking();
+    let hidden = observation("anna", json!({ "id": "o1", "code": { "text": SECRET } }));
+    let consents = asking.get("Consent?patient=Patient/bruno").await.json()["total"].clone();
+    damage(
+        &region,
+        "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END",
+    );
+    let (before, stored) =
+        (region.hospital.resource_count(), region.hospital.resource("Observation", "o1").unwrap());
+    region.hospital.forget_requests();
+    let patch = r#"[{"op":"replace","path":"/code/text","value":"y"}]"#;
+    let patched = [("content-type", "application/json-patch+json")];
+    let entry = json!({ "resource": observation("anna", json!({})), "request": { "method": "POST", "url": "Observation" } });
+    for reply in [
+        asking.post("Observation", &observation("anna", json!({}))).await,
+        asking.put("Observation/o1", &hidden).await,
+        asking.send(Method::PATCH, "Observation/o1", &patched, Bytes::from(patch)).await,
+        asking.send(Method::DELETE, "Observation/o1", &[], Bytes::new()).await,
+        asking.put("Observation?_id=o1", &hidden).await,
+        asking
+            .post("", &json!({ "resourceType": "Bundle", "type": "batch", "entry": [entry.clone()] }))
+            .await,
+        asking.post("Consent", &harness::consent("Patient/bruno", json!({ "type": "permit" }))).await,
+    ] {
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{:?}", reply.body);
+    }
+    let forwarded = region.hospital.requests();
+    assert!(forwarded.iter().all(|request| request.method == Method::GET), "{forwarded:#?}");
+    assert_eq!(region.hospital.resource_count(), before);
+    assert_eq!(region.hospital.resource("Observation", "o1").unwrap(), stored);
+    damage(&region, "DROP TRIGGER full");
+    assert_eq!(asking.get("Consent?patient=Patient/bruno").await.json()["total"], consents);
+    assert_eq!(asking.put("Observation/o1", &hidden).await.status, StatusCode::OK, "no restart is needed");
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_lies_is_not_passed_on() {
     let region = Region::start("").await;
     let asking = region.asking();

@@ -24,15 +24,18 @@ pub enum AccessDecision {
     GivenInPart,
     /// Nothing was given.
     NotGiven,
+    /// The event doesn't say: it tells what was about to be done.
+    NotKnown,
 }
 
 impl AccessDecision {
-    /// In words: `given`, `given in part`, `not given`.
+    /// In words: `given`, `given in part`, `not given`, `not known`.
     pub fn text(self) -> &'static str {
         match self {
             AccessDecision::Given => "given",
             AccessDecision::GivenInPart => "given in part",
             AccessDecision::NotGiven => "not given",
+            AccessDecision::NotKnown => "not known",
         }
     }
 }
@@ -101,7 +104,8 @@ impl Access {
         access.decision = match text(event, "outcome").as_deref() {
             Some("0") if withheld => AccessDecision::GivenInPart,
             Some("0") => AccessDecision::Given,
-            _ => AccessDecision::NotGiven,
+            None => AccessDecision::NotKnown,
+            Some(_) => AccessDecision::NotGiven,
         };
         access.reason = text(event, "outcomeDesc");
         access

@@ -74,6 +74,7 @@ fn record(event: AuditedEvent) -> AuditRecord {
             mapped: vec!["codice-fiscale".to_owned()],
             returned: Some(3),
             withheld: Some(1),
+            intent: None,
         },
     }
 }

@@ -45,7 +45,7 @@ impl AuditRecord {
         }
         json.end_array();
         json.member("action", pattern.action).member("recorded", &instant(self.recorded));
-        json.member("outcome", self.outcome.code());
+        json.optional("outcome", self.outcome.code());
         json.optional("outcomeDesc", self.outcome_description.as_deref());
         if self.requester.subject.is_none() {
             concepts("purposeOfEvent", &self.requester.purposes, &mut json);
@@ -229,6 +229,9 @@ impl AuditRecord {
         json.member("description", "What the gateway did to the answer").key("detail").begin_array();
         if let Some(trace) = &processing.trace {
             detail("trace", trace, json);
+        }
+        if let Some(intent) = &processing.intent {
+            detail("intent", intent, json);
         }
         processing.mapped.iter().for_each(|map| detail("mapped", map, json));
         for (name, count) in

@@ -56,16 +56,19 @@ pub enum AuditOutcome {
     SeriousFailure,
     /// `12`: the service can't go on.
     MajorFailure,
+    /// Not known yet: the record of what is about to be done.
+    Open,
 }
 
 impl AuditOutcome {
-    /// The code on the wire.
-    pub fn code(self) -> &'static str {
+    /// The code on the wire; none while it is not known.
+    pub fn code(self) -> Option<&'static str> {
         match self {
-            AuditOutcome::Success => "0",
-            AuditOutcome::MinorFailure => "4",
-            AuditOutcome::SeriousFailure => "8",
-            AuditOutcome::MajorFailure => "12",
+            AuditOutcome::Success => Some("0"),
+            AuditOutcome::MinorFailure => Some("4"),
+            AuditOutcome::SeriousFailure => Some("8"),
+            AuditOutcome::MajorFailure => Some("12"),
+            AuditOutcome::Open => None,
         }
     }
 }
@@ -133,6 +136,8 @@ pub struct AuditProcessing {
     pub returned: Option<u64>,
     /// How many entries were withheld.
     pub withheld: Option<u64>,
+    /// The id of the record that was made before something was done, in the record that tells how it ended.
+    pub intent: Option<String>,
 }
 
 /// One audit record. [`AuditRecord::to_fhir_json`] writes it as an R4 AuditEvent.

@@ -31,6 +31,8 @@ pub(super) struct Account {
     pub trace: Trace,
     pub received: Timestamp,
     pub client: SocketAddr,
+    /// The id of the record of what was about to be written, once that is on disk.
+    pub intent: Option<String>,
     /// Set once the caller is known.
     pub requester: Option<Requester>,
     /// Set once the request is understood.
@@ -79,6 +81,7 @@ impl Account {
             trace: Trace::continue_from(&head.headers),
             received: Timestamp::now(),
             client: peer.address,
+            intent: None,
             requester: None,
             interaction: None,
             written: None,
@@ -108,6 +111,7 @@ impl Account {
             trace: self.trace.clone(),
             received: self.received,
             client: self.client,
+            intent: None,
             requester: self.requester.clone(),
             interaction: None,
             written: None,

@@ -14,47 +14,62 @@ use varco_core::interaction::{Id, Instance, Interaction, Search};
 use super::answer::Answer;
 use super::exchange::Exchange;
 use super::search::visible;
+use super::write::Prepared;
 use super::{Refusal, joins, patch, write};
 
-/// Answers a conditional write.
-pub(super) async fn write(
+/// The one visible resource that meets the criteria of a conditional write; none for any other interaction.
+pub(super) async fn met(
+    exchange: &mut Exchange<'_>,
+    interaction: &Interaction,
+) -> Result<Option<Instance>, Refusal> {
+    let Some(condition) = interaction.condition() else { return Ok(None) };
+    joins::permit(exchange, condition)?;
+    only(exchange, condition.clone()).await
+}
+
+/// Judges a conditional write and makes it ready, now that its condition is decided.
+pub(super) async fn prepare(
     exchange: &mut Exchange<'_>,
     interaction: Interaction,
+    met: Option<Instance>,
     body: Bytes,
-) -> Result<Answer, Refusal> {
-    let condition = interaction.condition().ok_or(Refusal::Internal)?.clone();
-    let resource_type = condition.resource_type.clone();
-    joins::permit(exchange, &condition)?;
-    let gateway = exchange.gateway;
-    let _turn = gateway.turns.wait(resource_type.as_str()).await;
-    let met = only(exchange, condition).await?;
-    match (interaction, met) {
-        (Interaction::ConditionalCreate(_), None) => write::create(exchange, resource_type, body).await,
-        (Interaction::ConditionalCreate(_), Some(instance)) => exists(exchange, &instance).await,
+) -> Result<Prepared, Refusal> {
+    let resource_type = interaction.condition().ok_or(Refusal::Internal)?.resource_type.clone();
+    let ready = match (interaction, met) {
+        (Interaction::ConditionalCreate(_), None) => write::create(exchange, resource_type, body).await?,
+        (Interaction::ConditionalCreate(_), Some(instance)) => {
+            return exists(exchange, &instance).await.map(Prepared::Answered);
+        }
         (Interaction::ConditionalUpdate(_), Some(instance)) => {
-            write::update_found(exchange, instance, body).await
+            write::update_found(exchange, instance, body).await?
         }
         // A create chooses the id itself: one that the caller gave might be that of a hidden resource.
         (Interaction::ConditionalUpdate(_), None) if write::states_id(exchange, &body)? => {
-            Err(Refusal::Body {
+            return Err(Refusal::Body {
                 text: "Nothing meets the criteria, so the resource would be created: send it without `id`."
                     .to_owned(),
                 too_large: false,
-            })
+            });
         }
         (Interaction::ConditionalUpdate(_), None) if exchange.headers.if_match.is_some() => {
-            Err(Refusal::Version)
+            return Err(Refusal::Version);
         }
-        (Interaction::ConditionalUpdate(_), None) => write::create(exchange, resource_type, body).await,
-        (Interaction::ConditionalPatch(_), Some(instance)) => patch::patch(exchange, instance, body).await,
-        (Interaction::ConditionalDelete(_), Some(instance)) => write::delete(exchange, instance).await,
-        (Interaction::ConditionalPatch(_) | Interaction::ConditionalDelete(_), None) => Err(Refusal::Absent),
-        _ => Err(Refusal::Internal),
-    }
+        (Interaction::ConditionalUpdate(_), None) => write::create(exchange, resource_type, body).await?,
+        (Interaction::ConditionalPatch(_), Some(instance)) => patch::patch(exchange, instance, body).await?,
+        (Interaction::ConditionalDelete(_), Some(instance)) => write::delete(exchange, instance).await?,
+        (Interaction::ConditionalPatch(_) | Interaction::ConditionalDelete(_), None) => {
+            return Err(Refusal::Absent);
+        }
+        _ => return Err(Refusal::Internal),
+    };
+    Ok(Prepared::Write(ready))
 }
 
 /// The one visible resource that meets the criteria, or none; several are refused.
-async fn only(exchange: &mut Exchange<'_>, condition: Search) -> Result<Option<Instance>, Refusal> {
+pub(super) async fn only(
+    exchange: &mut Exchange<'_>,
+    condition: Search,
+) -> Result<Option<Instance>, Refusal> {
     let resource_type = condition.resource_type.clone();
     let mut met = visible(exchange, condition).await?.into_iter();
     let (first, second) = (met.next(), met.next());

@@ -67,6 +67,11 @@ impl Exchange<'_> {
         self.seen(started, answer)
     }
 
+    /// Puts on record what is about to be written; without that nothing may be forwarded.
+    pub async fn intend(&mut self) -> Result<(), Refusal> {
+        self.gateway.record_intents(&mut [&mut *self.account]).await
+    }
+
     /// Asks for something that the caller did not ask for and a decision needs.
     pub async fn look_up(&mut self, path_and_query: &str) -> Result<UpstreamAnswer, Refusal> {
         let mut headers = HeaderMap::new();

@@ -130,6 +130,7 @@ impl Gateway {
                 mapped: fed.mapped,
                 returned: None,
                 withheld: None,
+                intent: None,
             },
         };
         let row = |record: AuditRecord| AuditRow {

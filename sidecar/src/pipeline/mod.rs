@@ -158,17 +158,17 @@ impl Exchange<'_> {
                 _ => timeline::timeline(self, asked, offset).await,
             },
             (_, Interaction::SearchType(search)) => search::search(self, search, offset).await,
-            (_, Interaction::Create(resource_type)) => write::create(self, resource_type, body).await,
-            (_, Interaction::Update(instance)) => write::update(self, instance, body).await,
-            (_, Interaction::Delete(instance)) => write::delete(self, instance).await,
             (
                 _,
-                interaction @ (Interaction::ConditionalCreate(_)
+                interaction @ (Interaction::Create(_)
+                | Interaction::Update(_)
+                | Interaction::Patch(_)
+                | Interaction::Delete(_)
+                | Interaction::ConditionalCreate(_)
                 | Interaction::ConditionalUpdate(_)
                 | Interaction::ConditionalPatch(_)
                 | Interaction::ConditionalDelete(_)),
-            ) => conditional::write(self, interaction, body).await,
-            (_, Interaction::Patch(instance)) => patch::patch(self, instance, body).await,
+            ) => write::write(self, interaction, body).await,
             // Taken apart before: no entry is a batch.
             (_, Interaction::Batch) => Err(Refusal::Internal),
             (_, Interaction::Everything(_)) => Err(Refusal::NotServed(

@@ -111,9 +111,10 @@ async fn put(
     let updated = exchange.account.received.to_string();
     let stamped = stamp(root, &id, version, &updated);
     let stored = StoredConsent { id: id.clone(), version, body: stamped.clone() };
-    exchange.gateway.store.put_consent(stored, patient.clone(), updated).await.map_err(Refusal::Store)?;
-    exchange.account.patients.insert(patient);
+    exchange.account.patients.insert(patient.clone());
     exchange.account.written = Some(format!("Consent/{id}"));
+    exchange.intend().await?;
+    exchange.gateway.store.put_consent(stored, patient, updated).await.map_err(Refusal::Store)?;
     let mut answer = Answer::fhir(status, stamped);
     answer.set(header::ETAG, &format!("W/\"{version}\""));
     if status == StatusCode::CREATED {

@@ -11,8 +11,8 @@ use varco_core::interaction::headers::PatchKind;
 use varco_core::interaction::{Id, Instance};
 use varco_core::patch::{PatchError, PatchLimits, fhirpath_patch, json_patch, merge_patch};
 
-use super::answer::Answer;
 use super::exchange::Exchange;
+use super::write::Ready;
 use super::{Refusal, write};
 use crate::config::Direction;
 
@@ -21,7 +21,7 @@ pub(super) async fn patch(
     exchange: &mut Exchange<'_>,
     instance: Instance,
     body: Bytes,
-) -> Result<Answer, Refusal> {
+) -> Result<Ready, Refusal> {
     let kind = exchange.headers.patch.unwrap_or(PatchKind::Json);
     if kind == PatchKind::Merge && !exchange.gateway.config.writes.merge_patch {
         return Err(Refusal::NotServed(

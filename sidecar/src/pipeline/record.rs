@@ -2,6 +2,10 @@
 //!
 //! Owed by every request whose caller is known and within its rate, answered or refused. Requests without a good
 //! token are logged and counted but not recorded: an unknown caller must not be able to fill the trail.
+//!
+//! A write has two records. The first, its intent, is on disk before the hospital's server is asked; the second says how
+//! it ended and names the first. Where the first can't be written nothing is forwarded; where the second is missing, the
+//! trail shows that the end is not known.
 
 use http::StatusCode;
 use metrics::counter;
@@ -14,7 +18,7 @@ use varco_core::requester::BusinessIdentifier;
 
 use super::account::Account;
 use super::{Gateway, Refusal};
-use crate::store::AuditRow;
+use crate::store::{AuditRow, intent_before};
 
 impl Gateway {
     /// Makes what happened durable; `refusal` is set where the request was refused.
@@ -24,13 +28,45 @@ impl Gateway {
         status: StatusCode,
         refusal: Option<&Refusal>,
     ) -> Result<(), Refusal> {
-        let (true, Some(requester)) = (account.owed, &account.requester) else { return Ok(()) };
+        let description = refusal.map(|refusal| describe(account, refusal));
+        self.append(self.rows(account, outcome(account, status, refusal), description)).await
+    }
+
+    /// Makes durable what is about to be written, before the hospital's server is asked for it: one commit for all
+    /// of `accounts`. Without it nothing may be forwarded.
+    pub(super) async fn record_intents(&self, accounts: &mut [&mut Account]) -> Result<(), Refusal> {
+        let open = |account: &&mut Account| {
+            let told = "about to be written: what came of it is not on record".to_owned();
+            self.rows(account, AuditOutcome::Open, Some(told))
+        };
+        self.append(accounts.iter().flat_map(open).collect()).await?;
+        for account in accounts {
+            account.intent = Some(intent_before(&account.record_id));
+        }
+        Ok(())
+    }
+
+    /// Makes records durable: all of them or none, in one commit.
+    pub(super) async fn append(&self, rows: Vec<AuditRow>) -> Result<(), Refusal> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let count = rows.len() as u64;
+        self.store.writer().append(rows).await.map_err(Refusal::Store)?;
+        counter!("varco_audit_records_total").increment(count);
+        Ok(())
+    }
+
+    /// The records of one account, one for each patient; none where none is owed.
+    fn rows(&self, account: &Account, outcome: AuditOutcome, description: Option<String>) -> Vec<AuditRow> {
+        let (true, Some(requester)) = (account.owed, &account.requester) else { return Vec::new() };
+        let open = outcome == AuditOutcome::Open;
         let record = AuditRecord {
-            id: account.record_id.clone(),
+            id: if open { intent_before(&account.record_id) } else { account.record_id.clone() },
             recorded: account.received,
             event: event(account.interaction.as_ref()),
-            outcome: outcome(account, status, refusal),
-            outcome_description: refusal.map(|refusal| describe(account, refusal)),
+            outcome,
+            outcome_description: description,
             requester: requester.clone(),
             token_id: requester.token_id.clone(),
             client_address: NetworkAddress::Ip(account.client.ip().to_string()),
@@ -47,9 +83,10 @@ impl Gateway {
                 mapped: mapped(account),
                 returned: Some(account.released.len() as u64),
                 withheld: Some(account.withheld as u64),
+                intent: account.intent.clone(),
             },
         };
-        let rows: Vec<AuditRow> = record
+        record
             .per_patient()
             .into_iter()
             .map(|record| AuditRow {
@@ -59,11 +96,7 @@ impl Gateway {
                 patients: record.patients.iter().filter_map(|patient| patient.reference.clone()).collect(),
                 body: record.to_fhir_json(),
             })
-            .collect();
-        let count = rows.len() as u64;
-        self.store.writer().append(rows).await.map_err(Refusal::Store)?;
-        counter!("varco_audit_records_total").increment(count);
-        Ok(())
+            .collect()
     }
 
     pub(super) fn server(&self) -> AuditSystem {

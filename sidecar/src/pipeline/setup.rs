@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use fhir_models::definition::Definitions;
 use jiff::tz::TimeZone;
+use metrics::gauge;
 use varco_core::access::{PatientsOf, SummaryOf};
 use varco_core::consent::{Combining, LiteralReference, Reading, WithoutConsent};
 use varco_core::identity::{AliasError, IdentifierAliases};
@@ -21,9 +22,12 @@ use super::turns::Turns;
 use crate::config::{self, Config};
 use crate::identify::{TokenGate, TokenSetupError};
 use crate::mapping::{MapSetError, Maps};
-use crate::store::{Store, StoreError};
+use crate::store::{OpenIntent, Store, StoreError};
 use crate::upstream::{Upstream, UpstreamSetupError};
 use crate::validation::{Validation, ValidationSetupError};
+
+/// Most open intents that are named in the log at the start.
+const MOST_TOLD: usize = 20;
 
 /// A gateway that can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +80,10 @@ impl Gateway {
         };
         let engine = PluginEngine::start(&EngineSettings::default())?;
         let plugins = PluginSet::load_files(&engine, config.plugin.iter().map(|plugin| &plugin.manifest))?;
+        let store = Store::open(&config.store.path, reading.clone())?;
+        tell_of_open_intents(&store)?;
         Ok(Gateway {
-            store: Store::open(&config.store.path, reading.clone())?,
+            store,
             tokens,
             limit: ClientLimit::new(config.limits.requests_per_second, config.limits.burst),
             upstream: Upstream::new(&config.upstream, config.limits.answer_bytes)?,
@@ -121,4 +127,21 @@ impl Gateway {
             config,
         })
     }
+}
+
+/// Writes that the process before had begun, and of whose end it left no record.
+fn tell_of_open_intents(store: &Store) -> Result<(), SetupError> {
+    let open = store.open_intents()?;
+    gauge!("varco_audit_open_intents").set(open.len() as f64);
+    for OpenIntent { id, recorded } in open.iter().take(MOST_TOLD) {
+        tracing::warn!(
+            audit_event = id,
+            recorded,
+            "a write was begun and its end is not on record: look at the hospital's server for what became of it"
+        );
+    }
+    if open.len() > MOST_TOLD {
+        tracing::warn!(more = open.len() - MOST_TOLD, "`varco audit verify` lists all writes without an end");
+    }
+    Ok(())
 }

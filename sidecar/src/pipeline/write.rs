@@ -3,6 +3,8 @@
 //! A body is parsed, mapped to this hospital's identifier systems and judged before anything is forwarded. An
 //! update or delete is judged by what stands there now as well: what the caller may not see it can't change, and
 //! it is told what it would be told if nothing stood there. For the same reason an update never creates.
+//!
+//! Invariant: what is about to be written is on record before it is forwarded ([`Exchange::intend`]).
 
 use std::borrow::Cow;
 
@@ -18,35 +20,107 @@ use varco_plugin_host::Hook;
 use super::answer::Answer;
 use super::exchange::Exchange;
 use super::map::Shown;
-use super::{Refusal, plugin};
+use super::{Refusal, conditional, patch, plugin};
 use crate::upstream::{UpstreamAnswer, UpstreamError};
 
-/// Creates a resource.
+/// A write that was judged fit: what is to be asked of the hospital's server.
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// A plain create, update or delete.
+    pub interaction: Interaction,
+    /// The resource; nothing for a delete.
+    pub body: Bytes,
+}
+
+/// What a write comes to before anything is forwarded.
+#[derive(Debug)]
+pub(super) enum Prepared {
+    /// It is to be forwarded.
+    Write(Ready),
+    /// There is nothing to write: what is to be created exists.
+    Answered(Answer),
+}
+
+/// Answers a write. Those on a condition wait for each other, by type.
+pub(super) async fn write(
+    exchange: &mut Exchange<'_>,
+    interaction: Interaction,
+    body: Bytes,
+) -> Result<Answer, Refusal> {
+    let gateway = exchange.gateway;
+    let _turn = match interaction.condition() {
+        Some(condition) => gateway.turns.wait(condition.resource_type.as_str()).await,
+        None => None,
+    };
+    let met = conditional::met(exchange, &interaction).await?;
+    match prepare(exchange, interaction, met, body).await? {
+        Prepared::Answered(answer) => Ok(answer),
+        Prepared::Write(ready) => {
+            exchange.intend().await?;
+            let request = ready.interaction.to_request();
+            let answer = exchange.ask(&ready.interaction, &request, ready.body.clone()).await?;
+            ended(exchange, &ready.interaction, &answer).await
+        }
+    }
+}
+
+/// Judges a write and makes it ready; `met` is the one visible resource that meets its criteria.
+pub(super) async fn prepare(
+    exchange: &mut Exchange<'_>,
+    interaction: Interaction,
+    met: Option<Instance>,
+    body: Bytes,
+) -> Result<Prepared, Refusal> {
+    let ready = match interaction {
+        Interaction::Create(resource_type) => create(exchange, resource_type, body).await?,
+        Interaction::Update(instance) => update(exchange, instance, body).await?,
+        Interaction::Patch(instance) => patch::patch(exchange, instance, body).await?,
+        Interaction::Delete(instance) => delete(exchange, instance).await?,
+        interaction => return conditional::prepare(exchange, interaction, met, body).await,
+    };
+    Ok(Prepared::Write(ready))
+}
+
+/// The answer to a write, from what the hospital's server answered.
+pub(super) async fn ended(
+    exchange: &mut Exchange<'_>,
+    interaction: &Interaction,
+    answer: &UpstreamAnswer,
+) -> Result<Answer, Refusal> {
+    match (interaction, answer.status) {
+        (Interaction::Create(resource_type), StatusCode::CREATED | StatusCode::OK) => {
+            written(exchange, answer, resource_type, StatusCode::CREATED, None).await
+        }
+        (Interaction::Update(instance), StatusCode::CREATED | StatusCode::OK) => {
+            written(exchange, answer, &instance.resource_type, StatusCode::OK, Some(&instance.id)).await
+        }
+        (Interaction::Delete(instance), StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::ACCEPTED) => {
+            exchange.account.written = Some(format!("{}/{}", instance.resource_type, instance.id.as_str()));
+            Ok(Answer::fhir(StatusCode::NO_CONTENT, Bytes::new()))
+        }
+        _ => Err(refused(answer)),
+    }
+}
+
+/// A resource that is to be created.
 pub(super) async fn create(
     exchange: &mut Exchange<'_>,
     resource_type: ResourceType,
     body: Bytes,
-) -> Result<Answer, Refusal> {
+) -> Result<Ready, Refusal> {
     let sent = body.clone();
     let document = without_id(&incoming(exchange, &resource_type, body).await?);
     let document = parse(exchange, &resource_type, &document)?;
     exchange.permit_write(document.root()).await?;
     exchange.inspect_request(&document, &sent).await?;
-    let interaction = Interaction::Create(resource_type.clone());
-    let body = Bytes::from(document.text().to_owned());
-    let answer = exchange.ask(&interaction, &interaction.to_request(), body).await?;
-    if answer.status != StatusCode::CREATED && answer.status != StatusCode::OK {
-        return Err(refused(&answer));
-    }
-    written(exchange, &answer, &resource_type, StatusCode::CREATED, None).await
+    Ok(Ready {
+        interaction: Interaction::Create(resource_type),
+        body: Bytes::from(document.text().to_owned()),
+    })
 }
 
-/// Changes a resource that stands there and is visible to the caller.
-pub(super) async fn update(
-    exchange: &mut Exchange<'_>,
-    instance: Instance,
-    body: Bytes,
-) -> Result<Answer, Refusal> {
+/// A change of a resource that stands there and is visible to the caller.
+async fn update(exchange: &mut Exchange<'_>, instance: Instance, body: Bytes) -> Result<Ready, Refusal> {
     let document = incoming(exchange, &instance.resource_type, body.clone()).await?;
     if !document.root().get(name::ID).is_some_and(|id| id.is_str(instance.id.as_str())) {
         let text = "The resource's `id` must be the id in the URL.".to_owned();
@@ -56,12 +130,12 @@ pub(super) async fn update(
     put(exchange, instance, document, &body).await
 }
 
-/// Changes the resource that a condition found; the body may leave its `id` out.
+/// A change of the resource that a condition found; the body may leave its `id` out.
 pub(super) async fn update_found(
     exchange: &mut Exchange<'_>,
     instance: Instance,
     body: Bytes,
-) -> Result<Answer, Refusal> {
+) -> Result<Ready, Refusal> {
     let document = parse(exchange, &instance.resource_type, &body)?;
     let body = match document.root().get(name::ID) {
         Some(_) => body,
@@ -74,12 +148,12 @@ pub(super) async fn update_found(
     update(exchange, instance, body).await
 }
 
-/// Stores what became of a visible resource, whose guard the caller has passed.
+/// What became of a visible resource, whose guard the caller has passed.
 pub(super) async fn store(
     exchange: &mut Exchange<'_>,
     instance: Instance,
     body: Bytes,
-) -> Result<Answer, Refusal> {
+) -> Result<Ready, Refusal> {
     let document = incoming(exchange, &instance.resource_type, body).await?;
     put(exchange, instance, document, b"").await
 }
@@ -97,30 +171,16 @@ async fn put(
     instance: Instance,
     document: OwnedDocument,
     sent: &[u8],
-) -> Result<Answer, Refusal> {
+) -> Result<Ready, Refusal> {
     exchange.permit_write(document.root()).await?;
     exchange.inspect_request(&document, sent).await?;
-    let interaction = Interaction::Update(instance.clone());
-    let body = Bytes::from(document.text().to_owned());
-    let answer = exchange.ask(&interaction, &interaction.to_request(), body).await?;
-    if answer.status != StatusCode::OK && answer.status != StatusCode::CREATED {
-        return Err(refused(&answer));
-    }
-    written(exchange, &answer, &instance.resource_type, StatusCode::OK, Some(&instance.id)).await
+    Ok(Ready { interaction: Interaction::Update(instance), body: Bytes::from(document.text().to_owned()) })
 }
 
-/// Deletes a resource that stands there and is visible to the caller.
-pub(super) async fn delete(exchange: &mut Exchange<'_>, instance: Instance) -> Result<Answer, Refusal> {
+/// The deletion of a resource that stands there and is visible to the caller.
+pub(super) async fn delete(exchange: &mut Exchange<'_>, instance: Instance) -> Result<Ready, Refusal> {
     guard(exchange, &instance).await?;
-    let interaction = Interaction::Delete(instance.clone());
-    let answer = exchange.ask(&interaction, &interaction.to_request(), Bytes::new()).await?;
-    match answer.status {
-        StatusCode::OK | StatusCode::NO_CONTENT | StatusCode::ACCEPTED => {
-            exchange.account.written = Some(format!("{}/{}", instance.resource_type, instance.id.as_str()));
-            Ok(Answer::fhir(StatusCode::NO_CONTENT, Bytes::new()))
-        }
-        _ => Err(refused(&answer)),
-    }
+    Ok(Ready { interaction: Interaction::Delete(instance), body: Bytes::new() })
 }
 
 /// What stands there now must be visible, and of the version that the caller expects.

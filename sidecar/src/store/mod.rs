@@ -3,6 +3,7 @@
 //! Invariants: a write is answered only after its transaction is on disk; the audit table is only ever
 //! appended to; a consent that was written is what the next decision reads.
 
+mod intent;
 mod received;
 mod schema;
 mod trail;
@@ -20,6 +21,7 @@ use moka::sync::Cache;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use varco_core::consent::{CompiledConsent, Reading};
 
+pub use intent::{OpenIntent, intent_before};
 pub use received::{ReceivedRow, Seen};
 pub use trail::{TrailCondition, TrailPage, TrailSearch, TrailText, TrailValue};
 pub use trail_reader::{BrokenRecord, Tampering, TrailProof, TrailReader};

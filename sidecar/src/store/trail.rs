@@ -10,7 +10,7 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params_from_iter};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::{Store, StoreError, TrailTime, trail_index};
+use super::{Store, StoreError, TrailTime, intent, trail_index};
 
 /// Records of one stretch.
 const STRETCH: i64 = 50_000;
@@ -207,6 +207,9 @@ fn stretch(wanted: &TrailSearch, from: i64, to: i64, most: usize) -> (String, Ve
                 sql.push(')');
             }
         }
+    }
+    if !wanted.conditions.iter().any(|condition| matches!(condition, TrailCondition::Ids(_))) {
+        sql.push_str(&format!(" AND {}", intent::told_once()));
     }
     let order = if wanted.oldest_first { "" } else { " DESC" };
     sql.push_str(&format!(" ORDER BY seq{order} LIMIT {most}"));

@@ -13,7 +13,7 @@ use varco_core::audit::chain::RecordHash;
 use varco_core::audit::search_terms;
 
 use super::trail::page;
-use super::{StoreError, TrailPage, TrailSearch};
+use super::{OpenIntent, StoreError, TrailPage, TrailSearch, intent};
 
 /// Records read at a time.
 const STEP: i64 = 500;
@@ -122,6 +122,11 @@ impl TrailReader {
             |row| row.get(0),
         )?;
         Ok(u64::try_from(span).unwrap_or_default())
+    }
+
+    /// The intents that no record follows, oldest first. Those of requests under way are among them.
+    pub fn open_intents(&self) -> Result<Vec<OpenIntent>, StoreError> {
+        Ok(intent::open(&self.0, i64::MAX)?)
     }
 
     /// Proves the chain from its beginning: each record by its hash, and what it is found by. `seen` is told after

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use metrics::counter;
 use rusqlite::{Connection, Transaction, params};
 use tokio::sync::oneshot;
 use varco_core::audit::chain::RecordHash;
@@ -167,6 +168,7 @@ fn run(mut connection: Connection, mut last: RecordHash, jobs: &Receiver<Job>, w
         waiting.fetch_sub(batch.len(), Ordering::Relaxed);
         let committed = match outcome {
             Ok(hash) => {
+                counter!("varco_store_commits_total").increment(1);
                 last = hash;
                 Ok(())
             }

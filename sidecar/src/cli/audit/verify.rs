@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use varco::store::TrailProof;
+use varco::store::{OpenIntent, TrailProof};
 use varco_core::audit::chain::RecordHash;
 
 use super::{Source, could_not_run};
@@ -16,6 +16,9 @@ use crate::cli::say;
 ///
 /// Exits 0 if the trail is as it was written, 1 if not, 2 if it could not be read. The chain alone can't show that its
 /// last records are missing: keep the hash that is printed elsewhere, and give it as --kept the next time.
+///
+/// A write is recorded before it is asked of the hospital's server and again when it has ended. Writes whose end is not on
+/// record are listed: where the sidecar was killed in between, the server tells what became of them.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   varco audit verify --config varco.toml
@@ -24,7 +27,7 @@ use crate::cli::say;
 
 With --output json, one object is printed:
   {\"intact\": true, \"records\": 1204, \"lastRecorded\": \"2026-11-22T05:13:32.123Z\", \"lastHash\": \"4f1d…\",
-   \"keptFound\": true, \"broken\": null}")]
+   \"keptFound\": true, \"broken\": null, \"open\": [{\"id\": \"0199…-intent\", \"recorded\": \"2026-11-22T05:13:32.123Z\"}]}")]
 pub struct Verify {
     #[command(flatten)]
     source: Source,
@@ -51,13 +54,13 @@ impl Verify {
         let bar = progress(trail.reader.span().unwrap_or_default());
         let proof = trail.reader.prove(self.kept, |records| bar.set_position(records));
         bar.finish_and_clear();
-        match proof {
-            Ok(proof) => self.tell(&proof),
+        match proof.and_then(|proof| Ok((proof, trail.reader.open_intents()?))) {
+            Ok((proof, open)) => self.tell(&proof, &open),
             Err(error) => could_not_run(error),
         }
     }
 
-    fn tell(&self, proof: &TrailProof) -> ExitCode {
+    fn tell(&self, proof: &TrailProof, open: &[OpenIntent]) -> ExitCode {
         let TrailProof { records, last_recorded, last_hash, kept_found, broken } = proof;
         let intact = broken.is_none() && *kept_found != Some(false);
         match self.output {
@@ -65,8 +68,10 @@ impl Verify {
                 let broken = broken.as_ref().map(|own| {
                     json!({ "record": own.seq, "id": own.id, "recorded": own.recorded, "what": own.what.to_string() })
                 });
+                let open = open.iter().map(|own| json!({ "id": own.id, "recorded": own.recorded }));
+                let open: Vec<serde_json::Value> = open.collect();
                 say::line(json!({
-                    "intact": intact, "records": records, "lastRecorded": last_recorded,
+                    "open": open, "intact": intact, "records": records, "lastRecorded": last_recorded,
                     "lastHash": last_hash.to_string(), "keptFound": kept_found, "broken": broken,
                 }));
             }
@@ -90,6 +95,11 @@ impl Verify {
                              written anew. Compare with a backup.",
                         );
                     }
+                }
+                for OpenIntent { id, recorded } in open {
+                    say::line(format!(
+                        "AuditEvent/{id}, {recorded}: a write was begun, and its end is not on record."
+                    ));
                 }
                 say::line(format!("last hash {last_hash}"));
             }
