@@ -62,7 +62,7 @@ pub(super) async fn prepare(
         }
         _ => return Err(Refusal::Internal),
     };
-    Ok(Prepared::Write(ready))
+    Ok(Prepared::Write(Box::new(ready)))
 }
 
 /// The one visible resource that meets the criteria, or none; several are refused.

@@ -36,7 +36,7 @@ pub(super) struct Ready {
 #[derive(Debug)]
 pub(super) enum Prepared {
     /// It is to be forwarded.
-    Write(Ready),
+    Write(Box<Ready>),
     /// There is nothing to write: what is to be created exists.
     Answered(Answer),
 }
@@ -78,7 +78,7 @@ pub(super) async fn prepare(
         Interaction::Delete(instance) => delete(exchange, instance).await?,
         interaction => return conditional::prepare(exchange, interaction, met, body).await,
     };
-    Ok(Prepared::Write(ready))
+    Ok(Prepared::Write(Box::new(ready)))
 }
 
 /// The answer to a write, from what the hospital's server answered.
