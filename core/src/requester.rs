@@ -61,6 +61,10 @@ pub struct Requester {
     pub roles: Vec<Code>,
     /// The organisation on whose behalf the call is made (IHE IUA `subject_organization_id`).
     pub organizations: Vec<BusinessIdentifier>,
+    /// The names of those organisations, for the audit record alone (IHE IUA `subject_organization`).
+    pub organization_names: Vec<String>,
+    /// The community that the call comes from, for the audit record alone (IHE IUA `home_community_id`).
+    pub home_community: Option<String>,
     /// The purposes of use (IHE IUA `purpose_of_use`; v3-PurposeOfUse).
     pub purposes: Vec<Code>,
     /// The token's identifier (`jti`), for the audit record alone.
@@ -68,6 +72,8 @@ pub struct Requester {
     /// The patient in context, where the token is for one patient's data (SMART App Launch, claim `patient`): the
     /// logical id at this site.
     pub patient: Option<Id>,
+    /// The only patient whom the request may be about (IHE IUA and FSE 2.0 `person_id`).
+    pub person: Option<BusinessIdentifier>,
     /// What the caller has been granted or has certified.
     pub grants: Grants,
     /// SMART scopes, one each.

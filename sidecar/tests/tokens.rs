@@ -273,3 +273,85 @@ async fn consented(region: &Region) {
     let asking: Asking = region.asking();
     assert_eq!(asking.post("Consent", &permit).await.status, StatusCode::CREATED);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_about_one_person_opens_nobody_elses_data() {
+    let region = Region::start("").await;
+    let observation = |id: &str, patients: &[&str]| {
+        let subject = json!({ "reference": format!("Patient/{}", patients[0]) });
+        let performer: Vec<Value> =
+            patients[1..].iter().map(|other| json!({ "reference": format!("Patient/{other}") })).collect();
+        let mut own = json!({ "resourceType": "Observation", "id": id, "status": "final", "code": { "text": "x" },
+            "subject": subject });
+        if !performer.is_empty() {
+            own["performer"] = performer.into();
+        }
+        own
+    };
+    region.seed(&observation("own", &["anna"]));
+    region.seed(&observation("other", &["bruno"]));
+    region.seed(&observation("both", &["anna", "bruno"]));
+    region.seed(&json!({ "resourceType": "Organization", "id": "o", "name": "Niguarda" }));
+    let about = |person: &str| {
+        let iua = json!({ "subject_name": "Lucia Rossi", "subject_organization": "ASST Niguarda",
+            "subject_organization_id": "urn:oid:2.16.840.1.113883.2.9.4.1.2|030913", "person_id": person,
+            "home_community_id": "urn:oid:2.16.840.1.113883.2.9.2.30",
+            "subject_role": { "system": "urn:test:role", "code": "AAS" },
+            "purpose_of_use": { "system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT" } });
+        region.asking().with_token(Some(region.setup.token(json!({ "extensions": { "ihe_iua": iua } }))))
+    };
+    let anna = about("CF-anna^^^&2.16.840.1.113883.2.9.4.3.2&ISO");
+    for open in ["Patient/anna", "Observation/own", "Organization/o"] {
+        assert_eq!(anna.get(open).await.status, StatusCode::OK, "{open}");
+    }
+    for (hidden, nothing) in [
+        ("Patient/bruno", "Patient/nobody"),
+        ("Observation/other", "Observation/nothing"),
+        ("Observation/both", "Observation/nothing"),
+    ] {
+        assert_eq!(region.asking().get(hidden).await.status, StatusCode::OK, "{hidden}");
+        assert_eq!(anna.get(hidden).await.appearance(), anna.get(nothing).await.appearance(), "{hidden}");
+    }
+    let found = anna.get("Observation").await.json();
+    assert_eq!(
+        (&found["total"], &found["entry"][0]["resource"]["id"]),
+        (&json!(1), &json!("own")),
+        "{found}"
+    );
+    assert_eq!(anna.get("Patient?identifier=CF-bruno").await.json()["total"], 0);
+    // Writes, the gateway's own consents and its trail are within the same bound.
+    let mut written = observation("new", &["bruno"]);
+    written.as_object_mut().unwrap().remove("id");
+    assert_eq!(anna.post("Observation", &written).await.status, StatusCode::FORBIDDEN);
+    written["subject"]["reference"] = "Patient/anna".into();
+    assert_eq!(anna.post("Observation", &written).await.status, StatusCode::CREATED);
+    let born = |code: &str| {
+        json!({ "resourceType": "Patient",
+        "identifier": [{ "system": "urn:oid:2.16.840.1.113883.2.9.4.3.2", "value": code }] })
+    };
+    assert_eq!(anna.post("Patient", &born("CF-bruno")).await.status, StatusCode::FORBIDDEN);
+    let given = harness::consent("Patient/bruno", json!({ "type": "permit" }));
+    assert_eq!(anna.post("Consent", &given).await.status, StatusCode::FORBIDDEN);
+    let kept = region.asking().get("Consent?patient=Patient/bruno").await.json();
+    let consent = format!("Consent/{}", kept["entry"][0]["resource"]["id"].as_str().unwrap());
+    assert_eq!(anna.get("Consent?patient=Patient/bruno").await.json()["total"], 0);
+    assert_eq!(anna.get("Consent?patient=Patient/anna").await.json()["total"], 1);
+    assert_eq!(anna.get(&consent).await.appearance(), anna.get("Consent/nothing").await.appearance());
+    assert_eq!(anna.put(&consent, &kept["entry"][0]["resource"]).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(anna.get("AuditEvent?patient=Patient/bruno").await.json()["total"], 0);
+    assert_ne!(anna.get("AuditEvent?patient=Patient/anna").await.json()["total"], 0);
+    assert_eq!(anna.get("AuditEvent").await.json()["total"], 0);
+    // Who asks stands in the record by name, as BALP has it.
+    let record = region.audited(&anna.get("Observation/own").await).await;
+    let provider =
+        record["agent"].as_array().unwrap().iter().find(|own| own["type"]["coding"][0]["code"] == "PROV");
+    assert_eq!(provider.unwrap()["who"]["display"], "ASST Niguarda", "{record}");
+    assert!(record.to_string().contains("home-community"), "{record}");
+    let denied = region.audited(&anna.get("Observation/other").await).await;
+    assert!(denied["outcomeDesc"].as_str().unwrap().contains("about another patient alone"), "{denied}");
+    // Nobody clearly named, nobody's token.
+    for unclear in ["CF-anna", "CF-anna^^^MEF", "|CF-anna", "CF-anna^^^&x&ISO"] {
+        assert_eq!(about(unclear).get("Patient/anna").await.status, StatusCode::UNAUTHORIZED, "{unclear}");
+    }
+    region.stop().await;
+}

@@ -6,7 +6,7 @@ use fhir_models::document::JsonWriter;
 
 use super::balp::{AUTHZ_SUBTYPE, BASIC_AUDIT_ENTITY, Coded, DCM, Pattern, USER_AGENT, pattern};
 use super::{AuditConsent, AuditPatient, AuditRecord, AuditedEvent, NetworkAddress};
-use crate::requester::{BusinessIdentifier, Code};
+use crate::requester::{BusinessIdentifier, Code, Requester};
 
 const REST: &str = "http://terminology.hl7.org/CodeSystem/audit-event-type";
 const RESTFUL_INTERACTION: &str = "http://hl7.org/fhir/restful-interaction";
@@ -92,11 +92,14 @@ impl AuditRecord {
             concepts("purposeOfUse", &self.requester.purposes, json);
             json.end_object();
         }
-        for organization in &self.requester.organizations {
-            json.begin_object();
-            agent_type((ROLE_CLASS, "PROV", "healthcare provider"), json);
-            who(organization, None, json);
-            json.key("requestor").boolean(false).end_object();
+        let Requester { organizations, organization_names: names, .. } = &self.requester;
+        // Names go with identifiers where there are as many; else they stand for themselves.
+        let paired = names.len() == organizations.len();
+        for (at, organization) in organizations.iter().enumerate() {
+            provider(organization, names.get(at).filter(|_| paired), json);
+        }
+        for name in names.iter().filter(|_| !paired) {
+            provider(&BusinessIdentifier::new("", ""), Some(name), json);
         }
         json.end_array();
     }
@@ -233,6 +236,9 @@ impl AuditRecord {
         if let Some(intent) = &processing.intent {
             detail("intent", intent, json);
         }
+        if let Some(home) = &self.requester.home_community {
+            detail("home-community", home, json);
+        }
         processing.mapped.iter().for_each(|map| detail("mapped", map, json));
         for (name, count) in
             [("entries-returned", processing.returned), ("entries-withheld", processing.withheld)]
@@ -308,6 +314,14 @@ fn identified(
         json.member("system", &identifier.system);
     }
     json.member("value", &identifier.value).end_object().optional("display", display).end_object();
+}
+
+/// The organisation on whose behalf (BALP: `agent:userorg`).
+fn provider(organization: &BusinessIdentifier, name: Option<&String>, json: &mut JsonWriter) {
+    json.begin_object();
+    agent_type((ROLE_CLASS, "PROV", "healthcare provider"), json);
+    who(organization, name.map(String::as_str).filter(|name| !name.is_empty()), json);
+    json.key("requestor").boolean(false).end_object();
 }
 
 fn network(address: &NetworkAddress, json: &mut JsonWriter) {

@@ -7,6 +7,7 @@ mod alias;
 mod alias_defaults;
 mod codice_fiscale;
 mod codice_fiscale_made;
+mod cx;
 mod foreigner_code;
 mod identifier_element;
 mod links;

@@ -73,6 +73,8 @@ pub struct ClaimMap {
     pub purpose: Option<String>,
     pub purpose_system: Option<String>,
     pub patient: Option<String>,
+    pub person: Option<String>,
+    pub organization_name: Option<String>,
 }
 
 mod default {

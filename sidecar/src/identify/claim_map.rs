@@ -31,6 +31,12 @@ pub(super) fn apply(map: &ClaimMap, claims: &Value, requester: &mut Requester) -
         let found = values(claims, name)?.into_iter();
         requester.organizations = found.map(|(own, value)| identifier(own, value, system)).collect();
     }
+    if let Some(name) = &map.organization_name {
+        requester.organization_names = values(claims, name)?.into_iter().map(|(_, name)| name).collect();
+    }
+    if let Some(name) = &map.person {
+        requester.person = person(claims, name)?;
+    }
     if let Some(name) = &map.role {
         requester.roles = codes(claims, name, map.role_system.as_deref())?;
     }
@@ -44,6 +50,17 @@ pub(super) fn apply(map: &ClaimMap, claims: &Value, requester: &mut Requester) -
 pub(super) fn claim<'c>(claims: &'c Value, name: &str) -> Option<&'c Value> {
     let found = if name.starts_with('/') { claims.pointer(name) } else { claims.get(name) };
     found.filter(|value| !value.is_null())
+}
+
+/// The patient whom the request may be about; a claim that names nobody clearly refuses the token.
+fn person(claims: &Value, name: &str) -> Result<Option<BusinessIdentifier>, TokenError> {
+    let refused = || TokenError::Claim(name.to_owned());
+    match one(claims, name)? {
+        None => Ok(None),
+        Some((Some(system), value)) if !system.is_empty() => Ok(Some(BusinessIdentifier::new(system, value))),
+        Some((Some(_), _)) => Err(refused()),
+        Some((None, text)) => BusinessIdentifier::of_cx(&text).map(Some).ok_or_else(refused),
+    }
 }
 
 type Pair = (Option<String>, String);

@@ -106,7 +106,7 @@ impl Issuer {
         };
         let (expires, generation) = (claims.exp, held.generation);
         let certificate = claims.certificate()?;
-        let mut requester = claims.into_requester();
+        let mut requester = claims.into_requester()?;
         claim_map::apply(&self.map, &said, &mut requester)?;
         requester.patient = patient(&said, self.map.patient.as_deref().unwrap_or("patient"))?;
         Ok(Accepted { expires, certificate, once, generation, requester })

@@ -68,10 +68,13 @@ impl Fse {
 #[serde(default)]
 struct Iua {
     subject_name: Option<String>,
+    subject_organization: OneOrMany<String>,
     subject_organization_id: OneOrMany<String>,
     subject_role: OneOrMany<Coded>,
     purpose_of_use: OneOrMany<Coded>,
     national_provider_identifier: Option<String>,
+    home_community_id: Option<String>,
+    person_id: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,14 +116,18 @@ impl Claims {
         certificate.filter(|_| alone).map(Some).ok_or(TokenError::Confirmation)
     }
 
-    pub fn into_requester(self) -> Requester {
+    /// Who calls. A `person_id` that can't be read refuses the token: without it, the token would not be confined.
+    pub fn into_requester(self) -> Result<Requester, TokenError> {
         let iua = self.extensions.ihe_iua;
         let client_id = self.client_id.or(self.azp).or_else(|| self.sub.clone()).unwrap_or_default();
         let subject = match iua.national_provider_identifier {
             Some(number) => Some(identifier(&number)),
             None => self.sub.map(|sub| BusinessIdentifier::new(self.iss, sub)),
         };
-        Requester {
+        let person = iua.person_id.as_deref().map(|text| {
+            named(text).ok_or_else(|| TokenError::Claim("extensions.ihe_iua.person_id".to_owned()))
+        });
+        Ok(Requester {
             client_id,
             subject,
             subject_name: iua.subject_name,
@@ -131,6 +138,8 @@ impl Claims {
                 .iter()
                 .map(|text| identifier(text))
                 .collect(),
+            organization_names: iua.subject_organization.into_vec(),
+            home_community: iua.home_community_id.filter(|text| !text.is_empty()),
             purposes: codes(iua.purpose_of_use),
             scopes: self
                 .scope
@@ -141,10 +150,21 @@ impl Claims {
             token_id: self.jti.filter(|jti| {
                 (1..=LONGEST_ID).contains(&jti.len()) && jti.bytes().all(|byte| byte.is_ascii_graphic())
             }),
-            patient: None,
+            person: person.transpose()?,
             grants: self.extensions.fse.into_grants(),
-            certificate: None,
+            ..Requester::default()
+        })
+    }
+}
+
+/// The patient whom a token is about: CX, as IUA has it, or `system|value`. One without a system could be anybody.
+fn named(text: &str) -> Option<BusinessIdentifier> {
+    match text.split_once('|') {
+        Some((system, value)) if !system.is_empty() && !value.is_empty() => {
+            Some(BusinessIdentifier::new(system, value))
         }
+        Some(_) => None,
+        None => BusinessIdentifier::of_cx(text),
     }
 }
 

@@ -175,6 +175,11 @@ impl Exchange<'_> {
                 judgement.note = Some("the token's scopes cover the data of another patient alone");
             }
         }
+        let about = judgement.patients.clone();
+        if !self.is_within_token(resource, &about).await? {
+            judgement.permitted = false;
+            judgement.note = Some("the token is about another patient alone");
+        }
         if action == Action::Access && !patients.is_nobodys() {
             let patients = judgement.patients.clone();
             if let Some(hidden) = self.masked(resource, &patients, &facts).await? {
@@ -219,20 +224,28 @@ impl Exchange<'_> {
         if !self.gateway.store.has_identified() && self.gateway.fse.is_none() {
             return Ok(Some(keys));
         }
+        let Some(person) = self.whose(patient, at_hand).await? else { return Ok(None) };
+        keys.keys.extend(person.identifiers.iter().map(identifier_key));
+        keys.person = Some(person);
+        Ok(Some(keys))
+    }
+
+    /// The person behind `Patient/1`: the resource at hand where it is that Patient, else as the server has it.
+    pub async fn whose(
+        &mut self,
+        patient: &str,
+        at_hand: Option<Value<'_>>,
+    ) -> Result<Option<Arc<Person>>, Refusal> {
         let itself = at_hand.filter(|own| {
             patient.split_once('/').is_some_and(|(_, id)| {
                 own.get(name::RESOURCE_TYPE).is_some_and(|kind| kind.is_str("Patient"))
                     && own.get(name::ID).is_some_and(|own| own.is_str(id))
             })
         });
-        let person = match itself {
-            Some(itself) => Some(Arc::new(self.person_of(itself))),
-            None => self.person(patient).await?,
-        };
-        let Some(person) = person else { return Ok(None) };
-        keys.keys.extend(person.identifiers.iter().map(identifier_key));
-        keys.person = Some(person);
-        Ok(Some(keys))
+        match itself {
+            Some(itself) => Ok(Some(Arc::new(self.person_of(itself)))),
+            None => self.person(patient).await,
+        }
     }
 
     /// What a consent is kept under: the Patient of this server that it names, else the first identifier with a

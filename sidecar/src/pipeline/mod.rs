@@ -14,6 +14,7 @@
 mod account;
 mod answer;
 mod batch;
+mod bound;
 mod conditional;
 mod exchange;
 pub(crate) mod feed;

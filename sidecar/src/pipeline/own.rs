@@ -41,6 +41,11 @@ pub(super) async fn consent(
         Interaction::Update(instance) => {
             let id = instance.id.as_str().to_owned();
             let before = exchange.gateway.store.consent(&id).map_err(Refusal::Store)?;
+            if let Some(before) = &before
+                && !exchange.may_ask_about_consent(&before.body).await?
+            {
+                return Err(Refusal::Consent);
+            }
             let version = before.as_ref().map_or(0, |consent| consent.version);
             if exchange
                 .headers
@@ -56,6 +61,9 @@ pub(super) async fn consent(
         Interaction::Read(instance) => {
             let stored = exchange.gateway.store.consent(instance.id.as_str()).map_err(Refusal::Store)?;
             let stored = stored.ok_or(Refusal::Absent)?;
+            if !exchange.may_ask_about_consent(&stored.body).await? {
+                return Err(Refusal::Absent);
+            }
             let document = OwnedDocument::parse_json(stored.body.clone(), &Limits::default())
                 .map_err(|_| Refusal::Store(crate::store::StoreError::Consent(stored.id.clone())))?;
             exchange.account.released.push(format!("Consent/{}", stored.id));
@@ -64,6 +72,9 @@ pub(super) async fn consent(
         Interaction::SearchType(search) => {
             let patient = only_patient(&search)?;
             let keys = exchange.consent_keys(&patient, None).await?;
+            if !exchange.may_ask_about(&patient).await? {
+                return Ok(searchset(exchange, &[]));
+            }
             let mut found = Vec::new();
             for key in keys.map_or_else(|| vec![patient.clone()], |keys| keys.keys) {
                 found.extend(exchange.gateway.store.consents(&key).map_err(Refusal::Store)?);
@@ -107,6 +118,9 @@ async fn put(
                 .to_owned(),
         )
     })?;
+    if !exchange.may_ask_about(&patient).await? {
+        return Err(Refusal::Consent);
+    }
     exchange.inspect_request(&document, body).await?;
     let updated = exchange.account.received.to_string();
     let stamped = stamp(root, &id, version, &updated);

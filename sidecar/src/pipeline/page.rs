@@ -72,10 +72,10 @@ pub(super) fn token_of(query: Option<&str>) -> Option<&str> {
     query?.strip_prefix("_page=").filter(|token| !token.contains('&'))
 }
 
-/// Who may use a link: the same client, person, organisation, role and purpose, for the same path.
+/// Who may use a link: the same client, person, organisation, role and purpose, for the same patient and path.
 fn bound_to(path: &str, requester: &Requester) -> Vec<u8> {
-    let Requester { client_id, subject, roles, organizations, purposes, patient, .. } = requester;
-    let caller = (client_id, subject, roles, organizations, purposes, patient);
+    let Requester { client_id, subject, roles, organizations, purposes, patient, person, .. } = requester;
+    let caller = (client_id, subject, roles, organizations, purposes, patient, person);
     format!("{:?}", (path.trim_matches('/'), caller)).into_bytes()
 }
 

@@ -31,6 +31,8 @@ pub(super) async fn audit(
 ) -> Result<Answer, Refusal> {
     let own = exchange.confined_to.as_ref().map(|patient| format!("Patient/{}", patient.as_str()));
     match interaction {
+        // Whom a record is about is told by its key alone: a token that is about one patient has to search by it.
+        Interaction::Read(_) if exchange.requester.person.is_some() => Err(Refusal::Absent),
         Interaction::Read(instance) => {
             let id = TrailCondition::Ids(vec![instance.id.as_str().to_owned()]);
             let wanted = TrailSearch { conditions: vec![id], most: 1, ..TrailSearch::default() };
@@ -46,6 +48,16 @@ pub(super) async fn audit(
                 return Err(Refusal::NotServed(
                     "With a patient's own token, records are not searched by `entity`.",
                 ));
+            }
+            if exchange.requester.person.is_some() {
+                let asked = patients_of(&wanted);
+                let theirs = match &asked {
+                    Some(patient) => exchange.may_ask_about(patient).await?,
+                    None => false,
+                };
+                if !theirs {
+                    wanted.conditions.push(TrailCondition::Ids(Vec::new()));
+                }
             }
             exchange.account.patients.extend(own.clone().or_else(|| patients_of(&wanted)));
             let default = exchange.gateway.config.limits.page_size;
