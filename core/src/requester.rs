@@ -3,6 +3,7 @@
 //! Every field comes from a verified source (token, client certificate); nothing the caller merely claims
 //! in a header stands here.
 
+use crate::consent::fse::FseClaims;
 use crate::interaction::Id;
 
 /// A code in a system: R4 `Coding` without display.
@@ -74,6 +75,8 @@ pub struct Requester {
     pub patient: Option<Id>,
     /// The only patient whom the request may be about (IHE IUA and FSE 2.0 `person_id`).
     pub person: Option<BusinessIdentifier>,
+    /// What the caller has signed of this request, where the tokens are those of FSE 2.0.
+    pub fse: Option<FseClaims>,
     /// What the caller has been granted or has certified.
     pub grants: Grants,
     /// SMART scopes, one each.

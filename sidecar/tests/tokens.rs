@@ -4,44 +4,13 @@
 
 mod harness;
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use harness::{Asking, Issuer, Region, Setup, listening, now};
+use harness::serving::Logged;
+use harness::{Asking, Issuer, Region, Setup, now};
 use http::StatusCode;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
-
-/// A `varco serve` of its own process, whose log is read at its end.
-struct Serving(Child);
-
-impl Serving {
-    async fn start(setup: &Setup) -> Serving {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_varco"));
-        let command = command.args(["serve", "--config"]).arg(setup.config_file());
-        let serving = Serving(command.stdout(Stdio::piped()).spawn().unwrap());
-        listening(setup.port).await;
-        serving
-    }
-
-    /// Ends it; the lines of its log that tell of requests, by request id.
-    fn log(mut self) -> HashMap<String, Value> {
-        self.0.kill().unwrap();
-        let lines = BufReader::new(self.0.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let lines = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
-        lines.filter_map(|line| Some((line["request_id"].as_str()?.to_owned(), line))).collect()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn header() -> Header {
     Header { kid: Some("k1".to_owned()), ..Header::new(Algorithm::EdDSA) }
@@ -59,7 +28,7 @@ const SEARCH: &str = "Consent?patient=Patient/anna";
 async fn each_refused_token_has_its_cause_in_the_log_and_nowhere_else() {
     let setup = Setup::new("http://127.0.0.1:9/fhir", "");
     setup.replace("[store]", "max_lifetime_seconds = 3600\n[store]");
-    let serving = Serving::start(&setup).await;
+    let serving = Logged::start(&setup).await;
     let asking = setup.client();
     let claims = |changed: Value| Issuer::claims(&setup.base(), changed);
     let good = claims(json!({}));

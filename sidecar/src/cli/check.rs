@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use clap::Args;
 use varco::config::{
-    self, Config, ConfigError, DEFAULT_ROUTE, Direction, Issuer, Mllp, OnMapFailure, Route, RouteMap, SCHEMA,
-    ValidationMode,
+    self, Config, ConfigError, DEFAULT_ROUTE, Direction, Issuer, IssuerKind, Mllp, OnMapFailure, Route,
+    RouteMap, SCHEMA, ValidationMode,
 };
 
 use super::say;
@@ -103,6 +103,12 @@ fn summary(config: &Config) {
 fn accepted(issuer: &Issuer, base: &str) {
     let audience = issuer.audience.as_deref().unwrap_or(base);
     say::line(format!("  callers may come with a token of {}, made for {audience}", issuer.issuer));
+    if issuer.kind == IssuerKind::Fse {
+        let ca = issuer.ca.as_ref().map_or_else(String::new, |path| path.display().to_string());
+        say::line(format!("    and with FSE-JWT-Signature, both signed by a certificate of {ca}"));
+        say::line(format!("    for {}", issuer.scopes.join(" ")));
+        return;
+    }
     let keys = match (&issuer.jwks, &issuer.jwks_url) {
         (Some(path), _) => path.display().to_string(),
         (None, url) => url.clone().unwrap_or_default(),

@@ -3,8 +3,9 @@
 
 use std::net::IpAddr;
 
+use super::check_fse;
 use super::source::Source;
-use super::{Config, Fault, Issuer};
+use super::{Config, Fault, Issuer, IssuerKind};
 use crate::fetch::address::Network;
 use crate::identify::keys::Keys;
 use crate::listen::tls;
@@ -27,7 +28,17 @@ pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Faul
             let cause = format!("The issuer {} stands here twice.", issuer.issuer);
             fault("issuer", cause, "Let every issuer stand in one section only.");
         }
+        if issuer.kind == IssuerKind::Fse {
+            check_fse::faults(issuer, &mut fault);
+            continue;
+        }
         keys(issuer, &mut fault);
+        for (setting, set) in [("ca", issuer.ca.is_some()), ("scopes", !issuer.scopes.is_empty())] {
+            if set {
+                let cause = format!("`{setting}` has no effect without kind = \"fse\".");
+                fault(setting, cause, "Remove it, or set the kind.");
+            }
+        }
         let claims = &issuer.claims;
         for (setting, system, claim) in [
             ("subject_system", &claims.subject_system, &claims.subject),

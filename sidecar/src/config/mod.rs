@@ -5,6 +5,7 @@
 //! with a fault starts nothing.
 
 mod check;
+mod check_fse;
 mod check_map;
 mod check_mllp;
 mod check_route;
@@ -31,7 +32,7 @@ pub use route::{
     DEFAULT_ROUTE, Direction, Route, RouteProfile, RouteValidation, Terminology, Validation, ValidationMode,
 };
 pub use schema::SCHEMA;
-pub use tokens::{ClaimMap, Issuer};
+pub use tokens::{ClaimMap, FSE_ALGORITHMS, Issuer, IssuerKind};
 
 /// A checked configuration. Paths are absolute or relative to the working folder, defaults filled in.
 #[derive(Debug, Clone, Deserialize)]
@@ -407,7 +408,7 @@ impl Config {
         });
         let others = [Some(&mut self.store.path), self.upstream.ca.as_mut()];
         let issuers = self.tokens.iter_mut().chain(&mut self.issuer);
-        let keys = issuers.flat_map(|it| [it.jwks.as_mut(), it.jwks_ca.as_mut()]).flatten();
+        let keys = issuers.flat_map(|it| [it.jwks.as_mut(), it.jwks_ca.as_mut(), it.ca.as_mut()]).flatten();
         let plugins = self.plugin.iter_mut().map(|plugin| &mut plugin.manifest);
         let terminology = self.terminology.iter_mut();
         let terminology = terminology.flat_map(|it| [it.ca.as_mut(), it.token_file.as_mut()]).flatten();

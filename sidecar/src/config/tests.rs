@@ -395,6 +395,40 @@ fn several_issuers_stand_beside_each_other_once_each() {
 }
 
 #[test]
+fn callers_of_fse_need_a_name_authorities_and_scopes() {
+    let folder = Folder::new();
+    let (key, mut params) = (KeyPair::generate().unwrap(), CertificateParams::default());
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let write = |name: &str, params: &CertificateParams| {
+        std::fs::write(folder.0.path().join(name), params.self_signed(&key).unwrap().pem()).unwrap();
+    };
+    write("fse.pem", &params);
+    params.not_after = rcgen::date_time_ymd(2024, 1, 1);
+    write("over.pem", &params);
+    let good = format!(
+        "{GOOD}[[issuer]]\nkind = \"fse\"\nissuer = \"auth:*\"\nca = \"fse.pem\"\nscopes = [\"system/*.rs\"]\n"
+    );
+    assert!(from_text(&good, &folder.file()).is_ok(), "{:?}", folder.faults(&good));
+    for (part, by, words) in [
+        ("auth:*", "integrity:X", ["issuer[0].issuer", "auth:"]),
+        ("ca = \"fse.pem\"\n", "", ["issuer[0]: The authorities", "`ca`"]),
+        ("fse.pem", "server.pem", ["issuer[0].ca", "not an authority's"]),
+        ("fse.pem", "over.pem", ["issuer[0].ca", "None of the authorities' certificates holds now"]),
+        ("scopes = [\"system/*.rs\"]\n", "", ["issuer[0]: The tokens of FSE carry no scopes", "`scopes`"]),
+        ("system/*.rs", "patient/*.rs", ["issuer[0].scopes[0]", "is not a scope"]),
+        (
+            "kind = \"fse\"\n",
+            "kind = \"fse\"\nalgorithms = [\"ES256\"]\n",
+            ["algorithms", "RS256, RS384 or RS512"],
+        ),
+        ("kind = \"fse\"\n", "kind = \"fse\"\njwks = \"x\"\n", ["issuer[0].jwks", "no effect with kind"]),
+    ] {
+        folder.fault(&good.replace(part, by), &words);
+    }
+    folder.fault(&GOOD.replace("[store]", "ca = \"server.pem\"\n[store]"), &["tokens.ca", "without kind"]);
+}
+
+#[test]
 fn claims_are_mapped_by_name_and_systems_need_their_claim() {
     let folder = Folder::new();
     let with = |lines: &str| format!("{GOOD}[tokens.claims]\n{lines}\n");

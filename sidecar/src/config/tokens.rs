@@ -5,11 +5,33 @@ use std::path::PathBuf;
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 
+/// `issuer.kind`: how a token says who vouches for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IssuerKind {
+    /// A key of the issuer's set (JWKS) signs it.
+    #[default]
+    Jwks,
+    /// The two tokens of FSE 2.0: a certificate in their header signs them.
+    Fse,
+}
+
+/// The algorithms of FSE 2.0.
+pub const FSE_ALGORITHMS: &[Algorithm] = &[Algorithm::RS256, Algorithm::RS384, Algorithm::RS512];
+
 /// `[tokens]`, or one `[[issuer]]`.
 #[derive(Debug, Clone, Deserialize)]
 #[allow(missing_docs)]
 pub struct Issuer {
+    #[serde(default)]
+    pub kind: IssuerKind,
     pub issuer: String,
+    /// Of kind `fse`: who may vouch for certificates.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// Of kind `fse`: what its callers may do, as SMART scopes.
+    #[serde(default)]
+    pub scopes: Vec<String>,
     #[serde(default)]
     pub audience: Option<String>,
     /// A file; else `jwks_url` is set.

@@ -24,8 +24,8 @@ pub(super) struct Accepted {
     pub expires: u64,
     /// The certificate that it is bound to (RFC 8705), as `x5t#S256`.
     pub certificate: Option<String>,
-    /// Of a token that counts once.
-    pub once: Option<[u8; 32]>,
+    /// Of tokens that count once.
+    pub once: Vec<[u8; 32]>,
     /// Of the keys it was checked by.
     pub generation: u64,
 }
@@ -92,16 +92,10 @@ impl Issuer {
             .map_err(|error| TokenError::Invalid(error.to_string()))?
             .claims;
         let claims = Claims::deserialize(&said).map_err(|error| TokenError::Invalid(error.to_string()))?;
-        if claims.iat.is_some_and(|issued| issued > now.saturating_add(self.leeway)) {
-            return Err(TokenError::Future);
-        }
-        let latest = |longest: u64| now.saturating_add(longest).saturating_add(self.leeway);
-        if self.longest.is_some_and(|longest| claims.exp > latest(longest)) {
-            return Err(TokenError::TooLong);
-        }
+        claims.check_times(now, self.leeway, self.longest)?;
         let once = match (self.one_time, &claims.jti) {
-            (false, _) => None,
-            (true, Some(jti)) if !jti.is_empty() => Some(replay::id(&self.name, jti)),
+            (false, _) => Vec::new(),
+            (true, Some(jti)) if !jti.is_empty() => vec![replay::id(&self.name, jti)],
             (true, _) => return Err(TokenError::NoId),
         };
         let (expires, generation) = (claims.exp, held.generation);

@@ -2,9 +2,11 @@
 //!
 //! Invariant: a [`Requester`] is made only from a token whose signature, issuer, audience and times hold,
 //! and whose certificate binding (RFC 8705), where it has one, is that of the connection. A token is remembered for a
-//! while, and no longer than the keys it was checked by.
+//! while, and no longer than the keys it was checked by. Callers of FSE 2.0 come with two tokens ([`fse`]).
 
+mod chain;
 mod claim_map;
+mod fse;
 mod issuer;
 pub mod key_source;
 pub mod keys;
@@ -26,7 +28,11 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use varco_core::requester::Requester;
 
-use crate::config::Config;
+use crate::config::{Config, IssuerKind};
+use crate::listen::tls::TlsError;
+pub(crate) use chain::Authorities;
+pub use chain::ChainError;
+use fse::FseIssuer;
 use issuer::{Accepted, Issuer};
 use key_source::{KeySource, KeySourceError};
 pub use refused::TokenError;
@@ -41,19 +47,38 @@ const REMEMBERED_SECONDS: u64 = 60;
 
 /// An issuer whose keys can't be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the keys of {issuer} can't be used: {cause}")]
-pub struct TokenSetupError {
-    /// The issuer.
-    pub issuer: String,
-    /// Why.
-    pub cause: KeySourceError,
+pub enum TokenSetupError {
+    /// Its key set.
+    #[error("the keys of {issuer} can't be used: {cause}")]
+    Keys {
+        /// The issuer.
+        issuer: String,
+        /// Why.
+        cause: KeySourceError,
+    },
+    /// The authorities of an issuer of kind `fse`.
+    #[error("the authorities of {issuer} can't be used: {cause}")]
+    Authorities {
+        /// The issuer.
+        issuer: String,
+        /// Why.
+        cause: TlsError,
+    },
 }
 
 /// Checks bearer tokens.
 pub struct TokenGate {
     issuers: Vec<Issuer>,
-    accepted: Cache<[u8; 32], Arc<(usize, Accepted)>>,
+    fse: Vec<FseIssuer>,
+    accepted: Cache<[u8; 32], Arc<(By, Accepted)>>,
     replay: Replay,
+}
+
+/// Who checked a token: its place in the gate's lists.
+#[derive(Clone, Copy)]
+enum By {
+    Keys(usize),
+    Certificates(usize),
 }
 
 /// What says whose the token is, before anything of it is believed.
@@ -65,15 +90,22 @@ struct Origin {
 impl TokenGate {
     /// A gate for the configured issuers.
     pub fn new(config: &Config) -> Result<TokenGate, TokenSetupError> {
-        let issuers = config.issuers().map(|own| {
-            Issuer::new(own, config.site.base())
-                .map_err(|cause| TokenSetupError { issuer: own.issuer.clone(), cause })
+        let base = config.site.base();
+        let of_kind = |kind| config.issuers().filter(move |own| own.kind == kind);
+        let issuers = of_kind(IssuerKind::Jwks).map(|own| {
+            Issuer::new(own, base)
+                .map_err(|cause| TokenSetupError::Keys { issuer: own.issuer.clone(), cause })
+        });
+        let fse = of_kind(IssuerKind::Fse).map(|own| {
+            FseIssuer::new(own, base)
+                .map_err(|cause| TokenSetupError::Authorities { issuer: own.issuer.clone(), cause })
         });
         let accepted = Cache::builder()
             .max_capacity(REMEMBERED)
             .time_to_live(Duration::from_secs(REMEMBERED_SECONDS))
             .build();
-        Ok(TokenGate { issuers: issuers.collect::<Result<_, _>>()?, accepted, replay: Replay::new() })
+        let (issuers, fse) = (issuers.collect::<Result<_, _>>()?, fse.collect::<Result<_, _>>()?);
+        Ok(TokenGate { issuers, fse, accepted, replay: Replay::new() })
     }
 
     /// The caller behind a request. `now` is in seconds since 1970; `certificate` is the SHA-256 of the client
@@ -98,20 +130,31 @@ impl TokenGate {
         now: u64,
     ) -> Result<Requester, TokenError> {
         let token = bearer(headers)?;
-        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let remembered = self.accepted.get(&digest).filter(|known| {
-            self.issuers.get(known.0).is_some_and(|issuer| issuer.still_holds(known.1.generation))
+        let signature = if self.fse.is_empty() { None } else { fse::signature(headers) };
+        let digest: [u8; 32] = [Some(token), signature]
+            .into_iter()
+            .flatten()
+            .fold(Sha256::new(), |digest, part| digest.chain_update(part).chain_update(b" "))
+            .finalize()
+            .into();
+        let remembered = self.accepted.get(&digest).filter(|known| match known.0 {
+            By::Keys(at) => self.issuers.get(at).is_some_and(|issuer| issuer.still_holds(known.1.generation)),
+            By::Certificates(_) => true,
         });
         let accepted = match remembered {
             Some(accepted) => accepted,
             None => {
-                let accepted = Arc::new(self.check(token, now).await?);
+                let accepted = Arc::new(self.check(token, signature, now).await?);
                 self.accepted.insert(digest, accepted.clone());
                 accepted
             }
         };
-        let (issuer, accepted) = (self.issuers.get(accepted.0), &accepted.1);
-        let leeway = issuer.map_or(0, |issuer| issuer.leeway);
+        let (by, accepted) = (accepted.0, &accepted.1);
+        let leeway = match by {
+            By::Keys(at) => self.issuers.get(at).map(|issuer| issuer.leeway),
+            By::Certificates(at) => self.fse.get(at).map(|issuer| issuer.leeway),
+        };
+        let leeway = leeway.unwrap_or_default();
         if now > accepted.expires.saturating_add(leeway) {
             return Err(TokenError::Expired);
         }
@@ -122,8 +165,8 @@ impl TokenGate {
             }
         }
         // Last of all: what is refused for another cause is not used up.
-        if let Some(id) = accepted.once {
-            self.replay.take(id, accepted.expires.saturating_add(leeway), now)?;
+        for id in &accepted.once {
+            self.replay.take(*id, accepted.expires.saturating_add(leeway), now)?;
         }
         let mut requester = accepted.requester.clone();
         requester.certificate =
@@ -131,12 +174,20 @@ impl TokenGate {
         Ok(requester)
     }
 
-    async fn check(&self, token: &str, now: u64) -> Result<(usize, Accepted), TokenError> {
+    async fn check(
+        &self,
+        token: &str,
+        signature: Option<&str>,
+        now: u64,
+    ) -> Result<(By, Accepted), TokenError> {
         let header = decode_header(token).map_err(|_| TokenError::NotJwt)?;
         let name = origin(token).ok_or(TokenError::NotJwt)?;
+        if let Some((at, issuer)) = self.fse.iter().enumerate().find(|(_, own)| own.serves(&name)) {
+            return Ok((By::Certificates(at), issuer.check(token, signature, now)?));
+        }
         let mut issuers = self.issuers.iter().enumerate();
         let (at, issuer) = issuers.find(|(_, own)| own.name == name).ok_or(TokenError::UnknownIssuer)?;
-        Ok((at, issuer.check(token, &header, now).await?))
+        Ok((By::Keys(at), issuer.check(token, &header, now).await?))
     }
 
     /// Where each issuer's keys come from, to be watched.
@@ -144,10 +195,10 @@ impl TokenGate {
         self.issuers.iter().map(|issuer| &issuer.keys)
     }
 
-    /// The issuers whose keys are not at hand or too old, and how many issuers there are.
+    /// The issuers whose keys are not at hand or too old, and how many issuers there are in all.
     pub fn without_keys(&self) -> (Vec<&str>, usize) {
         let without = self.issuers.iter().filter(|issuer| issuer.keys.current().is_none());
-        (without.map(|issuer| issuer.name.as_str()).collect(), self.issuers.len())
+        (without.map(|issuer| issuer.name.as_str()).collect(), self.issuers.len() + self.fse.len())
     }
 
     /// Sets the gauges, before metrics are rendered.

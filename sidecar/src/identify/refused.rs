@@ -1,5 +1,9 @@
 //! Why a caller is not known.
 
+use varco_core::consent::fse::FseMismatch;
+
+use super::ChainError;
+
 /// Why a caller is not known. The text is for the operator; the caller only learns that the token is not accepted, or that
 /// it should come back later.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +59,18 @@ pub enum TokenError {
     /// Too many tokens that count once.
     #[error("too many tokens that count once are remembered; none is forgotten before it expires")]
     ReplayMemory,
+    /// A certificate chain that doesn't hold.
+    #[error("the token is not signed by a certificate that counts: {0}")]
+    Chain(ChainError),
+    /// The second token of FSE 2.0.
+    #[error("the request carries no FSE-JWT-Signature, or more than one, or too long a one")]
+    NoSignature,
+    /// The two tokens of FSE 2.0 are of different origin.
+    #[error("Authorization and FSE-JWT-Signature differ in {0}")]
+    Pair(&'static str),
+    /// The request isn't the one that was signed.
+    #[error("the request is not the one that FSE-JWT-Signature was made for: {0}")]
+    Signed(FseMismatch),
     /// No keys to check with: nobody can be known.
     #[error(
         "the keys of the token's issuer are not at hand, or too old; the log says why they can't be read"
@@ -89,6 +105,10 @@ impl TokenError {
             TokenError::Replayed => "replayed",
             TokenError::ReplayMemory => "replay-memory",
             TokenError::NoKeys => "no-keys",
+            TokenError::Chain(_) => "chain",
+            TokenError::NoSignature => "no-signature",
+            TokenError::Pair(_) => "pair",
+            TokenError::Signed(_) => "signed",
         }
     }
 }

@@ -116,6 +116,18 @@ impl Claims {
         certificate.filter(|_| alone).map(Some).ok_or(TokenError::Confirmation)
     }
 
+    /// Times that nobody else checks: issued in the future, valid for too long. All in seconds.
+    pub fn check_times(&self, now: u64, leeway: u64, longest: Option<u64>) -> Result<(), TokenError> {
+        if self.iat.is_some_and(|issued| issued > now.saturating_add(leeway)) {
+            return Err(TokenError::Future);
+        }
+        let latest = |longest: u64| now.saturating_add(longest).saturating_add(leeway);
+        if longest.is_some_and(|longest| self.exp > latest(longest)) {
+            return Err(TokenError::TooLong);
+        }
+        Ok(())
+    }
+
     /// Who calls. A `person_id` that can't be read refuses the token: without it, the token would not be confined.
     pub fn into_requester(self) -> Result<Requester, TokenError> {
         let iua = self.extensions.ihe_iua;
@@ -158,7 +170,7 @@ impl Claims {
 }
 
 /// The patient whom a token is about: CX, as IUA has it, or `system|value`. One without a system could be anybody.
-fn named(text: &str) -> Option<BusinessIdentifier> {
+pub(super) fn named(text: &str) -> Option<BusinessIdentifier> {
     match text.split_once('|') {
         Some((system, value)) if !system.is_empty() && !value.is_empty() => {
             Some(BusinessIdentifier::new(system, value))

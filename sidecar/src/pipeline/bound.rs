@@ -5,7 +5,8 @@
 //! systems, letter by letter.
 
 use fhir_models::document::{Value, name};
-use varco_core::consent::CompiledConsent;
+use varco_core::consent::fse::FseRequest;
+use varco_core::consent::{Action, CompiledConsent, ResourceFacts};
 use varco_core::requester::BusinessIdentifier;
 
 use super::Refusal;
@@ -53,6 +54,24 @@ impl Exchange<'_> {
             Some(key) => self.may_ask_about(&key).await,
             None => Ok(false),
         }
+    }
+
+    /// Why the signed claims of FSE 2.0 don't leave a resource to be seen or written, where they don't.
+    pub fn outside_of_what_was_signed(
+        &self,
+        facts: &ResourceFacts,
+        action: Action,
+        nobodys: bool,
+    ) -> Option<&'static str> {
+        let signed = self.requester.fse.as_ref()?;
+        if !signed.names(facts) {
+            return Some("the token names documents of another type (resource_hl7_type)");
+        }
+        let systems = self.gateway.config.fse.systems();
+        let closed = action == Action::Access
+            && !nobodys
+            && !signed.may_consult(&FseRequest::of(&self.requester, &systems));
+        closed.then_some("the token says that the patient has not consented (patient_consent)")
     }
 
     /// The patient whom the token is about, in the canonical system.

@@ -175,6 +175,10 @@ impl Exchange<'_> {
                 judgement.note = Some("the token's scopes cover the data of another patient alone");
             }
         }
+        if let Some(outside) = self.outside_of_what_was_signed(&facts, action, patients.is_nobodys()) {
+            judgement.permitted = false;
+            judgement.note = Some(outside);
+        }
         let about = judgement.patients.clone();
         if !self.is_within_token(resource, &about).await? {
             judgement.permitted = false;

@@ -70,7 +70,7 @@ use varco_core::requester::BusinessIdentifier;
 use varco_plugin_host::{PluginEngine, PluginSet};
 
 use crate::config::Config;
-use crate::identify::TokenGate;
+use crate::identify::{TokenError, TokenGate};
 use crate::listen::{Handler, Peer};
 use crate::mapping::Maps;
 use crate::store::Store;
@@ -248,6 +248,11 @@ impl Gateway {
         if let Some(criteria) = headers.if_none_exist.take() {
             interaction = interaction.unless_exists(&criteria, &self.schema).map_err(Refusal::Interaction)?;
             account.interaction = Some(interaction.clone());
+        }
+        if let Some(signed) = &requester.fse {
+            signed
+                .check(&interaction, &body)
+                .map_err(|differs| Refusal::Unauthorized(TokenError::Signed(differs)))?;
         }
         let scopes = Scopes::of(requester.scopes.iter().map(String::as_str));
         let confined_to = match scopes.allows(&interaction, requester.patient.as_ref()) {

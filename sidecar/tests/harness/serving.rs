@@ -1,6 +1,10 @@
 //! `varco serve` as a process of its own.
 
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
 
 use super::{Setup, listening};
 
@@ -29,6 +33,35 @@ impl Serving {
 }
 
 impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A `varco serve` of its own process, whose log is read at its end.
+pub struct Logged(Child);
+
+impl Logged {
+    /// Starts it, and waits until it listens.
+    pub async fn start(setup: &Setup) -> Logged {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_varco"));
+        let command = command.args(["serve", "--config"]).arg(setup.config_file());
+        let serving = Logged(command.stdout(Stdio::piped()).spawn().unwrap());
+        listening(setup.port).await;
+        serving
+    }
+
+    /// Ends it; the lines of its log that tell of requests, by request id.
+    pub fn log(mut self) -> HashMap<String, Value> {
+        self.0.kill().unwrap();
+        let lines = BufReader::new(self.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let lines = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+        lines.filter_map(|line| Some((line["request_id"].as_str()?.to_owned(), line))).collect()
+    }
+}
+
+impl Drop for Logged {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

@@ -22,6 +22,7 @@
 //! past data, which is a consent that denies a `dataPeriod` and so persists by itself.
 
 mod chain;
+mod claims;
 mod document;
 mod hidden;
 mod mask;
@@ -31,6 +32,7 @@ mod request;
 mod fse_tests;
 
 pub use chain::{Chain, Chains};
+pub use claims::{FseAction, FseClaims, FseMismatch, document_types, purpose_of_use};
 pub use document::FseDocument;
 pub use hidden::Hidden;
 pub use mask::{MASKING_SYSTEM, Mask};

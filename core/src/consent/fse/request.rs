@@ -26,7 +26,7 @@ const STAFF: &[&str] = &[
     "GTW", "DAP",
 ];
 /// Purposes that are an emergency: FSE's own, and those of v3-ActReason.
-const EMERGENCIES: &[&str] = &["EMERGENCY", "PUBEMERGENCY", "ETREAT", "BTG", "ERTREAT"];
+const EMERGENCIES: &[&str] = &["EMERGENCY", "PUBEMERGENCY", "ETREAT", "BTG", "ERTREAT", "DISASTER"];
 
 impl FseRole {
     /// The role with this code; `None` where FSE has none.
