@@ -21,6 +21,9 @@ use sha2::{Digest, Sha256};
 const CN: &str = "S1#030#OSPEDALE";
 const CF: &str = "http://hl7.it/sid/codiceFiscale";
 
+/// `Authorization` and `FSE-JWT-Signature`.
+type Pair = (String, Option<String>);
+
 /// An authority, and what it vouches for.
 struct Authority {
     pem: String,
@@ -133,7 +136,7 @@ async fn each_refused_pair_has_its_cause_in_the_log_and_nowhere_else() {
     let called = |changed: Value| (good.sign(rs, &calling(&base, changed)), Some(good.sign(rs, &integrity)));
     let signed = |changed: Value| (good.sign(rs, &auth), Some(good.sign(rs, &signing(&base, changed))));
     let bare = |claims: &Value| encode(&Header::new(rs), claims, &good.key).unwrap();
-    let cases: Vec<(&str, (String, Option<String>), &str)> = vec![
+    let cases: Vec<(&str, Pair, &str)> = vec![
         ("one token alone", (good.sign(rs, &auth), None), "no FSE-JWT-Signature"),
         ("no chain", (bare(&auth), Some(good.sign(rs, &integrity))), "no `x5c`"),
         ("no chain in the second", (good.sign(rs, &auth), Some(bare(&integrity))), "no `x5c`"),
