@@ -245,6 +245,57 @@ fn a_display_that_is_another_codes_contradicts_the_code() {
 }
 
 #[test]
+fn a_display_of_no_shared_word_is_wrong_where_the_language_is_the_systems() {
+    let observed = |more: &str, codings: &[(&str, &str)]| {
+        let all: Vec<String> = codings
+            .iter()
+            .map(|(code, display)| {
+                format!(
+                    r#"{{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"{code}","display":"{display}"}}"#
+                )
+            })
+            .collect();
+        let json = format!(
+            r#"{{"resourceType":"Observation",{more}"status":"final","code":{{"text":"x"}},"category":[{{"coding":[{}]}}]}}"#,
+            all.join(",")
+        );
+        found(&[], None, &json, false).len()
+    };
+    let foreign = ("vital-signs", "Parametri essenziali");
+    assert_eq!(observed("", &[foreign]), 0, "no language is stated or shown");
+    assert_eq!(observed("", &[("laboratory", "Laboratory"), foreign]), 1, "another name is the system's");
+    assert_eq!(observed("", &[("laboratory", "laboratory"), foreign]), 0, "another name is but the code");
+    assert_eq!(observed(r#""language":"en-GB","#, &[foreign]), 1);
+    assert_eq!(observed(r#""language":"it","#, &[("laboratory", "Laboratory"), foreign]), 0);
+    assert_eq!(observed("", &[("laboratory", "Laboratory"), ("vital-signs", "vital-signs")]), 0, "the code");
+    let told = |words: &str| {
+        format!(
+            r#""text":{{"status":"generated","div":"<div xmlns=\"http://www.w3.org/1999/xhtml\">{words}</div>"}},"#
+        )
+    };
+    assert_eq!(observed(&told("Weight and height of the patient"), &[foreign]), 1);
+    assert_eq!(observed(&told("Peso e altezza del paziente"), &[foreign]), 0);
+}
+
+#[test]
+fn a_display_that_lost_characters_is_no_name_of_a_code() {
+    let coding = |display: &str| {
+        let json = format!(
+            r#"{{"resourceType":"Observation","status":"final","code":{{"coding":[{{"system":"http://loinc.org",
+                "code":"2160-0","display":"{display}"}}]}}}}"#
+        );
+        found(&[], None, &json, false)
+    };
+    assert_eq!(coding("Creatinine"), [""; 0]);
+    assert_eq!(coding("クレアチニン"), [""; 0]);
+    for damaged in ["Cr\u{FFFD}atinine", "Cr\\ufffdatinine"] {
+        let found = coding(damaged);
+        assert!(found[0].starts_with("Observation.code.coding[0].display: "), "{found:?}");
+        assert_eq!(found.len(), 1);
+    }
+}
+
+#[test]
 fn a_supplement_adds_to_codes_that_may_exist() {
     let supplement = |code: &str| {
         let json = format!(

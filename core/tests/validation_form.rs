@@ -285,6 +285,26 @@ fn uris_of_identifiers_have_their_namespace() {
 }
 
 #[test]
+fn the_first_of_resources_without_ids_stands_for_all() {
+    let bundle = |ids: [&str; 3]| {
+        let entry = |id: &str| {
+            let own = if id.is_empty() { String::new() } else { format!(r#""id":"{id}","#) };
+            format!(
+                r#"{{"fullUrl":"https://example.org/r4/Patient/1","resource":{{"resourceType":"Patient",{own}"active":true}}}}"#
+            )
+        };
+        format!(r#"{{"resourceType":"Bundle","type":"collection","entry":[{}]}}"#, ids.map(entry).join(","))
+    };
+    let found = issues(&bundle(["1", "", ""]));
+    let told: Vec<_> = found.iter().filter(|it| it.message.contains("has no id")).collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].expression.as_deref(), Some("Bundle.entry[1]"));
+    assert!(told[0].message.ends_with("(and so in 1 more entries)"));
+    let found = issues(&bundle(["1", "1", "1"]));
+    assert!(!found.iter().any(|it| it.message.contains("has no id")));
+}
+
+#[test]
 fn a_coding_names_its_system_in_full() {
     let code = |system: &str| {
         findings(&format!(

@@ -23,7 +23,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, bundle: Value<'d>) {
     let kind = bundle.str_of(name::TYPE).unwrap_or_default();
     let requests = matches!(&*kind, "transaction" | "batch" | "transaction-response" | "batch-response");
     let entries: Vec<Value<'d>> = bundle.get(name::ENTRY).into_iter().flat_map(Value::items).collect();
-    relative_urls(walk, &entries);
+    fashions(walk, &entries, requests);
     for entry in &entries {
         identity(walk, *entry, requests);
     }
@@ -65,11 +65,8 @@ fn identity<'d>(walk: &mut Walk<'_, 'd>, entry: Value<'d>, requests: bool) {
         return broken(walk, entry, "a urn:uuid has 8-4-4-4-12 lower-case hexadecimal digits");
     }
     let Some(resource) = resource.filter(|_| rest_base(&text).is_some()) else { return };
-    let (Some(type_name), id) = (resource.resource_type(), resource.str_of(name::ID)) else { return };
-    let tail = id.map(|id| format!("/{type_name}/{id}"));
-    if !requests && tail.is_none() {
-        broken(walk, entry, "fullUrl is the URL of a resource on a server, but the resource has no id");
-    } else if tail.is_some_and(|tail| !text.ends_with(&tail)) {
+    let (Some(type_name), Some(id)) = (resource.resource_type(), resource.str_of(name::ID)) else { return };
+    if !text.ends_with(&format!("/{type_name}/{id}")) {
         broken(
             walk,
             entry,
@@ -78,17 +75,34 @@ fn identity<'d>(walk: &mut Walk<'_, 'd>, entry: Value<'d>, requests: bool) {
     }
 }
 
-/// A fullUrl that is not absolute. Whoever writes one so writes all so: the first stands for them.
-fn relative_urls<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>]) {
-    let wrong = |entry: &&Value<'d>| entry.str_of(name::FULL_URL).is_some_and(|it| !is_absolute(&it));
-    let mut wrong = entries.iter().filter(wrong);
-    let Some(first) = wrong.next() else { return };
-    let more = match wrong.count() {
-        0 => String::new(),
-        more => format!(" (and so in {more} more entries)"),
+/// Faults of a fullUrl that whoever makes one makes throughout: the first entry stands for all.
+fn fashions<'d>(walk: &mut Walk<'_, 'd>, entries: &[Value<'d>], requests: bool) {
+    let relative = |entry: &Value<'d>| entry.str_of(name::FULL_URL).is_some_and(|it| !is_absolute(&it));
+    let message = "fullUrl is absolute: the URL of the resource on its server, or a urn:uuid";
+    first_of(walk, entries, relative, message);
+    let nameless = |entry: &Value<'d>| {
+        let resource = entry.get(name::RESOURCE).filter(|it| it.get(name::ID).is_none());
+        resource.is_some_and(|it| it.resource_type().is_some())
+            && entry.str_of(name::FULL_URL).is_some_and(|it| is_absolute(&it) && rest_base(&it).is_some())
     };
-    let message = format!("fullUrl is absolute: the URL of the resource on its server, or a urn:uuid{more}");
-    broken(walk, *first, message);
+    if !requests {
+        let message = "fullUrl is the URL of a resource on a server, but the resource has no id";
+        first_of(walk, entries, nameless, message);
+    }
+}
+
+fn first_of<'d>(
+    walk: &mut Walk<'_, 'd>,
+    entries: &[Value<'d>],
+    wrong: impl Fn(&Value<'d>) -> bool,
+    message: &str,
+) {
+    let mut wrong = entries.iter().filter(|it| wrong(it));
+    let Some(first) = wrong.next() else { return };
+    match wrong.count() {
+        0 => broken(walk, *first, message),
+        more => broken(walk, *first, format!("{message} (and so in {more} more entries)")),
+    }
 }
 
 /// Relations occur once, and only what comes in pages has others (FHIR R4 §3.1.0.14).

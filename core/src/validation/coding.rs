@@ -15,6 +15,7 @@ use crate::terminology::{Code, Membership, rules, snomed};
 use super::extension::is_absolute;
 use super::finding::{Fault, Rule};
 use super::memo::Memo;
+use super::tongue;
 use super::walk::Walk;
 
 /// Most systems remembered: names from instances must not grow memory without bound.
@@ -107,9 +108,15 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
     let systems = walk.types.systems();
     let texts = coding.plain_texts([name::SYSTEM, name::CODE, name::DISPLAY]);
     let Some([system, code, display]) = texts else {
+        if coding.str_of(name::DISPLAY).is_some_and(|it| is_damaged(&it)) {
+            damaged(walk, coding);
+        }
         judge(walk, coding);
         return;
     };
+    if is_damaged(display) {
+        damaged(walk, coding);
+    }
     // Of an unknown system a server may know something.
     let alone = walk.codes.answers().is_none();
     if system.is_empty()
@@ -272,8 +279,12 @@ fn display<'d>(
     let Some(concept) = system.concept(code) else { return false };
     let Some(own) = &concept.display else { return false };
     let designations = concept.designations.iter().map(|it| it.value.as_str());
-    if std::iter::once(own.as_str()).chain(designations).any(|known| alike(known, &shown)) {
+    let mut names = std::iter::once(own.as_str()).chain(designations);
+    if names.clone().any(|known| alike(known, &shown)) {
         return true;
+    }
+    if is_damaged(&shown) {
+        return false;
     }
     let supplements = walk.types.definitions().supplements(&system.url);
     let added = supplements.iter().filter_map(|it| it.concept(code));
@@ -283,17 +294,46 @@ fn display<'d>(
     if added.into_iter().any(named) {
         return true;
     }
-    let (severity, message) =
-        if !share_a_word(own, &shown) && names_another(walk, Some(system), &system.url, &shown) {
-            (IssueSeverity::Error, contradiction(own))
-        } else {
-            let message =
-                format!("the display is none of those that {} gives the code; it gives {own:?}", system.url);
-            (severity, message)
-        };
+    let strange = !names.any(|known| share_a_word(known, &shown)) && !alike(code, &shown);
+    let (severity, message) = if !share_a_word(own, &shown)
+        && names_another(walk, Some(system), &system.url, &shown)
+    {
+        (IssueSeverity::Error, contradiction(own))
+    } else if strange && speaks_like(walk, coding, system) {
+        let message = format!(
+            "the display has nothing in common with what {} calls the code: {own:?}; a display in another language \
+             needs the language of the resource to be stated",
+            system.url
+        );
+        (IssueSeverity::Error, message)
+    } else {
+        let message =
+            format!("the display is none of those that {} gives the code; it gives {own:?}", system.url);
+        (severity, message)
+    };
     let fault = Fault { rule: Rule::Code, severity, code: IssueType::CodeInvalid, message };
     walk.report(place, place, fault);
     false
+}
+
+/// True where the resource names codes in the language of the system.
+fn speaks_like<'d>(walk: &Walk<'_, 'd>, coding: Value<'d>, system: &CodeSystem) -> bool {
+    let document = coding.document();
+    tongue::is_shared(document.value(walk.scope.resource).unwrap_or_else(|| document.root()), system)
+}
+
+/// True for a text of which some was lost on its way: U+FFFD stands for what could not be read.
+fn is_damaged(text: &str) -> bool {
+    text.as_bytes().contains(&0xEF) && text.contains('\u{FFFD}')
+}
+
+/// No code system names a code so.
+#[cold]
+fn damaged<'d>(walk: &mut Walk<'_, 'd>, coding: Value<'d>) {
+    let place = coding.get(name::DISPLAY).unwrap_or(coding);
+    let message =
+        "the display is damaged: U+FFFD stands where a character could not be read; write the text in UTF-8";
+    walk.report(place, place, Rule::Code.error(IssueType::CodeInvalid, message));
 }
 
 /// A code by one country, a display by another: of a system that is a table of names.

@@ -61,6 +61,7 @@ mod resources;
 mod shape;
 mod special;
 mod stream;
+mod tongue;
 mod twin;
 mod types;
 mod unknown;

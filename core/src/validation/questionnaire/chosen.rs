@@ -1,9 +1,9 @@
 //! What a person chose: the display of an answer is what they saw, the code is what a program stored. Where the
 //! two say different things, the answer is not to be trusted (FHIR R4 §2.41, §2.24.0.5).
 //!
-//! Names in languages that nobody here has are no contradiction: where English is stated, a display must have a word
-//! in common with one of the code's names; else, as in an Italian form that states no language, it must not be
-//! another code's name.
+//! Names in languages that nobody here has are no contradiction: where the answers are in English, by statement or
+//! as they show it, a display must have a word in common with one of the code's names; else, as in an Italian form that
+//! states no language, it must not be another code's name.
 
 use fhir_models::definition::{Definitions, ValueSet};
 use fhir_models::document::Value;
@@ -11,6 +11,7 @@ use fhir_models::document::Value;
 use crate::terminology::rules;
 
 use super::super::coding::{alike, is_anothers, share_a_word};
+use super::super::tongue;
 
 /// True where the display of an answer is not that of its code but says something else.
 pub(super) fn is_another(
@@ -39,10 +40,11 @@ pub(super) fn is_another(
     }
     let stated = [answer, question].map(|it| language(it.document().root()));
     let mut stated = stated.iter().flatten().peekable();
-    if stated.peek().is_some() && stated.all(|it| it.to_ascii_lowercase().starts_with("en")) {
-        return true;
-    }
-    is_anothers(held.as_deref(), system, shown)
+    let shared = match stated.peek() {
+        Some(_) => stated.all(|it| it.to_ascii_lowercase().starts_with("en")),
+        None => held.as_ref().is_some_and(|it| tongue::is_shared(answer.document().root(), it)),
+    };
+    shared && !alike(code, shown) || is_anothers(held.as_deref(), system, shown)
 }
 
 fn language(resource: Value<'_>) -> Option<String> {
