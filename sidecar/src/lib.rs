@@ -3,7 +3,8 @@
 //! A request crosses these modules in this order: [`listen`] takes it, [`identify`] says who asks,
 //! [`pipeline`] decides, asks [`upstream`], withholds what is hidden, and records in the [`store`]. HL7 v2 messages of the
 //! hospital's own systems come in by [`mllp`]. [`admin`] and [`telemetry`]
-//! are the operator's windows; [`config`] is checked before any of it starts; [`run`] ties it together.
+//! are the operator's windows; [`config`] is checked before any of it starts; [`run`] ties it together, and [`reload`] puts
+//! a changed configuration in its place.
 
 pub mod admin;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod listen;
 pub mod mapping;
 pub mod mllp;
 pub mod pipeline;
+pub mod reload;
 pub mod run;
 pub mod store;
 pub mod telemetry;

@@ -2,10 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -13,11 +16,10 @@ use varco_core::mapping::hl7v2::ConverterError;
 
 use crate::admin::Admin;
 use crate::config::{Config, Listen};
-use crate::identify::key_source;
 use crate::listen::{self, tls};
-use crate::mapping;
 use crate::mllp::{self, Intake};
 use crate::pipeline::{Gateway, SetupError};
+use crate::reload::{Current, Reloader};
 
 /// A sidecar that can't start.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +53,8 @@ pub struct Running {
     pub admin: SocketAddr,
     /// Where HL7 v2 messages arrive, if they do.
     pub mllp: Option<SocketAddr>,
-    /// What decides.
-    pub gateway: Arc<Gateway>,
+    current: Arc<Current>,
+    tls: Option<Arc<ArcSwap<ServerConfig>>>,
     stop: watch::Sender<bool>,
     federation: JoinHandle<()>,
     operator: JoinHandle<()>,
@@ -61,7 +63,8 @@ pub struct Running {
 
 /// Starts a sidecar. When this returns, its ports take connections.
 pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running, StartError> {
-    let tls = config.listen.tls.as_ref().map(tls::server_config).transpose()?.map(Arc::new);
+    let tls = config.listen.tls.as_ref().map(tls::server_config).transpose()?;
+    let tls = tls.map(|tls| Arc::new(ArcSwap::from_pointee(tls)));
     let bounds = config.listen.clone();
     let (federation, address) = bind(config.listen.address).await?;
     let (operator, admin_address) = bind(config.admin.address).await?;
@@ -74,20 +77,16 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
             Some((bind(own.address).await?, tls.map(Arc::new), own.clone()))
         }
     };
-    let gateway = Arc::new(Gateway::new(config)?);
+    let current = Current::new(Gateway::new(config)?);
+    let gateway = current.gateway();
     let (stop, stopping) = watch::channel(false);
-    let maps = gateway.maps().clone();
-    tokio::spawn(mapping::watch(maps, gateway.config().clone(), stopping.clone()));
-    for source in gateway.tokens().key_sources() {
-        tokio::spawn(key_source::watch(source.clone(), stopping.clone()));
-    }
-    let admin = Arc::new(Admin { gateway: gateway.clone(), metrics });
+    let admin = Arc::new(Admin { current: current.clone(), metrics });
     let admin_bounds = Listen { connections: 64, drain_seconds: 1, ..bounds.clone() };
     let drain = Duration::from_secs(bounds.drain_seconds);
     let (mllp, messages) = match messages {
         None => (None, None),
         Some(((listener, address), tls, own)) => {
-            let intake = Arc::new(Intake::new(gateway.clone(), own)?);
+            let intake = Arc::new(Intake::new(current.clone(), own)?);
             tracing::info!(%address, tls = tls.is_some(), "HL7 v2 messages are taken");
             (Some(address), Some(tokio::spawn(mllp::serve(listener, tls, intake, drain, stopping.clone()))))
         }
@@ -99,9 +98,16 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     Ok(Running {
         address,
         admin: admin_address,
-        federation: tokio::spawn(listen::serve(federation, tls, bounds, gateway.clone(), stopping.clone())),
+        federation: tokio::spawn(listen::serve(
+            federation,
+            tls.clone(),
+            bounds,
+            current.clone(),
+            stopping.clone(),
+        )),
         operator: tokio::spawn(listen::serve(operator, None, admin_bounds, admin, stopping)),
-        gateway,
+        current,
+        tls,
         stop,
         mllp,
         messages,
@@ -109,9 +115,24 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
 }
 
 impl Running {
+    /// What decides now.
+    pub fn gateway(&self) -> Arc<Gateway> {
+        self.current.gateway()
+    }
+
+    /// What takes up changes of the file that the configuration came from.
+    pub fn reloader(&self, path: PathBuf) -> Reloader {
+        Reloader::new(path, self.current.clone(), self.tls.clone())
+    }
+
+    /// Takes up changes of that file until the sidecar stops.
+    pub fn follow(&self, path: PathBuf) {
+        tokio::spawn(self.reloader(path).watch(self.stop.subscribe()));
+    }
+
     /// Takes no new request, lets the open ones finish, and returns when they have or the drain time is over.
     pub async fn stop(self) {
-        self.gateway.drain();
+        self.current.gateway().drain();
         self.stop.send_replace(true);
         for task in [Some(self.federation), Some(self.operator), self.messages].into_iter().flatten() {
             if let Err(error) = task.await {

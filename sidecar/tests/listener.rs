@@ -3,64 +3,20 @@
 
 mod harness;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use harness::Region;
+use harness::authority::Authority;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::crypto::aws_lc_rs;
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-/// A certificate authority of a test.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Authority {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Authority { issuer: Issuer::new(params, key), pem }
-    }
-
-    /// Certificate and key, in PEM.
-    fn issue(&self) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-
-    /// A client that trusts this authority, with or without a certificate of its own.
-    fn client(&self, own: Option<&(String, String)>) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        match own {
-            None => builder.with_no_client_auth(),
-            Some((certificate, key)) => builder
-                .with_client_auth_cert(
-                    vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()],
-                    PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-                )
-                .unwrap(),
-        }
-    }
-}
 
 async fn status(tls: ClientConfig, url: &str, token: &str) -> Result<(u16, http::Version), String> {
     let connector =
@@ -75,11 +31,10 @@ async fn status(tls: ClientConfig, url: &str, token: &str) -> Result<(u16, http:
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_client_authority_only_its_members_get_through() {
     let (network, strangers) = (Authority::new(), Authority::new());
-    let (server, member, stranger) = (network.issue(), network.issue(), strangers.issue());
+    let (server, member, stranger) =
+        (network.issue("127.0.0.1"), network.issue("127.0.0.1"), strangers.issue("127.0.0.1"));
     let keys = tempfile::tempdir().unwrap();
-    for (name, text) in [("ca.pem", &network.pem), ("server.pem", &server.0), ("server.key", &server.1)] {
-        std::fs::write(keys.path().join(name), text).unwrap();
-    }
+    network.write(keys.path(), &server);
     let file = |name: &str| keys.path().join(name).display().to_string();
     let tls = format!(
         "[listen.tls]\ncertificate = \"{}\"\nkey = \"{}\"\nclient_ca = \"{}\"\n",

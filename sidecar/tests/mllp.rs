@@ -37,7 +37,7 @@ async fn found(region: &Region, query: &str) -> Vec<Value> {
 /// All audit records, newest first.
 fn audit(region: &Region) -> Vec<Value> {
     let query = AuditQuery { most: 100, ..AuditQuery::default() };
-    let records = region.running.gateway.store().audit(&query).unwrap();
+    let records = region.running.gateway().store().audit(&query).unwrap();
     records.iter().map(|body| serde_json::from_slice(body).unwrap()).collect()
 }
 

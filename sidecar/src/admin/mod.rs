@@ -10,12 +10,12 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
 use crate::listen::{Handler, Peer};
-use crate::pipeline::Gateway;
+use crate::reload::Current;
 
 /// Answers on the operator's port.
 pub struct Admin {
     /// What is asked about.
-    pub gateway: Arc<Gateway>,
+    pub current: Arc<Current>,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
 }
@@ -29,7 +29,7 @@ impl Handler for Admin {
             "/live" => answer(StatusCode::OK, "text/plain", "live\n"),
             "/ready" => self.ready(),
             "/metrics" => {
-                self.gateway.observe();
+                self.current.gateway().observe();
                 self.metrics.run_upkeep();
                 answer(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render())
             }
@@ -40,10 +40,11 @@ impl Handler for Admin {
 
 impl Admin {
     fn ready(&self) -> Response<Full<Bytes>> {
-        let store = self.gateway.store().is_alive();
-        let draining = self.gateway.is_draining();
-        let upstream = self.gateway.upstream_state();
-        let (without_keys, issuers) = self.gateway.tokens().without_keys();
+        let gateway = self.current.gateway();
+        let store = gateway.store().is_alive();
+        let draining = gateway.is_draining();
+        let upstream = gateway.upstream_state();
+        let (without_keys, issuers) = gateway.tokens().without_keys();
         let keys = match without_keys.as_slice() {
             [] => "at hand".to_owned(),
             names => format!("not at hand or too old: {}", names.join(", ")),

@@ -64,6 +64,7 @@ impl Serve {
             };
             match run::start(config, metrics).await {
                 Ok(running) => {
+                    running.follow(self.config);
                     stop_asked().await;
                     running.stop().await;
                     ExitCode::SUCCESS

@@ -10,6 +10,7 @@ mod check_map;
 mod check_mllp;
 mod check_route;
 mod check_tokens;
+mod difference;
 mod fault;
 mod mapping;
 mod mllp;
@@ -25,6 +26,7 @@ use serde::Deserialize;
 use varco_core::consent::fse::FseSystems;
 
 pub(crate) use check::aliases;
+pub use difference::{Difference, tell};
 pub use fault::{ConfigError, Fault};
 pub use mapping::{Mapping, OnMapFailure, RouteMap};
 pub use mllp::{Mllp, MllpSender};
@@ -91,6 +93,12 @@ pub struct Config {
     /// Logging.
     #[serde(default)]
     pub log: Log,
+    /// How changes are taken up.
+    #[serde(default)]
+    pub reload: Reload,
+    /// The configuration as it is written, without defaults.
+    #[serde(skip)]
+    pub(crate) written: serde_json::Value,
 }
 
 /// `[site]`
@@ -330,6 +338,20 @@ pub struct Log {
     pub level: Level,
 }
 
+/// `[reload]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct Reload {
+    /// How often the files are looked at, in seconds; 0: only SIGHUP makes the sidecar read them.
+    pub seconds: u64,
+}
+
+impl Default for Reload {
+    fn default() -> Self {
+        Reload { seconds: 5 }
+    }
+}
+
 /// `log.level`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -390,6 +412,7 @@ pub fn from_text(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let mut config: Config = serde_json::from_value(source.value.clone()).map_err(|error| {
         refuse(vec![source.fault("", error.to_string(), "Correct the value named in the cause.")])
     })?;
+    config.written = source.value.clone();
     config.resolve_paths(path.parent().unwrap_or(Path::new("")));
     let faults = check::faults(&config, &source);
     if faults.is_empty() { Ok(config) } else { Err(refuse(faults)) }
@@ -399,6 +422,16 @@ impl Config {
     /// Every issuer whose tokens are accepted.
     pub fn issuers(&self) -> impl Iterator<Item = &Issuer> {
         self.tokens.iter().chain(&self.issuer)
+    }
+
+    /// The files that a start reads, but for those that are watched by themselves: certificates, plugins' manifests,
+    /// definitions.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        let tls = self.listen.tls.iter().flat_map(|tls| {
+            [Some(&tls.certificate), Some(&tls.key), tls.client_ca.as_ref()].into_iter().flatten()
+        });
+        let plugins = self.plugin.iter().map(|plugin| &plugin.manifest);
+        tls.chain(&self.upstream.ca).chain(plugins).chain(&self.validation.definitions).map(PathBuf::as_path)
     }
 
     fn resolve_paths(&mut self, folder: &Path) {

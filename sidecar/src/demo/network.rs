@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::Method;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
@@ -156,7 +157,7 @@ impl Site {
     pub fn verified_audit(&self) -> Result<u64, DemoError> {
         let verified = self
             .running
-            .gateway
+            .gateway()
             .store()
             .verify_audit()
             .map_err(|error| DemoError::Other(error.to_string()))?;
@@ -234,7 +235,13 @@ fn serve_hub(
         body_seconds: 10,
         drain_seconds: 2,
     };
-    Ok(tokio::spawn(listen::serve(listener, Some(Arc::new(tls)), bounds, Arc::new(hub), stopping)))
+    Ok(tokio::spawn(listen::serve(
+        listener,
+        Some(Arc::new(ArcSwap::from_pointee(tls))),
+        bounds,
+        Arc::new(hub),
+        stopping,
+    )))
 }
 
 /// mCSD: the organisation, and the endpoint where its data is asked for.

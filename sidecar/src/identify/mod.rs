@@ -36,7 +36,7 @@ use fse::FseIssuer;
 use issuer::{Accepted, Issuer};
 use key_source::{KeySource, KeySourceError};
 pub use refused::TokenError;
-use replay::Replay;
+pub(crate) use replay::Replay;
 
 /// Longest token that is looked at, in bytes.
 const LONGEST_TOKEN: usize = 16 * 1024;
@@ -71,7 +71,7 @@ pub struct TokenGate {
     issuers: Vec<Issuer>,
     fse: Vec<FseIssuer>,
     accepted: Cache<[u8; 32], Arc<(By, Accepted)>>,
-    replay: Replay,
+    replay: Arc<Replay>,
 }
 
 /// Who checked a token: its place in the gate's lists.
@@ -88,8 +88,8 @@ struct Origin {
 }
 
 impl TokenGate {
-    /// A gate for the configured issuers.
-    pub fn new(config: &Config) -> Result<TokenGate, TokenSetupError> {
+    /// A gate for the configured issuers; `replay` holds the tokens that count once and were seen.
+    pub(crate) fn new(config: &Config, replay: Arc<Replay>) -> Result<TokenGate, TokenSetupError> {
         let base = config.site.base();
         let of_kind = |kind| config.issuers().filter(move |own| own.kind == kind);
         let issuers = of_kind(IssuerKind::Jwks).map(|own| {
@@ -105,7 +105,12 @@ impl TokenGate {
             .time_to_live(Duration::from_secs(REMEMBERED_SECONDS))
             .build();
         let (issuers, fse) = (issuers.collect::<Result<_, _>>()?, fse.collect::<Result<_, _>>()?);
-        Ok(TokenGate { issuers, fse, accepted, replay: Replay::new() })
+        Ok(TokenGate { issuers, fse, accepted, replay })
+    }
+
+    /// The tokens that count once, as far as they were seen.
+    pub(crate) fn once(&self) -> Arc<Replay> {
+        self.replay.clone()
     }
 
     /// The caller behind a request. `now` is in seconds since 1970; `certificate` is the SHA-256 of the client

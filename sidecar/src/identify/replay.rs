@@ -18,7 +18,7 @@ const MOST: usize = 100_000;
 type Id = [u8; 32];
 
 /// What was seen.
-pub(super) struct Replay {
+pub(crate) struct Replay {
     seen: Mutex<Seen>,
     most: usize,
 }
@@ -39,11 +39,13 @@ pub(super) fn id(issuer: &str, jti: &str) -> Id {
     digest.finalize().into()
 }
 
-impl Replay {
-    pub fn new() -> Replay {
+impl Default for Replay {
+    fn default() -> Replay {
         Replay { seen: Mutex::default(), most: MOST }
     }
+}
 
+impl Replay {
     /// Takes an identifier for good. `end` is the last second that its token is accepted in, `now` the present one.
     pub fn take(&self, id: Id, end: u64, now: u64) -> Result<(), TokenError> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn an_identifier_counts_once_until_its_token_is_too_old() {
-        let replay = Replay::new();
+        let replay = Replay::default();
         let (own, other) = (id("https://a", "1"), id("https://b", "1"));
         assert_eq!(replay.take(own, 100, 50), Ok(()));
         assert_eq!(replay.take(other, 100, 50), Ok(()));
@@ -87,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_full_memory_refuses_and_forgets_nothing() {
-        let replay = Replay { most: 2, ..Replay::new() };
+        let replay = Replay { most: 2, ..Replay::default() };
         let number = |number: u32| id("https://a", &number.to_string());
         assert_eq!((replay.take(number(1), 100, 0), replay.take(number(2), 200, 0)), (Ok(()), Ok(())));
         assert_eq!(replay.take(number(3), 300, 0), Err(TokenError::ReplayMemory));

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -54,15 +55,14 @@ pub trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
 }
 
-/// Serves until `stop` turns true, then drains.
+/// Serves until `stop` turns true, then drains. A connection gets the certificates that hold when it begins.
 pub async fn serve<H: Handler>(
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<ArcSwap<ServerConfig>>>,
     bounds: Listen,
     handler: Arc<H>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let acceptor = tls.map(TlsAcceptor::from);
     let places = Arc::new(Semaphore::new(bounds.connections));
     let graceful = GracefulShutdown::new();
     let patience = Duration::from_secs(bounds.header_seconds);
@@ -80,7 +80,8 @@ pub async fn serve<H: Handler>(
                 continue;
             }
         };
-        let (handler, acceptor, watcher) = (handler.clone(), acceptor.clone(), graceful.watcher());
+        let (handler, acceptor, watcher) =
+            (handler.clone(), tls.as_ref().map(|tls| TlsAcceptor::from(tls.load_full())), graceful.watcher());
         tokio::spawn(async move {
             connection(stream, address, acceptor, handler, watcher, patience).await;
             drop(place);

@@ -18,8 +18,8 @@ use super::prepare::{Header, Prepared, prepare};
 use super::reply;
 use super::sender::Peer;
 use crate::config::{Mllp, MllpSender, ValidationMode};
-use crate::pipeline::Gateway;
 use crate::pipeline::feed::{Fed, Feed};
+use crate::reload::Current;
 use crate::store::{ReceivedRow, Seen};
 use crate::validation::{Source, Subject};
 
@@ -28,7 +28,7 @@ const INLINE: usize = 64 << 10;
 
 /// Takes messages. Immutable but for the turns.
 pub struct Intake {
-    gateway: Arc<Gateway>,
+    current: Arc<Current>,
     converter: Hl7v2Converter,
     settings: Mllp,
     /// One for each sender: who holds it is at work.
@@ -45,10 +45,10 @@ enum Ended {
 
 impl Intake {
     /// Compiles the maps of HL7 v2.
-    pub fn new(gateway: Arc<Gateway>, settings: Mllp) -> Result<Intake, ConverterError> {
+    pub fn new(current: Arc<Current>, settings: Mllp) -> Result<Intake, ConverterError> {
         let converter = Hl7v2Converter::new(Definitions::r4(), &settings.zone)?;
         let turns = settings.sender.iter().map(|_| Mutex::new(())).collect();
-        Ok(Intake { gateway, converter, settings, turns })
+        Ok(Intake { current, converter, settings, turns })
     }
 
     /// Its configuration.
@@ -130,7 +130,7 @@ impl Intake {
         let digest: [u8; 32] = Sha256::digest(message).into();
         let at = feed.received.as_second();
         let since = at.saturating_sub(i64::from(self.settings.remember_hours).saturating_mul(3_600));
-        match self.gateway.store().seen(&sender.name, &header.control_id, &digest, since) {
+        match self.current.gateway().store().seen(&sender.name, &header.control_id, &digest, since) {
             Ok(Seen::Done(answer)) => return (Ended::Duplicate, answer),
             Ok(Seen::Other) => {
                 counter!("varco_mllp_reused_control_ids_total", "sender" => sender.name.clone()).increment(1);
@@ -163,7 +163,7 @@ impl Intake {
                     answer: answer.clone(),
                     forget_before: since,
                 };
-                match self.gateway.record_feed(feed, fed, Some(row)).await {
+                match self.current.gateway().record_feed(feed, fed, Some(row)).await {
                     Ok(()) => (Ended::Accepted, answer),
                     Err(error) => refuse(Fault::store(&error)),
                 }
@@ -171,7 +171,7 @@ impl Intake {
             Err(fault) => {
                 fed.outcome = fault.outcome();
                 fed.cause = Some(fault.told());
-                match self.gateway.record_feed(feed, fed, None).await {
+                match self.current.gateway().record_feed(feed, fed, None).await {
                     Ok(()) => refuse(fault),
                     Err(error) => refuse(Fault::store(&error)),
                 }
@@ -197,7 +197,8 @@ impl Intake {
         }
         self.validate(&prepared, sender, feed).await?;
         let bundle = Bytes::from(prepared.bundle.text().to_owned());
-        let answer = self.gateway.transact(feed, bundle).await.map_err(|error| Fault::upstream(&error))?;
+        let answer =
+            self.current.gateway().transact(feed, bundle).await.map_err(|error| Fault::upstream(&error))?;
         let Done { patients, written } = outcome::read(&answer, &prepared.sent)?;
         fed.patients = patients;
         fed.written = written;
@@ -207,7 +208,7 @@ impl Intake {
     async fn prepare(self: &Arc<Self>, message: &Bytes) -> Result<Prepared, Fault> {
         let (own, message) = (self.clone(), message.clone());
         let small = message.len() <= INLINE;
-        let work = move || prepare(&message, &own.settings, &own.converter, &own.gateway);
+        let work = move || prepare(&message, &own.settings, &own.converter, &own.current.gateway());
         if small {
             return work();
         }
@@ -219,7 +220,7 @@ impl Intake {
             return Ok(());
         }
         let subject = Subject { source: Source::Document(prepared.bundle.clone()), profiles: Vec::new() };
-        let reports = self.gateway.validation().reports(vec![subject]).await;
+        let reports = self.current.gateway().validation().reports(vec![subject]).await;
         let report = reports.ok().and_then(|mut reports| reports.pop()).ok_or_else(Fault::internal)?;
         let errors: Vec<_> = report.issues.iter().filter(|issue| issue.severity.is_error()).collect();
         let result = if errors.is_empty() && !report.truncated { "valid" } else { "invalid" };

@@ -89,9 +89,9 @@ use turns::Turns;
 /// Everything that decides about requests. Immutable but for the store, the caches and the counters.
 pub struct Gateway {
     config: Config,
-    store: Store,
+    store: Arc<Store>,
     tokens: TokenGate,
-    limit: ClientLimit,
+    limit: Arc<ClientLimit>,
     upstream: Upstream,
     schema: SearchSchema,
     compartment: PatientsOf,
@@ -111,8 +111,8 @@ pub struct Gateway {
     without_consent: WithoutConsent,
     plugins: PluginSet,
     _engine: PluginEngine,
-    turns: Turns,
-    seal: PageSeal,
+    turns: Arc<Turns>,
+    seal: Arc<PageSeal>,
     validation: Validation,
     maps: Arc<Maps>,
     matching: Matching,

@@ -20,7 +20,7 @@ use super::page::PageSeal;
 use super::patient_match::Matching;
 use super::turns::Turns;
 use crate::config::{self, Config};
-use crate::identify::{TokenGate, TokenSetupError};
+use crate::identify::{Replay, TokenGate, TokenSetupError};
 use crate::mapping::{MapSetError, Maps};
 use crate::store::{OpenIntent, Store, StoreError};
 use crate::upstream::{Upstream, UpstreamSetupError};
@@ -64,28 +64,73 @@ pub enum SetupError {
     Random,
 }
 
+/// What outlives a configuration.
+struct Lasting {
+    store: Arc<Store>,
+    limit: Arc<ClientLimit>,
+    turns: Arc<Turns>,
+    seal: Arc<PageSeal>,
+    once: Arc<Replay>,
+}
+
+fn limit_of(config: &Config) -> ClientLimit {
+    ClientLimit::new(config.limits.requests_per_second, config.limits.burst)
+}
+
+/// How dates and references are read here.
+fn reading(config: &Config) -> Result<Reading, SetupError> {
+    let zone = &config.consent.time_zone;
+    Ok(Reading {
+        zone: TimeZone::get(zone).map_err(|_| SetupError::TimeZone(zone.clone()))?,
+        bases: vec![config.site.base().to_owned(), config.upstream.url.trim_end_matches('/').to_owned()],
+    })
+}
+
 impl Gateway {
     /// Makes a gateway: opens the store, reads the keys, compiles the plugins.
     pub fn new(config: Config) -> Result<Gateway, SetupError> {
-        let definitions = Definitions::r4();
-        let tokens = TokenGate::new(&config)?;
-        let zone = &config.consent.time_zone;
-        let reading = Reading {
-            zone: TimeZone::get(zone).map_err(|_| SetupError::TimeZone(zone.clone()))?,
-            bases: vec![config.site.base().to_owned(), config.upstream.url.trim_end_matches('/').to_owned()],
+        let store = Store::open(&config.store.path, reading(&config)?)?;
+        tell_of_open_intents(&store)?;
+        let lasting = Lasting {
+            store: Arc::new(store),
+            limit: Arc::new(limit_of(&config)),
+            turns: Arc::new(Turns::new()),
+            seal: Arc::new(PageSeal::new().map_err(|_| SetupError::Random)?),
+            once: Arc::default(),
         };
+        Gateway::make(config, lasting)
+    }
+
+    /// Makes the gateway that is to follow this one under another configuration: the store, page links, counted
+    /// tokens and turns are those of this one.
+    pub fn reconfigured(&self, config: Config) -> Result<Gateway, SetupError> {
+        let same_limit = (config.limits.requests_per_second, config.limits.burst)
+            == (self.config.limits.requests_per_second, self.config.limits.burst);
+        let lasting = Lasting {
+            store: self.store.clone(),
+            limit: if same_limit { self.limit.clone() } else { Arc::new(limit_of(&config)) },
+            turns: self.turns.clone(),
+            seal: self.seal.clone(),
+            once: self.tokens.once(),
+        };
+        Gateway::make(config, lasting)
+    }
+
+    fn make(config: Config, lasting: Lasting) -> Result<Gateway, SetupError> {
+        let Lasting { store, limit, turns, seal, once } = lasting;
+        let definitions = Definitions::r4();
+        let tokens = TokenGate::new(&config, once)?;
+        let reading = reading(&config)?;
         let aliases = config::aliases(&config)?;
         let systems = |pick: fn(&config::Alias) -> &String| -> Vec<&String> {
             config.identity.alias.iter().map(pick).collect()
         };
         let engine = PluginEngine::start(&EngineSettings::default())?;
         let plugins = PluginSet::load_files(&engine, config.plugin.iter().map(|plugin| &plugin.manifest))?;
-        let store = Store::open(&config.store.path, reading.clone())?;
-        tell_of_open_intents(&store)?;
         Ok(Gateway {
             store,
             tokens,
-            limit: ClientLimit::new(config.limits.requests_per_second, config.limits.burst),
+            limit,
             upstream: Upstream::new(&config.upstream, config.limits.answer_bytes)?,
             schema: SearchSchema::from_definitions(definitions.clone()),
             summary: SummaryOf::from_definitions(definitions.clone()),
@@ -115,8 +160,8 @@ impl Gateway {
             reading,
             plugins,
             _engine: engine,
-            turns: Turns::new(),
-            seal: PageSeal::new().map_err(|_| SetupError::Random)?,
+            turns,
+            seal,
             validation: Validation::new(&config)?,
             maps: Arc::new(Maps::new(&config)?),
             matching: Matching::new(&config)?,

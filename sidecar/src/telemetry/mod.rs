@@ -1,9 +1,12 @@
 //! What the operator sees: JSON log lines and Prometheus metrics. Neither ever holds a patient's data.
 
+use std::sync::OnceLock;
+
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
 
 use crate::config::Level;
 
@@ -11,22 +14,37 @@ use crate::config::Level;
 const BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Sends log lines as JSON, one a line, to standard output. A second call in one process has no effect.
-pub fn start_log(level: Level) {
-    let level = match level {
+/// The level of the open log.
+static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
+
+fn filter(level: Level) -> LevelFilter {
+    match level {
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
-    };
+    }
+}
+
+/// Lets lines of this level and above through from now on.
+pub fn set_level(level: Level) {
+    if let Some(Err(error)) = LEVEL.get().map(|own| own.reload(filter(level))) {
+        tracing::warn!(%error, "the level of the log can't be changed");
+    }
+}
+
+/// Sends log lines as JSON, one a line, to standard output. A second call in one process has no effect.
+pub fn start_log(level: Level) {
+    let (level, handle) = reload::Layer::new(filter(level));
     let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false);
     if tracing_subscriber::registry().with(level).with(lines).try_init().is_err() {
-        tracing::debug!("a log is already open");
+        return tracing::debug!("a log is already open");
     }
+    let _ = LEVEL.set(handle);
 }
 
 /// Starts to count, and gives the handle that renders the metrics.
@@ -74,6 +92,7 @@ fn describe() {
         "Source elements that no rule read, by map and by the rule that came nearest"
     );
     describe_counter!("varco_map_unmapped_codes_total", "Codes that a map kept untranslated, by map");
+    describe_counter!("varco_config_reloads_total", "Times that a changed configuration was read, by result");
     describe_counter!("varco_map_reloads_total", "Times that changed maps were read anew, by result");
     describe_gauge!("varco_map_waiting", "Large documents that wait to be mapped");
     describe_counter!("varco_terminology_questions_total", "Questions about codes, by result");

@@ -1,6 +1,7 @@
 //! A sidecar before a FHIR server, with tokens to ask it by. Tests read as scripts on top of it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod authority;
 pub mod mllp;
 pub mod sekmet;
 pub mod serving;

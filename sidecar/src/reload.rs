@@ -1,0 +1,188 @@
+//! A changed configuration takes effect while the sidecar runs: all of it, or nothing.
+//!
+//! SIGHUP, or a change of the configuration's file or of a file that it names, makes another gateway beside the one that
+//! answers; once it stands, it is put in its place. Requests that are under way end with the gateway that they began
+//! with. What outlives a configuration goes from one gateway to the next: store, page links, tokens that count once.
+//! With a fault, nothing changes and the log says why. Metric: `varco_config_reloads_total`, by result.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use metrics::counter;
+use rustls::ServerConfig;
+use tokio::sync::watch;
+
+use crate::config::{self, Config, ConfigError, Difference};
+use crate::identify::key_source;
+use crate::listen::tls::{self, TlsError};
+use crate::listen::{Handler, Peer};
+use crate::mapping;
+use crate::pipeline::{Gateway, SetupError};
+use crate::telemetry;
+
+/// The gateway that answers now.
+pub struct Current {
+    gateway: ArcSwap<Gateway>,
+    /// Ends what the present gateway has running beside requests, when it is dropped.
+    tasks: Mutex<watch::Sender<bool>>,
+}
+
+impl Current {
+    /// This one, with its work beside requests begun.
+    pub fn new(gateway: Gateway) -> Arc<Current> {
+        let gateway = Arc::new(gateway);
+        let tasks = Mutex::new(begin(&gateway));
+        Arc::new(Current { gateway: ArcSwap::new(gateway), tasks })
+    }
+
+    /// The gateway that answers now; whoever holds it keeps it through a reload.
+    pub fn gateway(&self) -> Arc<Gateway> {
+        self.gateway.load_full()
+    }
+
+    fn replace(&self, next: Gateway) {
+        let next = Arc::new(next);
+        let begun = begin(&next);
+        self.gateway.store(next);
+        *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) = begun;
+    }
+}
+
+impl Handler for Current {
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+        self.gateway().handle(request, peer).await
+    }
+}
+
+/// Begins what a gateway does beside requests; it ends when the sender is dropped.
+fn begin(gateway: &Arc<Gateway>) -> watch::Sender<bool> {
+    let (stop, stopping) = watch::channel(false);
+    tokio::spawn(mapping::watch(gateway.maps().clone(), gateway.config().clone(), stopping.clone()));
+    for source in gateway.tokens().key_sources() {
+        tokio::spawn(key_source::watch(source.clone(), stopping.clone()));
+    }
+    stop
+}
+
+/// A configuration that is not taken up. The one before stays in force.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// It has faults.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It changes what only a start reads.
+    #[error("these settings are read at the start alone; start the sidecar again for them: {}", config::tell(.0))]
+    NeedsStart(Vec<Difference>),
+    /// Its certificates can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A gateway can't be made of it.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The work was given up.
+    #[error("reading the configuration ended badly: {0}")]
+    Broken(#[from] tokio::task::JoinError),
+}
+
+/// Takes up changes of one configuration file.
+pub struct Reloader {
+    path: PathBuf,
+    current: Arc<Current>,
+    tls: Option<Arc<ArcSwap<ServerConfig>>>,
+}
+
+impl Reloader {
+    /// For the file that the running configuration came from.
+    pub fn new(path: PathBuf, current: Arc<Current>, tls: Option<Arc<ArcSwap<ServerConfig>>>) -> Reloader {
+        Reloader { path, current, tls }
+    }
+
+    /// Reads the file again, and puts what it says into force: new connections get its certificates, new requests
+    /// its rules.
+    pub async fn reload(&self) -> Result<Vec<Difference>, ReloadError> {
+        let (path, old) = (self.path.clone(), self.current.gateway());
+        let made = tokio::task::spawn_blocking(move || make(&path, &old)).await??;
+        if let (Some(here), Some(next)) = (&self.tls, made.tls) {
+            here.store(Arc::new(next));
+        }
+        telemetry::set_level(made.gateway.config().log.level);
+        self.current.replace(made.gateway);
+        Ok(made.differences)
+    }
+
+    /// Watches the files and SIGHUP until `stopping` turns true.
+    pub async fn watch(self, mut stopping: watch::Receiver<bool>) {
+        let mut hangups = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+            Ok(hangups) => hangups,
+            Err(error) => {
+                return tracing::warn!(%error, "SIGHUP can't be watched: the configuration stays as it is");
+            }
+        };
+        let mut seen = self.state();
+        loop {
+            let every = self.current.gateway().config().reload.seconds;
+            tokio::select! {
+                _ = hangups.recv() => {}
+                () = tokio::time::sleep(Duration::from_secs(every)), if every > 0 => {
+                    let now = self.state();
+                    if now == seen {
+                        continue;
+                    }
+                }
+                _ = stopping.wait_for(|stop| *stop) => return,
+            }
+            seen = self.state();
+            let result = match self.reload().await {
+                Ok(differences) => {
+                    // A file that the configuration names has changed, or nothing has.
+                    let told = match differences.as_slice() {
+                        [] => "no setting differs".to_owned(),
+                        some => config::tell(some),
+                    };
+                    tracing::info!(differences = told, "the configuration was taken up");
+                    seen = self.state();
+                    "done"
+                }
+                Err(error) => {
+                    tracing::error!(cause = %error, "the configuration is not taken up: the one before stays in force");
+                    "refused"
+                }
+            };
+            counter!("varco_config_reloads_total", "result" => result).increment(1);
+        }
+    }
+
+    /// The configuration's file, and those that it names and nothing else watches, as they are now.
+    fn state(&self) -> Vec<Option<(u64, SystemTime)>> {
+        let config = self.current.gateway();
+        let named = config.config().files();
+        let state = |path: &Path| {
+            let about = std::fs::metadata(path).ok()?;
+            Some((about.len(), about.modified().ok()?))
+        };
+        std::iter::once(self.path.as_path()).chain(named).map(state).collect()
+    }
+}
+
+struct Made {
+    gateway: Gateway,
+    tls: Option<ServerConfig>,
+    differences: Vec<Difference>,
+}
+
+fn make(path: &Path, old: &Gateway) -> Result<Made, ReloadError> {
+    let config: Config = config::load(path)?;
+    let differences = old.config().differences(&config);
+    let late: Vec<Difference> = differences.iter().filter(|own| own.needs_start()).cloned().collect();
+    if !late.is_empty() {
+        return Err(ReloadError::NeedsStart(late));
+    }
+    let tls = config.listen.tls.as_ref().map(tls::server_config).transpose()?;
+    Ok(Made { gateway: old.reconfigured(config)?, tls, differences })
+}
