@@ -201,7 +201,12 @@ async fn unknown_interactions_are_refused_by_name() {
     let before = region.hospital.request_count();
     for (method, path, status) in [
         ("GET", "Paziente/1", 404),
-        ("GET", "Patient/anna/$everything", 405),
+        ("POST", "Patient/anna/$everything", 405),
+        ("GET", "Patient/$everything", 404),
+        ("GET", "Patient/anna/$everything?_type=Consent", 405),
+        ("GET", "Observation/$lastn?patient=anna", 400),
+        ("POST", "Observation/$lastn", 405),
+        ("GET", "DocumentReference/$docref?patient=anna&on-demand=true", 400),
         ("GET", "Patient/anna/$lastn", 404),
         ("GET", "Patient?_filter=active", 400),
         ("GET", "Patient?%5Ffilter=active", 400),

@@ -220,10 +220,12 @@ async fn a_patients_scopes_open_that_patients_data_alone() {
     assert_eq!(found["entry"][0]["resource"]["id"], "own");
     let joined = anna.get("Observation?_include=Observation:subject&_revinclude=Provenance:target").await;
     assert!(!String::from_utf8_lossy(&joined.body).contains("bruno"), "{:?}", joined.body);
-    // Consents, writes and operations are not confined to a patient, so such scopes don't open them.
-    for path in ["Consent?patient=Patient/anna", "Patient/anna/$everything"] {
-        assert_eq!(anna.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
-    }
+    let whole = anna.get("Patient/anna/$everything").await.json();
+    assert_eq!(whole["total"], 2, "{whole}");
+    assert_eq!(anna.get("Patient/bruno/$everything").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(anna.get("Observation/$lastn?patient=bruno&category=x").await.json()["total"], 0);
+    // Consents and writes are not confined to a patient, so such scopes don't open them.
+    assert_eq!(anna.get("Consent?patient=Patient/anna").await.status, StatusCode::FORBIDDEN);
     let unnamed = with(json!({ "scope": "patient/*.rs" }));
     assert_eq!(unnamed.get("Patient/anna").await.status, StatusCode::FORBIDDEN, "no patient claim, no data");
     let reference = with(json!({ "scope": "patient/*.rs", "patient": "Patient/bruno" }));

@@ -249,6 +249,139 @@ async fn joins_and_includes_lead_to_no_hidden_resource() {
     without.stop().await;
 }
 
+/// Anna's visit, with what it refers to, and observations of hers.
+fn visit() -> Vec<Value> {
+    let anna = json!({ "reference": "Patient/anna" });
+    let measured = |id: &str, codes: &[&str], at: &str| {
+        let mut made = result(id, "anna");
+        made["code"]["coding"] =
+            codes.iter().map(|code| json!({ "system": "urn:x", "code": code })).collect();
+        made["effectiveDateTime"] = at.into();
+        made["category"] = json!([{ "coding": [{ "system": "urn:x", "code": "lab" }] }]);
+        made
+    };
+    vec![
+        json!({ "resourceType": "Organization", "id": "whole", "name": "Regione" }),
+        json!({ "resourceType": "Organization", "id": "ward", "name": "Reparto", "partOf": { "reference": "Organization/whole" } }),
+        json!({ "resourceType": "Organization", "id": "elsewhere", "name": "Altrove" }),
+        json!({ "resourceType": "Encounter", "id": "e1", "status": "finished", "class": { "code": "AMB" }, "subject": anna,
+            "period": { "start": "2026-02-01", "end": "2026-02-03" }, "serviceProvider": { "reference": "Organization/ward" } }),
+        json!({ "resourceType": "DocumentReference", "id": "dr1", "status": "current", "subject": anna, "date": "2026-05-01T10:00:00Z",
+            "type": { "coding": [{ "system": "http://loinc.org", "code": "34133-9" }] },
+            "content": [{ "attachment": { "contentType": "text/plain" } }], "context": { "period": { "start": "2026-02-02" } } }),
+        json!({ "resourceType": "DocumentReference", "id": "dr2", "status": "current", "subject": anna, "date": "2025-05-01T10:00:00Z",
+            "content": [{ "attachment": { "contentType": "text/plain" } }] }),
+        measured("m1", &["a"], "2026-01-01"),
+        measured("m2", &["a", "b"], "2026-02-01"),
+        measured("m3", &["b"], "2026-03-01"),
+        measured("m4", &["c"], "2026-03-01"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operations_release_what_reads_and_searches_would() {
+    let (with, without) = linked_twins().await;
+    for made in visit() {
+        with.seed(&made);
+        without.seed(&made);
+    }
+    // More recent, of anna and of carla both; and a hidden way to an organisation.
+    let carla = json!([{ "reference": "Patient/carla" }]);
+    for at in ["2026-04-01", "2026-04-02"] {
+        let mut hidden = result(&format!("h-{at}"), "anna");
+        hidden["code"]["coding"][0]["code"] = "a".into();
+        hidden["category"] = json!([{ "coding": [{ "system": "urn:x", "code": "lab" }] }]);
+        hidden["effectiveDateTime"] = at.into();
+        hidden["performer"] = carla.clone();
+        with.seed(&hidden);
+    }
+    with.seed(
+        &json!({ "resourceType": "Encounter", "id": "eh", "status": "finished", "class": { "code": "AMB" },
+        "subject": carla[0], "serviceProvider": { "reference": "Organization/elsewhere" } }),
+    );
+    with.seed(
+        &json!({ "resourceType": "DocumentReference", "id": "drh", "status": "current", "subject": carla[0],
+        "content": [{ "attachment": { "contentType": "text/plain" } }] }),
+    );
+    let (a, b) = (with.asking(), without.asking());
+    let (port_a, port_b) = (with.setup.port, without.setup.port);
+    let lab = "category=urn:x%7Clab";
+    for (path, total, entries) in [
+        // The patient, a visit, two reports, two documents, five observations; and two organisations.
+        ("Patient/anna/$everything".to_owned(), 11, 13),
+        ("Patient/anna/$everything?_count=4".to_owned(), 11, 4),
+        ("Patient/anna/$everything?_type=Observation".to_owned(), 5, 5),
+        ("Patient/anna/$everything?_type=Observation&_since=2020-01-01T00:00:00Z&_count=2".to_owned(), 5, 2),
+        ("Patient/anna/$everything?_type=Organization".to_owned(), 0, 2),
+        ("Patient/anna/$everything?_type=Encounter,Organization&_type=Patient".to_owned(), 2, 4),
+        ("Patient/anna/$everything?_since=2100-01-01T00:00:00Z".to_owned(), 1, 1),
+        // What bears no date stays: the patient, two reports, one observation.
+        ("Patient/anna/$everything?start=2026-02-02&end=2026-02-28".to_owned(), 6, 8),
+        ("Patient/anna/$everything?end=2025-12-31".to_owned(), 5, 5),
+        ("Patient/bruno/$everything".to_owned(), 2, 2),
+        (format!("Observation/$lastn?patient=anna&{lab}"), 2, 2),
+        (format!("Observation/$lastn?patient=anna&{lab}&max=2"), 3, 3),
+        (format!("Observation/$lastn?subject=Patient/anna&{lab}&max=9&_count=1"), 4, 1),
+        ("Observation/$lastn?patient=anna&code=urn:x%7Ca&max=5".to_owned(), 2, 2),
+        (format!("Observation/$lastn?patient=carla&{lab}"), 0, 0),
+        (format!("Observation/$lastn?patient=anna&{lab}&performer=Patient/carla"), 0, 0),
+        ("DocumentReference/$docref?patient=anna".to_owned(), 2, 2),
+        ("DocumentReference/$docref?patient=anna&_count=1".to_owned(), 2, 1),
+        ("DocumentReference/$docref?patient=anna&type=http://loinc.org%7C34133-9".to_owned(), 1, 1),
+        ("DocumentReference/$docref?patient=anna&start=2026-03-01&on-demand=false".to_owned(), 1, 1),
+        ("DocumentReference/$docref?patient=anna&end=2025-12-31".to_owned(), 1, 1),
+        ("DocumentReference/$docref?patient=carla".to_owned(), 0, 0),
+        ("DocumentReference/$docref?patient=nobody".to_owned(), 0, 0),
+    ] {
+        assert_eq!(pages(&a, &path, port_a).await, pages(&b, &path, port_b).await, "{path}");
+        let bundle = a.get(&path).await.json();
+        let found: Vec<_> = bundle["entry"].as_array().into_iter().flatten().collect();
+        let found = found.iter().filter(|entry| entry["search"]["mode"] != "outcome").count();
+        assert_eq!((bundle["total"].as_u64(), found), (Some(total), entries), "{path}: {bundle}");
+        assert!(!bundle["entry"].to_string().contains("Patient/carla"), "{path}");
+        assert!(!bundle["entry"].to_string().contains("elsewhere"), "{path}");
+    }
+    let hidden = a.get("Patient/carla/$everything").await;
+    assert_eq!(hidden.status, 404);
+    for path in ["Patient/carla/$everything", "Patient/nobody/$everything?_type=Observation"] {
+        assert_eq!(seen(&a.get(path).await, port_a), seen(&b.get(path).await, port_b), "{path}");
+        assert_eq!(seen(&a.get(path).await, port_a), seen(&hidden, port_a), "{path}");
+    }
+    let last = a.get(&format!("Observation/$lastn?patient=anna&{lab}")).await;
+    let ids: Vec<Value> = last.json()["entry"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["resource"]["id"].clone())
+        .collect();
+    assert_eq!(ids, ["m3", "m4"]);
+    let told = a.get("metadata").await.json().to_string();
+    for operation in ["Patient-everything", "Observation-lastn", "OperationDefinition/docref", "history-type"]
+    {
+        assert!(told.contains(operation), "{operation}");
+    }
+    // The server is asked nothing but plain searches, and the trail holds what was asked.
+    assert!(!with.hospital.requests().iter().any(|seen| seen.target.contains('$')));
+    // Where nothing of carla's is withheld, there is one record.
+    let asked = b.get(&format!("Observation/$lastn?patient=anna&{lab}")).await;
+    let record = without.audited(&asked).await;
+    assert_eq!(record["subtype"][0]["code"], "search-type");
+    assert!(record["entity"].to_string().contains("query"), "{record}");
+    let whole = b.get("Patient/anna/$everything").await;
+    assert_eq!(without.audited(&whole).await["subtype"][0]["code"], "operation");
+    // Each type is read by the caller's scopes: a named one is refused, an unnamed one stays out.
+    let narrow = |region: &Region, asking: &Asking| {
+        let scope = "system/Patient.rs system/Encounter.rs";
+        asking.with_token(Some(region.setup.token(json!({ "scope": scope }))))
+    };
+    let narrow = narrow(&with, &a);
+    assert_eq!(narrow.get("Patient/anna/$everything").await.json()["total"], 2);
+    assert_eq!(narrow.get("Patient/anna/$everything?_type=Observation").await.status, 403);
+    assert_eq!(narrow.get(&format!("Observation/$lastn?patient=anna&{lab}")).await.status, 403);
+    with.stop().await;
+    without.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn versions_leave_all_or_none() {
     let limits = "[limits]\nrequests_per_second = 10000\nburst = 10000\n";
@@ -368,6 +501,29 @@ async fn versions_leave_all_or_none() {
     assert_eq!(known("Observation/open").await.status, 304);
     assert_eq!(known("Observation/late").await.status, 404);
     assert_eq!(known("Observation/open/_history/1").await.status, 200);
+    // It is decided and audited as the read that it is, and says nothing more about what is hidden or absent.
+    let unchanged = known("Observation/open").await;
+    assert!(unchanged.body.is_empty() && unchanged.headers["etag"] == "W/\"4\"", "{unchanged:?}");
+    let record = with.audited(&unchanged).await;
+    assert_eq!(
+        (record["subtype"][0]["code"].as_str(), record["outcome"].as_str()),
+        (Some("read"), Some("0"))
+    );
+    assert!(record["entity"].to_string().contains("Patient/carla"), "{record}");
+    let date = unchanged.headers["last-modified"].to_str().unwrap().to_owned();
+    for (name, value) in
+        [("if-none-match", "W/\"1\", W/\"2\""), ("if-none-match", "*"), ("if-modified-since", &*date)]
+    {
+        let hidden = a.send(Method::GET, "Observation/late", &[(name, value)], Bytes::new()).await;
+        let absent = b.send(Method::GET, "Observation/late", &[(name, value)], Bytes::new()).await;
+        assert_eq!(
+            (hidden.status.as_u16(), seen(&hidden, port_a)),
+            (404, seen(&absent, port_b)),
+            "{name}: {value}"
+        );
+    }
+    let since = a.send(Method::GET, "Observation/open", &[("if-modified-since", &date)], Bytes::new()).await;
+    assert_eq!(since.status, 304);
     with.stop().await;
     without.stop().await;
 }

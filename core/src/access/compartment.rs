@@ -57,6 +57,8 @@ struct TypeRules {
     /// True where some expression is more than a path: no resource of the type can be attributed for sure.
     incomplete: bool,
     elements: Vec<Rule>,
+    /// The search parameters that find the type's resources from a patient.
+    found_by: Vec<Box<str>>,
 }
 
 /// One element that names patients.
@@ -74,6 +76,15 @@ impl PatientsOf {
         let types = definitions.type_names().filter(|own| definitions.is_resource(own));
         let rules = types.map(|own| (own.into(), OnceLock::new())).collect();
         PatientsOf { definitions, rules }
+    }
+
+    /// The search parameters by which the resources of a type are found from their patient: those of R4's
+    /// compartment, and where R4 leaves the type out, `patient` or else `subject`. None for a type of nobody's.
+    pub fn found_by(&self, kind: &str) -> &[Box<str>] {
+        let Some(rules) = self.rules.get(kind).map(|rules| rules.get_or_init(|| self.compile(kind))) else {
+            return &[];
+        };
+        &rules.found_by
     }
 
     /// The patients of a resource and of everything inside it. `bases` are the base URLs of the server it
@@ -134,6 +145,9 @@ impl PatientsOf {
             if !listed.iter().any(|own| own == code) && !supplied {
                 continue;
             }
+            if patients && !rules.found_by.iter().any(|own| **own == *code) {
+                rules.found_by.push(code.into());
+            }
             // A Device may well be nobody's; a Task that names no patient still is about some.
             rules.in_compartment |= supplied && kind != "Device";
             let paths = element_paths(kind, parameter.expression.as_deref().unwrap_or_default());
@@ -152,6 +166,10 @@ impl PatientsOf {
                     rules.elements.push(rule);
                 }
             }
+        }
+        // `subject` holds what `patient` finds.
+        if listed.is_empty() && rules.found_by.len() > 1 {
+            rules.found_by.retain(|own| **own == *"patient");
         }
         // The stronger role first: the same element may serve two parameters.
         rules.elements.sort_by_key(|rule| rule.role != PatientRole::Subject);

@@ -81,7 +81,10 @@ fn needed(interaction: &Interaction) -> Option<u8> {
             HistoryOf::Type(_) | HistoryOf::System => SEARCH,
         },
         // A match finds patients, as a search does.
-        Interaction::SearchType(_) | Interaction::Match(..) => SEARCH,
+        Interaction::SearchType(_)
+        | Interaction::Match(..)
+        | Interaction::LastN(_)
+        | Interaction::DocRef(_) => SEARCH,
         Interaction::Create(_) => CREATE,
         Interaction::Update(_) => UPDATE,
         // The answer holds what stands there.

@@ -117,6 +117,9 @@ pub enum InteractionError {
     /// Two parameters that exclude each other.
     #[error("`{0}` and `{1}` exclude each other; send one of them")]
     Together(&'static str, &'static str),
+    /// An operation without a parameter that it can't do without.
+    #[error("{0} needs {1}")]
+    Needs(&'static str, &'static str),
     /// A conditional request without criteria, or with parameters that are no criteria.
     #[error("a conditional request needs at least one search criterion, and nothing but criteria")]
     Condition,
@@ -208,6 +211,7 @@ impl InteractionError {
             | InteractionError::Target(_)
             | InteractionError::Together(..)
             | InteractionError::Condition
+            | InteractionError::Needs(..)
             | InteractionError::Bundle(_) => IssueType::Invalid,
             _ => IssueType::NotSupported,
         }

@@ -2,6 +2,7 @@
 
 use fhir_models::primitive::Primitive;
 
+use super::care_range::CareRange;
 use super::error::{InteractionError, ShownName};
 use super::history::fit;
 use super::id::{Instance, ResourceType};
@@ -15,11 +16,9 @@ use super::search::{Once, count, is_not_served};
 pub struct Everything {
     /// The patient.
     pub patient: Instance,
-    /// `start`: care from this date on.
-    pub start: Option<String>,
-    /// `end`: care up to this date.
-    pub end: Option<String>,
-    /// `_since`: only what was changed after this instant.
+    /// `start` and `end`: care from when to when.
+    pub range: CareRange,
+    /// `_since`: only what was changed at or after this instant.
     pub since: Option<String>,
     /// `_type`: only these types; empty for all.
     pub types: Vec<ResourceType>,
@@ -34,7 +33,7 @@ impl Everything {
         pairs: &[Pair],
     ) -> Result<Everything, InteractionError> {
         let mut own =
-            Everything { patient, start: None, end: None, since: None, types: Vec::new(), count: None };
+            Everything { patient, range: CareRange::default(), since: None, types: Vec::new(), count: None };
         let mut once = Once::default();
         for Pair { name, value } in pairs {
             match name.as_str() {
@@ -42,19 +41,22 @@ impl Everything {
                 "_pretty" => once.pretty(value)?,
                 "start" => {
                     once.see("start")?;
-                    own.start = Some(fit(Primitive::Date, "start", value)?);
+                    own.range.start = Some(fit(Primitive::Date, "start", value)?);
                 }
                 "end" => {
                     once.see("end")?;
-                    own.end = Some(fit(Primitive::Date, "end", value)?);
+                    own.range.end = Some(fit(Primitive::Date, "end", value)?);
                 }
                 "_since" => {
                     once.see("_since")?;
                     own.since = Some(fit(Primitive::Instant, "_since", value)?);
                 }
                 "_type" => {
-                    once.see("_type")?;
-                    own.types = types(schema, value)?;
+                    for named in types(schema, value)? {
+                        if !own.types.contains(&named) {
+                            own.types.push(named);
+                        }
+                    }
                 }
                 "_count" => {
                     once.see("_count")?;
@@ -72,13 +74,18 @@ impl Everything {
         Ok(own)
     }
 
+    /// The parameters as they were understood, with the caller's own `_count`.
+    pub fn self_query(&self) -> String {
+        self.query(self.count)
+    }
+
     pub(super) fn query(&self, page_size: Option<u32>) -> String {
         let types: Vec<&str> = self.types.iter().map(ResourceType::as_str).collect();
         let types = (!types.is_empty()).then(|| types.join(","));
         let count = page_size.map(|count| count.to_string());
         query_of([
-            ("start", &self.start),
-            ("end", &self.end),
+            ("start", &self.range.start),
+            ("end", &self.range.end),
             ("_since", &self.since),
             ("_type", &types),
             ("_count", &count),

@@ -118,7 +118,7 @@ impl History {
 }
 
 /// The first and last instant of a date or time.
-fn window(text: &str, zone: &TimeZone) -> Option<(Timestamp, Timestamp)> {
+pub(super) fn window(text: &str, zone: &TimeZone) -> Option<(Timestamp, Timestamp)> {
     if text.contains('T') {
         let instant = text.parse().ok()?;
         return Some((instant, instant));

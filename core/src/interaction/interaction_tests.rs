@@ -298,6 +298,9 @@ fn everything_has_the_parameters_of_its_operation() {
     let own = parse("GET", "/Patient/p1/$everything", query).unwrap();
     assert_eq!(own.count(), Some(5));
     assert_eq!(again(&own.to_request_with_count(5)), Ok(own));
+    let twice = parse("GET", "/Patient/p1/$everything", "_type=Group&_type=Patient,Group").unwrap();
+    assert_eq!(twice.to_request().path_and_query, "/Patient/p1/$everything?_type=Group,Patient");
+    assert_eq!(twice.question().unwrap(), "/Patient/p1/$everything?_type=Group,Patient");
     for bad in ["start=x", "_type=Nobody", "_since=2026", "code=1", "_count=0"] {
         assert_eq!(refused("GET", "/Patient/p1/$everything", bad), 400, "{bad}");
     }
@@ -451,6 +454,8 @@ fn forwarded(mut interaction: Interaction) -> Interaction {
         Interaction::SearchType(search) => search.count = None,
         Interaction::History(history) => history.count = None,
         Interaction::Everything(own) => own.count = None,
+        Interaction::LastN(own) => own.search.count = None,
+        Interaction::DocRef(own) => own.count = None,
         _ => {}
     }
     interaction
@@ -518,7 +523,7 @@ proptest! {
     #[test]
     fn a_parsed_request_is_the_same_after_it_was_written(
         method in "(GET|POST|PUT|PATCH|DELETE)",
-        path in "/((Patient|Observation|metadata)(/[a-zA-Z0-9.-]{1,4})?(/_history|/_search|/\\$everything|/\\$validate)?(/[0-9])?|_history)?",
+        path in "/((Patient|Observation|metadata)(/[a-zA-Z0-9.-]{1,4})?(/_history|/_search|/\\$everything|/\\$lastn|/\\$validate)?(/[0-9])?|_history)?",
         pieces in prop::collection::vec(piece(), 0..5),
     ) {
         if let Ok(interaction) = Interaction::parse(&method, &path, Some(&pieces.join("&")), None, &schema()) {

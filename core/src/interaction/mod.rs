@@ -19,8 +19,10 @@
 //! ```
 
 pub mod batch;
+mod care_range;
 mod conditional;
 mod criterion;
+mod doc_ref;
 mod error;
 mod escape;
 mod everything;
@@ -29,6 +31,7 @@ mod history;
 mod id;
 mod include;
 mod join;
+mod last_n;
 mod modifier;
 mod operation;
 mod pairs;
@@ -46,13 +49,16 @@ mod validate;
 
 use std::fmt;
 
+pub use care_range::CareRange;
 pub use criterion::{Criterion, MOST_VALUES};
+pub use doc_ref::DocRef;
 pub use error::{EncodingFault, InteractionError, ShownName};
 pub use everything::Everything;
 pub use history::{History, HistoryOf};
 pub use id::{Id, Instance, ResourceType};
 pub use include::{Include, IncludePath};
 pub use join::{Beyond, Hop, Join, MOST_HOPS};
+pub use last_n::LastN;
 pub use modifier::Modifier;
 pub use pairs::LONGEST_QUERY;
 pub use patient_match::PatientMatch;
@@ -112,6 +118,10 @@ pub enum Interaction {
     Match(ResourceType, PatientMatch),
     /// `GET Patient/[id]/$everything`
     Everything(Everything),
+    /// `GET Observation/$lastn`
+    LastN(LastN),
+    /// `GET DocumentReference/$docref`
+    DocRef(DocRef),
 }
 
 impl Interaction {
@@ -181,6 +191,12 @@ impl Interaction {
             }
             (Place::Everything(patient), "GET") => {
                 return Everything::parse(schema, patient, &pairs).map(Interaction::Everything);
+            }
+            (Place::Operation(on, Operation::LastN), "GET") => {
+                return LastN::parse(schema, on, pairs).map(Interaction::LastN);
+            }
+            (Place::Operation(on, Operation::DocRef), "GET") => {
+                return DocRef::parse(schema, on, &pairs).map(Interaction::DocRef);
             }
             (Place::Metadata, "GET") => Interaction::Capabilities,
             (Place::Base, "POST") => Interaction::Batch,
@@ -264,7 +280,9 @@ impl Interaction {
             | Interaction::Transform(..)
             | Interaction::Translate(..)
             | Interaction::Match(..)
-            | Interaction::Everything(_) => "operation",
+            | Interaction::Everything(_)
+            | Interaction::LastN(_)
+            | Interaction::DocRef(_) => "operation",
         }
     }
 
@@ -280,6 +298,8 @@ impl Interaction {
             | Interaction::Match(resource_type, _) => Some(resource_type),
             Interaction::Validate(own) => Some(&own.resource_type),
             Interaction::SearchType(search) => Some(&search.resource_type),
+            Interaction::LastN(own) => Some(&own.search.resource_type),
+            Interaction::DocRef(own) => Some(&own.resource_type),
             own => match own.condition() {
                 Some(search) => Some(&search.resource_type),
                 None => own.instance().map(|instance| &instance.resource_type),
@@ -310,6 +330,8 @@ impl Interaction {
             Interaction::Transform(..) => Some(Operation::Transform.name()),
             Interaction::Translate(..) => Some(Operation::Translate.name()),
             Interaction::Match(..) => Some(Operation::Match.name()),
+            Interaction::LastN(_) => Some(Operation::LastN.name()),
+            Interaction::DocRef(_) => Some(Operation::DocRef.name()),
             _ => None,
         }
     }
@@ -357,6 +379,8 @@ impl Interaction {
             Interaction::SearchType(search) => search.count,
             Interaction::History(history) => history.count,
             Interaction::Everything(own) => own.count,
+            Interaction::LastN(own) => own.search.count,
+            Interaction::DocRef(own) => own.count,
             _ => None,
         }
     }
@@ -375,6 +399,8 @@ impl Interaction {
                 | Interaction::Translate(..)
                 | Interaction::Match(..)
                 | Interaction::Everything(_)
+                | Interaction::LastN(_)
+                | Interaction::DocRef(_)
         )
     }
 

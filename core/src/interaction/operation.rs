@@ -15,6 +15,10 @@ pub(super) enum Operation {
     Translate,
     /// `Patient/$match`
     Match,
+    /// `Observation/$lastn`
+    LastN,
+    /// `DocumentReference/$docref`
+    DocRef,
 }
 
 impl Operation {
@@ -29,6 +33,8 @@ impl Operation {
             ("StructureMap", Operation::Transform),
             ("ConceptMap", Operation::Translate),
             ("Patient", Operation::Match),
+            ("Observation", Operation::LastN),
+            ("DocumentReference", Operation::DocRef),
         ];
         let found = all.into_iter().find(|(on, own)| *on == resource_type && own.name() == named);
         found.map(|(_, own)| own)
@@ -40,6 +46,8 @@ impl Operation {
             Operation::Transform => "$transform",
             Operation::Translate => "$translate",
             Operation::Match => "$match",
+            Operation::LastN => "$lastn",
+            Operation::DocRef => "$docref",
         }
     }
 
@@ -47,6 +55,7 @@ impl Operation {
     pub(super) fn allow(self) -> &'static [&'static str] {
         match self {
             Operation::Translate => &["GET", "POST"],
+            Operation::LastN | Operation::DocRef => &["GET"],
             Operation::Transform | Operation::Match => &["POST"],
         }
     }

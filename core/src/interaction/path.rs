@@ -118,6 +118,7 @@ impl Place {
             (Place::Base, "DELETE") => "conditional delete over all types",
             (Place::Validate(..), "GET") => "$validate by GET",
             (Place::Operation(..), "GET") => "this operation by GET",
+            (Place::Operation(..), "POST") => "this operation by POST",
             (Place::Everything(_), "POST") => "$everything by POST",
             (Place::Compartment, "GET") => "search in a compartment",
             _ => "this method",

@@ -74,6 +74,21 @@ impl Interaction {
         self.build(Some(page_size))
     }
 
+    /// What was asked of resources that nobody named, as path and query below the base, with the caller's own
+    /// `_count`; `None` where the request names the one that it is about. Holds values, so never log it.
+    pub fn question(&self) -> Option<String> {
+        let search = self.search().or(self.condition());
+        if let Some(search) = search {
+            return Some(with_query(format!("/{}", search.resource_type), &search.self_query()));
+        }
+        let asks = match self {
+            Interaction::History(history) => !matches!(history.of, HistoryOf::Instance(_)),
+            Interaction::Everything(_) | Interaction::LastN(_) | Interaction::DocRef(_) => true,
+            _ => false,
+        };
+        asks.then(|| self.build(self.count()).path_and_query)
+    }
+
     fn build(&self, page_size: Option<u32>) -> UpstreamRequest {
         let get = |path| UpstreamRequest::new(Method::Get, path);
         let criteria = |method, search: &Search| {
@@ -133,6 +148,12 @@ impl Interaction {
             Interaction::Transform(on, _) | Interaction::Translate(on, _) | Interaction::Match(on, _) => {
                 let operation = self.operation().unwrap_or_default();
                 UpstreamRequest::new(Method::Post, format!("/{on}/{operation}"))
+            }
+            Interaction::LastN(own) => {
+                get(with_query("/Observation/$lastn".to_owned(), &own.query(page_size)))
+            }
+            Interaction::DocRef(own) => {
+                get(with_query("/DocumentReference/$docref".to_owned(), &own.query(page_size)))
             }
             Interaction::Everything(own) => {
                 let place = format!("{}/$everything", path_of(&own.patient));

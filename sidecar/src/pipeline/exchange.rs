@@ -33,7 +33,13 @@ pub(super) fn can_be_confined(interaction: &Interaction) -> bool {
     let own = interaction.resource_type().is_some_and(includes::is_own);
     let reads = matches!(
         interaction,
-        Interaction::Read(_) | Interaction::Vread(..) | Interaction::SearchType(_) | Interaction::History(..)
+        Interaction::Read(_)
+            | Interaction::Vread(..)
+            | Interaction::SearchType(_)
+            | Interaction::History(..)
+            | Interaction::Everything(_)
+            | Interaction::LastN(_)
+            | Interaction::DocRef(_)
     );
     let trail = interaction.resource_type().is_some_and(|own| own.as_str() == "AuditEvent");
     let trail = trail && matches!(interaction, Interaction::Read(_) | Interaction::SearchType(_));

@@ -15,11 +15,11 @@ use super::joins::{by_ids, read, references, to};
 use super::search::{Match, gather};
 
 /// How often `:iterate` goes on from what was included.
-const MOST_ROUNDS: usize = 4;
+pub(super) const MOST_ROUNDS: usize = 4;
 /// The most resources that come along with one page.
-const MOST_INCLUDED: usize = 1_000;
+pub(super) const MOST_INCLUDED: usize = 1_000;
 /// How many ids or references one search to the server holds.
-const AT_A_TIME: usize = 100;
+pub(super) const AT_A_TIME: usize = 100;
 
 /// True for resources that the gateway keeps itself: what the hospital's server has of them counts for nothing.
 pub(super) fn is_own(resource_type: &ResourceType) -> bool {

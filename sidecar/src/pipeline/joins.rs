@@ -143,20 +143,22 @@ pub(super) fn references(
     resource: Value<'_>,
     paths: &[ElementPath],
 ) -> Vec<(ResourceType, Id)> {
-    let gateway = exchange.gateway;
-    let local = |text: &str| {
-        let absolute = text.contains("://").then(|| {
-            let below = |base: &String| text.strip_prefix(base.as_str())?.strip_prefix('/');
-            gateway.reading.bases.iter().find_map(below)
-        });
-        let relative = absolute.unwrap_or(Some(text))?;
-        let mut parts = relative.split('/');
-        let resource_type = gateway.schema.resource_type(parts.next()?)?;
-        let id = Id::parse(parts.next()?)?;
-        matches!(parts.next(), None | Some("_history")).then_some((resource_type, id))
-    };
     let values = paths.iter().flat_map(|path| path.values(resource));
-    values.filter_map(|value| local(&value.str_of(name::REFERENCE)?)).collect()
+    values.filter_map(|value| local(exchange, &value.str_of(name::REFERENCE)?)).collect()
+}
+
+/// The resource of this server that a reference leads to.
+pub(super) fn local(exchange: &Exchange<'_>, text: &str) -> Option<(ResourceType, Id)> {
+    let gateway = exchange.gateway;
+    let absolute = text.contains("://").then(|| {
+        let below = |base: &String| text.strip_prefix(base.as_str())?.strip_prefix('/');
+        gateway.reading.bases.iter().find_map(below)
+    });
+    let relative = absolute.unwrap_or(Some(text))?;
+    let mut parts = relative.split('/');
+    let resource_type = gateway.schema.resource_type(parts.next()?)?;
+    let id = Id::parse(parts.next()?)?;
+    matches!(parts.next(), None | Some("_history")).then_some((resource_type, id))
 }
 
 /// The interaction that reads these resources.

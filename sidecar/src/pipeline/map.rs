@@ -148,9 +148,16 @@ pub(super) fn with_left_out(bundle: Vec<u8>, count: usize) -> Vec<u8> {
     if count == 0 {
         return bundle;
     }
+    with_advice(
+        bundle,
+        format!("{count} matches can't be written in the form that is read here and are left out."),
+    )
+}
+
+/// A searchset with an outcome that says what is incomplete about it.
+pub(super) fn with_advice(bundle: Vec<u8>, text: String) -> Vec<u8> {
     let limits = Limits { bytes: usize::MAX, ..Limits::default() };
     let Ok(document) = OwnedDocument::parse_json(bundle.as_slice(), &limits) else { return bundle };
-    let text = format!("{count} matches can't be written in the form that is read here and are left out.");
     let outcome = Outcome::from(Issue::new(IssueSeverity::Warning, IssueType::Incomplete, text)).to_json();
     let mut entry = JsonWriter::new();
     entry.begin_object().key("resource").raw(&outcome);

@@ -16,6 +16,8 @@ mod answer;
 mod batch;
 mod bound;
 mod conditional;
+mod doc_ref;
+mod everything;
 mod exchange;
 pub(crate) mod feed;
 mod history;
@@ -23,6 +25,7 @@ mod includes;
 mod inspect;
 mod joins;
 mod judge;
+mod last_n;
 mod limit;
 mod map;
 mod masking;
@@ -172,9 +175,9 @@ impl Exchange<'_> {
             ) => write::write(self, interaction, body).await,
             // Taken apart before: no entry is a batch.
             (_, Interaction::Batch) => Err(Refusal::Internal),
-            (_, Interaction::Everything(_)) => Err(Refusal::NotServed(
-                "The operation $everything is not served; search each type by `patient`.",
-            )),
+            (_, Interaction::Everything(asked)) => everything::everything(self, asked, offset).await,
+            (_, Interaction::LastN(asked)) => last_n::last_n(self, asked, offset).await,
+            (_, Interaction::DocRef(asked)) => doc_ref::doc_ref(self, asked, offset).await,
             (_, Interaction::Capabilities) => Ok(own::capabilities(self.gateway)),
         }
     }

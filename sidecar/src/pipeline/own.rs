@@ -26,6 +26,9 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("StructureMap", "transform", "http://hl7.org/fhir/OperationDefinition/StructureMap-transform"),
     ("ConceptMap", "translate", "http://hl7.org/fhir/OperationDefinition/ConceptMap-translate"),
     ("Patient", "match", "http://hl7.org/fhir/OperationDefinition/Patient-match"),
+    ("Patient", "everything", "http://hl7.org/fhir/OperationDefinition/Patient-everything"),
+    ("Observation", "lastn", "http://hl7.org/fhir/OperationDefinition/Observation-lastn"),
+    ("DocumentReference", "docref", "http://hl7.org/fhir/uv/ipa/OperationDefinition/docref"),
 ];
 
 /// Create, read, update and search of Consent.

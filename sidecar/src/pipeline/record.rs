@@ -120,11 +120,7 @@ impl Gateway {
         if let Some(asked) = &account.matched {
             return Some(format!("POST {}/Patient/$match\n\n{asked}", self.config.site.base()));
         }
-        let asked = account.interaction.as_ref()?;
-        let search = asked.search().or(asked.condition())?;
-        let query = search.self_query();
-        let mark = if query.is_empty() { "" } else { "?" };
-        Some(format!("GET {}/{}{mark}{query}", self.config.site.base(), search.resource_type))
+        Some(format!("GET {}{}", self.config.site.base(), account.interaction.as_ref()?.question()?))
     }
 }
 
@@ -163,7 +159,9 @@ fn event(interaction: Option<&Interaction>) -> AuditedEvent {
         Some(Interaction::Delete(_) | Interaction::ConditionalDelete(_)) => AuditedEvent::Delete,
         Some(Interaction::Batch) => AuditedEvent::Batch,
         // A patient that is looked for is a query (IHE PDQm ITI-119 §3.119.5.1).
-        Some(Interaction::Match(..)) => AuditedEvent::SearchType,
+        Some(Interaction::Match(..) | Interaction::LastN(_) | Interaction::DocRef(_)) => {
+            AuditedEvent::SearchType
+        }
         Some(
             Interaction::Validate(_)
             | Interaction::Everything(_)

@@ -77,6 +77,29 @@ pub(super) async fn search(
     Ok(Answer::fhir(StatusCode::OK, with_left_out(bundle, exchange.account.left_out)))
 }
 
+/// The page of what an operation found: a searchset of whole resources, those that come along marked so.
+pub(super) async fn page_of(
+    exchange: &mut Exchange<'_>,
+    path: &str,
+    query: String,
+    count: Option<u32>,
+    offset: usize,
+    found: Vec<(Match, bool)>,
+) -> Result<Vec<u8>, Refusal> {
+    let cut = paging::cut(exchange, path, query, found.len(), count, offset)?;
+    let total = found.iter().filter(|(_, included)| !included).count();
+    let page: Vec<_> = found.into_iter().skip(cut.range.start).take(cut.range.len()).collect();
+    exchange.inspect_response(page.iter().map(|(one, _)| one.json.as_slice())).await?;
+    let mut entries = Vec::with_capacity(page.len());
+    for (Match { reference, json, judgement }, included) in page {
+        exchange.release(reference.clone(), &judgement);
+        entries.push(Entry { reference, json, included });
+    }
+    let base = exchange.gateway.config.site.base();
+    let bundle = bundle(&cut.links, Some(total), &entries, base);
+    Ok(with_left_out(bundle, exchange.account.left_out))
+}
+
 /// Every match of a search that the caller may see, in the server's order; criteria on other resources are
 /// met by what the caller may see of those.
 pub(super) async fn visible(exchange: &mut Exchange<'_>, search: Search) -> Result<Vec<Match>, Refusal> {
