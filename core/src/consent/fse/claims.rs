@@ -49,7 +49,9 @@ impl FseAction {
             | Interaction::History(_)
             | Interaction::SearchType(_)
             | Interaction::Match(..)
-            | Interaction::Everything(_) => self == FseAction::Read,
+            | Interaction::Everything(_)
+            | Interaction::LastN(_)
+            | Interaction::DocRef(_) => self == FseAction::Read,
             Interaction::Create(_) | Interaction::ConditionalCreate(_) => self == FseAction::Create,
             Interaction::Update(_)
             | Interaction::ConditionalUpdate(_)
