@@ -114,7 +114,7 @@ impl LastN {
         }
         let mut last: Vec<usize> = Vec::new();
         for mut group in groups.into_values() {
-            group.sort_by(|one, other| time(*other).cmp(&time(*one)));
+            group.sort_by_key(|at| std::cmp::Reverse(time(*at)));
             let oldest = group.get(max.saturating_sub(1)).map(|at| time(*at));
             last.extend(group.into_iter().filter(|at| oldest.is_none_or(|oldest| time(*at) >= oldest)));
         }
