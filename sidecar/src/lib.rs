@@ -2,11 +2,12 @@
 //!
 //! A request crosses these modules in this order: [`listen`] takes it, [`identify`] says who asks,
 //! [`pipeline`] decides, asks [`upstream`], withholds what is hidden, and records in the [`store`]. HL7 v2 messages of the
-//! hospital's own systems come in by [`mllp`]. [`admin`] and [`telemetry`]
+//! hospital's own systems come in by [`mllp`]. [`audit`] cares for what was recorded. [`admin`] and [`telemetry`]
 //! are the operator's windows; [`config`] is checked before any of it starts; [`run`] ties it together, and [`reload`] puts
 //! a changed configuration in its place.
 
 pub mod admin;
+pub mod audit;
 pub mod config;
 pub mod definitions;
 pub mod demo;

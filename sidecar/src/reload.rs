@@ -18,6 +18,7 @@ use metrics::counter;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
+use crate::audit;
 use crate::config::{self, Config, ConfigError, Difference};
 use crate::identify::key_source;
 use crate::listen::tls::{self, TlsError};
@@ -64,6 +65,7 @@ impl Handler for Current {
 fn begin(gateway: &Arc<Gateway>) -> watch::Sender<bool> {
     let (stop, stopping) = watch::channel(false);
     tokio::spawn(mapping::watch(gateway.maps().clone(), gateway.config().clone(), stopping.clone()));
+    audit::start(gateway, &stopping);
     for source in gateway.tokens().key_sources() {
         tokio::spawn(key_source::watch(source.clone(), stopping.clone()));
     }

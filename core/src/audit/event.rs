@@ -10,11 +10,11 @@ use crate::requester::{BusinessIdentifier, Code, Requester};
 
 const REST: &str = "http://terminology.hl7.org/CodeSystem/audit-event-type";
 const RESTFUL_INTERACTION: &str = "http://hl7.org/fhir/restful-interaction";
-const SOURCE_TYPE: &str = "http://terminology.hl7.org/CodeSystem/security-source-type";
+pub(super) const SOURCE_TYPE: &str = "http://terminology.hl7.org/CodeSystem/security-source-type";
 const ROLE_CLASS: &str = "http://terminology.hl7.org/CodeSystem/v3-RoleClass";
 const SECURITY_ROLE: &str = "http://terminology.hl7.org/CodeSystem/extra-security-role-type";
-const ENTITY_TYPE: &str = "http://terminology.hl7.org/CodeSystem/audit-entity-type";
-const OBJECT_ROLE: &str = "http://terminology.hl7.org/CodeSystem/object-role";
+pub(super) const ENTITY_TYPE: &str = "http://terminology.hl7.org/CodeSystem/audit-entity-type";
+pub(super) const OBJECT_ROLE: &str = "http://terminology.hl7.org/CodeSystem/object-role";
 const RESOURCE_TYPES: &str = "http://hl7.org/fhir/resource-types";
 const NOT_IDENTIFIED: &str = "not identified";
 const JTI: &str = "urn:ietf:params:oauth:jti:";
@@ -252,7 +252,7 @@ impl AuditRecord {
 }
 
 /// An `instant` to the millisecond: what FHIR servers keep.
-fn instant(at: jiff::Timestamp) -> String {
+pub(super) fn instant(at: jiff::Timestamp) -> String {
     format!("{at:.3}")
 }
 
@@ -261,7 +261,7 @@ fn jti(token: &str) -> String {
     format!("{JTI}{}", token.strip_prefix(JTI).unwrap_or(token))
 }
 
-fn coding((system, code, display): Coded, json: &mut JsonWriter) {
+pub(super) fn coding((system, code, display): Coded, json: &mut JsonWriter) {
     json.begin_object().member("system", system).member("code", code).member("display", display).end_object();
 }
 
@@ -286,19 +286,19 @@ fn concepts(element: &str, codes: &[Code], json: &mut JsonWriter) {
     json.end_array();
 }
 
-fn agent_type(kind: Coded, json: &mut JsonWriter) {
+pub(super) fn agent_type(kind: Coded, json: &mut JsonWriter) {
     json.key("type").begin_object().key("coding").begin_array();
     coding(kind, json);
     json.end_array().end_object();
 }
 
-fn who(identifier: &BusinessIdentifier, display: Option<&str>, json: &mut JsonWriter) {
+pub(super) fn who(identifier: &BusinessIdentifier, display: Option<&str>, json: &mut JsonWriter) {
     json.key("who");
     identified(identifier, None, display, json);
 }
 
 /// A logical reference. FHIR has no empty strings: who has no identifier is called so.
-fn identified(
+pub(super) fn identified(
     identifier: &BusinessIdentifier,
     kind: Option<&str>,
     display: Option<&str>,
@@ -324,7 +324,7 @@ fn provider(organization: &BusinessIdentifier, name: Option<&String>, json: &mut
     json.key("requestor").boolean(false).end_object();
 }
 
-fn network(address: &NetworkAddress, json: &mut JsonWriter) {
+pub(super) fn network(address: &NetworkAddress, json: &mut JsonWriter) {
     let (address, kind) = match address {
         NetworkAddress::MachineName(address) => (address, "1"),
         NetworkAddress::Ip(address) => (address, "2"),
@@ -345,6 +345,6 @@ fn write_patient(patient: &AuditPatient, json: &mut JsonWriter) {
     }
 }
 
-fn detail(kind: &str, value: &str, json: &mut JsonWriter) {
+pub(super) fn detail(kind: &str, value: &str, json: &mut JsonWriter) {
     json.begin_object().member("type", kind).member("valueString", value).end_object();
 }

@@ -5,13 +5,16 @@
 //! that the pattern asks for. The same record holds what Regulation (EU) 2025/327 (EHDS), Annex II §3.2 wants
 //! logged: provider or person, whose data, categories, date and time, origin.
 //!
-//! [`chain`] links stored records so that tampering shows; [`search_terms`] is what a record is found by.
+//! [`chain`] links stored records so that tampering shows; [`search_terms`] is what a record is found by;
+//! [`RemovalEvent`] says in the chain itself what was removed from its beginning.
 
 mod access;
 mod balp;
 pub mod chain;
 mod event;
 mod record;
+mod refused;
+mod removal;
 mod terms;
 
 #[cfg(test)]
@@ -22,4 +25,6 @@ pub use record::{
     AuditConsent, AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditResource, AuditSystem,
     AuditedEvent, NetworkAddress,
 };
+pub use refused::RefusedRequests;
+pub use removal::{RemovalEvent, Removed};
 pub use terms::{SEARCHED, SearchTerm, TERMS_VERSION, folded, search_terms, split_reference};

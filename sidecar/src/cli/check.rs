@@ -64,6 +64,7 @@ fn summary(config: &Config) {
         "  a patient without consent is {without}; consents and audit are kept in {}",
         config.store.path.display()
     ));
+    trail(config);
     for alias in &config.identity.alias {
         say::line(format!("  {} is written {} towards the federation", alias.local, alias.network));
     }
@@ -96,6 +97,16 @@ fn summary(config: &Config) {
     }
     for plugin in &config.plugin {
         say::line(format!("  plugin {}", plugin.manifest.display()));
+    }
+}
+
+/// For how long audit records are kept.
+fn trail(config: &Config) {
+    match &config.audit.keep {
+        None => say::line("    audit records are kept for ever"),
+        Some(keep) => say::line(format!(
+            "    audit records are kept for {keep}; older ones are removed, and a record says how many"
+        )),
     }
 }
 

@@ -4,6 +4,7 @@
 //! must exist, keys that must match). Every fault names its line, its cause and its cure; a configuration
 //! with a fault starts nothing.
 
+mod audit;
 mod check;
 mod check_fse;
 mod check_map;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use varco_core::consent::fse::FseSystems;
 
+pub use audit::Audit;
 pub(crate) use check::aliases;
 pub use difference::{Difference, tell};
 pub use fault::{ConfigError, Fault};
@@ -54,6 +56,9 @@ pub struct Config {
     pub issuer: Vec<Issuer>,
     /// Consents and audit records.
     pub store: Store,
+    /// For how long audit records are kept, and where they are sent.
+    #[serde(default)]
+    pub audit: Audit,
     /// The operator's port.
     #[serde(default)]
     pub admin: Admin,

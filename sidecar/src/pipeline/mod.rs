@@ -39,6 +39,7 @@ mod read;
 mod receive;
 mod record;
 mod refusal;
+mod refused;
 mod search;
 mod setup;
 mod subset;
@@ -86,6 +87,7 @@ use limit::ClientLimit;
 use page::PageSeal;
 use patient_match::Matching;
 pub use refusal::Refusal;
+use refused::RefusedTally;
 pub use setup::SetupError;
 use turns::Turns;
 
@@ -119,6 +121,7 @@ pub struct Gateway {
     validation: Validation,
     maps: Arc<Maps>,
     matching: Matching,
+    refused: RefusedTally,
     capabilities: OnceLock<Bytes>,
     started: Instant,
     draining: AtomicBool,
@@ -194,7 +197,11 @@ impl Gateway {
                 // What was judged fit to be released did not leave.
                 account.released.clear();
                 let status = refusal.row().status;
-                self.record(&account, status, Some(&refusal)).await.and(Err(refusal))
+                let recorded = match account.owed {
+                    true => self.record(&account, status, Some(&refusal)).await,
+                    false => self.count_refused(&account, &refusal).await,
+                };
+                recorded.and(Err(refusal))
             }
         };
         let close = matches!(&outcome, Err(Refusal::Framing(_) | Refusal::BodyTimeout | Refusal::BodyBroken));

@@ -1,7 +1,7 @@
 //! The audit record of a request (IHE BALP): made from its account, and on disk before the answer leaves.
 //!
-//! Owed by every request whose caller is known and within its rate, answered or refused. Requests without a good
-//! token are logged and counted but not recorded: an unknown caller must not be able to fill the trail.
+//! Owed by every request whose caller is known and within its rate, answered or refused. The others are counted, and the
+//! counts recorded ([`super::refused`]): an unknown caller must not be able to fill the trail.
 //!
 //! A write has two records. The first, its intent, is on disk before the hospital's server is asked; the second says how
 //! it ended and names the first. Where the first can't be written nothing is forwarded; where the second is missing, the

@@ -18,6 +18,7 @@ use super::Gateway;
 use super::limit::ClientLimit;
 use super::page::PageSeal;
 use super::patient_match::Matching;
+use super::refused::RefusedTally;
 use super::turns::Turns;
 use crate::config::{self, Config};
 use crate::identify::{Replay, TokenGate, TokenSetupError};
@@ -165,6 +166,7 @@ impl Gateway {
             validation: Validation::new(&config)?,
             maps: Arc::new(Maps::new(&config)?),
             matching: Matching::new(&config)?,
+            refused: RefusedTally::default(),
             capabilities: OnceLock::new(),
             started: Instant::now(),
             draining: AtomicBool::new(false),

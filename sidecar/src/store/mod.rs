@@ -1,10 +1,13 @@
 //! What the sidecar keeps: consents, audit records, and which HL7 v2 messages were done.
 //!
 //! Invariants: a write is answered only after its transaction is on disk; the audit table is only ever
-//! appended to; a consent that was written is what the next decision reads.
+//! appended to, but for old records that its rule removes ([`Removal`]); a consent that was written is what the next decision reads.
 
+mod export_cursor;
 mod intent;
 mod received;
+mod refused;
+mod retention;
 mod schema;
 mod trail;
 mod trail_index;
@@ -21,8 +24,11 @@ use moka::sync::Cache;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use varco_core::consent::{CompiledConsent, Reading};
 
+pub use export_cursor::TrailRecord;
 pub use intent::{OpenIntent, intent_before};
 pub use received::{ReceivedRow, Seen};
+pub use refused::{ClosedMinutes, RefusedRow};
+pub use retention::{Anchor, Removal};
 pub use trail::{TrailCondition, TrailPage, TrailSearch, TrailText, TrailValue};
 pub use trail_reader::{BrokenRecord, Tampering, TrailProof, TrailReader};
 pub use trail_time::{TrailTime, period};

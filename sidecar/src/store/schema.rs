@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use varco_core::audit::chain::RecordHash;
 
-use super::{StoreError, received, trail_index};
+use super::{StoreError, export_cursor, received, refused, retention, trail_index};
 
 /// The version of the tables below, kept in `PRAGMA user_version`.
 const VERSION: i64 = 1;
@@ -50,6 +50,9 @@ fn prepare(path: &Path) -> Result<(Connection, i64), rusqlite::Error> {
     if matches!(version, 0 | VERSION) {
         received::prepare(&connection)?;
         trail_index::prepare(&connection)?;
+        retention::prepare(&connection)?;
+        export_cursor::prepare(&connection)?;
+        refused::prepare(&connection)?;
         return Ok((connection, VERSION));
     }
     Ok((connection, version))
@@ -65,11 +68,12 @@ pub(super) fn last_hash(connection: &Connection) -> Result<RecordHash, rusqlite:
     }
 }
 
-/// Checks every link: the number of records, or the sequence number of the first record that is broken.
+/// Checks every link that is left: the number of records, or the sequence number of the first record that is broken.
 pub(super) fn verify_chain(connection: &Connection) -> Result<Result<u64, i64>, StoreError> {
     let mut query = connection.prepare("SELECT seq, hash, body FROM audit ORDER BY seq")?;
     let mut rows = query.query([])?;
-    let mut previous = RecordHash::GENESIS;
+    let anchor = retention::anchor(connection)?;
+    let mut previous = anchor.map_or(RecordHash::GENESIS, |anchor| anchor.removed.hash);
     let mut count = 0;
     while let Some(row) = rows.next()? {
         let (seq, hash, body): (i64, [u8; 32], Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);

@@ -10,8 +10,9 @@ use fhir_models::document::{Limits, OwnedDocument};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use varco_core::audit::chain::RecordHash;
-use varco_core::audit::search_terms;
+use varco_core::audit::{Removed, search_terms};
 
+use super::retention::{self, Anchor};
 use super::trail::page;
 use super::{OpenIntent, StoreError, TrailPage, TrailSearch, intent};
 
@@ -26,6 +27,8 @@ pub struct TrailReader(Connection);
 /// What a proof came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrailProof {
+    /// Where the proof began, if not with the first record: what was removed before, when and by which rule.
+    pub began_after: Option<Anchor>,
     /// Records that follow from each other.
     pub records: u64,
     /// When the last of them was recorded.
@@ -75,6 +78,18 @@ pub enum Tampering {
     /// The record is good, but what it is found by is not.
     #[error("its content is as it was written, but {0} that it is found by was changed: searches miss it")]
     FoundBy(&'static str),
+    /// The anchor says something else of the records before it than the event in the chain.
+    #[error("records before it were removed, and what the store says of that is not what this record says")]
+    Anchor,
+    /// The event that says what was removed is not there.
+    #[error("records before it were removed, and the record that should say so is missing")]
+    Unsaid,
+}
+
+/// What a record says of a removal.
+fn said_by(row: &Row) -> Option<Removed> {
+    let document = OwnedDocument::parse_json(row.body.clone(), &Limits::default()).ok()?;
+    Removed::of(document.root())
 }
 
 struct Row {
@@ -129,26 +144,64 @@ impl TrailReader {
         Ok(intent::open(&self.0, i64::MAX)?)
     }
 
-    /// Proves the chain from its beginning: each record by its hash, and what it is found by. `seen` is told after
-    /// each step how many records were proven.
+    /// Where the trail begins since records were removed by the rule.
+    pub fn anchor(&self) -> Result<Option<Anchor>, StoreError> {
+        Ok(retention::anchor(&self.0)?)
+    }
+
+    /// Proves the chain from its beginning, or from where old records were removed: each record by its hash, and what it
+    /// is found by. That those records were removed by a rule is proven by the event in the chain that says so. `seen` is
+    /// told after each step how many records were proven.
     pub fn prove(
         &self,
         kept: Option<RecordHash>,
         mut seen: impl FnMut(u64),
     ) -> Result<TrailProof, StoreError> {
+        // A sidecar at work may remove more in the meantime: what was begun with is then begun with anew.
+        loop {
+            let began = self.anchor()?;
+            let proof = self.prove_from(began.clone(), kept, &mut seen)?;
+            if proof.broken.is_none() || self.anchor()? == began {
+                return Ok(proof);
+            }
+        }
+    }
+
+    fn prove_from(
+        &self,
+        began_after: Option<Anchor>,
+        kept: Option<RecordHash>,
+        seen: &mut impl FnMut(u64),
+    ) -> Result<TrailProof, StoreError> {
+        let removed = began_after.as_ref().map(|anchor| &anchor.removed);
+        let last_hash = removed.map_or(RecordHash::GENESIS, |removed| removed.hash);
+        let mut seq = removed.map_or(0, |removed| removed.through);
+        let mut unsaid = began_after.clone();
         let mut proof = TrailProof {
+            began_after,
             records: 0,
             last_recorded: None,
-            last_hash: RecordHash::GENESIS,
-            kept_found: kept.map(|kept| kept == RecordHash::GENESIS),
+            last_hash,
+            kept_found: kept.map(|kept| kept == RecordHash::GENESIS || kept == last_hash),
             broken: None,
         };
-        let mut seq = 0;
         loop {
             let rows = self.rows(seq, STEP)?;
-            let Some(last) = rows.last().map(|row| row.seq) else { return Ok(proof) };
+            let Some(last) = rows.last().map(|row| row.seq) else {
+                proof.broken = unsaid.map(|anchor| BrokenRecord {
+                    seq: anchor.event,
+                    id: "missing".to_owned(),
+                    recorded: anchor.at,
+                    what: Tampering::Unsaid,
+                });
+                return Ok(proof);
+            };
             for row in rows {
-                if let Some(what) = self.fault(&row, seq, proof.last_hash)? {
+                let mut fault = self.fault(&row, seq, proof.last_hash)?;
+                if let (None, Some(anchor)) = (&fault, unsaid.take_if(|anchor| anchor.event == row.seq)) {
+                    fault = (said_by(&row) != Some(anchor.removed)).then_some(Tampering::Anchor);
+                }
+                if let Some(what) = fault {
                     let Row { seq, id, recorded, .. } = row;
                     proof.broken = Some(BrokenRecord { seq, id, recorded, what });
                     return Ok(proof);

@@ -16,7 +16,9 @@ use tokio::sync::oneshot;
 use varco_core::audit::chain::RecordHash;
 
 use super::received::{self, ReceivedRow};
-use super::{StoreError, StoredConsent, schema, trail_index};
+use super::refused::{self, ClosedMinutes, RefusedRow};
+use super::retention::{self, Removal};
+use super::{StoreError, StoredConsent, export_cursor, schema, trail_index};
 
 /// Most jobs that wait.
 const QUEUE: usize = 4_096;
@@ -49,6 +51,14 @@ enum Work {
     },
     /// Index the next records of the audit trail.
     Index,
+    /// Remove the oldest records.
+    Remove(Removal),
+    /// Count requests whose caller was never known.
+    Refused(Vec<RefusedRow>),
+    /// Make records of those counts.
+    CloseRefused(ClosedMinutes),
+    /// A place took the records up to this one.
+    Exported(String, i64),
 }
 
 struct Job {
@@ -102,6 +112,26 @@ impl Writer {
     /// Indexes the next records of the audit trail.
     pub(super) async fn index(&self) -> Result<(), StoreError> {
         self.submit(Work::Index).await
+    }
+
+    /// Removes the oldest records that may go.
+    pub(super) async fn remove(&self, removal: Removal) -> Result<(), StoreError> {
+        self.submit(Work::Remove(removal)).await
+    }
+
+    /// Remembers how far a place took the trail.
+    pub(super) async fn exported(&self, place: String, seq: i64) -> Result<(), StoreError> {
+        self.submit(Work::Exported(place, seq)).await
+    }
+
+    /// Counts requests whose caller was never known.
+    pub(super) async fn count_refused(&self, rows: Vec<RefusedRow>) -> Result<(), StoreError> {
+        self.submit(Work::Refused(rows)).await
+    }
+
+    /// Makes records of those counts.
+    pub(super) async fn close_refused(&self, closed: ClosedMinutes) -> Result<(), StoreError> {
+        self.submit(Work::CloseRefused(closed)).await
     }
 
     /// How many jobs wait.
@@ -178,6 +208,12 @@ fn run(mut connection: Connection, mut last: RecordHash, jobs: &Receiver<Job>, w
         for job in batch {
             let answer = match job.work {
                 Work::Index => trail_index::step(&mut connection).map(|_| ()).map_err(StoreError::from),
+                Work::Remove(removal) => {
+                    retention::step(&mut connection, &mut last, &removal).map_err(StoreError::from)
+                }
+                Work::CloseRefused(closed) => {
+                    refused::step(&mut connection, &mut last, &closed).map_err(StoreError::from)
+                }
                 _ => committed.clone(),
             };
             // A caller that went away no longer needs its answer.
@@ -203,14 +239,16 @@ fn commit(
                 }
             }
             Work::Consent { consent, patient, updated } => put(&transaction, consent, patient, updated)?,
-            Work::Index => {}
+            Work::Exported(place, seq) => export_cursor::write(&transaction, place, *seq)?,
+            Work::Refused(rows) => rows.iter().try_for_each(|row| refused::add(&transaction, row))?,
+            Work::Index | Work::Remove(_) | Work::CloseRefused(_) => {}
         }
     }
     transaction.commit()?;
     Ok(last)
 }
 
-fn append(
+pub(super) fn append(
     transaction: &Transaction<'_>,
     row: &AuditRow,
     last: &RecordHash,

@@ -75,6 +75,11 @@ fn describe() {
     );
     describe_counter!("varco_resources_total", "Resources judged, by verdict");
     describe_counter!("varco_audit_records_total", "Audit records made durable");
+    describe_counter!(
+        "varco_audit_refused_total",
+        "Requests refused before their caller was known, by cause"
+    );
+    describe_counter!("varco_audit_removed_total", "Audit records removed by the rule `audit.keep`");
     describe_counter!("varco_validation_total", "Resources validated, by route, direction, mode and result");
     describe_counter!(
         "varco_validation_unknown_codes_total",

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use varco::store::{OpenIntent, TrailProof};
+use varco_core::audit::Removed;
 use varco_core::audit::chain::RecordHash;
 
 use super::{Source, could_not_run};
@@ -27,7 +28,10 @@ use crate::cli::say;
 
 With --output json, one object is printed:
   {\"intact\": true, \"records\": 1204, \"lastRecorded\": \"2026-11-22T05:13:32.123Z\", \"lastHash\": \"4f1d…\",
-   \"keptFound\": true, \"broken\": null, \"open\": [{\"id\": \"0199…-intent\", \"recorded\": \"2026-11-22T05:13:32.123Z\"}]}")]
+   \"keptFound\": true, \"removed\": null, \"broken\": null,
+   \"open\": [{\"id\": \"0199…-intent\", \"recorded\": \"2026-11-22T05:13:32.123Z\"}]}
+Where old records were removed by `audit.keep`, the proof begins after them, and `removed` holds what the trail itself
+says of that: {\"records\": 90311, \"through\": 90311, \"at\": \"2031-11-22T00:10:02.000Z\", \"rule\": \"keep = \\\"5 years\\\"\"}.")]
 pub struct Verify {
     #[command(flatten)]
     source: Source,
@@ -61,21 +65,33 @@ impl Verify {
     }
 
     fn tell(&self, proof: &TrailProof, open: &[OpenIntent]) -> ExitCode {
-        let TrailProof { records, last_recorded, last_hash, kept_found, broken } = proof;
+        let TrailProof { began_after, records, last_recorded, last_hash, kept_found, broken } = proof;
         let intact = broken.is_none() && *kept_found != Some(false);
         match self.output {
             Output::Json => {
                 let broken = broken.as_ref().map(|own| {
                     json!({ "record": own.seq, "id": own.id, "recorded": own.recorded, "what": own.what.to_string() })
                 });
+                let removed = began_after.as_ref().map(|own| {
+                    let Removed { total, through, rule, .. } = &own.removed;
+                    json!({ "records": total, "through": through, "at": own.at, "rule": rule })
+                });
                 let open = open.iter().map(|own| json!({ "id": own.id, "recorded": own.recorded }));
                 let open: Vec<serde_json::Value> = open.collect();
                 say::line(json!({
-                    "open": open, "intact": intact, "records": records, "lastRecorded": last_recorded,
+                    "open": open, "removed": removed, "intact": intact, "records": records, "lastRecorded": last_recorded,
                     "lastHash": last_hash.to_string(), "keptFound": kept_found, "broken": broken,
                 }));
             }
             Output::Text => {
+                if let Some(own) = began_after {
+                    let Removed { total, through, rule, .. } = &own.removed;
+                    say::line(format!(
+                        "{total} record(s) before this, up to number {through}, were removed by the rule {rule}, the \
+                         last of them at {}.",
+                        own.at
+                    ));
+                }
                 if let Some(own) = broken {
                     say::line(format!(
                         "record {} (AuditEvent/{}, {}): {}.",
@@ -92,7 +108,7 @@ impl Verify {
                     if *kept_found == Some(false) {
                         say::line(
                             "The hash that was kept does not stand in the trail: its end was cut off, or all of it was \
-                             written anew. Compare with a backup.",
+                             written anew, or it is of a record that was removed by the rule. Compare with a backup.",
                         );
                     }
                 }

@@ -1,0 +1,51 @@
+//! A minute of requests without a known caller becomes records once it is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use varco_core::audit::{AuditSystem, NetworkAddress};
+use varco_core::requester::BusinessIdentifier;
+
+use crate::config::Config;
+use crate::pipeline::Gateway;
+use crate::store::{ClosedMinutes, StoreError};
+
+/// How often it is looked whether a minute is over.
+const EVERY: Duration = Duration::from_secs(5);
+/// How long a request of the minute before may take to be counted.
+const GRACE: i64 = 5;
+
+/// Makes records of minutes that are over, until `stopping` becomes true.
+pub async fn watch(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
+    loop {
+        if let Err(error) = close(&gateway, Timestamp::now()).await {
+            tracing::error!(%error, "requests without a known caller stay counted and are recorded later");
+        }
+        tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+async fn close(gateway: &Gateway, at: Timestamp) -> Result<(), StoreError> {
+    let before = at.as_second().saturating_sub(GRACE).div_euclid(60);
+    while gateway.store().has_refused(before)? {
+        let (server, site) = recorder(gateway.config());
+        gateway.store().close_refused(ClosedMinutes { before, at, server, site }).await?;
+    }
+    Ok(())
+}
+
+/// The gateway as it stands in records.
+fn recorder(config: &Config) -> (AuditSystem, Option<String>) {
+    let site = &config.site;
+    let server = AuditSystem {
+        identifier: BusinessIdentifier::new(site.id_system.clone(), site.id.clone()),
+        display: site.name.clone(),
+        address: NetworkAddress::Uri(site.base().to_owned()),
+    };
+    (server, Some(site.id.clone()))
+}

@@ -1,0 +1,69 @@
+//! `[audit]` and `[telemetry]` against the world: certificates and tokens that are there, URLs that can be sent to.
+
+use super::check::address;
+use super::source::Source;
+use super::{Config, Destination, Fault};
+use crate::listen::tls;
+use crate::terminology::{Credential, CredentialError};
+
+/// Every fault of the sections.
+pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {
+    if config.audit.keep.is_some() && config.audit.kept_for().is_none() {
+        let cause = "This is not a span of time.";
+        faults.push(source.fault("/audit/keep", cause, "Write it as 5 years, 18 months or 90 days."));
+    }
+    if let Some(export) = &config.audit.export {
+        destination("/audit/export", "url", &export.store, source, faults);
+        if !export.store.url.trim_end_matches('/').ends_with("/AuditEvent") {
+            let cause = "Records are put below this URL by their ids, and it is not that of AuditEvent.";
+            let cure = "Write the FHIR base URL of the store with /AuditEvent at its end.";
+            faults.push(source.fault("/audit/export/url", cause, cure));
+        }
+    }
+    if let Some(otlp) = &config.telemetry.otlp {
+        destination("/telemetry/otlp", "endpoint", &otlp.collector, source, faults);
+    }
+}
+
+fn destination(
+    section: &str,
+    url: &str,
+    destination: &Destination,
+    source: &Source<'_>,
+    faults: &mut Vec<Fault>,
+) {
+    let Destination { ca, certificate, key, token_file, token_env, .. } = destination;
+    address(section, url, &destination.url, ca.as_ref(), source, faults);
+    let mut fault = |setting: &str, cause: String, cure: &str| {
+        faults.push(source.fault(&format!("{section}/{setting}"), cause, cure));
+    };
+    match (certificate, key, ca) {
+        (None, None, _) => {}
+        (Some(certificate), Some(key), Some(ca)) => {
+            if let Err(error) = tls::client_config_showing(ca, certificate, key)
+                && error.path != *ca
+            {
+                let setting = if error.path == *key { "key" } else { "certificate" };
+                fault(setting, format!("{error}."), "Name a PEM file that holds it.");
+            }
+        }
+        (Some(_), Some(_), None) => {
+            fault("certificate", "A certificate is shown over https alone.".to_owned(), "Use https, with `ca`.");
+        }
+        (Some(_), None, _) => {
+            fault("certificate", "The certificate has no key.".to_owned(), "Add `key`, its PEM file.");
+        }
+        (None, Some(_), _) => {
+            fault("key", "The key has no certificate.".to_owned(), "Add `certificate`, its PEM file.");
+        }
+    }
+    if let Err(error) = Credential::read(&destination.url, token_file.as_deref(), token_env.as_deref()) {
+        let setting = match &error {
+            CredentialError::Both | CredentialError::Variable(_) => "token_env",
+            CredentialError::Clear(_) => url,
+            CredentialError::File { .. } | CredentialError::Form(_) => "token_file",
+        };
+        let cure = "Put the bearer token alone into one file, or into one environment variable.";
+        fault(setting, format!("{error}."), cure);
+    }
+}

@@ -1,0 +1,59 @@
+//! A server that the sidecar sends to by itself: URL, authorities, client certificate, bearer token.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// Where something is sent.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct Destination {
+    #[serde(alias = "endpoint")]
+    pub url: String,
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// The certificate that this sidecar shows, and its key.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    #[serde(default)]
+    pub key: Option<PathBuf>,
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    #[serde(default)]
+    pub token_env: Option<String>,
+    #[serde(default = "default::connect_seconds")]
+    pub connect_seconds: u64,
+    #[serde(default = "default::answer_seconds")]
+    pub answer_seconds: u64,
+}
+
+impl Destination {
+    /// A server without certificate and token, with the usual bounds.
+    pub fn at(url: &str) -> Destination {
+        Destination {
+            url: url.to_owned(),
+            ca: None,
+            certificate: None,
+            key: None,
+            token_file: None,
+            token_env: None,
+            connect_seconds: default::connect_seconds(),
+            answer_seconds: default::answer_seconds(),
+        }
+    }
+
+    /// Every path of the section.
+    pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let Destination { ca, certificate, key, token_file, .. } = self;
+        [ca, certificate, key, token_file].into_iter().flatten()
+    }
+}
+
+mod default {
+    pub(super) fn connect_seconds() -> u64 {
+        3
+    }
+    pub(super) fn answer_seconds() -> u64 {
+        10
+    }
+}
