@@ -18,7 +18,7 @@ use metrics::counter;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
-use crate::audit;
+use crate::audit::{AuditCare, AuditSetupError};
 use crate::config::{self, Config, ConfigError, Difference};
 use crate::identify::key_source;
 use crate::listen::tls::{self, TlsError};
@@ -65,7 +65,11 @@ impl Handler for Current {
 fn begin(gateway: &Arc<Gateway>) -> watch::Sender<bool> {
     let (stop, stopping) = watch::channel(false);
     tokio::spawn(mapping::watch(gateway.maps().clone(), gateway.config().clone(), stopping.clone()));
-    audit::start(gateway, &stopping);
+    match AuditCare::new(gateway.config()) {
+        Ok(audit) => audit.start(gateway, &stopping),
+        // It was tried before the gateway was made.
+        Err(error) => tracing::error!(%error, "audit records are not cared for"),
+    }
     for source in gateway.tokens().key_sources() {
         tokio::spawn(key_source::watch(source.clone(), stopping.clone()));
     }
@@ -87,6 +91,9 @@ pub enum ReloadError {
     /// A gateway can't be made of it.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// Audit records can't be sent as it says.
+    #[error(transparent)]
+    Audit(#[from] AuditSetupError),
     /// The work was given up.
     #[error("reading the configuration ended badly: {0}")]
     Broken(#[from] tokio::task::JoinError),
@@ -186,5 +193,6 @@ fn make(path: &Path, old: &Gateway) -> Result<Made, ReloadError> {
         return Err(ReloadError::NeedsStart(late));
     }
     let tls = config.listen.tls.as_ref().map(tls::server_config).transpose()?;
+    AuditCare::new(&config)?;
     Ok(Made { gateway: old.reconfigured(config)?, tls, differences })
 }

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use varco_core::mapping::hl7v2::ConverterError;
 
 use crate::admin::Admin;
+use crate::audit::{AuditCare, AuditSetupError};
 use crate::config::{Config, Listen};
 use crate::listen::{self, tls};
 use crate::mllp::{self, Intake};
@@ -40,6 +41,9 @@ pub enum StartError {
     /// Store, keys, plugins, upstream.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// What becomes of audit records.
+    #[error(transparent)]
+    Audit(#[from] AuditSetupError),
     /// Maps of HL7 v2.
     #[error(transparent)]
     Maps(#[from] ConverterError),
@@ -77,6 +81,8 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
             Some((bind(own.address).await?, tls.map(Arc::new), own.clone()))
         }
     };
+    // What is begun with the gateway can be begun: said here, where a fault ends the start.
+    AuditCare::new(&config)?;
     let current = Current::new(Gateway::new(config)?);
     let gateway = current.gateway();
     let (stop, stopping) = watch::channel(false);

@@ -3,9 +3,14 @@
 
 mod harness;
 
+use bytes::Bytes;
+use fhir_models::definition::Definitions;
+use fhir_models::document::{Limits, OwnedDocument};
 use harness::Region;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use varco_core::outcome::IssueType;
+use varco_core::validation::Validator;
 
 /// The ids of a searchset's entries.
 fn ids(bundle: &Value) -> Vec<String> {
@@ -129,5 +134,49 @@ async fn a_patients_own_token_sees_the_records_about_that_patient_alone() {
         anna.get("AuditEvent/nothing").await.appearance()
     );
     assert_eq!(asking.get(&format!("AuditEvent/{of_bruno}")).await.status, StatusCode::OK);
+    region.stop().await;
+}
+
+/// Every record that the gateway writes is an AuditEvent by the definitions of R4, and claims the pattern of what it did;
+/// that the patterns are kept is proven where records are made (`core/tests/balp.rs`).
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_and_what_was_denied_are_valid_events_of_their_patterns() {
+    let region = Region::start("").await;
+    let asking = region.asking();
+    let observation = json!({ "resourceType": "Observation", "id": "o1", "status": "final",
+        "code": { "text": "glucosio" }, "subject": { "reference": "Patient/anna" } });
+    let created = asking.post("Observation", &observation).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{:?}", created.body);
+    let at = format!("Observation/{}", created.json()["id"].as_str().unwrap());
+    let mut changed = created.json();
+    changed["status"] = json!("amended");
+    let broken_glass = asking.with_token(Some(region.setup.token(json!({ "extensions": { "ihe_iua": {
+        "subject_role": [{ "system": "urn:test:role", "code": "AAS" }],
+        "purpose_of_use": [{ "system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "BTG" }],
+    }}}))));
+    let validator = Validator::new(Definitions::r4());
+    for (reply, pattern, outcome) in [
+        (created, Some("PatientCreate"), "0"),
+        (asking.get(&at).await, Some("PatientRead"), "0"),
+        (asking.get("Observation?patient=Patient/anna").await, Some("PatientQuery"), "0"),
+        (asking.put(&at, &changed).await, Some("PatientUpdate"), "0"),
+        (asking.get("Patient/carla").await, None, "8"),
+        (asking.get("Observation/none").await, None, "4"),
+        (broken_glass.get("Patient/anna").await, None, "8"),
+        (asking.send(Method::DELETE, &at, &[], Bytes::new()).await, Some("PatientDelete"), "0"),
+    ] {
+        let record = region.audited(&reply).await;
+        let claimed = record["meta"]["profile"][0].as_str().and_then(|url| url.rsplit('.').next());
+        assert_eq!((claimed, &record["outcome"]), (pattern, &json!(outcome)), "{record}");
+        let document = OwnedDocument::parse_json(record.to_string(), &Limits::default()).unwrap();
+        let mut report = validator.validate(document.document());
+        // The patterns themselves are not at hand here.
+        report.issues.retain(|issue| issue.code != IssueType::NotFound);
+        assert!(report.issues.is_empty(), "{:#?}\n{record}", report.issues);
+    }
+    let purpose = "AuditEvent?patient=anna&outcome=8";
+    let found = asking.get(purpose).await.json();
+    let agents = found["entry"][0]["resource"]["agent"].as_array().unwrap();
+    assert!(agents.iter().any(|agent| agent["purposeOfUse"][0]["coding"][0]["code"] == "BTG"), "{found}");
     region.stop().await;
 }

@@ -71,6 +71,39 @@ async fn a_patient_is_told_who_asked_for_what_and_what_was_denied() {
     assert!(page.contains("Niccolò &lt;b&gt;D&#39;Àgata") && !page.contains("<b>"), "{page}");
     let (code, past) = json_of(&["report", "--config", config, "--patient", "anna", "--to", "2025-12-31"]);
     assert_eq!((code, &past["count"]), (Some(0), &json!(0)));
+    // The same accesses by resource and by agent; the index need not be complete.
+    let of = |about: &[&str]| json_of(&[&["report", "--config", config], about].concat()).1;
+    let by_resource = of(&["--resource", "Patient/carla"]);
+    assert_eq!((&by_resource["count"], &by_resource["accesses"]), (&carla["count"], &carla["accesses"]));
+    let person = of(&["--agent", "https://hub.test|inf-verdi"]);
+    assert_eq!((&person["count"], &person["notGiven"]), (&json!(3), &json!(1)), "{person}");
+    assert_eq!(person["accesses"][0]["patients"], json!(["Patient/carla"]));
+    assert_eq!(person["accesses"][1]["resources"], json!(["Patient/anna"]));
+    for (about, count) in [
+        (vec!["--agent", "urn:oid:1.2.250.1.71.4.2.2|750712184"], 3),
+        (vec!["--agent", "ward-7"], 3),
+        (vec!["--agent", "urn:other|inf-verdi"], 0),
+        (vec!["--agent", "inf-verdi", "--patient", "anna"], 1),
+        (vec!["--agent", "inf-verdi", "--resource", "Patient/anna", "--to", "2025"], 0),
+        (vec!["--resource", "Observation/anna"], 0),
+    ] {
+        assert_eq!(of(&about)["count"], count, "{about:?}");
+    }
+    let (_, text, _) = varco(&["report", "--config", config, "--agent", "inf-verdi"]);
+    for words in [
+        "Accesses to data by inf-verdi",
+        "whose     Patient/carla",
+        "what      Patient/anna",
+        "at        030913",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    for about in
+        [vec![], vec!["--resource", "anna"], vec!["--resource", "observation/1"], vec!["--agent", "x|"]]
+    {
+        let (code, told, faults) = varco(&[&["report", "--config", config], about.as_slice()].concat());
+        assert_eq!((code, told.as_str()), (Some(2), ""), "{about:?}: {faults}");
+    }
     for (patient, from) in [("Group/1", "2026"), ("anna", "yesterday")] {
         let (code, told, faults) =
             varco(&["report", "--config", config, "--patient", patient, "--from", from]);

@@ -13,6 +13,7 @@ use crate::requester::{BusinessIdentifier, Code};
 
 const PROVIDER: &str = "PROV";
 const PATIENT_ROLE: &str = "1";
+const RESOURCE_ROLE: &str = "4";
 const QUERY_ROLE: &str = "24";
 
 /// How an access ended for the one who tried it.
@@ -63,6 +64,10 @@ pub struct Access {
     pub address: Option<String>,
     /// Why the data was wanted.
     pub purposes: Vec<Code>,
+    /// Whose data: `Patient/…`, or system and value of an identifier with a bar between.
+    pub patients: Vec<String>,
+    /// The resources that were asked for by their ids, or written.
+    pub resources: Vec<String>,
     /// The resource types that were asked for, each once.
     pub categories: Vec<String>,
     /// How it ended.
@@ -87,6 +92,8 @@ impl Access {
             application: None,
             address: None,
             purposes: all(event, "purposeOfEvent").flat_map(codes).collect(),
+            patients: Vec::new(),
+            resources: Vec::new(),
             categories: Vec::new(),
             decision: AccessDecision::Given,
             reason: None,
@@ -141,11 +148,24 @@ impl Access {
 
     fn take_entity(&mut self, entity: Value<'_>) {
         let role = entity.get_key("role").and_then(|role| text(role, "code"));
+        let what = entity.get_key("what");
+        let named = || {
+            let reference = what.and_then(|what| text(what, "reference"));
+            let by_identifier = || {
+                let BusinessIdentifier { system, value } = what.and_then(identifier)?;
+                Some(format!("{system}|{value}"))
+            };
+            reference.or_else(by_identifier)
+        };
+        match role.as_deref() {
+            Some(PATIENT_ROLE) => self.patients.extend(named()),
+            Some(RESOURCE_ROLE) => self.resources.extend(named()),
+            _ => {}
+        }
         let category = match role.as_deref() {
             Some(PATIENT_ROLE) => None,
             Some(QUERY_ROLE) => text(entity, "query").and_then(|query| searched_type(&query)),
-            Some(_) => entity
-                .get_key("what")
+            Some(_) => what
                 .and_then(|what| text(what, "reference"))
                 .map(|reference| split_reference(&reference).0.to_owned())
                 .filter(|kind| !kind.is_empty()),

@@ -288,6 +288,10 @@ fn an_access_is_read_back_from_its_event() {
     assert_eq!(access.address.as_deref(), Some("192.0.2.7"));
     assert_eq!((access.interaction.as_str(), access.decision), ("read", AccessDecision::Given));
     assert_eq!(access.categories, ["DocumentReference"]);
+    assert_eq!(
+        (access.patients, access.resources),
+        (vec!["Patient/p1".to_owned()], vec!["DocumentReference/5".to_owned()])
+    );
     let mut search = record(AuditedEvent::SearchType);
     assert_eq!(read(&search).decision, AccessDecision::GivenInPart);
     assert_eq!(read(&search).categories, ["DocumentReference"]);

@@ -78,3 +78,67 @@ impl Destination {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+
+    use tempfile::TempDir;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::demo::pki::Authority;
+
+    const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
+
+    #[tokio::test]
+    async fn a_server_that_wants_a_certificate_gets_it_and_the_token_over_tls() {
+        let folder = TempDir::new().unwrap();
+        let authority = Authority::new().unwrap();
+        let ca = folder.path().join("ca.pem");
+        std::fs::write(&ca, &authority.pem).unwrap();
+        let (certificate, key) = authority.issue("arr").unwrap().write(folder.path(), "arr").unwrap();
+        let (own, own_key) = authority.issue("gateway").unwrap().write(folder.path(), "gateway").unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, "s3cret\n").unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("https://localhost:{}/fhir/AuditEvent", listener.local_addr().unwrap().port());
+        let mut tls =
+            tls::server_config(&config::Tls { certificate, key, client_ca: Some(ca.clone()) }).unwrap();
+        tls.alpn_protocols.clear();
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let server = tokio::spawn(async move {
+            // The first one that shows a certificate is answered; what it sent is given.
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut seen = vec![0; 4096];
+                let read = stream.read(&mut seen).await.unwrap();
+                seen.truncate(read);
+                stream.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                stream.shutdown().await.unwrap();
+                return String::from_utf8(seen).unwrap();
+            }
+        });
+        let mut settings = config::Destination::at(&url);
+        settings.ca = Some(ca);
+        settings.token_file = Some(token);
+        let send = async |settings: &config::Destination| {
+            let destination = Destination::new(settings).unwrap();
+            destination.send(Method::PUT, "/r1", TEXT, Bytes::from_static(b"record")).await
+        };
+        assert!(send(&settings).await.is_err(), "without a certificate nothing is sent");
+        (settings.certificate, settings.key) = (Some(own), Some(own_key));
+        assert_eq!(send(&settings).await.unwrap().status, 201);
+        let seen = server.await.unwrap();
+        assert!(seen.starts_with("PUT /fhir/AuditEvent/r1 HTTP/1.1\r\n"), "{seen}");
+        assert!(seen.to_ascii_lowercase().contains("authorization: bearer s3cret\r\n"), "{seen}");
+        settings.key = None;
+        settings.url = "http://arr.example/fhir/AuditEvent".to_owned();
+        assert!(Destination::new(&settings).is_err(), "a token never goes in the clear");
+    }
+}

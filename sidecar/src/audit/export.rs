@@ -68,7 +68,8 @@ async fn send(store: &Store, config: &AuditExport, destination: &Destination) ->
         match destination.send(Method::PUT, &path, FHIR_JSON, Bytes::from(record.body)).await {
             Ok(answer) if answer.status.is_success() => (reached, sent) = (record.seq, sent + 1),
             Ok(answer) => {
-                fault = Some(format!("record {} was answered with status {}", record.id, answer.status.as_u16()));
+                fault =
+                    Some(format!("record {} was answered with status {}", record.id, answer.status.as_u16()));
             }
             Err(cause) => fault = Some(cause),
         }

@@ -1,7 +1,7 @@
 //! Removing what is older than `audit.keep`, while the writer has nothing else to do.
 //!
 //! A record is old from the day on that the rule says, by the calendar of the hospital: so at most once a day there is
-//! something to remove. Bounds: 500 records a commit, a pause between two.
+//! something to remove. What is exported stays until the external store has it. Bounds: 500 records a commit, a pause between two.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,8 @@ fn oldest_kept(now: &Zoned, kept: Span) -> Option<String> {
 
 /// One step, where there is something to remove and the writer is idle; true where more may be left.
 async fn step(store: &Store, config: &Config, before: String) -> Result<bool, StoreError> {
-    if !store.removable(&before, None)? {
+    let exported_to = config.audit.export.as_ref().map(|export| export.place().to_owned());
+    if !store.removable(&before, exported_to.as_deref())? {
         return Ok(false);
     }
     if store.writer().waiting() > 0 {
@@ -64,7 +65,7 @@ async fn step(store: &Store, config: &Config, before: String) -> Result<bool, St
     let removal = Removal {
         before,
         rule: format!("keep = \"{}\"", config.audit.keep.clone().unwrap_or_default()),
-        exported_to: None,
+        exported_to,
         id: Uuid::now_v7().to_string(),
         at: Timestamp::now(),
         observer: BusinessIdentifier::new(site.id_system.clone(), site.id.clone()),

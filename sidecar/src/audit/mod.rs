@@ -1,21 +1,72 @@
-//! What becomes of audit records after they were written: old ones are removed ([`keep`]). Minutes of requests without a
-//! known caller become records ([`refused`]).
+//! What becomes of audit records after they were written: they are sent to an external FHIR store ([`export`]) and to a
+//! collector ([`otlp`]), and old ones are removed ([`keep`]). Minutes of requests without a known caller become records
+//! ([`refused`]).
 //!
 //! Nothing here is waited for by a request.
 
+mod backoff;
+pub mod destination;
+pub mod export;
 pub mod keep;
+pub mod otlp;
 pub mod refused;
 
 use std::sync::Arc;
 
+use opentelemetry_otlp::ExporterBuildError;
 use tokio::sync::watch;
 
+use crate::config::Config;
 use crate::pipeline::Gateway;
+use destination::{Destination, DestinationError};
+use otlp::AuditLogs;
 
-/// Starts what the configuration asks for; it ends when `stopping` becomes true.
-pub fn start(gateway: &Arc<Gateway>, stopping: &watch::Receiver<bool>) {
-    tokio::spawn(refused::watch(gateway.clone(), stopping.clone()));
-    if gateway.config().audit.keep.is_some() {
-        tokio::spawn(keep::watch(gateway.clone(), stopping.clone()));
+/// Records that can't be sent as the configuration asks for.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditSetupError {
+    /// The external FHIR store.
+    #[error("audit records can't be exported: {0}")]
+    Export(DestinationError),
+    /// The collector.
+    #[error("audit records can't be sent to the collector: {0}")]
+    Collector(DestinationError),
+    /// The encoder of logs.
+    #[error("audit records can't be sent to the collector: {0}")]
+    Otlp(#[from] ExporterBuildError),
+}
+
+/// What is to be done with records, made before anything starts.
+pub struct AuditCare {
+    export: Option<Destination>,
+    logs: Option<AuditLogs>,
+}
+
+impl AuditCare {
+    /// What the configuration asks for.
+    pub fn new(config: &Config) -> Result<AuditCare, AuditSetupError> {
+        let export = config.audit.export.as_ref().map(|export| Destination::new(&export.store)).transpose();
+        let logs = match &config.telemetry.otlp {
+            Some(otlp) if otlp.audit => {
+                let collector = Destination::new(&otlp.collector).map_err(AuditSetupError::Collector)?;
+                Some(AuditLogs::new(otlp, &config.site, collector)?)
+            }
+            _ => None,
+        };
+        Ok(AuditCare { export: export.map_err(AuditSetupError::Export)?, logs })
+    }
+
+    /// Starts it; it ends when `stopping` becomes true.
+    pub fn start(self, gateway: &Arc<Gateway>, stopping: &watch::Receiver<bool>) {
+        let audit = &gateway.config().audit;
+        tokio::spawn(refused::watch(gateway.clone(), stopping.clone()));
+        if audit.keep.is_some() {
+            tokio::spawn(keep::watch(gateway.clone(), stopping.clone()));
+        }
+        if let (Some(config), Some(destination)) = (&audit.export, self.export) {
+            tokio::spawn(export::watch(gateway.clone(), config.clone(), destination, stopping.clone()));
+        }
+        if let Some(logs) = self.logs {
+            tokio::spawn(logs.watch(gateway.clone(), stopping.clone()));
+        }
     }
 }

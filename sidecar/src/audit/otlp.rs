@@ -1,7 +1,7 @@
 //! Audit records as logs to an OpenTelemetry collector (OTLP/HTTP, protobuf; OTLP 1.x §OTLP/HTTP).
 //!
-//! The trail is the durable one: what is sent follows it from where it ended when the sidecar started, and where more than
-//! [`QUEUE`] records wait, the oldest are passed over and counted. No request waits for this. By default no attribute tells
+//! The trail is the durable one: what is sent follows it from where it ended when the sidecar started, or took up another
+//! configuration, and where more than [`QUEUE`] records wait, the oldest are passed over and counted. No request waits for this. By default no attribute tells
 //! of a patient or a person; `audit_includes` adds what a site wants its collector to know.
 //!
 //! The library encodes; what it would read from the environment (headers, URLs) is not used: requests go to the configured
@@ -93,7 +93,11 @@ impl HttpClient for Collector {
 
 impl AuditLogs {
     /// What the configuration asks for.
-    pub fn new(config: &Otlp, site: &Site, destination: Destination) -> Result<AuditLogs, ExporterBuildError> {
+    pub fn new(
+        config: &Otlp,
+        site: &Site,
+        destination: Destination,
+    ) -> Result<AuditLogs, ExporterBuildError> {
         let status = Arc::new(AtomicU16::new(0));
         let mut exporter = LogExporter::builder()
             .with_http()

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use clap::Args;
 use varco::config::{
-    self, Config, ConfigError, DEFAULT_ROUTE, Direction, Issuer, IssuerKind, Mllp, OnMapFailure, Route,
+    self, AuditIncludes, Config, ConfigError, DEFAULT_ROUTE, Direction, Issuer, IssuerKind, Mllp, OnMapFailure, Route,
     RouteMap, SCHEMA, ValidationMode,
 };
 
@@ -100,13 +100,35 @@ fn summary(config: &Config) {
     }
 }
 
-/// For how long audit records are kept.
+/// For how long audit records are kept, and where they are sent.
 fn trail(config: &Config) {
     match &config.audit.keep {
         None => say::line("    audit records are kept for ever"),
         Some(keep) => say::line(format!(
             "    audit records are kept for {keep}; older ones are removed, and a record says how many"
         )),
+    }
+    if let Some(export) = &config.audit.export {
+        say::line(format!(
+            "    each audit record is sent to {}, and kept until it was taken",
+            export.place()
+        ));
+    }
+    if let Some(otlp) = config.telemetry.otlp.as_ref().filter(|otlp| otlp.audit) {
+        let includes: Vec<&str> = otlp
+            .audit_includes
+            .iter()
+            .map(|part| match part {
+                AuditIncludes::Agents => "who asked",
+                AuditIncludes::Patients => "whose data it was",
+                AuditIncludes::Record => "the whole record",
+            })
+            .collect();
+        let includes = match includes.as_slice() {
+            [] => "without any identity".to_owned(),
+            parts => format!("with {}", parts.join(", ")),
+        };
+        say::line(format!("    audit records are sent as logs to {}, {includes}", otlp.collector.url));
     }
 }
 

@@ -30,6 +30,14 @@ A smallest configuration:
   [store]
   path = \"varco.sqlite\"
 
+Audit records kept for five years, and each one sent to an external FHIR store:
+  [audit]
+  keep = \"5 years\"
+  [audit.export]
+  url = \"https://arr.example/fhir/AuditEvent\"
+  ca = \"arr-ca.pem\"
+  token_file = \"arr.token\"
+
 With HL7 v2 messages of the hospital's own departments (MLLP), each acknowledged once its FHIR transaction is done
 and recorded; varco check --schema lists all settings:
   [mllp]

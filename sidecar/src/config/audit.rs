@@ -3,6 +3,8 @@
 use jiff::Span;
 use serde::Deserialize;
 
+use super::Destination;
+
 /// `[audit]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -10,6 +12,29 @@ use serde::Deserialize;
 pub struct Audit {
     /// `5 years`; all records are kept where it is absent.
     pub keep: Option<String>,
+    pub export: Option<AuditExport>,
+}
+
+/// `[audit.export]`
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct AuditExport {
+    #[serde(flatten)]
+    pub store: Destination,
+    /// Records that are sent before it is remembered how far the store took them.
+    #[serde(default = "batch")]
+    pub batch: usize,
+}
+
+impl AuditExport {
+    /// The name that the cursor has: another URL is another store, and gets the whole trail.
+    pub fn place(&self) -> &str {
+        self.store.url.trim_end_matches('/')
+    }
+}
+
+fn batch() -> usize {
+    100
 }
 
 impl Audit {

@@ -46,6 +46,7 @@ pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
     super::check_route::faults(config, source, &mut faults);
     super::check_mllp::faults(config, source, &mut faults);
     super::check_map::faults(config, source, &mut faults);
+    super::check_audit::faults(config, source, &mut faults);
     if let Some(terminology) = &config.terminology {
         server(terminology, source, &mut faults);
     }
@@ -94,7 +95,7 @@ fn listener(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {
 
 /// The terminology server: reachable by TLS or in the clear, with at most one credential that is there.
 fn server(terminology: &Terminology, source: &Source<'_>, faults: &mut Vec<Fault>) {
-    address("/terminology", &terminology.url, terminology.ca.as_ref(), source, faults);
+    address("/terminology", "url", &terminology.url, terminology.ca.as_ref(), source, faults);
     if let Err(error) = Credential::of(terminology) {
         let setting = match &error {
             CredentialError::Both | CredentialError::Variable(_) => "/terminology/token_env",
@@ -113,12 +114,19 @@ fn server(terminology: &Terminology, source: &Source<'_>, faults: &mut Vec<Fault
 
 fn upstream(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {
     let upstream = &config.upstream;
-    address("/upstream", &upstream.url, upstream.ca.as_ref(), source, faults);
+    address("/upstream", "url", &upstream.url, upstream.ca.as_ref(), source, faults);
 }
 
-/// A server's URL and the authorities that may vouch for it.
-fn address(section: &str, url: &str, ca: Option<&PathBuf>, source: &Source<'_>, faults: &mut Vec<Fault>) {
-    let (at_url, at_ca) = (format!("{section}/url"), format!("{section}/ca"));
+/// A server's URL, which stands in `setting`, and the authorities that may vouch for it.
+pub(super) fn address(
+    section: &str,
+    setting: &str,
+    url: &str,
+    ca: Option<&PathBuf>,
+    source: &Source<'_>,
+    faults: &mut Vec<Fault>,
+) {
+    let (at_url, at_ca) = (format!("{section}/{setting}"), format!("{section}/ca"));
     if let Err(error) = url.parse::<http::Uri>() {
         let cure = "Write it as http://host:port/path.";
         faults.push(source.fault(&at_url, format!("This is not a URL: {error}."), cure));

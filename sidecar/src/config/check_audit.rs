@@ -48,7 +48,11 @@ fn destination(
             }
         }
         (Some(_), Some(_), None) => {
-            fault("certificate", "A certificate is shown over https alone.".to_owned(), "Use https, with `ca`.");
+            fault(
+                "certificate",
+                "A certificate is shown over https alone.".to_owned(),
+                "Use https, with `ca`.",
+            );
         }
         (Some(_), None, _) => {
             fault("certificate", "The certificate has no key.".to_owned(), "Add `key`, its PEM file.");

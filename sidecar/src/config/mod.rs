@@ -6,11 +6,13 @@
 
 mod audit;
 mod check;
+mod check_audit;
 mod check_fse;
 mod check_map;
 mod check_mllp;
 mod check_route;
 mod check_tokens;
+mod destination;
 mod difference;
 mod fault;
 mod mapping;
@@ -18,6 +20,7 @@ mod mllp;
 mod route;
 mod schema;
 mod source;
+mod telemetry;
 mod tokens;
 
 use std::net::SocketAddr;
@@ -26,8 +29,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use varco_core::consent::fse::FseSystems;
 
-pub use audit::Audit;
+pub use audit::{Audit, AuditExport};
 pub(crate) use check::aliases;
+pub use destination::Destination;
 pub use difference::{Difference, tell};
 pub use fault::{ConfigError, Fault};
 pub use mapping::{Mapping, OnMapFailure, RouteMap};
@@ -36,6 +40,7 @@ pub use route::{
     DEFAULT_ROUTE, Direction, Route, RouteProfile, RouteValidation, Terminology, Validation, ValidationMode,
 };
 pub use schema::SCHEMA;
+pub use telemetry::{AuditIncludes, Otlp, Telemetry};
 pub use tokens::{ClaimMap, FSE_ALGORITHMS, Issuer, IssuerKind};
 
 /// A checked configuration. Paths are absolute or relative to the working folder, defaults filled in.
@@ -95,6 +100,9 @@ pub struct Config {
     /// HL7 v2 messages.
     #[serde(default)]
     pub mllp: Option<Mllp>,
+    /// What is sent to the operator's collector.
+    #[serde(default)]
+    pub telemetry: Telemetry,
     /// Logging.
     #[serde(default)]
     pub log: Log,
@@ -450,12 +458,16 @@ impl Config {
         let plugins = self.plugin.iter_mut().map(|plugin| &mut plugin.manifest);
         let terminology = self.terminology.iter_mut();
         let terminology = terminology.flat_map(|it| [it.ca.as_mut(), it.token_file.as_mut()]).flatten();
+        let export = self.audit.export.iter_mut().map(|export| &mut export.store);
+        let otlp = self.telemetry.otlp.iter_mut().map(|otlp| &mut otlp.collector);
+        let sent_to = export.chain(otlp).flat_map(Destination::paths);
         let definitions = self.validation.definitions.iter_mut().chain(&mut self.mapping.maps);
         for path in tls
             .chain(others.into_iter().flatten())
             .chain(keys)
             .chain(plugins)
             .chain(terminology)
+            .chain(sent_to)
             .chain(definitions)
         {
             *path = folder.join(&*path);

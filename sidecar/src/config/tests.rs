@@ -442,3 +442,43 @@ fn claims_are_mapped_by_name_and_systems_need_their_claim() {
     assert_eq!(from_text(&once, &folder.file()).unwrap().issuers().next().unwrap().longest(), Some(3600));
     assert_eq!(from_text(GOOD, &folder.file()).unwrap().issuers().next().unwrap().longest(), None);
 }
+
+#[test]
+fn records_are_kept_for_a_span_of_time_and_sent_in_safety() {
+    let folder = Folder::new();
+    let with = |lines: &str| format!("{GOOD}{lines}\n");
+    let config = from_text(
+        &with("[audit]\nkeep = \"5 years\"\n[audit.export]\nurl = \"http://127.0.0.1:1/fhir/AuditEvent/\"\n[telemetry.otlp]\nendpoint = \"http://127.0.0.1:4318\""),
+        &folder.file(),
+    )
+    .unwrap();
+    let export = config.audit.export.as_ref().unwrap();
+    assert_eq!((export.place(), export.batch), ("http://127.0.0.1:1/fhir/AuditEvent", 100));
+    assert!(config.audit.kept_for().is_some() && !config.telemetry.otlp.unwrap().audit);
+    assert!(from_text(GOOD, &folder.file()).unwrap().audit.kept_for().is_none(), "all are kept");
+    for (lines, words) in [
+        ("[audit]\nkeep = \"five years\"", ["audit.keep", "5 years or 90 days"]),
+        ("[audit.export]\nurl = \"https://arr.example/AuditEvent\"", ["audit.export.url", "Add `ca`"]),
+        ("[audit.export]\nurl = \"http://arr.example/fhir\"", ["audit.export.url", "/AuditEvent at its end"]),
+        (
+            "[audit.export]\nurl = \"http://arr.example/AuditEvent\"\ntoken_env = \"PATH\"",
+            ["audit.export.url", "in the clear"],
+        ),
+        (
+            "[telemetry.otlp]\nendpoint = \"http://c.example\"\ncertificate = \"server.pem\"",
+            ["telemetry.otlp.certificate", "Add `key`"],
+        ),
+        ("[telemetry.otlp]\nendpoint = \"c.example\"", ["telemetry.otlp.endpoint", "Its base URL"]),
+        ("[telemetry.otlp]\nurl = \"http://c.example\"", ["telemetry.otlp", "`endpoint`"]),
+        (
+            "[telemetry.otlp]\nendpoint = \"http://c.example\"\naudit_includes = [\"names\"]",
+            ["audit_includes", "agents"],
+        ),
+    ] {
+        let faults = folder.faults(&with(lines));
+        assert!(
+            faults.iter().any(|(_, fault)| words.iter().all(|word| fault.contains(word))),
+            "{lines}: {faults:?}"
+        );
+    }
+}

@@ -61,6 +61,20 @@ pub fn client_config(ca: &Path) -> Result<ClientConfig, TlsError> {
     Ok(builder.with_root_certificates(roots(ca)?).with_no_client_auth())
 }
 
+/// The client's side, which trusts only the authorities in `ca` and shows a certificate of its own.
+pub fn client_config_showing(ca: &Path, certificate: &Path, key: &Path) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| fault(ca, error))?
+        .with_root_certificates(roots(ca)?);
+    let chain = certificates(certificate)?;
+    let own = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| fault(key, format!("no private key can be read from it ({error})")))?;
+    builder
+        .with_client_auth_cert(chain, own)
+        .map_err(|error| fault(key, format!("certificate and key don't belong together ({error})")))
+}
+
 fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(path)? {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params_from_iter};
 use tokio::runtime::{Handle, RuntimeFlavor};
+use varco_core::audit::SearchTerm;
 
 use super::{Store, StoreError, TrailTime, intent, trail_index};
 
@@ -28,6 +29,8 @@ pub struct TrailSearch {
     pub oldest_first: bool,
     /// Go on after this record.
     pub after: Option<i64>,
+    /// No record after this one.
+    pub last: Option<i64>,
     /// Most records to give.
     pub most: usize,
 }
@@ -52,6 +55,24 @@ pub enum TrailCondition {
         /// None of the values instead: for parameters that every record has once.
         not: bool,
     },
+}
+
+impl TrailCondition {
+    /// Whether a record with these terms meets the condition. What is no condition on terms is met.
+    pub(super) fn is_met_by(&self, terms: &[SearchTerm]) -> bool {
+        let TrailCondition::Term { parameter, values, not } = self else { return true };
+        let meets = |term: &SearchTerm, wanted: &TrailValue| {
+            let value = match &wanted.value {
+                TrailText::Any => true,
+                TrailText::Is(value) => term.value == *value,
+                TrailText::Begins(value) => term.value.starts_with(value.as_str()),
+                TrailText::Contains(value) => term.value.contains(value.as_str()),
+            };
+            value && wanted.system.as_ref().is_none_or(|system| term.system == *system)
+        };
+        let mut own = terms.iter().filter(|term| term.parameter == *parameter);
+        own.any(|term| values.iter().any(|wanted| meets(term, wanted))) != *not
+    }
 }
 
 /// A value of a search parameter.
@@ -120,6 +141,7 @@ pub(super) fn page(
         (Some(after), false) => high = high.min(after.saturating_sub(1)),
         (None, _) => {}
     }
+    high = high.min(wanted.last.unwrap_or(i64::MAX));
     let mut page = TrailPage::default();
     let most = wanted.most.max(1);
     // One more than the page holds tells whether there is a next one.

@@ -10,14 +10,16 @@ use fhir_models::document::{Limits, OwnedDocument};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use varco_core::audit::chain::RecordHash;
-use varco_core::audit::{Removed, search_terms};
+use varco_core::audit::{Removed, TERMS_VERSION, search_terms};
 
 use super::retention::{self, Anchor};
 use super::trail::page;
-use super::{OpenIntent, StoreError, TrailPage, TrailSearch, intent};
+use super::{OpenIntent, StoreError, TrailCondition, TrailPage, TrailSearch, intent};
 
 /// Records read at a time.
 const STEP: i64 = 500;
+/// How long one page is looked for.
+const LONGEST: Duration = Duration::from_secs(60);
 /// How far ahead of a break the record that belongs there is looked for.
 const AHEAD: i64 = 10_000;
 
@@ -86,6 +88,13 @@ pub enum Tampering {
     Unsaid,
 }
 
+/// Whether a record meets conditions on its terms.
+fn meets(body: &[u8], conditions: &[TrailCondition]) -> bool {
+    let Ok(document) = OwnedDocument::parse_json(body.to_vec(), &Limits::default()) else { return false };
+    let terms = search_terms(document.root());
+    conditions.iter().all(|condition| condition.is_met_by(&terms))
+}
+
 /// What a record says of a removal.
 fn said_by(row: &Row) -> Option<Removed> {
     let document = OwnedDocument::parse_json(row.body.clone(), &Limits::default()).ok()?;
@@ -123,10 +132,67 @@ impl TrailReader {
         }
     }
 
-    /// A page of records; conditions on the index are for a running store.
+    /// A page of records, oldest first.
     pub fn page(&self, wanted: &TrailSearch) -> Result<TrailPage, StoreError> {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + LONGEST;
         page(&self.0, wanted, deadline).map_err(StoreError::from)
+    }
+
+    /// Every record that meets the conditions, oldest first, each handed to `each`, which says whether to go on. What is
+    /// not indexed yet is looked through record by record: nothing is missed because the index lags behind the trail.
+    pub fn each(
+        &self,
+        conditions: &[TrailCondition],
+        mut each: impl FnMut(Vec<u8>) -> bool,
+    ) -> Result<(), StoreError> {
+        let (terms, others): (Vec<_>, Vec<_>) =
+            conditions.iter().cloned().partition(|own| matches!(own, TrailCondition::Term { .. }));
+        let indexed = if terms.is_empty() { i64::MAX } else { self.indexed()? };
+        let mut wanted = TrailSearch {
+            conditions: conditions.to_vec(),
+            oldest_first: true,
+            last: Some(indexed),
+            most: STEP as usize,
+            ..TrailSearch::default()
+        };
+        self.pages(&mut wanted, &mut each)?;
+        if terms.is_empty() {
+            return Ok(());
+        }
+        let mut rest = TrailSearch { conditions: others, after: Some(indexed), last: None, ..wanted };
+        self.pages(&mut rest, &mut |body| match meets(&body, &terms) {
+            true => each(body),
+            false => true,
+        })
+    }
+
+    fn pages(
+        &self,
+        wanted: &mut TrailSearch,
+        each: &mut impl FnMut(Vec<u8>) -> bool,
+    ) -> Result<(), StoreError> {
+        loop {
+            let page = self.page(wanted)?;
+            for body in page.records {
+                if !each(body) {
+                    return Ok(());
+                }
+            }
+            match page.next {
+                Some(next) => wanted.after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// The last record that is found by its terms; 0 in a store from before there was an index.
+    fn indexed(&self) -> Result<i64, StoreError> {
+        let table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'audit_indexed'";
+        if self.0.query_row(table, [], |_| Ok(())).optional()?.is_none() {
+            return Ok(0);
+        }
+        let mark = "SELECT seq FROM audit_indexed WHERE terms = ?1";
+        Ok(self.0.query_row(mark, [TERMS_VERSION], |row| row.get(0)).optional()?.unwrap_or(0))
     }
 
     /// How many records there are, by their numbers.

@@ -79,6 +79,15 @@ fn describe() {
         "varco_audit_refused_total",
         "Requests refused before their caller was known, by cause"
     );
+    describe_counter!("varco_audit_exported_total", "Audit records that the external FHIR store took");
+    describe_gauge!("varco_audit_export_lag_records", "Audit records that wait to be exported");
+    describe_gauge!(
+        "varco_audit_export_lag_seconds",
+        Unit::Seconds,
+        "Age of the oldest audit record that waits to be exported"
+    );
+    describe_counter!("varco_otlp_audit_sent_total", "Audit records that the collector took as logs");
+    describe_counter!("varco_otlp_audit_dropped_total", "Audit records that were not sent as logs");
     describe_counter!("varco_audit_removed_total", "Audit records removed by the rule `audit.keep`");
     describe_counter!("varco_validation_total", "Resources validated, by route, direction, mode and result");
     describe_counter!(

@@ -1,7 +1,7 @@
-//! The bearer token for a terminology server: from a file or an environment variable, never shown.
+//! The bearer token for a server that is asked or sent to: from a file or an environment variable, never shown.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use http::HeaderValue;
 
@@ -48,21 +48,30 @@ impl fmt::Debug for Credential {
 impl Credential {
     /// The credential that a configuration names, or none.
     pub fn of(config: &config::Terminology) -> Result<Credential, CredentialError> {
-        let (text, place) = match (&config.token_file, &config.token_env) {
+        Credential::read(&config.url, config.token_file.as_deref(), config.token_env.as_deref())
+    }
+
+    /// The credential for the server at `url`, from a file or from a variable, or none.
+    pub fn read(
+        url: &str,
+        token_file: Option<&Path>,
+        token_env: Option<&str>,
+    ) -> Result<Credential, CredentialError> {
+        let (text, place) = match (token_file, token_env) {
             (None, None) => return Ok(Credential::default()),
             (Some(_), Some(_)) => return Err(CredentialError::Both),
             (Some(path), None) => {
                 let read = std::fs::read_to_string(path);
-                let text = read.map_err(|cause| CredentialError::File { path: path.clone(), cause })?;
+                let text = read.map_err(|cause| CredentialError::File { path: path.to_owned(), cause })?;
                 (text, path.display().to_string())
             }
             (None, Some(name)) => {
                 let text = std::env::var(name).ok().filter(|text| !text.trim().is_empty());
-                (text.ok_or_else(|| CredentialError::Variable(name.clone()))?, name.clone())
+                (text.ok_or_else(|| CredentialError::Variable(name.to_owned()))?, name.to_owned())
             }
         };
-        if config.url.starts_with("http:") && !is_loopback(&config.url) {
-            return Err(CredentialError::Clear(config.url.clone()));
+        if url.starts_with("http:") && !is_loopback(url) {
+            return Err(CredentialError::Clear(url.to_owned()));
         }
         let token = text.trim();
         let fits =
@@ -74,7 +83,7 @@ impl Credential {
     }
 
     /// The `Authorization` header, where there is one.
-    pub(super) fn header(&self) -> Option<HeaderValue> {
+    pub(crate) fn header(&self) -> Option<HeaderValue> {
         self.0.clone()
     }
 }

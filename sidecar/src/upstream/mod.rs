@@ -13,6 +13,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 
 use crate::config;
 use crate::listen::tls::{self, TlsError};
@@ -82,6 +83,19 @@ pub struct Upstream {
 impl Upstream {
     /// A client for the configured server; `most` bounds an answer's body, in bytes.
     pub fn new(config: &config::Upstream, most: usize) -> Result<Upstream, UpstreamSetupError> {
+        let tls = match &config.ca {
+            Some(ca) => tls::client_config(ca)?,
+            None => tls::trusting_nobody()?,
+        };
+        Upstream::with_tls(config, tls, most)
+    }
+
+    /// The same, with TLS as it is given.
+    pub fn with_tls(
+        config: &config::Upstream,
+        tls: ClientConfig,
+        most: usize,
+    ) -> Result<Upstream, UpstreamSetupError> {
         let uri: Uri = config.url.parse().map_err(|_| UpstreamSetupError::Url(config.url.clone()))?;
         let parts = uri.into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
@@ -93,10 +107,6 @@ impl Upstream {
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(Duration::from_secs(config.connect_seconds)));
-        let tls = match &config.ca {
-            Some(ca) => tls::client_config(ca)?,
-            None => tls::trusting_nobody()?,
-        };
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()

@@ -4,18 +4,42 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use varco_core::audit::Access;
+use varco_core::audit::{Access, Removed};
 use varco_core::requester::{BusinessIdentifier, Code};
 
 use crate::cli::say;
 
 /// What a report is about.
 pub(super) struct Heading {
-    pub patient: String,
+    pub patient: Option<String>,
+    pub resource: Option<String>,
+    pub agent: Option<String>,
     pub site: Option<String>,
     pub from: Option<String>,
     pub to: Option<String>,
     pub made: Timestamp,
+    /// What was removed from the trail by its rule, and can't be told of.
+    pub removed: Option<Removed>,
+}
+
+impl Heading {
+    /// What the report is about, in words.
+    fn subject(&self) -> String {
+        let what = match (&self.resource, &self.patient) {
+            (Some(resource), Some(patient)) => format!("{resource} of {patient}"),
+            (Some(resource), None) => resource.clone(),
+            (None, Some(patient)) => format!("the data of {patient}"),
+            (None, None) => "data".to_owned(),
+        };
+        let by = self.agent.as_ref().map_or(String::new(), |agent| format!(" by {agent}"));
+        format!("Accesses to {what}{by}")
+    }
+
+    /// What can't be told any more, in words.
+    fn gone(&self) -> Option<String> {
+        let Removed { total, rule, .. } = self.removed.as_ref()?;
+        Some(format!("{total} older records of the trail were removed by the rule {rule}."))
+    }
 }
 
 /// Codes of v3-ActReason in words.
@@ -104,6 +128,15 @@ fn lines(access: &Access) -> Vec<(&'static str, String)> {
     if !through.is_empty() {
         lines.push(("through", through.join(", ")));
     }
+    if let Some(site) = &access.site {
+        lines.push(("at", site.clone()));
+    }
+    if !access.patients.is_empty() {
+        lines.push(("whose", access.patients.join(", ")));
+    }
+    if !access.resources.is_empty() {
+        lines.push(("what", access.resources.join(", ")));
+    }
     let purposes: Vec<String> = access.purposes.iter().map(|own| word(PURPOSES, &own.code)).collect();
     lines.push(("purpose", if purposes.is_empty() { "not told".to_owned() } else { purposes.join(", ") }));
     let reason = access.reason.as_ref().map_or(String::new(), |why| format!(": {why}"));
@@ -167,7 +200,8 @@ fn escaped(text: &str) -> String {
 
 pub(super) fn text_begin(heading: &Heading) {
     let at = heading.site.as_ref().map_or(String::new(), |site| format!(" at {site}"));
-    say::line(shown(&format!("Accesses to the data of {}{at}, {}", heading.patient, span(heading))));
+    say::line(shown(&format!("{}{at}, {}", heading.subject(), span(heading))));
+    heading.gone().into_iter().for_each(|gone| say::line(shown(&gone)));
 }
 
 pub(super) fn text(access: &Access, zone: &TimeZone) {
@@ -183,8 +217,11 @@ pub(super) fn text_end(told: u64, denied: u64) {
 }
 
 pub(super) fn json_begin(heading: &Heading) {
-    let Heading { patient, site, from, to, made } = heading;
-    let head = json!({ "patient": patient, "site": site, "from": from, "to": to, "made": made.to_string() });
+    let Heading { patient, resource, agent, site, from, to, made, removed } = heading;
+    let head = json!({
+        "patient": patient, "resource": resource, "agent": agent, "site": site, "from": from, "to": to,
+        "recordsRemoved": removed.as_ref().map(|removed| removed.total), "made": made.to_string(),
+    });
     let head = head.to_string();
     say::line(format!("{},\"accesses\":[", head.trim_end_matches('}')));
 }
@@ -198,6 +235,7 @@ pub(super) fn json(access: &Access, first: bool) {
         "person": access.person.as_ref().map(identifier), "name": access.name, "roles": codes(&access.roles),
         "organizations": access.organizations.iter().map(identifier).collect::<Vec<Value>>(),
         "countries": access.countries(), "application": access.application, "address": access.address,
+        "patients": access.patients, "resources": access.resources,
         "purposes": codes(&access.purposes), "categories": access.categories,
         "decision": access.decision.text(), "reason": access.reason, "site": access.site,
     });
@@ -213,13 +251,14 @@ pub(super) fn html_begin(heading: &Heading, zone: &TimeZone) {
     let made = heading.made.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M %:z").to_string();
     say::line(format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>Accesses to the data of {patient}</title>\n\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{subject}</title>\n\
          <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}\
          article{{border-top:1px solid #bbb;padding:.6rem 0}}h2{{font-size:1rem;margin:0}}\
          dl{{display:grid;grid-template-columns:7rem 1fr;margin:.3rem 0 0}}dd{{margin:0;overflow-wrap:anywhere}}\
          dt{{color:#555}}</style></head>\n\
-         <body><h1>Accesses to the data of {patient}{at}</h1>\n<p>{span}; made on {made}.</p>",
-        patient = escaped(&heading.patient),
+         <body><h1>{subject}{at}</h1>\n<p>{span}; made on {made}. {gone}</p>",
+        subject = escaped(&heading.subject()),
+        gone = escaped(&heading.gone().unwrap_or_default()),
         span = escaped(&span(heading)),
     ));
 }
