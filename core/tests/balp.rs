@@ -237,7 +237,7 @@ fn record(event: AuditedEvent) -> AuditRecord {
 /// Every issue, in a line each.
 fn issues(validator: &Validator, event: &str) -> Vec<String> {
     let document = OwnedDocument::parse_json(event, &Limits::default()).unwrap();
-    let issue = |issue: varco_core::outcome::Issue| format!("{:?} {:?}", issue.expression, issue.text);
+    let issue = |issue: varco_core::outcome::Issue| format!("{:?} {:?}", issue.expression, issue.message);
     validator.validate(document.document()).issues.into_iter().map(issue).collect()
 }
 

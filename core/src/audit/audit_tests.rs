@@ -304,3 +304,15 @@ fn an_access_is_read_back_from_its_event() {
     assert_eq!((denied.person, denied.application.as_deref()), (None, Some("portale-medici")));
     assert_eq!(denied.purposes, original.requester.purposes);
 }
+
+#[test]
+fn a_record_is_found_under_its_patients_or_the_one_that_was_asked_for() {
+    let mut read = record(AuditedEvent::Read);
+    assert_eq!(read.found_under(), ["Patient/p1"]);
+    read.resources[0].reference = "Patient/p2/_history/3".to_owned();
+    assert_eq!(read.found_under(), ["Patient/p1"], "whose data it is comes before what was asked for");
+    read.patients.clear();
+    assert_eq!(read.found_under(), ["Patient/p2"]);
+    read.resources[0].reference = "Observation/o1".to_owned();
+    assert_eq!(read.found_under(), Vec::<String>::new());
+}

@@ -137,7 +137,7 @@ impl Gateway {
             id: record.id.clone(),
             request: feed.request_id.clone(),
             recorded: format!("{:.3}", feed.received),
-            patients: record.patients.iter().filter_map(|patient| patient.reference.clone()).collect(),
+            patients: record.found_under(),
             body: record.to_fhir_json(),
         };
         let rows: Vec<AuditRow> = record.per_patient().into_iter().map(row).collect();

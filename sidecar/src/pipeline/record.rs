@@ -93,7 +93,7 @@ impl Gateway {
                 id: record.id.clone(),
                 request: account.request_id.clone(),
                 recorded: format!("{:.3}", account.received),
-                patients: record.patients.iter().filter_map(|patient| patient.reference.clone()).collect(),
+                patients: record.found_under(),
                 body: record.to_fhir_json(),
             })
             .collect()

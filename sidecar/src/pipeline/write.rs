@@ -197,6 +197,8 @@ pub(super) async fn guard(
         exchange.withhold(&judgement);
         return Err(Refusal::Absent);
     }
+    // What is changed or deleted is on record as those patients' whose it was.
+    exchange.account.note(&judgement);
     if let Some(expected) = expected {
         let version = current.root().get(name::META).and_then(|meta| meta.str_of(name::VERSION_ID));
         if version.is_some_and(|version| version != expected.as_str()) {

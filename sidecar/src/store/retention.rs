@@ -8,7 +8,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use varco_core::audit::chain::RecordHash;
-use varco_core::audit::{RemovalEvent, Removed};
+use varco_core::audit::{RemovalEvent, Removed, split_reference};
 use varco_core::requester::BusinessIdentifier;
 
 use fhir_models::document::{Limits, OwnedDocument, Value};
@@ -189,7 +189,8 @@ fn forget_patients(transaction: &Transaction<'_>, seq: i64, body: &[u8]) -> Resu
         transaction.prepare_cached("DELETE FROM audit_patient WHERE patient = ?1 AND seq = ?2")?;
     for entity in document.root().get_key("entity").into_iter().flat_map(Value::items) {
         if let Some(key) = entity.get_key("what").and_then(|what| what.get_key("reference")?.as_str()) {
-            forget.execute(params![key, seq])?;
+            let (kind, id) = split_reference(&key);
+            forget.execute(params![format!("{kind}/{id}"), seq])?;
         }
     }
     Ok(())

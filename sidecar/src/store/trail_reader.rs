@@ -10,7 +10,7 @@ use fhir_models::document::{Limits, OwnedDocument};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use varco_core::audit::chain::RecordHash;
-use varco_core::audit::{Removed, TERMS_VERSION, search_terms};
+use varco_core::audit::{Access, Removed, TERMS_VERSION, search_terms, split_reference};
 
 use super::retention::{self, Anchor};
 use super::trail::page;
@@ -350,12 +350,13 @@ impl TrailReader {
         let mut query = self
             .0
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM audit_patient WHERE patient = ?1 AND seq = ?2)")?;
-        for term in search_terms(document.root()) {
-            if term.parameter == "patient" && term.system == "Patient" {
-                let key = format!("Patient/{}", term.value);
-                if !query.query_row(params![key, row.seq], |row| row.get::<_, bool>(0))? {
-                    return Ok(Some("the patient"));
-                }
+        // As it was written: the patients that it is about, or else the one that was asked for.
+        let Access { patients, resources, .. } = Access::of(document.root());
+        for reference in if patients.is_empty() { resources } else { patients } {
+            if let ("Patient", id) = split_reference(&reference)
+                && !query.query_row(params![format!("Patient/{id}"), row.seq], |row| row.get::<_, bool>(0))?
+            {
+                return Ok(Some("the patient"));
             }
         }
         Ok(None)
