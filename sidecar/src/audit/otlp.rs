@@ -198,7 +198,8 @@ impl AuditLogs {
         let access = Access::of(event);
         let outcome = text(event, "outcome").unwrap_or_default();
         log.set_severity_number(match outcome.as_str() {
-            "0" => Severity::Info,
+            // A write that is begun has no outcome yet.
+            "0" | "" => Severity::Info,
             "12" => Severity::Error,
             _ => Severity::Warn,
         });
