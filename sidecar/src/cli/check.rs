@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use clap::Args;
 use varco::config::{
-    self, AuditIncludes, Config, ConfigError, DEFAULT_ROUTE, Direction, Issuer, IssuerKind, Mllp, OnMapFailure, Route,
-    RouteMap, SCHEMA, ValidationMode,
+    self, AuditIncludes, Config, ConfigError, DEFAULT_ROUTE, Direction, Issuer, IssuerKind, Mllp,
+    OnMapFailure, Route, RouteMap, SCHEMA, ValidationMode,
 };
 
 use super::say;
