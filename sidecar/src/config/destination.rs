@@ -42,6 +42,12 @@ impl Destination {
         }
     }
 
+    /// The files that it names: another token takes effect as another configuration does.
+    pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let Destination { ca, certificate, key, token_file, .. } = self;
+        [ca, certificate, key, token_file].into_iter().flatten()
+    }
+
     /// Every path of the section.
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let Destination { ca, certificate, key, token_file, .. } = self;

@@ -444,7 +444,14 @@ impl Config {
             [Some(&tls.certificate), Some(&tls.key), tls.client_ca.as_ref()].into_iter().flatten()
         });
         let plugins = self.plugin.iter().map(|plugin| &plugin.manifest);
-        tls.chain(&self.upstream.ca).chain(plugins).chain(&self.validation.definitions).map(PathBuf::as_path)
+        let export = self.audit.export.iter().map(|export| &export.store);
+        let otlp = self.telemetry.otlp.iter().map(|otlp| &otlp.collector);
+        let sent_to = export.chain(otlp).flat_map(Destination::files);
+        tls.chain(&self.upstream.ca)
+            .chain(plugins)
+            .chain(sent_to)
+            .chain(&self.validation.definitions)
+            .map(PathBuf::as_path)
     }
 
     fn resolve_paths(&mut self, folder: &Path) {
