@@ -13,6 +13,7 @@ use fhir_models::document::{Limits, Tape};
 use libfuzzer_sys::fuzz_target;
 use varco_core::interaction::batch::{Batch, conditional_reference, references};
 use varco_core::interaction::headers::{Handling, RequestHeaders, check_form, handling};
+use varco_core::interaction::transaction::{relinked, searches};
 use varco_core::interaction::{Interaction, SearchSchema};
 
 static R4: LazyLock<SearchSchema> = LazyLock::new(|| SearchSchema::from_definitions(Definitions::r4()));
@@ -61,6 +62,12 @@ fuzz_target!(|bytes: &[u8]| {
                 same(&asked.interaction);
             }
         }
+    }
+    for text in searches(document).iter().take(100) {
+        assert!(conditional_reference(text, &R4).is_some());
+    }
+    if let Some(linked) = relinked(document, |text| (text.len() % 2 == 0).then(|| format!("urn:uuid:{text}"))) {
+        assert!(Tape::new().parse_json(&linked, &Limits::default()).is_ok());
     }
     for reference in references(document.root()).take(100) {
         let _ = conditional_reference(&reference.as_str().unwrap_or_default(), &R4);

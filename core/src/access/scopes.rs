@@ -101,6 +101,7 @@ fn needed(interaction: &Interaction) -> Option<u8> {
         | Interaction::Transform(..)
         | Interaction::Translate(..)
         | Interaction::Batch
+        | Interaction::Transaction
         | Interaction::Capabilities => return None,
     })
 }
@@ -180,7 +181,9 @@ impl Scopes {
             let scopes = self.granted.iter().filter(|scope| fit(scope));
             match interaction {
                 // Its entries are of any type.
-                Interaction::Batch => scopes.fold(0, |all, scope| all | scope.permissions),
+                Interaction::Batch | Interaction::Transaction => {
+                    scopes.fold(0, |all, scope| all | scope.permissions)
+                }
                 _ => scopes.fold(0, |all, scope| all | scope.on(resource_type)),
             }
         };

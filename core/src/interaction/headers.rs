@@ -142,7 +142,10 @@ impl RequestHeaders {
             own.prefer = return_preference(&found.prefer);
             let served = !matches!(
                 interaction,
-                Interaction::Create(_) | Interaction::ConditionalCreate(_) | Interaction::Batch
+                Interaction::Create(_)
+                    | Interaction::ConditionalCreate(_)
+                    | Interaction::Batch
+                    | Interaction::Transaction
             );
             match found.if_match {
                 Some(_) if !served => return Err(InteractionError::Precondition("If-Match")),

@@ -43,6 +43,7 @@ mod request;
 mod schema;
 mod search;
 mod search_value;
+pub mod transaction;
 mod transform;
 mod translate;
 mod validate;
@@ -108,6 +109,8 @@ pub enum Interaction {
     ConditionalDelete(Search),
     /// `POST [base]`: a batch or transaction; which, and of what, the body says ([`batch`]).
     Batch,
+    /// `POST [base]` with a transaction, once its body has been read.
+    Transaction,
     /// `POST [type]/$validate` or `POST [type]/[id]/$validate`
     Validate(Validate),
     /// `POST StructureMap/$transform`
@@ -276,6 +279,7 @@ impl Interaction {
             Interaction::Patch(_) | Interaction::ConditionalPatch(_) => "patch",
             Interaction::Delete(_) | Interaction::ConditionalDelete(_) => "delete",
             Interaction::Batch => "batch",
+            Interaction::Transaction => "transaction",
             Interaction::Validate(_)
             | Interaction::Transform(..)
             | Interaction::Translate(..)
@@ -290,7 +294,7 @@ impl Interaction {
     /// server.
     pub fn resource_type(&self) -> Option<&ResourceType> {
         match self {
-            Interaction::Capabilities | Interaction::Batch => None,
+            Interaction::Capabilities | Interaction::Batch | Interaction::Transaction => None,
             Interaction::History(history) => history.resource_type(),
             Interaction::Create(resource_type)
             | Interaction::Transform(resource_type, _)
@@ -412,6 +416,7 @@ impl Interaction {
             | Interaction::Update(_)
             | Interaction::ConditionalUpdate(_)
             | Interaction::Batch
+            | Interaction::Transaction
             | Interaction::Transform(..)
             | Interaction::Match(..) => true,
             Interaction::Validate(own) => !own.mode.is_some_and(ValidateMode::is_of_stored),

@@ -135,7 +135,9 @@ impl Interaction {
             Interaction::ConditionalPatch(search) => criteria(Method::Patch, search),
             Interaction::Delete(instance) => UpstreamRequest::new(Method::Delete, path_of(instance)),
             Interaction::ConditionalDelete(search) => criteria(Method::Delete, search),
-            Interaction::Batch => UpstreamRequest::new(Method::Post, "/".to_owned()),
+            Interaction::Batch | Interaction::Transaction => {
+                UpstreamRequest::new(Method::Post, "/".to_owned())
+            }
             // Answered by the gateway: the request only shows what it would be.
             Interaction::Validate(own) => {
                 let place = match &own.instance {

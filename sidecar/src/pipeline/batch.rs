@@ -4,20 +4,19 @@
 //! records of all entries are on disk before the answer leaves. Deletes are done first, then creates, then
 //! updates and patches, then reads, as R4 orders a transaction: so an answer does not depend on how a caller
 //! lists its entries. An entry may name another by its `fullUrl`; batches do not resolve that, so it is refused.
-//!
-//! Transactions are refused: all or nothing can't be promised over a server that is asked entry by entry.
 
 use bytes::Bytes;
 use fhir_models::document::{JsonWriter, Limits, OwnedDocument, Value, name};
 use http::{StatusCode, header};
 use varco_core::access::{ScopeDecision, Scopes};
+use varco_core::interaction::InteractionError;
 use varco_core::interaction::batch::{Asked, Batch, BatchKind};
 use varco_core::interaction::headers::Handling;
-use varco_core::interaction::{Interaction, InteractionError};
+use varco_core::interaction::transaction::turn;
 
-use super::Refusal;
 use super::answer::Answer;
 use super::exchange::Exchange;
+use super::{Refusal, transaction};
 
 /// What an entry asks and its body, or why it is refused.
 type Work = Result<(Asked, Bytes), Refusal>;
@@ -36,9 +35,7 @@ pub(super) async fn batch(
     let batch =
         Batch::parse(document.root(), &bases, &gateway.schema, handling).map_err(Refusal::Interaction)?;
     if batch.kind == BatchKind::Transaction {
-        return Err(Refusal::NotServed(
-            "Transactions are not served: send a batch, or each request on its own.",
-        ));
+        return transaction::transaction(exchange, batch).await;
     }
     let depends = batch.depends();
     let mut work: Vec<(usize, Work)> = Vec::with_capacity(batch.entries.len());
@@ -67,7 +64,7 @@ pub(super) async fn batch(
         answers.push((at, answer));
     }
     answers.sort_by_key(|(at, _)| *at);
-    Ok(Answer::fhir(StatusCode::OK, response(answers.iter().map(|(_, answer)| answer))))
+    Ok(Answer::fhir(StatusCode::OK, response("batch-response", answers.iter().map(|(_, answer)| answer))))
 }
 
 /// Answers one entry, and makes its audit record durable.
@@ -106,21 +103,8 @@ async fn entry(exchange: &mut Exchange<'_>, asked: Work) -> Result<Answer, Refus
     Ok(outcome.unwrap_or_else(|refusal| Answer::refused(&refusal)))
 }
 
-/// When an entry's turn comes.
-fn turn(interaction: &Interaction) -> u8 {
-    match interaction {
-        Interaction::Delete(_) | Interaction::ConditionalDelete(_) => 0,
-        Interaction::Create(_) | Interaction::ConditionalCreate(_) => 1,
-        Interaction::Update(_)
-        | Interaction::ConditionalUpdate(_)
-        | Interaction::Patch(_)
-        | Interaction::ConditionalPatch(_) => 2,
-        _ => 3,
-    }
-}
-
 /// What would be the body of the request: the resource, or the JSON Patch that a Binary holds.
-fn body_of(asked: &Asked, resource: Value<'_>) -> Result<Bytes, Refusal> {
+pub(super) fn body_of(asked: &Asked, resource: Value<'_>) -> Result<Bytes, Refusal> {
     let is_binary = resource.resource_type().as_deref() == Some("Binary");
     if !asked.interaction.takes_patch() || !is_binary {
         return Ok(Bytes::from(resource.raw().to_owned()));
@@ -137,17 +121,21 @@ fn body_of(asked: &Asked, resource: Value<'_>) -> Result<Bytes, Refusal> {
     decoded.map(Bytes::from).map_err(|_| bad("The data of the Binary is not base64."))
 }
 
-/// The batch-response, an entry for each in the caller's order.
-fn response<'a>(answers: impl ExactSizeIterator<Item = &'a Answer>) -> Vec<u8> {
+/// The Bundle of this type that answers, an entry for each in the caller's order.
+pub(super) fn response<'a>(kind: &str, answers: impl ExactSizeIterator<Item = &'a Answer>) -> Vec<u8> {
     let mut json = JsonWriter::new();
-    json.begin_object().member("resourceType", "Bundle").member("type", "batch-response");
+    json.begin_object().member("resourceType", "Bundle").member("type", kind);
+    let writes = kind == "transaction-response";
     let any = answers.len() > 0;
     if any {
         json.key("entry").begin_array();
     }
     for answer in answers {
         json.begin_object();
-        let is_outcome = answer.status.is_client_error() || answer.status.is_server_error();
+        let failed = answer.status.is_client_error() || answer.status.is_server_error();
+        // What an operation answers is its resource; what a write says of itself stands beside it.
+        let is_outcome =
+            failed || writes && answer.body.starts_with(br#"{"resourceType":"OperationOutcome""#);
         if !answer.body.is_empty() && !is_outcome {
             json.key("resource").raw(&answer.body);
         }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fhir_models::document::{Limits, OwnedDocument, SyntaxError, Value, name};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use metrics::histogram;
-use varco_core::interaction::headers::RequestHeaders;
+use varco_core::interaction::headers::{RequestHeaders, ReturnPreference};
 use varco_core::interaction::{Id, Instance, Interaction, UpstreamRequest};
 use varco_core::requester::Requester;
 use varco_plugin_host::Hook;
@@ -76,6 +76,22 @@ impl Exchange<'_> {
     /// Puts on record what is about to be written; without that nothing may be forwarded.
     pub async fn intend(&mut self) -> Result<(), Refusal> {
         self.gateway.record_intents(&mut [&mut *self.account]).await
+    }
+
+    /// Asks for a transaction of plain writes.
+    pub async fn transact(&mut self, bundle: Bytes) -> Result<UpstreamAnswer, Refusal> {
+        let minimal = self.headers.prefer == Some(ReturnPreference::Minimal);
+        let mut headers = HeaderMap::new();
+        let fhir = HeaderValue::from_static("application/fhir+json");
+        headers.insert(http::header::CONTENT_TYPE, fhir.clone());
+        headers.insert(http::header::ACCEPT, fhir);
+        let prefer = if minimal { "return=minimal" } else { "return=representation" };
+        headers.insert(HeaderName::from_static("prefer"), HeaderValue::from_static(prefer));
+        self.trace_into(&mut headers);
+        let base = if self.gateway.upstream.is_at_root() { "/" } else { "" };
+        let started = Instant::now();
+        let answer = self.gateway.upstream.ask(Method::POST, base, headers, bundle).await;
+        self.seen(started, answer)
     }
 
     /// Asks for something that the caller did not ask for and a decision needs.

@@ -48,6 +48,7 @@ mod timeline;
 mod trace;
 mod trail;
 mod trail_search;
+mod transaction;
 mod transform;
 mod translate;
 mod turns;
@@ -177,7 +178,7 @@ impl Exchange<'_> {
                 | Interaction::ConditionalDelete(_)),
             ) => write::write(self, interaction, body).await,
             // Taken apart before: no entry is a batch.
-            (_, Interaction::Batch) => Err(Refusal::Internal),
+            (_, Interaction::Batch | Interaction::Transaction) => Err(Refusal::Internal),
             (_, Interaction::Everything(asked)) => everything::everything(self, asked, offset).await,
             (_, Interaction::LastN(asked)) => last_n::last_n(self, asked, offset).await,
             (_, Interaction::DocRef(asked)) => doc_ref::doc_ref(self, asked, offset).await,

@@ -238,7 +238,7 @@ fn write_capabilities(gateway: &Gateway) -> Vec<u8> {
         write_capabilities_of(gateway, resource_type, &mut json);
     }
     json.end_array().key("interaction").begin_array();
-    for code in ["batch", "history-system"] {
+    for code in ["transaction", "batch", "history-system"] {
         json.begin_object().member("code", code).end_object();
     }
     json.end_array();

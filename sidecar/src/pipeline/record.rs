@@ -28,8 +28,19 @@ impl Gateway {
         status: StatusCode,
         refusal: Option<&Refusal>,
     ) -> Result<(), Refusal> {
+        self.append(self.rows_of(account, status, refusal)).await
+    }
+
+    /// The records of what happened.
+    pub(super) fn rows_of(
+        &self,
+        account: &Account,
+        status: StatusCode,
+        refusal: Option<&Refusal>,
+    ) -> Vec<AuditRow> {
+        let refusal = refusal.map(Refusal::cause);
         let description = refusal.map(|refusal| describe(account, refusal));
-        self.append(self.rows(account, outcome(account, status, refusal), description)).await
+        self.rows(account, outcome(account, status, refusal), description)
     }
 
     /// Makes durable what is about to be written, before the hospital's server is asked for it: one commit for all
@@ -58,7 +69,12 @@ impl Gateway {
     }
 
     /// The records of one account, one for each patient; none where none is owed.
-    fn rows(&self, account: &Account, outcome: AuditOutcome, description: Option<String>) -> Vec<AuditRow> {
+    pub(super) fn rows(
+        &self,
+        account: &Account,
+        outcome: AuditOutcome,
+        description: Option<String>,
+    ) -> Vec<AuditRow> {
         let (true, Some(requester)) = (account.owed, &account.requester) else { return Vec::new() };
         let open = outcome == AuditOutcome::Open;
         let record = AuditRecord {
@@ -158,6 +174,7 @@ fn event(interaction: Option<&Interaction>) -> AuditedEvent {
         Some(Interaction::Patch(_) | Interaction::ConditionalPatch(_)) => AuditedEvent::Patch,
         Some(Interaction::Delete(_) | Interaction::ConditionalDelete(_)) => AuditedEvent::Delete,
         Some(Interaction::Batch) => AuditedEvent::Batch,
+        Some(Interaction::Transaction) => AuditedEvent::Transaction,
         // A patient that is looked for is a query (IHE PDQm ITI-119 §3.119.5.1).
         Some(Interaction::Match(..) | Interaction::LastN(_) | Interaction::DocRef(_)) => {
             AuditedEvent::SearchType

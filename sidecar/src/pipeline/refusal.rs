@@ -133,6 +133,20 @@ pub enum Refusal {
     /// Criteria that more than one visible resource meets.
     #[error("more than one resource meets the criteria")]
     Several,
+    /// A reference by search that not exactly one visible resource meets.
+    #[error("a reference by search is met by none or by several of what the caller may see")]
+    Unmatched,
+    /// The hospital's server does no transactions.
+    #[error("the hospital's server does no transactions")]
+    NoTransactions,
+    /// An entry of a transaction, which refuses the whole.
+    #[error("entry {at}: {cause}")]
+    Entry {
+        /// Its place in the Bundle, from 0.
+        at: usize,
+        /// Why.
+        cause: Box<Refusal>,
+    },
     /// `If-Match` names another version.
     #[error("the resource has another version")]
     Version,
@@ -286,6 +300,17 @@ impl Refusal {
                 IssueType::MultipleMatches,
                 "More than one resource meets the criteria.",
             ),
+            Refusal::Unmatched => row(
+                StatusCode::PRECONDITION_FAILED,
+                IssueType::NotFound,
+                "A reference by search must be met by exactly one resource.",
+            ),
+            Refusal::NoTransactions => row(
+                StatusCode::NOT_IMPLEMENTED,
+                IssueType::NotSupported,
+                "The hospital's server does no transactions: send a batch, or each request on its own.",
+            ),
+            Refusal::Entry { cause, .. } => cause.row(),
             Refusal::Version => row(
                 StatusCode::PRECONDITION_FAILED,
                 IssueType::Conflict,
@@ -299,6 +324,7 @@ impl Refusal {
         match self {
             Refusal::InvalidRequest(issues) => Outcome { issues: issues.clone() }.to_json(),
             Refusal::Unmapped { error, .. } => Outcome::from(failed(error)).to_json(),
+            Refusal::Entry { at, cause } => cause.outcome_in(*at).to_json(),
             _ => {
                 let row = self.row();
                 Outcome::from(Issue::error(row.code, row.text)).to_json()
@@ -306,8 +332,51 @@ impl Refusal {
         }
     }
 
+    /// The OperationOutcome for an entry of a Bundle: each issue says which, and no line of a text that nobody sent.
+    fn outcome_in(&self, at: usize) -> Outcome {
+        let mut issues = match self {
+            Refusal::InvalidRequest(issues) => issues.clone(),
+            Refusal::Unmapped { error, .. } => vec![failed(error)],
+            _ => {
+                let row = self.row();
+                vec![Issue::error(row.code, row.text)]
+            }
+        };
+        for issue in &mut issues {
+            let inner = issue.expression.as_deref().and_then(|own| own.split_once('.'));
+            let inner = inner.map_or(String::new(), |(_, path)| format!(".resource.{path}"));
+            issue.expression = Some(format!("Bundle.entry[{at}]{inner}"));
+            issue.position = None;
+        }
+        Outcome { issues }
+    }
+
+    /// The same, for the entry of a transaction.
+    pub(super) fn in_entry(self, at: usize) -> Refusal {
+        Refusal::Entry { at, cause: Box::new(self) }
+    }
+
+    /// What it says of one entry of a transaction: its own refusal, or that of all; `None` where another was refused.
+    pub(super) fn of_entry(&self, own: usize) -> Option<&Refusal> {
+        match self {
+            Refusal::Entry { at, cause } => (*at == own).then_some(cause),
+            all => Some(all),
+        }
+    }
+
+    /// It without the entry that it stands for.
+    pub(super) fn cause(&self) -> &Refusal {
+        match self {
+            Refusal::Entry { cause, .. } => cause,
+            own => own,
+        }
+    }
+
     /// True where the cause lies with this installation: the operator's log line is an error, not a note.
     pub fn is_operational(&self) -> bool {
+        if let Refusal::Entry { cause, .. } = self {
+            return cause.is_operational();
+        }
         if let Refusal::Unauthorized(error) = self {
             return error.is_operational();
         }
@@ -318,6 +387,7 @@ impl Refusal {
                 | Refusal::MapFailed { .. }
                 | Refusal::Store(_)
                 | Refusal::PluginFailed(_)
+                | Refusal::NoTransactions
                 | Refusal::Internal
         )
     }

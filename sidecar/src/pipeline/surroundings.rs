@@ -27,6 +27,13 @@ pub(super) struct Surroundings {
     records: HashMap<(String, &'static str), Arc<Records>>,
 }
 
+impl Surroundings {
+    /// Takes up a Patient, as `Patient/1`, who is not at the server yet.
+    pub fn know(&mut self, patient: String, person: Person) {
+        self.people.insert(patient, Arc::new(person));
+    }
+}
+
 /// A Patient, as far as decisions ask.
 #[derive(Debug, Default)]
 pub(super) struct Person {
