@@ -58,7 +58,7 @@ impl FseAction {
             | Interaction::Patch(_)
             | Interaction::ConditionalPatch(_) => self == FseAction::Update,
             Interaction::Delete(_) | Interaction::ConditionalDelete(_) => self == FseAction::Delete,
-            Interaction::Batch => false,
+            Interaction::Batch | Interaction::Transaction => false,
         }
     }
 }
