@@ -175,7 +175,7 @@ async fn one_refused_entry_refuses_all_as_it_would_be_refused_alone() {
     let permit = consent("Patient/bruno", json!({ "type": "permit" }));
     let invalid = json!({ "resourceType": "Encounter", "status": "ended", "class": { "code": "AMB" }, "subject": { "reference": "Patient/anna" } });
     let same = {
-        let mut own = with("PUT", &format!("Observation?_id=o1"), observation("Patient/anna", json!({})));
+        let mut own = with("PUT", "Observation?_id=o1", observation("Patient/anna", json!({})));
         own["fullUrl"] = "urn:uuid:x".into();
         own
     };
@@ -187,7 +187,7 @@ async fn one_refused_entry_refuses_all_as_it_would_be_refused_alone() {
         (vec![change("h1")], 404),
         (vec![with("PATCH", "Observation/h1", patch)], 404),
         (vec![entry("DELETE", "Observation/h1")], 404),
-        (vec![entry("DELETE", &format!("Observation?_id=h1"))], 404),
+        (vec![entry("DELETE", "Observation?_id=h1")], 404),
         (vec![entry("GET", "Observation/h1")], 404),
         (vec![entry("DELETE", "Observation/o1"), entry("GET", "Observation/o1")], 404),
         (vec![by_search("CF-carla")], 412),
@@ -207,8 +207,8 @@ async fn one_refused_entry_refuses_all_as_it_would_be_refused_alone() {
         (vec![with("POST", "Encounter", invalid)], 422),
         (vec![with("POST", "Consent", permit)], 405),
         (vec![with("POST", "Observation/$validate", observation("Patient/anna", json!({})))], 405),
-        (vec![with("POST", "", transaction(&[good.clone()]))], 400),
-        (vec![with("POST", "./", transaction(&[good.clone()]))], 400),
+        (vec![with("POST", "", transaction(std::slice::from_ref(&good)))], 400),
+        (vec![with("POST", "./", transaction(std::slice::from_ref(&good)))], 400),
         (vec![entry("GET", "//elsewhere.test/fhir/Observation/o1")], 400),
         (vec![entry("GET", "https://elsewhere.test/fhir/Observation/o1")], 400),
     ] {
