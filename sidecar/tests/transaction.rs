@@ -146,7 +146,7 @@ async fn its_entries_are_done_together_in_the_order_of_r4_and_answered_in_the_ca
     assert_eq!(kinds, expected.map(|(kind, count)| (kind.to_owned(), count)).into());
     traces.dedup();
     assert_eq!(traces.len(), 1);
-    assert_eq!(region.running.gateway.store().open_intents().unwrap(), []);
+    assert_eq!(region.running.gateway().store().open_intents().unwrap(), []);
     region.stop().await;
 }
 
@@ -290,7 +290,7 @@ async fn a_server_that_fails_or_does_no_transactions_fails_the_whole() {
         assert_eq!(asking.get(&records).await.json()["total"], 3, "{effect:?}");
     }
     assert_eq!(region.hospital.resource_count(), count);
-    assert_eq!(region.running.gateway.store().open_intents().unwrap(), []);
+    assert_eq!(region.running.gateway().store().open_intents().unwrap(), []);
     // What the trail can't record is not done.
     let file = region.setup.folder.path().join("varco.sqlite");
     let full = "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END";
