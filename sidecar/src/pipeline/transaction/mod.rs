@@ -119,8 +119,10 @@ fn admit(exchange: &Exchange<'_>, entries: &mut [Entry]) -> Result<(), Refusal> 
                     "Consents and audit records are the gateway's own and stand in no transaction: send them alone.",
                 ));
             }
-            if interaction.operation().is_some() {
-                return Err(Refusal::NotServed("An operation stands in no transaction: send it alone."));
+            if interaction.operation().is_some() && interaction.takes_resource() {
+                return Err(Refusal::NotServed(
+                    "An operation with a body stands in no transaction: send it alone.",
+                ));
             }
             Ok(())
         });
