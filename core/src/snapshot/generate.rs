@@ -143,7 +143,8 @@ impl<'d> Generator<'d> {
         if !faults.is_empty() {
             return Err(SnapshotError::Elements { of: url.to_owned(), faults });
         }
-        let (warnings, mappings) = (growing.warnings, growing.mappings);
+        let (mut warnings, mappings) = (growing.warnings, growing.mappings);
+        root.crowded(&root.name, &mut warnings);
         if defines {
             let read = ElementDefinition::default();
             root.element = root.element.inherited(url, &root.name, &read);
