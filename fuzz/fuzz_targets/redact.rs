@@ -4,13 +4,18 @@
 
 #![no_main]
 
-use fhir_models::document::{Limits, Tape, Value, name};
+use std::sync::LazyLock;
+
+use fhir_models::definition::Definitions;
+use fhir_models::document::{Document, Limits, Tape, Value, name};
 use libfuzzer_sys::fuzz_target;
 use varco_core::access::{
-    BundleRules, Candidate, LabelScene, Labels, Total, Verdict, inherited, redact_bundle, redact_resource,
-    resources,
+    BundleRules, Candidate, LabelScene, Labels, Necessary, Rest, Total, Verdict, cut_resources, inherited,
+    redact_bundle, redact_resource, resources,
 };
 use varco_core::consent::{Reading, ResourceFacts};
+
+static NECESSARY: LazyLock<Necessary> = LazyLock::new(|| Necessary::from_definitions(Definitions::r4()));
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = Limits { bytes: 1 << 16, depth: 64, nodes: 10_000 };
@@ -33,6 +38,13 @@ fuzz_target!(|bytes: &[u8]| {
             nothing_hidden(&redacted.json, &limits);
         }
     }
+    if let Rest::Part(left) = cut(document) {
+        nothing_hidden(&left, &limits);
+        let mut again = Tape::new();
+        if let Ok(left) = again.parse_json(&left, &limits) {
+            assert_eq!(cut(left), Rest::Whole, "cutting twice cut more");
+        }
+    }
     // What is said of a resource is never less strict than what it says itself.
     let mut scene = LabelScene::new(&[]);
     scene.add(root);
@@ -48,6 +60,12 @@ fuzz_target!(|bytes: &[u8]| {
 fn is_hidden(resource: Value<'_>) -> bool {
     let id = resource.get(name::ID).and_then(Value::as_str);
     id.is_some_and(|id| id.starts_with('h')) || Labels::of(resource).has("urn:s", "SEGRETO")
+}
+
+fn cut(document: Document<'_>) -> Rest {
+    let all = resources(document.root());
+    let hidden: Vec<bool> = all.iter().map(|own| is_hidden(own.value)).collect();
+    cut_resources(document, &all, &hidden, &NECESSARY)
 }
 
 fn verdict(candidate: &Candidate<'_>) -> Verdict {

@@ -90,14 +90,30 @@ impl PatientsOf {
     /// The patients of a resource and of everything inside it. `bases` are the base URLs of the server it
     /// comes from: absolute references below them are the server's own.
     pub fn of(&self, resource: Value<'_>, bases: &[String]) -> Patients {
-        let all = resources(resource);
-        let mut scene = Scene::new(&all, bases);
-        let mut found = Patients::default();
-        for (at, own) in all.iter().enumerate() {
-            self.one(own, at, &mut scene, &mut found);
-        }
-        scene.mentions(&mut found);
+        let mut found = [Patients::default()];
+        self.collect(&resources(resource), bases, &mut found);
+        let [found] = found;
         found
+    }
+
+    /// The patients of each resource of a list that [`resources`] made, without those of the resources inside it.
+    /// References between them are followed as in [`PatientsOf::of`].
+    pub fn of_each(&self, all: &[NestedResource<'_>], bases: &[String]) -> Vec<Patients> {
+        let mut found = vec![Patients::default(); all.len()];
+        self.collect(all, bases, &mut found);
+        found
+    }
+
+    /// Adds the patients of each resource in its place, or to the last of fewer places.
+    fn collect(&self, all: &[NestedResource<'_>], bases: &[String], found: &mut [Patients]) {
+        let mut scene = Scene::new(all, bases);
+        let last = found.len().saturating_sub(1);
+        for (at, own) in all.iter().enumerate() {
+            if let Some(found) = found.get_mut(at.min(last)) {
+                self.one(own, at, &mut scene, found);
+            }
+        }
+        scene.mentions(found);
     }
 
     fn one<'a>(&self, own: &NestedResource<'a>, at: usize, scene: &mut Scene<'a, '_>, found: &mut Patients) {

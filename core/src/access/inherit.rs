@@ -105,8 +105,17 @@ pub fn inherited(
     bases: &[String],
     holders: &impl Holders,
 ) -> InheritedLabels {
-    let mut found =
-        InheritedLabels { labels: Labels::of(resource).within(around), ..InheritedLabels::default() };
+    inherited_beside(Labels::of(resource).within(around), resource, bases, holders)
+}
+
+/// The same for a resource of which these labels are known: those of whatever holds it are added.
+pub fn inherited_beside(
+    labels: Labels,
+    resource: Value<'_>,
+    bases: &[String],
+    holders: &impl Holders,
+) -> InheritedLabels {
+    let mut found = InheritedLabels { labels, ..InheritedLabels::default() };
     let mut seen = Vec::new();
     let mut waiting = Vec::new();
     if let Some(own) = reference_of(resource) {

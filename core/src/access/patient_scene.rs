@@ -163,9 +163,11 @@ impl<'a, 's> Scene<'a, 's> {
         })
     }
 
-    /// Adds every Patient that is referred to, or contained, and that no rule has named.
-    pub(super) fn mentions(&self, found: &mut Patients) {
+    /// Adds every Patient that is referred to, or contained, and that no rule has named: in the place of the
+    /// resource that says so, or the last of fewer places.
+    pub(super) fn mentions(&self, found: &mut [Patients]) {
         let mut inner = 0;
+        let last = found.len().saturating_sub(1);
         let Some(root) = self.all.first() else { return };
         for value in std::iter::once(root.value).chain(root.value.descendants()) {
             while self.all.get(inner + 1).is_some_and(|next| next.value.id() <= value.id()) {
@@ -174,13 +176,17 @@ impl<'a, 's> Scene<'a, 's> {
             if !refers(value) || self.seen.contains(&value.id()) {
                 continue;
             }
-            if let Target::Patient(patient, identifiers) = self.target(value, self.holder_of(value, inner)) {
+            let holder = self.holder_of(value, inner);
+            if let Target::Patient(patient, identifiers) = self.target(value, holder)
+                && let Some(found) = found.get_mut(holder.min(last))
+            {
                 let role = PatientRole::Mentioned;
                 found.add(PatientLink { patient, identifiers, role, at: value.id() });
             }
         }
-        let contained = self.all.iter().filter(|own| own.contained && is_patient(own.value));
-        for patient in contained {
+        let contained = self.all.iter().enumerate().filter(|(_, own)| own.contained && is_patient(own.value));
+        for (at, patient) in contained {
+            let Some(found) = found.get_mut(at.min(last)) else { continue };
             let identifiers = identifiers_of(patient.value);
             let known = found.links.iter().any(|link| {
                 link.patient == PatientReference::Contained

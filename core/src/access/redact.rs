@@ -16,6 +16,7 @@
 
 use fhir_models::document::{Document, Edits, JsonWriter, Name, Value, name};
 
+use super::cut::narratives;
 use super::nested::{NestedResource, resources};
 
 /// Whether a resource may leave.
@@ -285,12 +286,7 @@ fn cut_nested<'a>(
         }
     }
     if hidden.contains(&true) {
-        let narratives = outer.descendants().filter(|value| {
-            value.name() == name::TEXT
-                && !value.is_underscored()
-                && (value.get(name::DIV).is_some() || value.is_array())
-        });
-        narratives.for_each(|text| edits.remove(text));
+        narratives(outer).for_each(|text| edits.remove(text));
     }
 }
 

@@ -175,7 +175,7 @@ fn tag(root: Value<'_>, edits: &mut Edits<'_>) {
     }
 }
 
-fn capital(code: &str) -> String {
+pub(super) fn capital(code: &str) -> String {
     let mut letters = code.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -4,6 +4,7 @@
 //! must exist, keys that must match). Every fault names its line, its cause and its cure; a configuration
 //! with a fault starts nothing.
 
+mod access;
 mod audit;
 mod check;
 mod check_audit;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use varco_core::consent::fse::FseSystems;
 
+pub use access::{Access, Attachments, Nested, References};
 pub use audit::{Audit, AuditExport};
 pub(crate) use check::aliases;
 pub use destination::Destination;
@@ -76,6 +78,9 @@ pub struct Config {
     /// How consents combine.
     #[serde(default)]
     pub consent: Consent,
+    /// What becomes of what is hidden inside of what is not.
+    #[serde(default)]
+    pub access: Access,
     /// The masking rules of FSE 2.0.
     #[serde(default)]
     pub fse: Fse,

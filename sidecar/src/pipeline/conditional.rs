@@ -85,7 +85,7 @@ pub(super) async fn only(
 async fn exists(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<Answer, Refusal> {
     let read = Interaction::Read(instance.clone());
     let Some(document) = exchange.fetch(&read, instance).await? else { return Err(Refusal::Absent) };
-    exchange.release_or_refuse(document.root(), instance).await?;
+    let document = exchange.release_or_refuse(document, instance).await?;
     let body = exchange.shown_or_refused(document.root()).await?;
     exchange.inspect_response([body.as_slice()]).await?;
     let answer = Answer::resource(StatusCode::OK, document.root(), body);

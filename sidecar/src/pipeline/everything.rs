@@ -229,9 +229,9 @@ fn references(exchange: &Exchange<'_>, resource: Value<'_>) -> BTreeSet<(Resourc
             let key = child.key();
             let text = if child.is_object() || child.is_array() { None } else { child.as_str() };
             match (key.as_deref(), text) {
-                (Some("reference"), Some(text)) => found.extend(local(exchange, &text)),
+                (Some("reference"), Some(text)) => found.extend(local(exchange.gateway, &text)),
                 (Some("url"), Some(text)) => {
-                    found.extend(local(exchange, &text).filter(|(own, _)| own.as_str() == "Binary"));
+                    found.extend(local(exchange.gateway, &text).filter(|(own, _)| own.as_str() == "Binary"));
                 }
                 (_, Some(_)) => {}
                 (_, None) => open.push(child),

@@ -11,7 +11,7 @@ use varco_core::interaction::{Beyond, Criterion, Hop, Id, Join, MOST_VALUES, Res
 
 use super::exchange::Exchange;
 use super::search::{Match, gather};
-use super::{Refusal, includes};
+use super::{Gateway, Refusal, includes};
 
 /// Refuses joins over types that the caller's scopes don't cover or that the hospital's server does not keep.
 pub(super) fn permit(exchange: &Exchange<'_>, search: &Search) -> Result<(), Refusal> {
@@ -144,12 +144,11 @@ pub(super) fn references(
     paths: &[ElementPath],
 ) -> Vec<(ResourceType, Id)> {
     let values = paths.iter().flat_map(|path| path.values(resource));
-    values.filter_map(|value| local(exchange, &value.str_of(name::REFERENCE)?)).collect()
+    values.filter_map(|value| local(exchange.gateway, &value.str_of(name::REFERENCE)?)).collect()
 }
 
 /// The resource of this server that a reference leads to.
-pub(super) fn local(exchange: &Exchange<'_>, text: &str) -> Option<(ResourceType, Id)> {
-    let gateway = exchange.gateway;
+pub(super) fn local(gateway: &Gateway, text: &str) -> Option<(ResourceType, Id)> {
     let absolute = text.contains("://").then(|| {
         let below = |base: &String| text.strip_prefix(base.as_str())?.strip_prefix('/');
         gateway.reading.bases.iter().find_map(below)

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use fhir_models::document::{Value, name};
-use varco_core::access::{Labels, PatientReference};
+use fhir_models::document::{OwnedDocument, Value, name};
+use varco_core::access::{Labels, PatientReference, Patients};
 use varco_core::audit::AuditConsent;
 use varco_core::consent::{
     Action, CompiledConsent, ConsentPatient, Decision, LiteralReference, Outcome, Question, ReasonEffect,
@@ -19,6 +19,7 @@ use varco_core::requester::{BusinessIdentifier, Code};
 use super::Refusal;
 use super::exchange::Exchange;
 use super::surroundings::Person;
+use super::view::View;
 
 /// How many held-back resources are named, by patient and provision, in a request's audit records.
 const MOST_WITHHELD_NAMED: usize = 20;
@@ -96,20 +97,22 @@ impl Exchange<'_> {
         if judgement.permitted { Ok(()) } else { Err(Refusal::Consent) }
     }
 
-    /// Judges the one resource that was asked for, and notes what came of it.
+    /// Judges the one resource that was asked for, and notes what came of it; gives what of it may be shown.
     pub async fn release_or_refuse(
         &mut self,
-        resource: Value<'_>,
+        document: OwnedDocument,
         instance: &Instance,
-    ) -> Result<(), Refusal> {
-        let judgement = self.judge(resource).await?;
-        if judgement.permitted {
-            self.release(format!("{}/{}", instance.resource_type, instance.id.as_str()), &judgement);
-            Ok(())
-        } else {
-            self.withhold(&judgement);
-            Err(Refusal::Absent)
-        }
+    ) -> Result<OwnedDocument, Refusal> {
+        let (judgement, shown) = match self.view(document.root(), &[]).await? {
+            View::Whole(judgement) => (judgement, document),
+            View::Part(judgement, part) => (judgement, part),
+            View::Hidden(judgement) => {
+                self.withhold(&judgement);
+                return Err(Refusal::Absent);
+            }
+        };
+        self.release(format!("{}/{}", instance.resource_type, instance.id.as_str()), &judgement);
+        Ok(shown)
     }
 
     /// Notes that a resource is released.
@@ -140,12 +143,24 @@ impl Exchange<'_> {
             return Ok(judgement);
         }
         let gateway = self.gateway;
-        let mut judgement = Judgement { permitted: true, ..Judgement::default() };
         let mut facts = ResourceFacts::of_resource(resource, &gateway.reading);
         facts.add_labels(&Labels::of(resource));
         facts.labels.extend(labels.iter().cloned());
-        let known_as = self.known_as();
         let patients = gateway.compartment.of(resource, &gateway.reading.bases);
+        self.decide_by(resource, action, facts, &patients).await
+    }
+
+    /// Judges a resource by these facts, for these patients.
+    pub(super) async fn decide_by(
+        &mut self,
+        resource: Value<'_>,
+        action: Action,
+        mut facts: ResourceFacts,
+        patients: &Patients,
+    ) -> Result<Judgement, Refusal> {
+        let gateway = self.gateway;
+        let mut judgement = Judgement { permitted: true, ..Judgement::default() };
+        let known_as = self.known_as();
         if !patients.unattributed.is_empty() {
             judgement.permitted = false;
             judgement.note = Some("the resource does not say whose data it is");

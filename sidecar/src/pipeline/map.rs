@@ -64,6 +64,8 @@ impl Exchange<'_> {
 
     /// A resource that was judged fit for the caller, in the dialect and the identifier systems that the caller reads.
     pub async fn shown(&mut self, resource: Value<'_>) -> Result<Shown, Refusal> {
+        let without = self.with_seen_references(resource).await?;
+        let resource = without.as_ref().map_or(resource, OwnedDocument::root);
         let resource_type = resource.resource_type().unwrap_or_default();
         let Some(own) = self.route_map(&resource_type, Direction::Responses) else {
             return Ok(Shown::Json(self.in_network_terms(resource)));

@@ -44,6 +44,7 @@ mod search;
 mod setup;
 mod subset;
 mod surroundings;
+mod targets;
 mod timeline;
 mod trace;
 mod trail;
@@ -53,6 +54,7 @@ mod transform;
 mod translate;
 mod turns;
 mod validate;
+mod view;
 mod write;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,7 +67,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use metrics::{counter, gauge, histogram};
-use varco_core::access::{PatientsOf, ScopeDecision, Scopes, SummaryOf};
+use varco_core::access::{Necessary, PatientsOf, ScopeDecision, Scopes, SummaryOf};
 use varco_core::consent::fse::FseSystems;
 use varco_core::consent::{Combining, LiteralReference, Reading, WithoutConsent};
 use varco_core::identity::{AliasMap, IdentifierAliases};
@@ -102,6 +104,7 @@ pub struct Gateway {
     schema: SearchSchema,
     compartment: PatientsOf,
     summary: SummaryOf,
+    necessary: Necessary,
     /// Identifier systems and their canonical names: those of the configuration, then the published ones.
     aliases: IdentifierAliases,
     /// The systems of FSE's codes, where its masking rules hold.

@@ -41,7 +41,7 @@ pub(super) async fn patch(
     let patch = OwnedDocument::parse_json(body.clone(), &limits)
         .map_err(|error| Refusal::Body { text: format!("{error}."), too_large: error.is_limit() })?;
     let plugins = exchange.account.plugins.len();
-    let current = write::guard(exchange, &instance).await?;
+    let current = write::guard_change(exchange, &instance).await?;
     if exchange.account.plugins.len() > plugins {
         return Err(Refusal::NotServed(
             "A plugin changes this resource on its way out: a patch of what is left would lose the rest.",

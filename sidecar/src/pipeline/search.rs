@@ -8,12 +8,14 @@
 use bytes::Bytes;
 use fhir_models::document::{JsonWriter, OwnedDocument, Value, name};
 use http::StatusCode;
+use varco_core::access::Labels;
 use varco_core::interaction::{Interaction, Search, Summary, TotalWanted};
 
 use super::answer::Answer;
 use super::exchange::Exchange;
 use super::judge::Judgement;
 use super::map::{Shown, with_left_out};
+use super::view::View;
 use super::{Refusal, includes, joins, paging, subset};
 use crate::upstream::{UpstreamAnswer, UpstreamError};
 
@@ -126,21 +128,39 @@ pub(super) async fn gather(exchange: &mut Exchange<'_>, search: &Search) -> Resu
     loop {
         let bundle = bundle_of(exchange, &answer)?;
         room = room.checked_sub(answer.body.len()).ok_or(Refusal::TooBroad(most))?;
+        // What a server says of all that it sends holds for each entry (FHIR R4 §6.1.3).
+        let labels = Labels::own(bundle.root()).restricting();
+        let (mut seen, mut judgements) = (Vec::new(), Vec::new());
         for entry in entries(bundle.root()) {
             let Some(resource) = entry.get(name::RESOURCE) else { continue };
             if !is_match(entry, &interaction, resource) {
                 continue;
             }
             judged += 1;
-            let judgement = exchange.judge(resource).await?;
-            if judgement.permitted {
-                matches.extend(found(exchange, resource, judgement).await?);
-            } else {
-                exchange.withhold(&judgement);
-            }
-            if matches.len() > most || judged > most_judged {
+            let (judgement, part) = match exchange.view(resource, labels.codes()).await? {
+                View::Whole(judgement) => (judgement, None),
+                View::Part(judgement, part) => (judgement, Some(part)),
+                View::Hidden(judgement) => {
+                    exchange.withhold(&judgement);
+                    continue;
+                }
+            };
+            seen.push((resource, part));
+            judgements.push(judgement);
+            if matches.len().saturating_add(seen.len()) > most || judged > most_judged {
                 return Err(Refusal::TooBroad(most));
             }
+        }
+        let shown: Vec<Value<'_>> =
+            seen.iter().map(|(own, part)| part.as_ref().map_or(*own, OwnedDocument::root)).collect();
+        exchange.learn_targets(&shown).await?;
+        for ((shown, (whole, _)), judgement) in shown.into_iter().zip(&seen).zip(judgements) {
+            let bare = exchange.with_seen_references(shown).await?;
+            if bare.as_ref().is_some_and(|bare| !exchange.still_meets(search, *whole, bare.root())) {
+                continue;
+            }
+            let shown = bare.as_ref().map_or(shown, OwnedDocument::root);
+            matches.extend(found(exchange, shown, judgement).await?);
         }
         match next_link(bundle.root()) {
             Some(link) => answer = exchange.follow(&link).await?,

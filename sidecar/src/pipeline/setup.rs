@@ -7,7 +7,7 @@ use std::time::Instant;
 use fhir_models::definition::Definitions;
 use jiff::tz::TimeZone;
 use metrics::gauge;
-use varco_core::access::{PatientsOf, SummaryOf};
+use varco_core::access::{Necessary, PatientsOf, SummaryOf};
 use varco_core::consent::{Combining, LiteralReference, Reading, WithoutConsent};
 use varco_core::identity::{AliasError, IdentifierAliases};
 use varco_core::interaction::SearchSchema;
@@ -135,6 +135,7 @@ impl Gateway {
             upstream: Upstream::new(&config.upstream, config.limits.answer_bytes)?,
             schema: SearchSchema::from_definitions(definitions.clone()),
             summary: SummaryOf::from_definitions(definitions.clone()),
+            necessary: Necessary::from_definitions(definitions.clone()),
             compartment: PatientsOf::from_definitions(definitions),
             to_local: aliases.to_systems(&systems(|alias| &alias.local))?,
             to_network: aliases.to_systems(&systems(|alias| &alias.network))?,

@@ -25,6 +25,8 @@ const MOST_RECORDS: usize = 5_000;
 pub(super) struct Surroundings {
     people: HashMap<String, Arc<Person>>,
     records: HashMap<(String, &'static str), Arc<Records>>,
+    /// `[type]/[id]` of what is referred to, and whether the caller may see it.
+    pub targets: HashMap<String, bool>,
 }
 
 impl Surroundings {

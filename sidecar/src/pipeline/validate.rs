@@ -123,7 +123,7 @@ async fn tried(
     let permitted = match instance {
         // Consents are kept here, and judged by rules of their own.
         _ if written_at_own => Ok(()),
-        Some(instance) => match write::guard(exchange, &instance).await {
+        Some(instance) => match write::guard_change(exchange, &instance).await {
             Ok(_) => exchange.permit_write(changed.root()).await,
             Err(refusal) => Err(refusal),
         },
@@ -169,7 +169,7 @@ async fn stored(exchange: &mut Exchange<'_>, asked: Validate) -> Result<Answer, 
         return Err(Refusal::Scope);
     }
     let Some(document) = exchange.fetch(&read, &instance).await? else { return Err(Refusal::Absent) };
-    exchange.release_or_refuse(document.root(), &instance).await?;
+    let document = exchange.release_or_refuse(document, &instance).await?;
     let shown = exchange.shown_or_refused(document.root()).await?;
     let limits = Limits { bytes: usize::MAX, ..Limits::default() };
     let shown = OwnedDocument::parse_json(shown, &limits).map_err(|_| Refusal::Internal)?;

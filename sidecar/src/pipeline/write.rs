@@ -126,7 +126,7 @@ async fn update(exchange: &mut Exchange<'_>, instance: Instance, body: Bytes) ->
         let text = "The resource's `id` must be the id in the URL.".to_owned();
         return Err(Refusal::Body { text, too_large: false });
     }
-    guard(exchange, &instance).await?;
+    guard_change(exchange, &instance).await?;
     put(exchange, instance, document, &body).await
 }
 
@@ -181,6 +181,21 @@ async fn put(
 pub(super) async fn delete(exchange: &mut Exchange<'_>, instance: Instance) -> Result<Ready, Refusal> {
     guard(exchange, &instance).await?;
     Ok(Ready { interaction: Interaction::Delete(instance), body: Bytes::new() })
+}
+
+/// What stands there now must be visible, and shown as it is: what a caller got without some references can't be
+/// written back without losing them.
+pub(super) async fn guard_change(
+    exchange: &mut Exchange<'_>,
+    instance: &Instance,
+) -> Result<OwnedDocument, Refusal> {
+    let current = guard(exchange, instance).await?;
+    if exchange.with_seen_references(current.root()).await?.is_some() {
+        return Err(Refusal::NotServed(
+            "Not all that this resource refers to is shown here, so it can't be changed: what is not shown would be lost.",
+        ));
+    }
+    Ok(current)
 }
 
 /// What stands there now must be visible, and of the version that the caller expects.
