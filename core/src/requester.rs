@@ -77,6 +77,10 @@ pub struct Requester {
     pub person: Option<BusinessIdentifier>,
     /// What the caller has signed of this request, where the tokens are those of FSE 2.0.
     pub fse: Option<FseClaims>,
+    /// Why, in the caller's words: what an emergency is to be reviewed by. For the audit record and the review alone.
+    pub reason: Option<String>,
+    /// When the token was issued, in seconds since 1970.
+    pub issued: Option<u64>,
     /// What the caller has been granted or has certified.
     pub grants: Grants,
     /// SMART scopes, one each.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fhir_models::definition::{Definitions, UsageContext};
+use fhir_models::definition::Definitions;
 use fhir_models::document::{Limits, OwnedDocument};
 use varco_core::validation::Validator;
 
@@ -30,21 +30,6 @@ fn found(definitions: &[&str], profile: Option<&str>, json: &str, warnings: bool
     let report = validator.validate(document.document());
     let issues = report.issues.into_iter().filter(|it| warnings || it.severity.is_error());
     issues.map(|it| format!("{}: {}", it.expression.unwrap_or_default(), it.message)).collect()
-}
-
-/// Places of the errors of a resource in these contexts of use.
-fn places_in(contexts: &[&str], profile: &str, json: &str) -> Vec<String> {
-    let mut builder = Definitions::builder();
-    for (number, text) in [COLOURS, SET, profile].iter().enumerate() {
-        builder.definition(&format!("{number}.json"), text.as_bytes()).unwrap();
-    }
-    let validator =
-        Validator::new(Arc::new(builder.build().unwrap())).with_profile("http://example.it/bound");
-    let contexts = contexts.iter().map(|it| UsageContext::parse(it).unwrap());
-    let validator = contexts.fold(validator, Validator::with_usage_context);
-    let document = OwnedDocument::parse_json(json, &Limits::default()).unwrap();
-    let issues = validator.validate(document.document()).issues.into_iter();
-    issues.filter(|it| it.severity.is_error()).map(|it| it.expression.unwrap_or_default()).collect()
 }
 
 fn filters(system: &str, property: &str, op: &str, value: &str) -> Vec<String> {
@@ -206,51 +191,6 @@ fn bindings_beside_the_main_one_hold_too() {
         r#",{"url":"usage","valueUsageContext":{"code":{"code":"age"},"valueCodeableConcept":{"text":"child"}}}"#,
     );
     assert_eq!(errors(&limited, &blue), 0, "which context this is in is not known");
-}
-
-#[test]
-fn bindings_hold_in_their_context_of_use() {
-    let profile = |parts: &str| {
-        format!(
-            r#"{{"resourceType":"StructureDefinition","url":"http://example.it/bound","name":"B","status":"active","kind":"resource","abstract":false,
-            "type":"Observation","baseDefinition":"http://hl7.org/fhir/StructureDefinition/Observation","derivation":"constraint",
-            "differential":{{"element":[{{"id":"Observation.category","path":"Observation.category","binding":{{"strength":"example","extension":[
-              {{"url":"http://hl7.org/fhir/tools/StructureDefinition/additional-binding","extension":[
-                {{"url":"purpose","valueCode":"required"}},{{"url":"valueSet","valueCanonical":"http://example.it/vs"}}{parts}]}}]}}}}]}}}}"#
-        )
-    };
-    let usage = |kind: &str, code: &str| {
-        format!(
-            r#",{{"url":"usage","valueUsageContext":{{"code":{{"code":"{kind}"}},"valueCodeableConcept":{{"coding":[{{"system":"urn:x","code":"{code}"}}]}}}}}}"#
-        )
-    };
-    let observed = |codes: &[&str]| {
-        let all: Vec<String> = codes
-            .iter()
-            .map(|it| format!(r#"{{"coding":[{{"system":"http://example.it/cs","code":"{it}"}}]}}"#))
-            .collect();
-        format!(
-            r#"{{"resourceType":"Observation","status":"final","code":{{"text":"x"}},"category":[{}]}}"#,
-            all.join(",")
-        )
-    };
-    let blue = observed(&["blue"]);
-    let first = ["Observation.category[0]"];
-    assert_eq!(places_in(&[], &profile(""), &blue), first);
-    let (women, italy) = (usage("gender", "female"), usage("jurisdiction", "IT"));
-    assert_eq!(places_in(&[], &profile(&women), &blue), [""; 0]);
-    assert_eq!(places_in(&["gender=urn:x|female"], &profile(&women), &blue), first);
-    assert_eq!(places_in(&["gender=urn:x|male"], &profile(&women), &blue), [""; 0]);
-    let both = profile(&(women.clone() + &italy));
-    assert_eq!(places_in(&["gender=urn:x|female"], &both, &blue), [""; 0], "each kind is met");
-    assert_eq!(places_in(&["gender=urn:x|female", "jurisdiction=urn:x|IT"], &both, &blue), first);
-    let either = profile(&(women + &usage("gender", "other")));
-    assert_eq!(places_in(&["gender=urn:x|other"], &either, &blue), first, "one of a kind is enough");
-    assert!(UsageContext::parse("gender").is_none() && UsageContext::parse("gender=female").is_none());
-
-    let any = profile(r#",{"url":"any","valueBoolean":true}"#);
-    assert_eq!(places_in(&[], &any, &observed(&["blue", "red"])), [""; 0], "one is enough");
-    assert_eq!(places_in(&[], &any, &observed(&["blue", "blue"])), ["Observation"]);
 }
 
 #[test]

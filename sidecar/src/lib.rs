@@ -18,6 +18,7 @@ pub mod mapping;
 pub mod mllp;
 pub mod pipeline;
 pub mod reload;
+pub mod review;
 pub mod run;
 pub mod store;
 pub mod telemetry;

@@ -25,7 +25,7 @@ use crate::listen::tls::{self, TlsError};
 use crate::listen::{Handler, Peer};
 use crate::mapping;
 use crate::pipeline::{Gateway, SetupError};
-use crate::telemetry;
+use crate::{review, telemetry};
 
 /// The gateway that answers now.
 pub struct Current {
@@ -73,6 +73,7 @@ fn begin(gateway: &Arc<Gateway>) -> watch::Sender<bool> {
     for source in gateway.tokens().key_sources() {
         tokio::spawn(key_source::watch(source.clone(), stopping.clone()));
     }
+    tokio::spawn(review::watch(gateway.clone(), stopping));
     stop
 }
 

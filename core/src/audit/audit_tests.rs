@@ -25,6 +25,7 @@ const ALL: &[AuditedEvent] = &[
     AuditedEvent::Batch,
     AuditedEvent::Transaction,
     AuditedEvent::ConsentDecision,
+    AuditedEvent::Review,
 ];
 
 fn record(event: AuditedEvent) -> AuditRecord {
@@ -74,7 +75,7 @@ fn record(event: AuditedEvent) -> AuditRecord {
             mapped: vec!["codice-fiscale".to_owned()],
             returned: Some(3),
             withheld: Some(1),
-            intent: None,
+            ..AuditProcessing::default()
         },
     }
 }

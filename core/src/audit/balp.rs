@@ -85,6 +85,7 @@ pub(super) fn pattern(event: AuditedEvent) -> Pattern {
         AuditedEvent::Operation => asked("operation", None),
         AuditedEvent::Batch => asked("batch", None),
         AuditedEvent::Transaction => asked("transaction", None),
+        AuditedEvent::Review => Pattern { client: APPLICATION, ..asked("break-glass-review", None) },
         AuditedEvent::ConsentDecision => Pattern { client: APPLICATION, ..asked("AuthZ-Consent", None) },
     }
 }

@@ -16,6 +16,8 @@ const SECURITY_ROLE: &str = "http://terminology.hl7.org/CodeSystem/extra-securit
 pub(super) const ENTITY_TYPE: &str = "http://terminology.hl7.org/CodeSystem/audit-entity-type";
 pub(super) const OBJECT_ROLE: &str = "http://terminology.hl7.org/CodeSystem/object-role";
 const RESOURCE_TYPES: &str = "http://hl7.org/fhir/resource-types";
+/// Of events that neither DICOM nor IHE has a word for.
+const OWN_SUBTYPE: &str = "urn:varco:audit-subtype";
 const NOT_IDENTIFIED: &str = "not identified";
 const JTI: &str = "urn:ietf:params:oauth:jti:";
 
@@ -31,7 +33,11 @@ impl AuditRecord {
             json.end_array().end_object();
         }
         json.key("type");
-        if decision {
+        if self.event == AuditedEvent::Review {
+            coding((DCM, "110113", "Security Alert"), &mut json);
+            json.key("subtype").begin_array();
+            coding((OWN_SUBTYPE, pattern.subtype, "Review of an emergency override"), &mut json);
+        } else if decision {
             coding((DCM, "110113", "Security Alert"), &mut json);
             json.key("subtype").begin_array();
             coding(
@@ -42,6 +48,9 @@ impl AuditRecord {
             coding((REST, "rest", "RESTful Operation"), &mut json);
             json.key("subtype").begin_array();
             coding((RESTFUL_INTERACTION, pattern.subtype, pattern.subtype), &mut json);
+        }
+        if self.processing.emergency.is_some() {
+            coding((DCM, "110127", "Emergency Override Started"), &mut json);
         }
         json.end_array();
         json.member("action", pattern.action).member("recorded", &instant(self.recorded));
@@ -235,6 +244,16 @@ impl AuditRecord {
         }
         if let Some(intent) = &processing.intent {
             detail("intent", intent, json);
+        }
+        if let Some(emergency) = &processing.emergency {
+            if let Some(reason) = &emergency.reason {
+                detail("break-glass-reason", reason, json);
+            }
+            emergency.overridden.iter().for_each(|own| detail("break-glass-overrides", own, json));
+        }
+        if let Some(review) = &processing.review {
+            detail("review", &review.id, json);
+            detail("finding", &review.finding, json);
         }
         if let Some(home) = &self.requester.home_community {
             detail("home-community", home, json);

@@ -44,6 +44,8 @@ pub enum AuditedEvent {
     Transaction,
     /// A decision by consent, apart from the request it was made for (BALP AuthZconsent).
     ConsentDecision,
+    /// A use of break-glass was reviewed.
+    Review,
 }
 
 /// How it ended (`http://hl7.org/fhir/audit-event-outcome`).
@@ -125,6 +127,24 @@ pub struct AuditConsent {
     pub effect: String,
 }
 
+/// An emergency that went over what consents don't permit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditEmergency {
+    /// Why, in the caller's words.
+    pub reason: Option<String>,
+    /// What was overridden; empty where consents permitted what was asked.
+    pub overridden: Vec<String>,
+}
+
+/// The review of an emergency.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditReview {
+    /// The review's id.
+    pub id: String,
+    /// What came of it, in the reviewer's words.
+    pub finding: String,
+}
+
 /// What the gateway did to the answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditProcessing {
@@ -139,6 +159,10 @@ pub struct AuditProcessing {
     pub withheld: Option<u64>,
     /// The id of the record that was made before something was done, in the record that tells how it ended.
     pub intent: Option<String>,
+    /// Where it broke the glass.
+    pub emergency: Option<AuditEmergency>,
+    /// Where it closed a review.
+    pub review: Option<AuditReview>,
 }
 
 /// One audit record. [`AuditRecord::to_fhir_json`] writes it as an R4 AuditEvent.

@@ -165,6 +165,26 @@ fn request_level(
     (outcome, permits, rest)
 }
 
+/// The rules that deny, at the level of the request, whatever else holds.
+pub(super) fn forbids(
+    consents: &[&CompiledConsent],
+    question: &Question<'_>,
+    combining: Combining,
+) -> Vec<Residual> {
+    let mut all = Vec::new();
+    for (origin, consent) in consents.iter().enumerate() {
+        let counts = !consent.is_unaddressed(question)
+            && consent.speaks(question)
+            && has_part(consents, consent, question, combining);
+        if counts {
+            let mut own = consent.rules_or_deny(question).forbids;
+            own.iter_mut().for_each(|rule| rule.origin = origin);
+            all.append(&mut own);
+        }
+    }
+    all
+}
+
 /// Whether a consent takes part under a setting.
 fn has_part(
     consents: &[&CompiledConsent],

@@ -63,11 +63,17 @@
 //! * An element that this question can't decide (no identifier in the namespace asked for, no code in the
 //!   code's system, no confidentiality label, no date, no known author) is a no to a permit and a yes to a deny.
 //!
+//! # Emergencies
+//!
+//! Consents know emergencies as purposes of use: `BTG` and the like stand below `TREAT`. What a deployment lets an emergency go
+//! over beyond that is [`BreakGlass`].
+//!
 //! # Several consents
 //!
 //! See [`Combining`]. What holds for a patient without any consent is the caller's setting, [`WithoutConsent`].
 
 mod age;
+mod break_glass;
 mod combine;
 mod compile;
 mod compiled;
@@ -93,6 +99,7 @@ mod consent_tests;
 mod reference_tests;
 
 pub use age::ComingOfAge;
+pub use break_glass::{BREAK_GLASS, BreakGlass, NotAdmitted, Overridden, is_emergency, refused};
 pub use combine::{Combining, decide, outcome};
 pub use compile::{MAX_CONDITIONS, MAX_DEPTH, MAX_PROVISIONS};
 pub use compiled::{CompiledConsent, ConsentPatient, Effect};

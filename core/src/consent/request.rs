@@ -8,6 +8,7 @@
 //!   "purpose": ["TREAT"],
 //!   "organization": "http://hl7.it/sid/hsp|030913",
 //!   "action": "access",
+//!   "reason": "unconscious, no relatives",
 //!   "selfCertifications": 2,
 //!   "delegations": ["consult", "services"]
 //! }
@@ -16,8 +17,8 @@
 //! Every member may be left out, and be one value or a list. An actor or organisation is a literal reference, a
 //! token `system|value`, an `Identifier`, or an object with `reference` and `identifier`. A role or purpose is a
 //! code, a token `system|code`, a `Coding` or a `CodeableConcept`; a purpose without a system is one of
-//! v3-ActReason. The action is a code of `consentaction`, `access` where none is given. The last two count for the
-//! rules of FSE 2.0 alone ([`super::fse`]).
+//! v3-ActReason. The action is a code of `consentaction`, `access` where none is given. The reason counts for
+//! emergencies ([`super::BreakGlass`]), the last two for the rules of FSE 2.0 alone ([`super::fse`]).
 
 use fhir_models::document::{Value, name};
 
@@ -45,8 +46,8 @@ pub enum RequestError {
     NotAnObject,
     /// A member that a request doesn't have.
     #[error(
-        "a request has no `{0}`; it may have actor, role, purpose, organization, action, client, selfCertifications and \
-             delegations"
+        "a request has no `{0}`; it may have actor, role, purpose, organization, action, client, reason, \
+             selfCertifications and delegations"
     )]
     Unknown(String),
     /// A member that can't be read.
@@ -83,6 +84,11 @@ impl ConsentRequest {
                 }
                 "role" => read.requester.roles = codes("role", member, "")?,
                 "purpose" => read.requester.purposes = codes("purpose", member, ACT_REASON)?,
+                "reason" => {
+                    let cure = "write it as a string";
+                    let why = member.as_str().ok_or(RequestError::Unreadable { element: "reason", cure })?;
+                    read.requester.reason = Some(why.into_owned());
+                }
                 "client" => {
                     let cure = "write the client's id as a string";
                     let id = member.as_str().ok_or(RequestError::Unreadable { element: "client", cure })?;

@@ -110,11 +110,6 @@ impl Element {
         }
     }
 
-    /// Its `min` or `max` as a number; none where it is absent or `*`.
-    pub fn bound(&self, key: &str) -> Option<u64> {
-        self.raw(key)?.trim_matches('"').parse().ok()
-    }
-
     /// As what is built on the structure `owner` inherits it: constraints say their source, the base is filled in.
     pub fn inherited(mut self, owner: &str, path: &str, read: &ElementDefinition) -> Element {
         self.say_sources(owner);

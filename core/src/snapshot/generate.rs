@@ -143,8 +143,7 @@ impl<'d> Generator<'d> {
         if !faults.is_empty() {
             return Err(SnapshotError::Elements { of: url.to_owned(), faults });
         }
-        let (mut warnings, mappings) = (growing.warnings, growing.mappings);
-        root.crowded(&root.name, &mut warnings);
+        let (warnings, mappings) = (growing.warnings, growing.mappings);
         if defines {
             let read = ElementDefinition::default();
             root.element = root.element.inherited(url, &root.name, &read);

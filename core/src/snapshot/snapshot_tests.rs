@@ -182,29 +182,6 @@ fn slices_and_slices_of_slices_stand_in_their_order() {
 }
 
 #[test]
-fn slices_that_must_stand_find_room() {
-    let slicing = json!({ "discriminator": [{ "type": "value", "path": "system" }], "rules": "open" });
-    let sliced = |max: &str, least: u32| {
-        profile(
-            "p",
-            "Patient",
-            "Patient",
-            json!([
-            { "id": "Patient.identifier", "path": "Patient.identifier", "slicing": slicing, "max": max },
-            { "id": "Patient.identifier:cf", "path": "Patient.identifier", "sliceName": "cf", "min": least },
-            { "id": "Patient.identifier:ts", "path": "Patient.identifier", "sliceName": "ts", "min": 1 }]),
-        )
-    };
-    let warnings = |max: &str, least: u32| made(&sliced(max, least), &[]).unwrap().warnings;
-    assert_eq!(warnings("*", 2), Vec::<String>::new());
-    assert_eq!(warnings("3", 2), Vec::<String>::new());
-    assert_eq!(
-        warnings("2", 2),
-        ["Patient.identifier: its slices stand 3 times at least, and it may stand 2 times at most"]
-    );
-}
-
-#[test]
 fn a_slice_without_ids_is_found_by_the_elements_before() {
     let own = profile(
         "p",

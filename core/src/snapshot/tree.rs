@@ -38,23 +38,6 @@ impl Node {
         self.slices.iter().position(|it| it.slice.as_deref() == Some(name))
     }
 
-    /// Says where slices must stand more often than what they are slices of may (FHIR R4 §5.1.0.14, slice cardinality).
-    /// `path` is its own.
-    pub fn crowded(&self, path: &str, warnings: &mut Vec<String>) {
-        for child in &self.children {
-            child.crowded(&[path, ".", &child.name].concat(), warnings);
-        }
-        for slice in &self.slices {
-            slice.crowded(path, warnings);
-        }
-        let least = self.slices.iter().filter_map(|it| it.element.bound("min")).fold(0, u64::saturating_add);
-        if let Some(most) = self.element.bound("max").filter(|most| *most < least) {
-            warnings.push(format!(
-                "{path}: its slices stand {least} times at least, and it may stand {most} times at most"
-            ));
-        }
-    }
-
     /// Writes it, what is below it, and its slices.
     pub fn write(&self, out: &mut JsonWriter, above_id: &str, above_path: &str) {
         let (mut id, mut path) = (above_id.to_owned(), above_path.to_owned());

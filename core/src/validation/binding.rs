@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use fhir_models::definition::{AdditionalBinding, BindingStrength, Definitions, ValueSet};
+use fhir_models::definition::{BindingStrength, Definitions, ValueSet};
 use fhir_models::document::{Name, Value, name};
 use fhir_models::primitive::Primitive;
 
@@ -31,14 +31,7 @@ pub(super) struct BindingRule {
     /// The value set that bounds an extensible or preferred binding.
     limit: Option<Box<BindingRule>>,
     /// Bindings beside this one.
-    additional: Box<[Beside]>,
-}
-
-/// A binding beside the main one, and what limits it.
-#[derive(Debug)]
-pub(super) struct Beside {
-    pub rule: BindingRule,
-    pub stated: AdditionalBinding,
+    additional: Box<[BindingRule]>,
 }
 
 impl BindingRule {
@@ -66,13 +59,13 @@ impl BindingRule {
 
     /// The same with further bindings: their codes are asked for too.
     #[must_use]
-    pub fn with_additional(mut self, additional: Vec<Beside>) -> BindingRule {
+    pub fn with_additional(mut self, additional: Vec<BindingRule>) -> BindingRule {
         self.additional = additional.into();
         self
     }
 
     /// The bindings beside this one.
-    pub fn additional(&self) -> &[Beside] {
+    pub fn additional(&self) -> &[BindingRule] {
         &self.additional
     }
 

@@ -67,7 +67,6 @@ impl<'v> Walk<'v, '_> {
         let mut walk = Walk::new(self.types, self.profiles, self.settings, document, codes);
         walk.instances = self.instances;
         walk.authorities = self.authorities;
-        walk.contexts = self.contexts;
         walk.now = self.now;
         walk.faults_only = true;
         walk.nested = self.nested + 1;

@@ -77,7 +77,7 @@ mod shortcut_tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use fhir_models::definition::{Definitions, UsageContext};
+use fhir_models::definition::Definitions;
 use fhir_models::document::xml::DefinitionSchema;
 use fhir_models::document::{Document, Limits, Name, OwnedDocument, Value, name};
 
@@ -150,7 +150,6 @@ pub struct Validator {
     settings: Settings,
     /// Beginnings of the urls of extensions that need no definition.
     authorities: Vec<String>,
-    contexts: Vec<UsageContext>,
     /// The time, where it is known.
     now: Option<Temporal>,
     schema: Arc<DefinitionSchema>,
@@ -210,7 +209,6 @@ impl Validator {
             asked: Vec::new(),
             settings,
             authorities: Vec::new(),
-            contexts: Vec::new(),
             now: None,
             limits: Limits::default(),
             typed: Vec::new(),
@@ -225,15 +223,6 @@ impl Validator {
     #[must_use]
     pub fn with_extension_authority(mut self, prefix: impl Into<String>) -> Validator {
         self.authorities.push(prefix.into());
-        self
-    }
-
-    /// The same for data from this context of use: bindings beside the main one that are limited to contexts hold
-    /// where each kind of context that they name is met (`ElementDefinition.binding.additional.usage`). Without one,
-    /// such bindings are not asked.
-    #[must_use]
-    pub fn with_usage_context(mut self, context: UsageContext) -> Validator {
-        self.contexts.push(context);
         self
     }
 
@@ -346,7 +335,6 @@ impl Validator {
         let codes = Codes::new(self.types.definitions(), answers);
         let mut walk = Walk::new(&self.types, &self.profiles, settings, document, codes);
         walk.authorities = &self.authorities;
-        walk.contexts = &self.contexts;
         walk.now = self.now;
         walk.typed = &self.typed;
         walk.instances = Some(&self.instances);

@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use fhir_models::definition::UsageContext;
 use fhir_models::document::{Document, Format, Kind, Name, NodeId, Value, name};
 use fhir_models::primitive::{Primitive, PrimitiveError};
 
@@ -64,8 +63,6 @@ pub(super) struct Walk<'v, 'd> {
     pub unchecked_invariants: usize,
     /// Beginnings of the urls of extensions that need no definition.
     pub authorities: &'v [String],
-    /// The contexts of use that the data are from.
-    pub contexts: &'v [UsageContext],
     /// The time, where it is known.
     pub now: Option<Temporal>,
     /// Profiles that every resource of a type must obey.
@@ -141,7 +138,6 @@ impl<'v, 'd> Walk<'v, 'd> {
             nested: 0,
             unchecked_invariants: 0,
             authorities: &[],
-            contexts: &[],
             now: None,
             typed: &[],
             instances: None,

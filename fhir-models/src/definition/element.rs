@@ -110,54 +110,8 @@ pub struct AdditionalBinding {
     pub purpose: String,
     /// Canonical of its value set.
     pub value_set: String,
-    /// The contexts of use that it holds in; none: in all.
-    pub usage: Vec<UsageContext>,
-    /// One repetition of the element must satisfy it, not each.
-    pub any: bool,
-}
-
-/// A context of use by codes (FHIR R4 §2.1.28 `UsageContext`). Ranges, quantities and references have no codes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsageContext {
-    /// What kind of context: `jurisdiction`, `gender`, `age`, `focus` …
-    pub kind: String,
-    /// System and code of its values.
-    pub codes: Vec<(String, String)>,
-}
-
-impl UsageContext {
-    /// Reads `gender=http://hl7.org/fhir/administrative-gender|female`; `None` where it is not written so.
-    pub fn parse(text: &str) -> Option<UsageContext> {
-        let (kind, value) = text.split_once('=')?;
-        let (system, code) = value.rsplit_once('|')?;
-        let whole = !kind.is_empty() && !system.is_empty() && !code.is_empty();
-        whole.then(|| UsageContext {
-            kind: kind.to_owned(),
-            codes: vec![(system.to_owned(), code.to_owned())],
-        })
-    }
-
-    fn of(value: Value<'_>) -> UsageContext {
-        let concept = value.get_key("valueCodeableConcept").and_then(|it| it.get(name::CODING));
-        let code = |it: Value<'_>| {
-            Some((text_of(it.get(name::SYSTEM)).unwrap_or_default(), text_of(it.get(name::CODE))?))
-        };
-        UsageContext {
-            kind: text_of(value.get(name::CODE).and_then(|it| it.get(name::CODE))).unwrap_or_default(),
-            codes: items(concept).filter_map(code).collect(),
-        }
-    }
-}
-
-impl AdditionalBinding {
-    /// True where it holds in these contexts: of each kind that it names, one of its contexts has a code among theirs.
-    pub fn holds_in(&self, contexts: &[UsageContext]) -> bool {
-        let meets = |own: &UsageContext| {
-            let mut same = contexts.iter().filter(|it| it.kind == own.kind);
-            same.any(|it| it.codes.iter().any(|code| own.codes.contains(code)))
-        };
-        self.usage.iter().all(|own| self.usage.iter().any(|it| it.kind == own.kind && meets(it)))
-    }
+    /// It holds in some contexts of use only.
+    pub limited: bool,
 }
 
 /// How bad it is to break a constraint.
@@ -503,28 +457,18 @@ fn additional(binding: Value<'_>) -> Vec<AdditionalBinding> {
         Some(AdditionalBinding {
             purpose: extension(it, "purpose")?,
             value_set: extension(it, "valueSet")?,
-            usage: parts(it, "usage")
-                .filter_map(|it| it.get_key("valueUsageContext"))
-                .map(UsageContext::of)
-                .collect(),
-            any: parts(it, "any").any(|it| it.get_key("valueBoolean").and_then(Value::as_bool) == Some(true)),
+            limited: items(it.get(name::EXTENSION))
+                .any(|part| part.get(name::URL).is_some_and(|url| url.is_str("usage"))),
         })
     });
     let plain = items(binding.get_key("additional")).filter_map(|it| {
         Some(AdditionalBinding {
             purpose: text_of(it.get_key("purpose"))?,
             value_set: text_of(it.get(name::VALUE_SET))?,
-            usage: items(it.get_key("usage")).map(UsageContext::of).collect(),
-            any: it.get_key("any").and_then(Value::as_bool) == Some(true),
+            limited: it.get_key("usage").is_some(),
         })
     });
     extended.chain(plain).collect()
-}
-
-/// The parts of a complex extension with this url.
-fn parts<'d>(extension: Value<'d>, url: &'static str) -> impl Iterator<Item = Value<'d>> {
-    items(extension.get(name::EXTENSION))
-        .filter(move |it| it.get(name::URL).is_some_and(|own| own.is_str(url)))
 }
 
 fn constraint(value: Value<'_>) -> Result<Constraint, DefinitionError> {

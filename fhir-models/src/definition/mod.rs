@@ -38,7 +38,7 @@ pub use definitions::{Definitions, STRUCTURE_BASE};
 pub use definitions_builder::DefinitionsBuilder;
 pub use element::{
     AdditionalBinding, Aggregation, Binding, BindingStrength, Constraint, Discriminator, DiscriminatorKind,
-    ElementDefinition, ElementType, Max, RawValue, Severity, Slicing, SlicingRules, UsageContext,
+    ElementDefinition, ElementType, Max, RawValue, Severity, Slicing, SlicingRules,
 };
 pub use error::DefinitionError;
 pub use layer::built_in_packs;

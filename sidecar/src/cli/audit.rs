@@ -3,6 +3,7 @@
 //! Exit codes are a contract: 0 all well, 1 the trail is not as it was written, 2 could not run.
 
 mod report;
+mod review;
 mod tell;
 mod verify;
 
@@ -26,6 +27,7 @@ pub struct Audit {
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
     Report(report::Report),
+    Review(review::Review),
     Verify(verify::Verify),
 }
 
@@ -34,6 +36,7 @@ impl Audit {
     pub fn run(self) -> ExitCode {
         match self.command {
             AuditCommand::Report(command) => command.run(),
+            AuditCommand::Review(command) => command.run(),
             AuditCommand::Verify(command) => command.run(),
         }
     }

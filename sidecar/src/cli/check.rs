@@ -65,6 +65,18 @@ fn summary(config: &Config) {
         config.store.path.display()
     ));
     trail(config);
+    if let Some(own) = &config.break_glass {
+        let rules = own.rules();
+        let over: Vec<&str> = rules.overrides.iter().map(|own| own.code()).collect();
+        let over = if over.is_empty() { "nothing".to_owned() } else { over.join(", ") };
+        let reason = if own.reason_required { "with a reason" } else { "with or without a reason" };
+        say::line(format!(
+            "  in an emergency, {} may read over {over}, {reason}, for {} minutes; reviews are due within {} hours",
+            own.roles.join(", "),
+            own.minutes,
+            own.review_hours
+        ));
+    }
     for alias in &config.identity.alias {
         say::line(format!("  {} is written {} towards the federation", alias.local, alias.network));
     }

@@ -14,8 +14,9 @@ use jiff::tz::TimeZone;
 use varco_core::access::{LabelScene, Labels, inherited};
 use varco_core::consent::fse::{self, Chains, FseDocument, FseRequest, FseSystems};
 use varco_core::consent::{
-    Combining, ComingOfAge, CompiledConsent, Confidentiality, ConsentRequest, Decision, Effect, Interval,
-    Outcome, Reading, ResourceFacts, decide,
+    Action, BreakGlass, Combining, ComingOfAge, CompiledConsent, Confidentiality, ConsentRequest, Decision,
+    Effect, Interval, NotAdmitted, Outcome, Overridden, Question, Reading, ResourceFacts, WithoutConsent,
+    decide, is_emergency, refused,
 };
 
 use super::say;
@@ -46,6 +47,7 @@ enum ConsentCommand {
     \"purpose\":      [\"TREAT\"],
     \"organization\": \"http://hl7.it/sid/hsp|030913\",
     \"action\":       \"access\",
+    \"reason\":       \"unconscious, no relatives\",
     \"selfCertifications\": 2,
     \"delegations\":  [\"consult\", \"services\"]
   }
@@ -54,6 +56,7 @@ enum ConsentCommand {
                         system is one of v3-ActReason
   action                collect, access (the default), use, disclose or correct
   client                the client's id
+  reason                why it is an emergency (with --break-glass)
   selfCertifications    how many the caller has given for an emergency (with --fse)
   delegations           what the patient has delegated to the caller: consult, services (with --fse)
 
@@ -62,14 +65,16 @@ With --output json, one object is printed:
   residual   rules that are left where no resource is given, the last that applies to a resource decides:
              {\"type\": \"permit|forbid\", \"consent\", \"provision\", and the conditions of the provision}
   because    {\"consent\", \"provision\", \"effect\": \"permit|deny|withhold|none\", \"text\"}; a rule of FSE 2.0 has
-             the consent \"FSE 2.0\" and its name as provision
+             the consent \"FSE 2.0\" and its name as provision, what an emergency goes over \"break-glass\"
 
 Examples:
   varco consent explain --consent consent.json --request request.json --at 2026-05-01T12:00:00Z
   varco consent explain --consent a.json --consent b.json --request request.json --resource referto.json \\
         --at 2026-05-01T12:00:00+02:00 --combining most-recent --output json
   varco consent explain --consent consent.json --request request.json --resource binary.json --beside referto.json \\
-        --at 2026-05-01T12:00:00Z --fse --born 2009-03-01")]
+        --at 2026-05-01T12:00:00Z --fse --born 2009-03-01
+  varco consent explain --consent consent.json --request emergency.json --at 2026-05-01T12:00:00Z \\
+        --break-glass no-consent,withheld")]
 struct Explain {
     /// A Consent of the patient; may be given several times, `-` is standard input.
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
@@ -110,6 +115,10 @@ struct Explain {
     /// The patient's birth date: what was permitted before the 18th birthday ends with it.
     #[arg(long, value_name = "DATE")]
     born: Option<String>,
+    /// What an emergency goes over, as break_glass.overrides has it: no-consent, withheld, denied. The request then needs
+    /// a reason; its role is taken for one that may.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = overridden)]
+    break_glass: Option<Vec<Overridden>>,
     /// How to print the decision.
     #[arg(long, value_name = "FORM", default_value = "text")]
     output: Output,
@@ -131,6 +140,11 @@ fn combining(text: &str) -> Result<Combining, String> {
 fn zone(text: &str) -> Result<TimeZone, String> {
     let cure = "write a POSIX rule, such as CET-1CEST,M3.5.0,M10.5.0/3 for Rome";
     TimeZone::posix(text).map_err(|_| cure.to_owned())
+}
+
+fn overridden(text: &str) -> Result<Overridden, String> {
+    let known = || Overridden::ALL.iter().map(|own| own.code()).collect::<Vec<_>>().join(", ");
+    Overridden::of_code(text).ok_or_else(|| format!("known are {}", known()))
 }
 
 fn level(text: &str) -> Result<Confidentiality, String> {
@@ -174,11 +188,16 @@ impl Explain {
         let mut question = request.question(at).of_age(self.of_age(&reading.zone)?);
         question.resource = facts.as_ref();
         let decision = decide(&consents, &question, self.combining);
+        let opened = self.in_emergency(decision.clone(), &consents, &question);
+        // What is masked is masked in an emergency too, whether the rules of FSE are asked for or not.
+        let masked = |facts: &ResourceFacts| {
+            FseDocument::of(facts, fse::Chain::Alone, &self.systems()).is_masked_itself()
+        };
+        let decision = if facts.as_ref().is_some_and(masked) { decision } else { opened };
         if !self.fse {
             return Ok(decision);
         }
-        let mut systems = FseSystems::default();
-        systems.masking.extend(self.masking_system.iter().cloned());
+        let systems = self.systems();
         let mut chains = Chains::new();
         for other in &beside {
             let facts = self.facts(other, &beside, &reading);
@@ -190,6 +209,37 @@ impl Explain {
         });
         let request = FseRequest::of(&request.requester, &systems);
         Ok(fse::beside(decision, &request, document.as_ref()))
+    }
+
+    fn systems(&self) -> FseSystems {
+        let mut systems = FseSystems::default();
+        systems.masking.extend(self.masking_system.iter().cloned());
+        systems
+    }
+
+    fn in_emergency(
+        &self,
+        decision: Decision,
+        consents: &[&CompiledConsent],
+        question: &Question<'_>,
+    ) -> Decision {
+        let requester = question.requester;
+        let Some(overrides) = self.break_glass.as_ref().filter(|_| is_emergency(requester)) else {
+            return decision;
+        };
+        let rules = BreakGlass {
+            roles: requester.roles.clone(),
+            overrides: overrides.clone(),
+            reason_required: true,
+            longest: 0,
+        };
+        if requester.reason.as_deref().is_none_or(|why| why.trim().is_empty()) {
+            return refused(decision, NotAdmitted::Reason);
+        }
+        if question.action != Action::Access {
+            return decision;
+        }
+        rules.beside(decision, consents, question, self.combining, WithoutConsent::Deny)
     }
 
     fn of_age(&self, zone: &TimeZone) -> Result<Option<ComingOfAge>> {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use fhir_models::definition::{Definitions, UsageContext};
+use fhir_models::definition::Definitions;
 use varco::definitions;
 use varco_core::fhirpath::Temporal;
 use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
@@ -94,10 +94,6 @@ pub struct Validate {
     /// With `--unknown-extensions error`: accept those whose url begins so.
     #[arg(long, value_name = "URL")]
     extension_authority: Vec<String>,
-    /// A context of use that the data are from: additional bindings that are limited to it hold, as with
-    /// `gender=http://hl7.org/fhir/administrative-gender|female`.
-    #[arg(long, value_name = "KIND=SYSTEM|CODE", value_parser = usage_context)]
-    usage_context: Vec<UsageContext>,
     /// How to print the findings.
     #[arg(long, value_name = "FORM", default_value = "text")]
     output: Output,
@@ -131,13 +127,6 @@ enum UnknownExtension {
     Accept,
     /// They are errors.
     Error,
-}
-
-fn usage_context(text: &str) -> Result<UsageContext, String> {
-    UsageContext::parse(text).ok_or_else(|| {
-        "write kind, system and code, as in gender=http://hl7.org/fhir/administrative-gender|female"
-            .to_owned()
-    })
 }
 
 impl Validate {
@@ -248,7 +237,6 @@ impl Validate {
             validator = validator.with_now(now);
         }
         validator = self.extension_authority.iter().fold(validator, Validator::with_extension_authority);
-        validator = self.usage_context.iter().cloned().fold(validator, Validator::with_usage_context);
         self.profile.iter().fold(validator, Validator::with_profile)
     }
 

@@ -60,6 +60,7 @@ pub(super) fn faults(issuer: &Issuer, fault: &mut impl FnMut(&str, String, &str)
         ("claims/purpose", claims.purpose.is_some()),
         ("claims/patient", claims.patient.is_some()),
         ("claims/person", claims.person.is_some()),
+        ("claims/reason", claims.reason.is_some()),
     ];
     for (setting, _) in named.iter().filter(|(_, set)| *set) {
         let cause = format!("`{setting}` has no effect with kind = \"fse\".");

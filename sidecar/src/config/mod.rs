@@ -6,6 +6,7 @@
 
 mod access;
 mod audit;
+mod break_glass;
 mod check;
 mod check_audit;
 mod check_fse;
@@ -32,6 +33,7 @@ use varco_core::consent::fse::FseSystems;
 
 pub use access::{Access, Attachments, Nested, References};
 pub use audit::{Audit, AuditExport};
+pub use break_glass::{BreakGlass, Overridden};
 pub(crate) use check::aliases;
 pub use destination::Destination;
 pub use difference::{Difference, tell};
@@ -84,6 +86,9 @@ pub struct Config {
     /// The masking rules of FSE 2.0.
     #[serde(default)]
     pub fse: Fse,
+    /// Emergencies.
+    #[serde(default)]
+    pub break_glass: Option<BreakGlass>,
     /// Identifier systems.
     #[serde(default)]
     pub identity: Identity,
@@ -449,10 +454,12 @@ impl Config {
             [Some(&tls.certificate), Some(&tls.key), tls.client_ca.as_ref()].into_iter().flatten()
         });
         let plugins = self.plugin.iter().map(|plugin| &plugin.manifest);
+        let authorities = self.issuers().filter_map(|issuer| issuer.ca.as_ref());
         let export = self.audit.export.iter().map(|export| &export.store);
         let otlp = self.telemetry.otlp.iter().map(|otlp| &otlp.collector);
         let sent_to = export.chain(otlp).flat_map(Destination::files);
         tls.chain(&self.upstream.ca)
+            .chain(authorities)
             .chain(plugins)
             .chain(sent_to)
             .chain(&self.validation.definitions)

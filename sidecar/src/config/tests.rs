@@ -429,6 +429,23 @@ fn callers_of_fse_need_a_name_authorities_and_scopes() {
 }
 
 #[test]
+fn emergencies_need_roles_and_go_over_what_is_known() {
+    let folder = Folder::new();
+    let with = |lines: &str| format!("{GOOD}[break_glass]\n{lines}\n");
+    let own =
+        from_text(&with("roles = [\"urn:r|AAS\", \"PSS\"]"), &folder.file()).unwrap().break_glass.unwrap();
+    let rules = own.rules();
+    assert_eq!((rules.roles[0].system.as_str(), rules.roles[1].code.as_str()), ("urn:r", "PSS"));
+    assert_eq!((rules.overrides.len(), rules.reason_required, rules.longest), (2, true, 3600));
+    folder.fault(&with("minutes = 5"), &["`roles` is missing"]);
+    folder.fault(
+        &with("roles = [\"AAS\"]\noverrides = [\"masked\"]"),
+        &["break_glass.overrides[0]", "\"withheld\""],
+    );
+    folder.fault(&with("roles = [\"AAS|\"]"), &["break_glass.roles[0]"]);
+}
+
+#[test]
 fn claims_are_mapped_by_name_and_systems_need_their_claim() {
     let folder = Folder::new();
     let with = |lines: &str| format!("{GOOD}[tokens.claims]\n{lines}\n");

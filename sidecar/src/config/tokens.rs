@@ -97,6 +97,7 @@ pub struct ClaimMap {
     pub patient: Option<String>,
     pub person: Option<String>,
     pub organization_name: Option<String>,
+    pub reason: Option<String>,
 }
 
 mod default {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use varco_core::requester::{BusinessIdentifier, Code, Requester};
 
 use super::TokenError;
+use super::token::one_line;
 use crate::config::ClaimMap;
 
 /// Most values of one claim.
@@ -30,6 +31,11 @@ pub(super) fn apply(map: &ClaimMap, claims: &Value, requester: &mut Requester) -
         let system = map.organization_system.as_deref();
         let found = values(claims, name)?.into_iter();
         requester.organizations = found.map(|(own, value)| identifier(own, value, system)).collect();
+    }
+    if let Some(name) = &map.reason {
+        let refused = || TokenError::Claim(name.clone());
+        let own = claim(claims, name).map(|own| own.as_str().and_then(one_line).ok_or_else(refused));
+        requester.reason = own.transpose()?;
     }
     if let Some(name) = &map.organization_name {
         requester.organization_names = values(claims, name)?.into_iter().map(|(_, name)| name).collect();

@@ -11,6 +11,9 @@ use super::TokenError;
 /// Longest identifier of a token that is written into audit records, in bytes; one with spaces is no URI there.
 const LONGEST_ID: usize = 128;
 
+/// Longest reason of an emergency, in letters.
+const LONGEST_REASON: usize = 1_000;
+
 /// What a token says.
 #[derive(Debug, Deserialize)]
 pub(super) struct Claims {
@@ -41,6 +44,15 @@ struct Extensions {
     ihe_iua: Iua,
     #[serde(default)]
     fse: Fse,
+    #[serde(default)]
+    break_glass: Emergency,
+}
+
+/// Why an emergency is one; a claim of our own, since IUA has none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Emergency {
+    reason: Option<String>,
 }
 
 /// What the issuer says of an emergency or a delegation; a claim of our own, since FSE publishes none.
@@ -139,6 +151,9 @@ impl Claims {
         let person = iua.person_id.as_deref().map(|text| {
             named(text).ok_or_else(|| TokenError::Claim("extensions.ihe_iua.person_id".to_owned()))
         });
+        let reason = self.extensions.break_glass.reason.map(|text| {
+            one_line(&text).ok_or_else(|| TokenError::Claim("extensions.break_glass.reason".to_owned()))
+        });
         Ok(Requester {
             client_id,
             subject,
@@ -163,10 +178,19 @@ impl Claims {
                 (1..=LONGEST_ID).contains(&jti.len()) && jti.bytes().all(|byte| byte.is_ascii_graphic())
             }),
             person: person.transpose()?,
+            reason: reason.transpose()?,
+            issued: self.iat,
             grants: self.extensions.fse.into_grants(),
             ..Requester::default()
         })
     }
+}
+
+/// A reason as it is kept: one line of bounded length.
+pub(super) fn one_line(text: &str) -> Option<String> {
+    let line: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    let line = line.trim();
+    (line.chars().count() <= LONGEST_REASON).then(|| line.to_owned())
 }
 
 /// The patient whom a token is about: CX, as IUA has it, or `system|value`. One without a system could be anybody.

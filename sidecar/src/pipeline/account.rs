@@ -11,6 +11,7 @@ use varco_core::audit::AuditConsent;
 use varco_core::interaction::Interaction;
 use varco_core::requester::Requester;
 
+use super::glass::Glass;
 use super::inspect::Summary;
 use super::judge::Judgement;
 use super::surroundings::Surroundings;
@@ -49,6 +50,8 @@ pub(super) struct Account {
     pub consents: Vec<AuditConsent>,
     /// What decided where no provision did, in words.
     pub decided_by: Option<&'static str>,
+    /// What an emergency came to.
+    pub glass: Glass,
     /// How many identifiers were written in another system.
     pub mapped: usize,
     /// Maps that wrote a body.
@@ -90,6 +93,7 @@ impl Account {
             patients: BTreeSet::new(),
             consents: Vec::new(),
             decided_by: None,
+            glass: Glass::default(),
             mapped: 0,
             maps: BTreeSet::new(),
             map_set: None,
@@ -120,6 +124,7 @@ impl Account {
             patients: BTreeSet::new(),
             consents: Vec::new(),
             decided_by: None,
+            glass: self.glass.anew(),
             mapped: 0,
             plugins: Vec::new(),
             maps: BTreeSet::new(),

@@ -33,8 +33,12 @@ impl Exchange<'_> {
         Ok(true)
     }
 
-    /// Whether records kept under a patient's key, `Patient/1` or `system|value`, are within what the token is about.
+    /// Whether records kept under a patient's key, `Patient/1` or `system|value`, are within what the token is about; those of
+    /// nobody are for an emergency that was not admitted.
     pub async fn may_ask_about(&mut self, key: &str) -> Result<bool, Refusal> {
+        if self.account.glass.closed().is_some() {
+            return Ok(false);
+        }
         let Some(bound) = self.bound() else { return Ok(true) };
         match key.rsplit_once('|') {
             Some((system, value)) => Ok(bound == BusinessIdentifier::new(system, value)),
@@ -44,7 +48,7 @@ impl Exchange<'_> {
 
     /// The same of a consent that is kept here.
     pub async fn may_ask_about_consent(&mut self, body: &[u8]) -> Result<bool, Refusal> {
-        if self.bound().is_none() {
+        if self.bound().is_none() && self.account.glass.closed().is_none() {
             return Ok(true);
         }
         let document = fhir_models::document::OwnedDocument::parse_json(body, &Default::default());

@@ -128,9 +128,7 @@ impl Gateway {
             processing: AuditProcessing {
                 trace: Some(feed.trace.trace_id.clone()),
                 mapped: fed.mapped,
-                returned: None,
-                withheld: None,
-                intent: None,
+                ..AuditProcessing::default()
             },
         };
         let row = |record: AuditRecord| AuditRow {

@@ -190,6 +190,10 @@ impl Exchange<'_> {
                 judgement.note = Some("the token's scopes cover the data of another patient alone");
             }
         }
+        if let Some(closed) = self.account.glass.closed().filter(|_| !patients.is_nobodys()) {
+            judgement.permitted = false;
+            judgement.note = Some(closed);
+        }
         if let Some(outside) = self.outside_of_what_was_signed(&facts, action, patients.is_nobodys()) {
             judgement.permitted = false;
             judgement.note = Some(outside);
@@ -222,12 +226,16 @@ impl Exchange<'_> {
                 .of_age(self.of_age(keys.person.as_deref()))
                 .about(&facts);
             let decision = decide(&consents, &question, gateway.combining);
-            judgement.permitted &= decision.allows(gateway.without_consent);
+            judgement.permitted = judgement.permitted
+                && (decision.allows(gateway.without_consent) || self.opens(&decision, &facts, action));
             if decision.outcome == Outcome::NoConsent {
                 judgement.note = judgement.note.or(Some("no consent applies"));
             } else {
                 judgement.consents.extend(because(decision));
             }
+        }
+        if judgement.permitted {
+            self.note_whose(&facts, &judgement.patients);
         }
         Ok(judgement)
     }

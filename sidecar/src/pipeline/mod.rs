@@ -20,6 +20,7 @@ mod doc_ref;
 mod everything;
 mod exchange;
 pub(crate) mod feed;
+mod glass;
 mod history;
 mod includes;
 mod inspect;
@@ -69,7 +70,7 @@ use hyper::body::Incoming;
 use metrics::{counter, gauge, histogram};
 use varco_core::access::{Necessary, PatientsOf, ScopeDecision, Scopes, SummaryOf};
 use varco_core::consent::fse::FseSystems;
-use varco_core::consent::{Combining, LiteralReference, Reading, WithoutConsent};
+use varco_core::consent::{BreakGlass, Combining, LiteralReference, Reading, WithoutConsent};
 use varco_core::identity::{AliasMap, IdentifierAliases};
 use varco_core::interaction::headers::{RequestHeaders, check_form, handling};
 use varco_core::interaction::{HistoryOf, Interaction, InteractionError, SearchSchema};
@@ -109,6 +110,8 @@ pub struct Gateway {
     aliases: IdentifierAliases,
     /// The systems of FSE's codes, where its masking rules hold.
     fse: Option<FseSystems>,
+    /// Rules for emergencies, where there are any.
+    break_glass: Option<BreakGlass>,
     /// Identifier systems as this hospital writes them.
     to_local: AliasMap,
     /// Identifier systems as the federation writes them.
@@ -239,6 +242,7 @@ impl Gateway {
         self.limit.admit(&requester.client_id)?;
         account.requester = Some(requester.clone());
         account.owed = true;
+        self.admit(account, &requester, now);
 
         let raw_headers = || head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let within = Duration::from_secs(self.config.listen.body_seconds);
@@ -344,6 +348,7 @@ impl Gateway {
     /// Sets the gauges, before metrics are rendered.
     pub fn observe(&self) {
         self.tokens.observe();
+        crate::review::observe(self);
         gauge!("varco_store_queue").set(self.store.writer().waiting() as f64);
         for plugin in self.plugins.iter() {
             let counters = plugin.counters();

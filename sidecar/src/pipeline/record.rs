@@ -18,7 +18,7 @@ use varco_core::requester::BusinessIdentifier;
 
 use super::account::Account;
 use super::{Gateway, Refusal};
-use crate::store::{AuditRow, intent_before};
+use crate::store::{AuditRow, ReviewUse, intent_before};
 
 impl Gateway {
     /// Makes what happened durable; `refusal` is set where the request was refused.
@@ -28,7 +28,7 @@ impl Gateway {
         status: StatusCode,
         refusal: Option<&Refusal>,
     ) -> Result<(), Refusal> {
-        self.append(self.rows_of(account, status, refusal)).await
+        self.append_reviewed(self.rows_of(account, status, refusal), self.uses(account)).await
     }
 
     /// The records of what happened.
@@ -59,11 +59,20 @@ impl Gateway {
 
     /// Makes records durable: all of them or none, in one commit.
     pub(super) async fn append(&self, rows: Vec<AuditRow>) -> Result<(), Refusal> {
+        self.append_reviewed(rows, Vec::new()).await
+    }
+
+    /// The same, with the uses of break-glass that they are about.
+    pub(super) async fn append_reviewed(
+        &self,
+        rows: Vec<AuditRow>,
+        uses: Vec<ReviewUse>,
+    ) -> Result<(), Refusal> {
         if rows.is_empty() {
             return Ok(());
         }
         let count = rows.len() as u64;
-        self.store.writer().append(rows).await.map_err(Refusal::Store)?;
+        self.store.writer().append_reviewed(rows, uses).await.map_err(Refusal::Store)?;
         counter!("varco_audit_records_total").increment(count);
         Ok(())
     }
@@ -100,6 +109,8 @@ impl Gateway {
                 returned: Some(account.released.len() as u64),
                 withheld: Some(account.withheld as u64),
                 intent: account.intent.clone(),
+                emergency: account.glass.told(requester),
+                review: None,
             },
         };
         record

@@ -157,6 +157,7 @@ impl Gateway {
                     Some((BusinessIdentifier::new(&party.system, &party.value), reference))
                 })
                 .collect(),
+            break_glass: config.break_glass.as_ref().map(config::BreakGlass::rules),
             fse: config.fse.masking.then(|| config.fse.systems()),
             aliases: IdentifierAliases::over_defaults(aliases.groups().iter().cloned())?,
             reading,

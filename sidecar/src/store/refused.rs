@@ -8,10 +8,9 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 use uuid::Uuid;
-use varco_core::audit::chain::RecordHash;
 use varco_core::audit::{AuditSystem, NetworkAddress, RefusedRequests};
 
-use super::{AuditRow, Store, StoreError, writer};
+use super::{AuditRow, Store, StoreError, schema, writer};
 
 /// Most addresses and causes that are told apart in one minute.
 pub const MOST: i64 = 100;
@@ -92,14 +91,9 @@ impl Store {
     }
 }
 
-/// One step; `last` is the hash that the trail ends with.
-pub(super) fn step(
-    connection: &mut Connection,
-    last: &mut RecordHash,
-    closed: &ClosedMinutes,
-) -> Result<(), rusqlite::Error> {
-    let mut end = *last;
-    let transaction = connection.transaction()?;
+/// One step.
+pub(super) fn step(connection: &mut Connection, closed: &ClosedMinutes) -> Result<(), rusqlite::Error> {
+    let (transaction, mut end) = schema::appending(connection)?;
     let rows: Vec<(i64, String, String, i64)> = {
         let mut query = transaction.prepare_cached(
             "SELECT minute, address, cause, count FROM audit_refused WHERE minute < ?1 ORDER BY minute LIMIT ?2",
@@ -136,9 +130,7 @@ pub(super) fn step(
             params![minute, address, cause],
         )?;
     }
-    transaction.commit()?;
-    *last = end;
-    Ok(())
+    transaction.commit()
 }
 
 #[cfg(test)]

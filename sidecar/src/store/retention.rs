@@ -13,7 +13,7 @@ use varco_core::requester::BusinessIdentifier;
 
 use fhir_models::document::{Limits, OwnedDocument, Value};
 
-use super::{AuditRow, Store, StoreError, trail_index, writer};
+use super::{AuditRow, Store, StoreError, schema, trail_index, writer};
 
 /// Most records that one step removes.
 const STEP: i64 = 500;
@@ -113,15 +113,11 @@ fn may_reach(connection: &Connection, exported_to: Option<&str>) -> Result<i64, 
     }
 }
 
-/// One step; `last` is the hash that the trail ends with.
-pub(super) fn step(
-    connection: &mut Connection,
-    last: &mut RecordHash,
-    removal: &Removal,
-) -> Result<(), rusqlite::Error> {
+/// One step.
+pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<(), rusqlite::Error> {
     // What is removed is overwritten: nobody finds it in the file.
     connection.pragma_update(None, "secure_delete", "ON")?;
-    let transaction = connection.transaction()?;
+    let (transaction, last) = schema::appending(connection)?;
     let bound = may_reach(&transaction, removal.exported_to.as_deref())?;
     let old: Vec<(i64, [u8; 32], Vec<u8>)> = {
         let mut query = transaction
@@ -155,7 +151,7 @@ pub(super) fn step(
     };
     let body = event.to_fhir_json();
     let row = AuditRow { id, request: String::new(), recorded: at.clone(), patients: Vec::new(), body };
-    let end = writer::append(&transaction, &row, last)?;
+    writer::append(&transaction, &row, &last)?;
     let event = transaction.last_insert_rowid();
     for (seq, _, body) in old {
         forget_patients(&transaction, seq, &body)?;
@@ -177,9 +173,7 @@ pub(super) fn step(
             event
         ],
     )?;
-    transaction.commit()?;
-    *last = end;
-    Ok(())
+    transaction.commit()
 }
 
 /// Takes out the patients that a record is found by: they stand in it as its entities.

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use varco_core::audit::chain::RecordHash;
 
-use super::{StoreError, export_cursor, received, refused, retention, trail_index};
+use super::{StoreError, export_cursor, received, refused, retention, review, trail_index};
 
 /// The version of the tables below, kept in `PRAGMA user_version`.
 const VERSION: i64 = 1;
@@ -49,6 +49,7 @@ fn prepare(path: &Path) -> Result<(Connection, i64), rusqlite::Error> {
     }
     if matches!(version, 0 | VERSION) {
         received::prepare(&connection)?;
+        review::prepare(&connection)?;
         trail_index::prepare(&connection)?;
         retention::prepare(&connection)?;
         export_cursor::prepare(&connection)?;
@@ -59,13 +60,23 @@ fn prepare(path: &Path) -> Result<(Connection, i64), rusqlite::Error> {
 }
 
 /// The hash of the last audit record, or the chain's beginning.
-pub(super) fn last_hash(connection: &Connection) -> Result<RecordHash, rusqlite::Error> {
-    let mut query = connection.prepare("SELECT hash FROM audit ORDER BY seq DESC LIMIT 1")?;
+fn last_hash(connection: &Connection) -> Result<RecordHash, rusqlite::Error> {
+    let mut query = connection.prepare_cached("SELECT hash FROM audit ORDER BY seq DESC LIMIT 1")?;
     let mut rows = query.query([])?;
     match rows.next()? {
         Some(row) => Ok(RecordHash(row.get(0)?)),
         None => Ok(RecordHash::GENESIS),
     }
+}
+
+/// A transaction that appends to the trail, and the hash that the trail ends with. It is asked each time: whoever closes a
+/// review appends from another process.
+pub(super) fn appending(
+    connection: &mut Connection,
+) -> Result<(Transaction<'_>, RecordHash), rusqlite::Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let last = last_hash(&transaction)?;
+    Ok((transaction, last))
 }
 
 /// Checks every link that is left: the number of records, or the sequence number of the first record that is broken.

@@ -18,6 +18,7 @@ use varco_core::audit::chain::RecordHash;
 use super::received::{self, ReceivedRow};
 use super::refused::{self, ClosedMinutes, RefusedRow};
 use super::retention::{self, Removal};
+use super::review::{self, ReviewUse};
 use super::{StoreError, StoredConsent, export_cursor, schema, trail_index};
 
 /// Most jobs that wait.
@@ -43,7 +44,7 @@ pub struct AuditRow {
 }
 
 enum Work {
-    Audit(Vec<AuditRow>, Option<ReceivedRow>),
+    Audit(Vec<AuditRow>, Option<ReceivedRow>, Vec<ReviewUse>),
     Consent {
         consent: StoredConsent,
         patient: String,
@@ -75,20 +76,24 @@ pub struct Writer {
 
 impl Writer {
     pub(super) fn start(connection: Connection) -> Result<Writer, StoreError> {
-        let last = schema::last_hash(&connection)?;
         let (queue, jobs) = sync_channel(QUEUE);
         let waiting = Arc::new(AtomicUsize::new(0));
         let counter = waiting.clone();
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(connection, last, &jobs, &counter))
+            .spawn(move || run(connection, &jobs, &counter))
             .map_err(|error| StoreError::Database(error.to_string()))?;
         Ok(Writer { queue: Mutex::new(Some(queue)), waiting, thread: Mutex::new(Some(thread)) })
     }
 
     /// Appends audit records: all of them or none. Returns when they are on disk.
     pub async fn append(&self, rows: Vec<AuditRow>) -> Result<(), StoreError> {
-        self.submit(Work::Audit(rows, None)).await
+        self.submit(Work::Audit(rows, None, Vec::new())).await
+    }
+
+    /// Appends audit records and puts the uses of break-glass that they are about into the review queue: both or neither.
+    pub async fn append_reviewed(&self, rows: Vec<AuditRow>, uses: Vec<ReviewUse>) -> Result<(), StoreError> {
+        self.submit(Work::Audit(rows, None, uses)).await
     }
 
     /// Appends audit records and remembers the message that they are about: both or neither.
@@ -97,7 +102,7 @@ impl Writer {
         rows: Vec<AuditRow>,
         received: Option<ReceivedRow>,
     ) -> Result<(), StoreError> {
-        self.submit(Work::Audit(rows, received)).await
+        self.submit(Work::Audit(rows, received, Vec::new())).await
     }
 
     pub(super) async fn put_consent(
@@ -173,7 +178,7 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut connection: Connection, mut last: RecordHash, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
+fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
     let mut indexed = false;
     loop {
         // While records wait to be indexed, a pause is the time for it.
@@ -194,25 +199,19 @@ fn run(mut connection: Connection, mut last: RecordHash, jobs: &Receiver<Job>, w
         while let (true, Ok(job)) = (batch.len() < BATCH, jobs.try_recv()) {
             batch.push(job);
         }
-        let outcome = commit(&mut connection, &batch, last);
+        let outcome = commit(&mut connection, &batch);
         waiting.fetch_sub(batch.len(), Ordering::Relaxed);
-        let committed = match outcome {
-            Ok(hash) => {
-                counter!("varco_store_commits_total").increment(1);
-                last = hash;
-                Ok(())
-            }
-            Err(error) => Err(StoreError::from(error)),
-        };
+        if outcome.is_ok() {
+            counter!("varco_store_commits_total").increment(1);
+        }
+        let committed = outcome.map_err(StoreError::from);
         indexed = false;
         for job in batch {
             let answer = match job.work {
                 Work::Index => trail_index::step(&mut connection).map(|_| ()).map_err(StoreError::from),
-                Work::Remove(removal) => {
-                    retention::step(&mut connection, &mut last, &removal).map_err(StoreError::from)
-                }
+                Work::Remove(removal) => retention::step(&mut connection, &removal).map_err(StoreError::from),
                 Work::CloseRefused(closed) => {
-                    refused::step(&mut connection, &mut last, &closed).map_err(StoreError::from)
+                    refused::step(&mut connection, &closed).map_err(StoreError::from)
                 }
                 _ => committed.clone(),
             };
@@ -222,20 +221,19 @@ fn run(mut connection: Connection, mut last: RecordHash, jobs: &Receiver<Job>, w
     }
 }
 
-fn commit(
-    connection: &mut Connection,
-    batch: &[Job],
-    mut last: RecordHash,
-) -> Result<RecordHash, rusqlite::Error> {
-    let transaction = connection.transaction()?;
+fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Error> {
+    let (transaction, mut last) = schema::appending(connection)?;
     for job in batch {
         match &job.work {
-            Work::Audit(rows, received) => {
+            Work::Audit(rows, received, uses) => {
                 for row in rows {
                     last = append(&transaction, row, &last)?;
                 }
                 if let Some(row) = received {
                     received::put(&transaction, row)?;
+                }
+                for own in uses {
+                    review::put(&transaction, own)?;
                 }
             }
             Work::Consent { consent, patient, updated } => put(&transaction, consent, patient, updated)?,
@@ -244,8 +242,7 @@ fn commit(
             Work::Index | Work::Remove(_) | Work::CloseRefused(_) => {}
         }
     }
-    transaction.commit()?;
-    Ok(last)
+    transaction.commit()
 }
 
 pub(super) fn append(

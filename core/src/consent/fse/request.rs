@@ -1,6 +1,7 @@
 //! Who asks, in the words of FSE.
 
 use super::FseSystems;
+use crate::consent::is_emergency;
 use crate::requester::Requester;
 
 /// A role of FSE (`subject_role`), as far as the rules tell roles apart.
@@ -25,8 +26,6 @@ const STAFF: &[&str] = &[
     "AAS", "APR", "PSS", "INF", "FAR", "DSA", "DAM", "NOR", "DRS", "RSA", "MRP", "INI", "OGC", "OPI", "MDS",
     "GTW", "DAP",
 ];
-/// Purposes that are an emergency: FSE's own, and those of v3-ActReason.
-const EMERGENCIES: &[&str] = &["EMERGENCY", "PUBEMERGENCY", "ETREAT", "BTG", "ERTREAT", "DISASTER"];
 
 impl FseRole {
     /// The role with this code; `None` where FSE has none.
@@ -64,7 +63,7 @@ impl FseRequest {
         let counts = |system: &String| systems.roles.is_empty() || systems.roles.contains(system);
         let own = requester.roles.iter().filter(|role| counts(&role.system));
         let roles: Option<Vec<FseRole>> = own.map(|role| FseRole::of_code(&role.code)).collect();
-        let emergency = requester.purposes.iter().any(|own| EMERGENCIES.contains(&own.code.as_str()));
+        let emergency = is_emergency(requester);
         let grants = requester.grants;
         FseRequest {
             roles: roles.unwrap_or_default(),

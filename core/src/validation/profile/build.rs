@@ -13,7 +13,7 @@ use fhir_models::definition::{
 };
 use fhir_models::document::{Limits, Name, OwnedDocument};
 
-use super::super::binding::{Beside, BindingRule};
+use super::super::binding::BindingRule;
 use super::super::extension_context::Contexts;
 use super::super::invariant::Invariant;
 use super::super::shape::{Content, Entry, Shape, Structure};
@@ -485,21 +485,21 @@ pub(super) fn implied(kind: DiscriminatorKind, path: &str) -> Slicing {
     }
 }
 
-/// The rule of a binding, and of those beside it that ask something of an instance.
+/// The rule of a binding, and of those beside it that ask something of every instance: which context of use an
+/// instance is in is not known here.
 fn binding_rule(binding: &Binding, url: &str) -> Option<BindingRule> {
     // `#id` is a value set that the profile contains.
     let whole = |canonical: &str| match canonical.starts_with('#') {
         true => [url, canonical].concat(),
         false => canonical.to_owned(),
     };
-    let additional = binding.additional.iter().filter_map(|it| {
+    let additional = binding.additional.iter().filter(|it| !it.limited).filter_map(|it| {
         let strength = match it.purpose.as_str() {
             "required" | "maximum" => BindingStrength::Required,
             "extensible" | "current" => BindingStrength::Extensible,
             _ => return None,
         };
-        let rule = BindingRule::of(&whole(&it.value_set), strength, None);
-        Some(Beside { rule, stated: it.clone() })
+        Some(BindingRule::of(&whole(&it.value_set), strength, None))
     });
     let canonical = binding.value_set.as_deref().map(whole).unwrap_or_default();
     let limit = binding.max_value_set.as_deref().map(whole);

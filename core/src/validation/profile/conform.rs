@@ -222,11 +222,6 @@ impl<'v, 'd> Walk<'v, 'd> {
             for it in &items {
                 self.rules_in(extension, *it, profile, child.node);
             }
-            if let Some(node) =
-                profile.node(child.node).filter(|it| it.binding.is_some() && !items.is_empty())
-            {
-                value_rule::any(self, item, &items, profile, node);
-            }
             slice::check(self, item, &items, profile, child.node, &child.name);
             if self.full {
                 return;

@@ -70,43 +70,9 @@ fn bound<'d>(
     node: &Node,
 ) {
     let Some(rule) = &node.binding else { return };
-    if rule.is_binding() {
+    let main = std::iter::once(&**rule).filter(|rule| rule.is_binding());
+    for rule in main.chain(rule.additional()) {
         against(walk, item, value, profile, node, rule);
-    }
-    for beside in rule.additional() {
-        if !beside.stated.any && beside.stated.holds_in(walk.contexts) {
-            against(walk, item, value, profile, node, &beside.rule);
-        }
-    }
-}
-
-/// Bindings beside the main one that one repetition at least must satisfy (`additional.any`).
-pub(super) fn any<'d>(
-    walk: &mut Walk<'_, 'd>,
-    parent: Occurrence<'d>,
-    items: &[Occurrence<'d>],
-    profile: &Profile,
-    node: &Node,
-) {
-    let Some(rule) = &node.binding else { return };
-    for beside in rule.additional().iter().filter(|it| it.stated.any && it.stated.holds_in(walk.contexts)) {
-        let mut answers = items
-            .iter()
-            .filter_map(|item| beside.rule.answer(&walk.codes, item.type_name.text(), item.value?));
-        // What is not known may be the one that is asked for.
-        if answers.any(|it| it != Membership::NotMember) {
-            continue;
-        }
-        let required = beside.rule.strength() == BindingStrength::Required;
-        let severity = if required { IssueSeverity::Error } else { IssueSeverity::Warning };
-        let message = format!(
-            "{}: one at least has a code from the value set {} ({})",
-            node.id,
-            beside.rule.canonical(),
-            profile.url
-        );
-        let fault = Fault { rule: Rule::Binding, severity, code: IssueType::CodeInvalid, message };
-        walk.report(parent.at, parent.at, fault);
     }
 }
 

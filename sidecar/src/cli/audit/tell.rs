@@ -47,6 +47,8 @@ const PURPOSES: &[(&str, &str)] = &[
     ("TREAT", "treatment"),
     ("CAREMGT", "care management"),
     ("ETREAT", "emergency treatment"),
+    ("ERTREAT", "emergency room treatment"),
+    ("DISASTER", "disaster"),
     ("BTG", "break the glass"),
     ("HPAYMT", "payment"),
     ("HOPERAT", "operation of the health service"),
@@ -169,7 +171,7 @@ fn span(heading: &Heading) -> String {
 }
 
 /// Letters as they are; what would move a cursor or turn the direction of writing is shown by its number.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         let turns =

@@ -52,7 +52,7 @@ pub(super) async fn transaction(exchange: &mut Exchange<'_>, batch: Batch<'_>) -
     let done = carry_out(exchange, &mut entries).await;
     take_nameless(&mut entries);
 
-    let mut rows = Vec::new();
+    let (mut rows, mut uses) = (Vec::new(), Vec::new());
     for entry in &mut entries {
         match (&done, &entry.outcome) {
             (Ok(()), Some(Ok(answer))) => rows.extend(gateway.rows_of(&entry.account, answer.status, None)),
@@ -73,13 +73,14 @@ pub(super) async fn transaction(exchange: &mut Exchange<'_>, batch: Batch<'_>) -
             }
             (Ok(()), None) => return Err(Refusal::Internal),
         }
+        uses.extend(gateway.uses(&entry.account));
         let whole = &mut *exchange.account;
         whole.released.append(&mut entry.account.released);
         whole.withheld += entry.account.withheld;
         whole.mapped += entry.account.mapped;
         whole.warnings.append(&mut entry.account.warnings);
     }
-    gateway.append(rows).await?;
+    gateway.append_reviewed(rows, uses).await?;
     done?;
     let mut room = gateway.config.limits.answer_bytes;
     let answers: Vec<Answer> = entries.into_iter().map(|entry| entry.answer(&mut room)).collect();
