@@ -13,6 +13,8 @@ pub mod interaction;
 pub mod mapping;
 pub mod outcome;
 pub mod patch;
+#[cfg(feature = "cedar")]
+pub mod policy;
 pub mod requester;
 pub mod snapshot;
 pub mod terminology;

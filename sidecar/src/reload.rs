@@ -25,7 +25,7 @@ use crate::listen::tls::{self, TlsError};
 use crate::listen::{Handler, Peer};
 use crate::mapping;
 use crate::pipeline::{Gateway, SetupError};
-use crate::{review, telemetry};
+use crate::{policy, review, telemetry};
 
 /// The gateway that answers now.
 pub struct Current {
@@ -69,6 +69,9 @@ fn begin(gateway: &Arc<Gateway>) -> watch::Sender<bool> {
         Ok(audit) => audit.start(gateway, &stopping),
         // It was tried before the gateway was made.
         Err(error) => tracing::error!(%error, "audit records are not cared for"),
+    }
+    if let Some(policies) = gateway.policies() {
+        tokio::spawn(policy::watch(policies.clone(), stopping.clone()));
     }
     for source in gateway.tokens().key_sources() {
         tokio::spawn(key_source::watch(source.clone(), stopping.clone()));

@@ -73,6 +73,7 @@ fn record(event: AuditedEvent) -> AuditRecord {
         processing: AuditProcessing {
             trace: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
             mapped: vec!["codice-fiscale".to_owned()],
+            policies: vec!["permit: wards".to_owned()],
             returned: Some(3),
             withheld: Some(1),
             ..AuditProcessing::default()

@@ -259,6 +259,7 @@ impl AuditRecord {
             detail("home-community", home, json);
         }
         processing.mapped.iter().for_each(|map| detail("mapped", map, json));
+        processing.policies.iter().for_each(|policy| detail("policy", policy, json));
         for (name, count) in
             [("entries-returned", processing.returned), ("entries-withheld", processing.withheld)]
         {

@@ -153,6 +153,8 @@ pub struct AuditProcessing {
     pub trace: Option<String>,
     /// The maps that ran, by name.
     pub mapped: Vec<String>,
+    /// The site's policies that decided: `forbid: no-prescriptions`.
+    pub policies: Vec<String>,
     /// How many entries were returned.
     pub returned: Option<u64>,
     /// How many entries were withheld.

@@ -112,4 +112,6 @@ pub use literal::LiteralReference;
 pub use question::{Action, Question};
 pub use request::{ConsentRequest, RequestError};
 pub use residual::Residual;
+#[cfg(feature = "cedar")]
+pub(crate) use subsumption::broader;
 pub use subsumption::{ACT_CODE, ACT_REASON, CONFIDENTIALITY, Confidentiality};

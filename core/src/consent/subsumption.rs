@@ -86,6 +86,17 @@ pub(super) fn narrower(system: &str, code: &str) -> &'static [&'static str] {
     table.iter().find(|(broad, _)| *broad == code).map_or(&[], |(_, narrow)| narrow)
 }
 
+/// The codes of its system that `code` falls under, at every depth.
+#[cfg(feature = "cedar")]
+pub(crate) fn broader(code: &Code) -> impl Iterator<Item = &'static str> {
+    let table: &'static [(&'static str, &'static [&'static str])] = match code.system.as_str() {
+        ACT_REASON => PURPOSES,
+        ACT_CODE => SENSITIVITIES,
+        _ => &[],
+    };
+    table.iter().filter(|(_, narrow)| narrow.contains(&code.code.as_str())).map(|(broad, _)| *broad)
+}
+
 /// True where `broad` stands for `narrow` and is not the same code.
 pub(super) fn is_broader(broad: &Code, narrow: &Code) -> bool {
     broad.system == narrow.system && narrower(&broad.system, &broad.code).contains(&narrow.code.as_str())

@@ -8,27 +8,65 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use clap::Args;
 use varco::config::{
     self, AuditIncludes, Config, ConfigError, DEFAULT_ROUTE, Direction, Issuer, IssuerKind, Mllp,
-    OnMapFailure, Route, RouteMap, SCHEMA, ValidationMode,
+    OnMapFailure, Policy, PolicyDefault, Route, RouteMap, SCHEMA, ValidationMode,
 };
+use varco::policy::{TESTS_SCHEMA, load};
+use varco_core::policy::{self, PolicyEffect};
 
-use super::say;
+use super::{policy_tests, say};
 
 /// Explains every fault of a configuration; exits 0 if there is none, else 1.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   varco check --config varco.toml
-  varco check --schema > varco-config.schema.json     for an editor that completes and checks TOML")]
+  varco check --schema > varco-config.schema.json     for an editor that completes and checks TOML
+  varco check --config varco.toml --policy-tests policies/tests     carries out tests of the site's policies
+  varco check --policy-schema > varco.cedarschema     for an editor that completes and checks policies
+  varco check --policy-tests-schema > policy-tests.schema.json     the form of tests
+
+Policies are written in Cedar and named in the configuration; both consent and policy must allow:
+  [policy]
+  files = [\"policies\"]
+  default = \"permit\"     what comes of a request that no policy speaks of; \"deny\" if absent
+
+  @id(\"no-prescriptions-for-the-desk\")
+  forbid(principal in Role::\"urn:example:roles|desk\", action, resource)
+  when { resource.type == \"MedicationRequest\" };
+
+A test of it, in YAML or TOML:
+  tests:
+    - name: the desk sees no prescriptions
+      caller: { roles: [\"urn:example:roles|desk\"] }
+      action: read
+      resource: { type: MedicationRequest }     or { file: prescription.json }
+      expect: { decision: deny, by: [no-prescriptions-for-the-desk] }")]
 pub struct Check {
     /// The configuration file (TOML).
-    #[arg(long, value_name = "FILE", required_unless_present = "schema")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["schema", "policy_schema", "policy_tests_schema"])]
     config: Option<PathBuf>,
     /// Print the JSON Schema of the configuration instead.
     #[arg(long)]
     schema: bool,
+    /// Print what policies may speak of (a Cedar schema) instead.
+    #[arg(long)]
+    policy_schema: bool,
+    /// Print the JSON Schema of tests of policies instead.
+    #[arg(long)]
+    policy_tests_schema: bool,
+    /// Carry out tests of the site's policies: a file, or a folder's .yaml, .yml and .toml files. Exits 1 where one does
+    /// not come out as expected.
+    #[arg(long, value_name = "FILE|DIR", requires = "config")]
+    policy_tests: Option<PathBuf>,
 }
 
 impl Check {
     pub fn run(self) -> ExitCode {
+        for (wanted, text) in [(self.policy_schema, policy::SCHEMA), (self.policy_tests_schema, TESTS_SCHEMA)] {
+            if wanted {
+                say::line(text.trim_end());
+                return ExitCode::SUCCESS;
+            }
+        }
         let Some(path) = self.config.filter(|_| !self.schema) else {
             say::line(SCHEMA.trim_end());
             return ExitCode::SUCCESS;
@@ -37,7 +75,10 @@ impl Check {
             Ok(config) => {
                 say::line(format!("{}: no fault.", path.display()));
                 summary(&config);
-                ExitCode::SUCCESS
+                match self.policy_tests {
+                    Some(tests) => policy_tests::run(&config, &tests),
+                    None => ExitCode::SUCCESS,
+                }
             }
             Err(error) => show(&error),
         }
@@ -77,6 +118,7 @@ fn summary(config: &Config) {
             own.review_hours
         ));
     }
+    config.policy.iter().for_each(describe_policies);
     for alias in &config.identity.alias {
         say::line(format!("  {} is written {} towards the federation", alias.local, alias.network));
     }
@@ -142,6 +184,21 @@ fn trail(config: &Config) {
         };
         say::line(format!("    audit records are sent as logs to {}, {includes}", otlp.collector.url));
     }
+}
+
+/// How many policies there are, and what holds where none speaks.
+fn describe_policies(settings: &Policy) {
+    let Ok(loaded) = load(settings) else { return };
+    let count = |effect| loaded.policies.policies().filter(|policy| policy.effect == effect).count();
+    let default = match settings.default {
+        PolicyDefault::Deny => "denied",
+        PolicyDefault::Permit => "left to consent",
+    };
+    say::line(format!(
+        "  beside consent, {} policies permit and {} forbid; what none speaks of is {default}",
+        count(PolicyEffect::Permit),
+        count(PolicyEffect::Forbid)
+    ));
 }
 
 /// Whose tokens are accepted, and by which keys.
@@ -264,17 +321,22 @@ pub fn show(error: &ConfigError) -> ExitCode {
     let renderer = if std::io::stderr().is_terminal() { Renderer::styled() } else { Renderer::plain() };
     let name = path.display().to_string();
     for fault in faults {
-        let end = text[fault.span.start.min(text.len())..]
-            .find(['\r', '\n'])
-            .map_or(text.len(), |at| fault.span.start + at);
-        let span = fault.span.start..fault.span.end.min(end).max(fault.span.start);
+        // A fault that stands in another file is shown there.
+        let other = fault.elsewhere.as_ref().map(|at| (at.path.display().to_string(), at.text.as_str(), &at.span));
+        let (name, text, span) = match &other {
+            Some((name, text, span)) => (name.as_str(), *text, *span),
+            None => (name.as_str(), text.as_str(), &fault.span),
+        };
+        let end =
+            text[span.start.min(text.len())..].find(['\r', '\n']).map_or(text.len(), |at| span.start + at);
+        let span = span.start..span.end.min(end).max(span.start);
         let title = if fault.setting.is_empty() {
             fault.cause.clone()
         } else {
             format!("{}: {}", fault.setting, fault.cause)
         };
         let snippet =
-            Snippet::source(text.as_str()).path(name.as_str()).annotation(AnnotationKind::Primary.span(span));
+            Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(span));
         let report = [Level::ERROR
             .primary_title(title.as_str())
             .element(snippet)

@@ -8,6 +8,7 @@ mod demo;
 mod fhirpath;
 mod map;
 mod packages;
+mod policy_tests;
 mod say;
 mod serve;
 mod snapshot;

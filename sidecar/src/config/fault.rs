@@ -17,6 +17,19 @@ pub struct Fault {
     pub cause: String,
     /// What to do.
     pub cure: String,
+    /// The place in another file that the setting names, where the fault stands there.
+    pub elsewhere: Option<Elsewhere>,
+}
+
+/// A place in a file that a configuration names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The file.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+    /// The part that is at fault, in bytes.
+    pub span: Range<usize>,
 }
 
 /// A configuration that can't be used.

@@ -12,6 +12,7 @@ mod check_audit;
 mod check_fse;
 mod check_map;
 mod check_mllp;
+mod check_policy;
 mod check_route;
 mod check_tokens;
 mod destination;
@@ -19,6 +20,7 @@ mod difference;
 mod fault;
 mod mapping;
 mod mllp;
+mod policy;
 mod route;
 mod schema;
 mod source;
@@ -37,9 +39,10 @@ pub use break_glass::{BreakGlass, Overridden};
 pub(crate) use check::aliases;
 pub use destination::Destination;
 pub use difference::{Difference, tell};
-pub use fault::{ConfigError, Fault};
+pub use fault::{ConfigError, Elsewhere, Fault};
 pub use mapping::{Mapping, OnMapFailure, RouteMap};
 pub use mllp::{Mllp, MllpSender};
+pub use policy::{Policy, PolicyDefault};
 pub use route::{
     DEFAULT_ROUTE, Direction, Route, RouteProfile, RouteValidation, Terminology, Validation, ValidationMode,
 };
@@ -83,6 +86,9 @@ pub struct Config {
     /// What becomes of what is hidden inside of what is not.
     #[serde(default)]
     pub access: Access,
+    /// What the site permits, beside consents.
+    #[serde(default)]
+    pub policy: Option<Policy>,
     /// The masking rules of FSE 2.0.
     #[serde(default)]
     pub fse: Fse,
@@ -441,6 +447,14 @@ pub fn from_text(text: &str, path: &Path) -> Result<Config, ConfigError> {
     if faults.is_empty() { Ok(config) } else { Err(refuse(faults)) }
 }
 
+/// A text in TOML as JSON.
+///
+/// # Errors
+/// What is not TOML, and dates outside of texts.
+pub fn read_toml(text: &str) -> Result<serde_json::Value, Fault> {
+    source::Source::parse(text).map(|source| source.value)
+}
+
 impl Config {
     /// Every issuer whose tokens are accepted.
     pub fn issuers(&self) -> impl Iterator<Item = &Issuer> {
@@ -480,6 +494,7 @@ impl Config {
         let export = self.audit.export.iter_mut().map(|export| &mut export.store);
         let otlp = self.telemetry.otlp.iter_mut().map(|otlp| &mut otlp.collector);
         let sent_to = export.chain(otlp).flat_map(Destination::paths);
+        let policies = self.policy.iter_mut().flat_map(|policy| &mut policy.files);
         let definitions = self.validation.definitions.iter_mut().chain(&mut self.mapping.maps);
         for path in tls
             .chain(others.into_iter().flatten())
@@ -488,6 +503,7 @@ impl Config {
             .chain(terminology)
             .chain(sent_to)
             .chain(definitions)
+            .chain(policies)
         {
             *path = folder.join(&*path);
         }

@@ -138,5 +138,5 @@ fn fault_at(
     cure: impl Into<String>,
 ) -> Fault {
     let line = Position::of(text.as_bytes(), span.start).line;
-    Fault { span, line, setting, cause: cause.into(), cure: cure.into() }
+    Fault { span, line, setting, cause: cause.into(), cure: cure.into(), elsewhere: None }
 }

@@ -5,25 +5,28 @@
 //! Bounds: of a run, [`LIMITS`]; content that is larger than [`INLINE`] is mapped off the request's thread, as many at a
 //! time as there are processors.
 
-mod files;
 mod set;
-mod watch;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use fhir_models::document::OwnedDocument;
 use metrics::{counter, gauge};
 use tokio::sync::Semaphore;
+use tokio::sync::watch::Receiver;
 use varco_core::fhirpath::Temporal;
 use varco_core::mapping::{CompiledMap, Limits, NoteKind, Output, Randomness, RunError, Settings};
 
 use crate::config::Config;
-use files::Fingerprint;
+use crate::files::{self, Fingerprint, Wanted, Watched};
 
 pub use set::{MapSet, MapSetError, MapSetFault, RouteMapCode, Setting, SiteMap};
-pub use watch::watch;
+
+/// Text is a map of the Mapping Language; JSON and XML hold a `StructureMap`, or a definition that maps need, such as a
+/// `ConceptMap` or a logical model.
+const FILES: Wanted = Wanted { name: "map", endings: &["fml", "map", "json", "xml"] };
 
 /// Content that is mapped at once on the request's own thread, in bytes: a fraction of a millisecond of work.
 const INLINE: usize = 16 << 10;
@@ -96,6 +99,44 @@ impl Maps {
         };
         tell(&map.url, &result);
         result.map_err(MapFailure::Rule)
+    }
+}
+
+/// Takes up maps whose files have changed, until `stopping` turns true.
+pub async fn watch(maps: Arc<Maps>, config: Config, stopping: Receiver<bool>) {
+    if config.mapping.maps.is_empty() {
+        return;
+    }
+    let every = Duration::from_secs(config.mapping.reload_seconds);
+    files::watch(MapFiles { maps, config }, every, stopping).await;
+}
+
+struct MapFiles {
+    maps: Arc<Maps>,
+    config: Config,
+}
+
+impl Watched for MapFiles {
+    type Set = MapSet;
+    const WHAT: &'static str = "maps";
+    const COUNTER: &'static str = "varco_map_reloads_total";
+
+    fn in_use(&self) -> Fingerprint {
+        self.maps.fingerprint()
+    }
+
+    fn on_disk(&self) -> Fingerprint {
+        files::fingerprint(&FILES, &self.config.mapping.maps)
+    }
+
+    fn read(&self) -> Result<MapSet, String> {
+        MapSet::load(&self.config).map_err(|error| error.to_string())
+    }
+
+    fn take_up(&self, set: MapSet) -> String {
+        let change = format!("{} maps", set.len());
+        self.maps.replace(set);
+        change
     }
 }
 

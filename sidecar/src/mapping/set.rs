@@ -17,9 +17,10 @@ use varco_core::interaction::Translate;
 use varco_core::mapping::{CompiledMap, MapError, Mapper, regional_maps};
 use varco_core::terminology::concept_map::ConceptMap;
 
-use super::files::{self, Fingerprint, MapText};
+use super::FILES;
 use crate::config::{Config, Direction, OnMapFailure, Route};
 use crate::definitions;
+use crate::files::{self, FileText, Fingerprint};
 
 /// Most faults that one error lists.
 const MOST_FAULTS: usize = 20;
@@ -125,9 +126,9 @@ impl MapSet {
     /// Everything that is wrong.
     pub fn load(config: &Config) -> Result<MapSet, MapSetError> {
         let paths = &config.mapping.maps;
-        let fingerprint = files::fingerprint(paths);
+        let fingerprint = files::fingerprint(&FILES, paths);
         let mut faults = Vec::new();
-        let texts = files::read(paths).unwrap_or_else(|unreadable| {
+        let texts = files::read(&FILES, paths).unwrap_or_else(|unreadable| {
             faults.extend(unreadable.into_iter().map(|(at, cause)| MapSetFault {
                 setting: Setting::Maps(at),
                 cause,
@@ -135,7 +136,7 @@ impl MapSet {
             }));
             Vec::new()
         });
-        let (maps, others): (Vec<MapText>, Vec<MapText>) =
+        let (maps, others): (Vec<FileText>, Vec<FileText>) =
             texts.into_iter().partition(|it| Held::by(&it.text) == Held::Map);
         let files: Vec<PathBuf> = config
             .validation
@@ -183,9 +184,9 @@ impl MapSet {
     }
 
     /// Reads the site's maps; gives their canonicals, with the configured path of each.
-    fn add_own(&mut self, texts: Vec<MapText>, faults: &mut Vec<MapSetFault>) -> BTreeMap<String, usize> {
+    fn add_own(&mut self, texts: Vec<FileText>, faults: &mut Vec<MapSetFault>) -> BTreeMap<String, usize> {
         let mut own: BTreeMap<String, usize> = BTreeMap::new();
-        for MapText { path, file, text } in texts {
+        for FileText { path, file, text } in texts {
             let mut fault = |cause: String, cure: &str| {
                 faults.push(MapSetFault { setting: Setting::Maps(path), cause, cure: cure.to_owned() });
             };

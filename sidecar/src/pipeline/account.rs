@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use varco_core::audit::AuditConsent;
 use varco_core::interaction::Interaction;
+use varco_core::policy::{PolicyDecision, PolicyRequest};
 use varco_core::requester::Requester;
 
 use super::glass::Glass;
@@ -52,6 +53,10 @@ pub(super) struct Account {
     pub decided_by: Option<&'static str>,
     /// What an emergency came to.
     pub glass: Glass,
+    /// The request as the site's policies see it, where there are any.
+    pub policy: Option<PolicyRequest>,
+    /// What the site's policies decided.
+    pub policies: Vec<Arc<PolicyDecision>>,
     /// How many identifiers were written in another system.
     pub mapped: usize,
     /// Maps that wrote a body.
@@ -94,6 +99,8 @@ impl Account {
             consents: Vec::new(),
             decided_by: None,
             glass: Glass::default(),
+            policy: None,
+            policies: Vec::new(),
             mapped: 0,
             maps: BTreeSet::new(),
             map_set: None,
@@ -125,6 +132,8 @@ impl Account {
             consents: Vec::new(),
             decided_by: None,
             glass: self.glass.anew(),
+            policy: self.policy.clone(),
+            policies: Vec::new(),
             mapped: 0,
             plugins: Vec::new(),
             maps: BTreeSet::new(),
@@ -146,6 +155,7 @@ impl Account {
                 self.consents.push(consent.clone());
             }
         }
+        judgement.policies.iter().for_each(|decision| self.note_policy(decision));
         self.decided_by = self.decided_by.or(judgement.note);
     }
 

@@ -98,6 +98,7 @@ async fn entry(exchange: &mut Exchange<'_>, asked: Work) -> Result<Answer, Refus
     let whole = &mut *exchange.account;
     whole.released.append(&mut account.released);
     whole.withheld += account.withheld;
+    account.policies.iter().for_each(|decision| whole.note_policy(decision));
     whole.mapped += account.mapped;
     whole.warnings.append(&mut account.warnings);
     Ok(outcome.unwrap_or_else(|refusal| Answer::refused(&refusal)))

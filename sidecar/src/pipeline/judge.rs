@@ -14,6 +14,7 @@ use varco_core::consent::{
     ResourceFacts, decide,
 };
 use varco_core::interaction::Instance;
+use varco_core::policy::PolicyDecision;
 use varco_core::requester::{BusinessIdentifier, Code};
 
 use super::Refusal;
@@ -45,6 +46,10 @@ pub(super) struct Judgement {
     pub consents: Vec<AuditConsent>,
     /// What decided where no provision did, in words.
     pub note: Option<&'static str>,
+    /// What the site's policies decided.
+    pub policies: Vec<Arc<PolicyDecision>>,
+    /// Why policies keep the request from changing it, though it may be released.
+    pub unchangeable: Option<&'static str>,
 }
 
 impl Judgement {
@@ -53,6 +58,8 @@ impl Judgement {
         let decides = self.permitted && !other.permitted;
         self.permitted &= other.permitted;
         self.note = if decides { other.note } else { self.note.or(other.note) };
+        self.policies.extend(other.policies);
+        self.unchangeable = self.unchangeable.or(other.unchangeable);
         for patient in other.patients {
             if !self.patients.contains(&patient) {
                 self.patients.push(patient);
@@ -138,8 +145,11 @@ impl Exchange<'_> {
         labels: &[Code],
     ) -> Result<Judgement, Refusal> {
         if action == Action::Access
-            && let Some(judgement) = self.judge_content(resource, labels).await?
+            && let Some(mut judgement) = self.judge_content(resource, labels).await?
         {
+            let mut facts = ResourceFacts::of_resource(resource, &self.gateway.reading);
+            facts.labels.extend(labels.iter().cloned());
+            self.obey_about(action, &facts, judgement.patients.len(), &mut judgement);
             return Ok(judgement);
         }
         let gateway = self.gateway;
@@ -234,6 +244,7 @@ impl Exchange<'_> {
                 judgement.consents.extend(because(decision));
             }
         }
+        self.obey(action, &facts, patients, &mut judgement);
         if judgement.permitted {
             self.note_whose(&facts, &judgement.patients);
         }

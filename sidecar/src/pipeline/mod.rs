@@ -36,6 +36,7 @@ mod paging;
 mod patch;
 mod patient_match;
 mod plugin;
+mod policy;
 mod read;
 mod receive;
 mod record;
@@ -81,6 +82,7 @@ use crate::config::Config;
 use crate::identify::{TokenError, TokenGate};
 use crate::listen::{Handler, Peer};
 use crate::mapping::Maps;
+use crate::policy::Policies;
 use crate::store::Store;
 use crate::upstream::Upstream;
 use crate::validation::Validation;
@@ -127,6 +129,8 @@ pub struct Gateway {
     seal: Arc<PageSeal>,
     validation: Validation,
     maps: Arc<Maps>,
+    /// What the site permits, beside consents.
+    policies: Option<Arc<Policies>>,
     matching: Matching,
     refused: RefusedTally,
     capabilities: OnceLock<Bytes>,
@@ -157,6 +161,7 @@ impl Exchange<'_> {
         body: Bytes,
         offset: usize,
     ) -> Result<Answer, Refusal> {
+        self.admit_by_policy(&interaction)?;
         let resource_type = interaction.resource_type().cloned();
         match (resource_type.as_ref().map(|name| name.as_str()), interaction) {
             (_, Interaction::Validate(asked)) => validate::validate(self, asked, body).await,
@@ -213,6 +218,7 @@ impl Gateway {
         };
         let close = matches!(&outcome, Err(Refusal::Framing(_) | Refusal::BodyTimeout | Refusal::BodyBroken));
         self.tell(&account, &outcome, started.elapsed());
+        account.tell_policies();
         let mut answer = outcome.unwrap_or_else(|refusal| Answer::refused(&refusal));
         inspect::tell(&account.warnings, &mut answer);
         answer.into_response(&account.request_id, close)
@@ -243,6 +249,7 @@ impl Gateway {
         account.requester = Some(requester.clone());
         account.owed = true;
         self.admit(account, &requester, now);
+        account.policy = self.as_policies_see(&requester, account);
 
         let raw_headers = || head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let within = Duration::from_secs(self.config.listen.body_seconds);
@@ -381,6 +388,11 @@ impl Gateway {
     /// The maps.
     pub fn maps(&self) -> &Arc<Maps> {
         &self.maps
+    }
+
+    /// The site's policies, where there are any.
+    pub fn policies(&self) -> Option<&Arc<Policies>> {
+        self.policies.as_ref()
     }
 
     /// The configuration it was made from.

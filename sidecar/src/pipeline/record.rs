@@ -106,6 +106,7 @@ impl Gateway {
             processing: AuditProcessing {
                 trace: Some(account.trace.trace_id.clone()),
                 mapped: mapped(account),
+                policies: account.deciding_policies(),
                 returned: Some(account.released.len() as u64),
                 withheld: Some(account.withheld as u64),
                 intent: account.intent.clone(),
@@ -204,7 +205,7 @@ fn outcome(account: &Account, status: StatusCode, refusal: Option<&Refusal>) -> 
     match refusal {
         None if status.is_success() || status == StatusCode::NOT_MODIFIED => AuditOutcome::Success,
         Some(refusal) if refusal.is_operational() => AuditOutcome::SeriousFailure,
-        Some(Refusal::Scope | Refusal::Consent) => AuditOutcome::SeriousFailure,
+        Some(Refusal::Scope | Refusal::Consent | Refusal::Policy(_)) => AuditOutcome::SeriousFailure,
         Some(Refusal::Absent) if account.withheld > 0 => AuditOutcome::SeriousFailure,
         _ => AuditOutcome::MinorFailure,
     }

@@ -29,6 +29,10 @@ pub enum Refusal {
     /// A write about a patient whose data the caller may not touch.
     #[error("consent doesn't permit this write")]
     Consent,
+    /// The site's policies; why, for the operator. It follows from the caller and the type alone, or is about what the caller
+    /// may see.
+    #[error("{0}")]
+    Policy(&'static str),
     /// Not an interaction that is served.
     #[error("{0}")]
     Interaction(InteractionError),
@@ -191,6 +195,9 @@ impl Refusal {
             Refusal::Absent => row(StatusCode::NOT_FOUND, IssueType::NotFound, "There is no such resource."),
             Refusal::Consent => {
                 row(StatusCode::FORBIDDEN, IssueType::Forbidden, "This write is not permitted.")
+            }
+            Refusal::Policy(_) => {
+                row(StatusCode::FORBIDDEN, IssueType::Forbidden, "This request is not permitted.")
             }
             Refusal::Interaction(error) => {
                 let allow = error.allow().and_then(|methods| HeaderValue::from_str(&methods.join(", ")).ok());

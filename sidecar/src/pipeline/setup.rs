@@ -23,6 +23,7 @@ use super::turns::Turns;
 use crate::config::{self, Config};
 use crate::identify::{Replay, TokenGate, TokenSetupError};
 use crate::mapping::{MapSetError, Maps};
+use crate::policy::{Policies, PolicyLoadError};
 use crate::store::{OpenIntent, Store, StoreError};
 use crate::upstream::{Upstream, UpstreamSetupError};
 use crate::validation::{Validation, ValidationSetupError};
@@ -60,6 +61,9 @@ pub enum SetupError {
     /// Maps.
     #[error("the maps can't be used: {0}")]
     Maps(#[from] MapSetError),
+    /// Policies.
+    #[error("the policies can't be used: {0}")]
+    Policies(#[from] PolicyLoadError),
     /// Random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -167,6 +171,7 @@ impl Gateway {
             seal,
             validation: Validation::new(&config)?,
             maps: Arc::new(Maps::new(&config)?),
+            policies: config.policy.as_ref().map(Policies::new).transpose()?.map(Arc::new),
             matching: Matching::new(&config)?,
             refused: RefusedTally::default(),
             capabilities: OnceLock::new(),

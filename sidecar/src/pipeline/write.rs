@@ -221,6 +221,10 @@ pub(super) async fn guard(
         }
         exchange.headers.if_match = Some(expected);
     }
+    if let Some(why) = judgement.unchangeable {
+        exchange.account.note(&judgement);
+        return Err(Refusal::Policy(why));
+    }
     Ok(current)
 }
 

@@ -108,6 +108,8 @@ fn describe() {
     describe_counter!("varco_map_unmapped_codes_total", "Codes that a map kept untranslated, by map");
     describe_counter!("varco_config_reloads_total", "Times that a changed configuration was read, by result");
     describe_counter!("varco_map_reloads_total", "Times that changed maps were read anew, by result");
+    describe_counter!("varco_policy_requests_total", "Requests that a policy decided about, by effect");
+    describe_counter!("varco_policy_reloads_total", "Times that changed policies were read anew, by result");
     describe_gauge!("varco_map_waiting", "Large documents that wait to be mapped");
     describe_counter!("varco_terminology_questions_total", "Questions about codes, by result");
     describe_counter!(
