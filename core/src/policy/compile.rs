@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use cedar_policy::ffi::DetailedError;
 use cedar_policy::{
     ActionConstraint, Authorizer, Effect, Entities, EntityId, EntityTypeName, EntityUid, Policy, PolicyId,
-    PolicySet, Schema, ValidationMode, Validator,
+    PolicySet, Schema, ValidationError, ValidationMode, ValidationWarning, Validator,
 };
 
 use super::fault::Faults;
@@ -232,8 +232,29 @@ fn read(language: &Language, faults: &mut Faults<'_>) -> Vec<(PolicyId, Policy)>
         return Vec::new();
     }
     let checked = language.validator.validate(&parsed, ValidationMode::Strict);
-    checked.validation_errors().for_each(|error| faults.add_found(&DetailedError::from(error), SPEECH));
-    checked.validation_warnings().for_each(|error| faults.add_found(&DetailedError::from(error), SYNTAX));
+    let mut told: Vec<&PolicyId> = Vec::new();
+    for error in checked.validation_errors() {
+        if !matches!(error, ValidationError::InvalidActionApplication(_)) {
+            told.push(error.policy_id());
+            faults.add_found(&DetailedError::from(error), SPEECH);
+        }
+    }
+    // What follows from another fault of the same policy is not told beside it.
+    for error in checked.validation_errors() {
+        if matches!(error, ValidationError::InvalidActionApplication(_)) && !told.contains(&error.policy_id()) {
+            told.push(error.policy_id());
+            faults.add_found(&DetailedError::from(error), SPEECH);
+        }
+    }
+    for warning in checked.validation_warnings() {
+        let follows = matches!(
+            warning,
+            ValidationWarning::ImpossiblePolicy(_) | ValidationWarning::InvalidActionApplication(_)
+        );
+        if !(follows && told.contains(&warning.policy_id())) {
+            faults.add_found(&DetailedError::from(warning), SYNTAX);
+        }
+    }
     if !faults.found.is_empty() {
         return Vec::new();
     }
