@@ -147,7 +147,8 @@ async fn the_audit_record_names_the_policy_and_the_caller_does_not_learn_it() {
         "extensions": { "ihe_iua": { "subject_role": [{ "system": "urn:test:role", "code": "reviewer" }] } }
     }))));
     let audited = async |reply: &Reply| {
-        let found = reviewer.get(&format!("AuditEvent?entity:identifier=%7C{}", reply.request_id())).await.json();
+        let found =
+            reviewer.get(&format!("AuditEvent?entity:identifier=%7C{}", reply.request_id())).await.json();
         found["entry"][0]["resource"].to_string()
     };
     let asking = region.asking();
@@ -157,7 +158,9 @@ async fn the_audit_record_names_the_policy_and_the_caller_does_not_learn_it() {
     assert!(record.contains("forbid: hide-very-restricted"), "{record}");
     assert!(record.contains("hidden from the caller: a policy of the site forbids it"), "{record}");
     // A type that is closed to the role is refused before anything is asked, whether there is such a resource or not.
-    for path in ["MedicationRequest/none", "MedicationRequest?patient=anna", "AuditEvent?patient=Patient/anna"] {
+    for path in
+        ["MedicationRequest/none", "MedicationRequest?patient=anna", "AuditEvent?patient=Patient/anna"]
+    {
         let refused = asking.get(path).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}");
         assert_eq!(refused.issue().1, "This request is not permitted.", "{path}");
@@ -196,7 +199,8 @@ async fn a_write_is_judged_by_what_stands_there_and_by_what_will() {
         { "request": { "method": "GET", "url": "Observation/o1" } },
     ] });
     let answers = asking.post("", &batch).await.json();
-    let status = |at: usize| answers["entry"][at]["response"]["status"].as_str().unwrap_or_default().to_owned();
+    let status =
+        |at: usize| answers["entry"][at]["response"]["status"].as_str().unwrap_or_default().to_owned();
     assert_eq!([status(0), status(1), status(2)], ["403", "403", "200"], "{answers}");
     region.stop().await;
 }
@@ -208,7 +212,13 @@ async fn changed_policies_count_without_a_restart() {
     let asking = region.asking();
     assert_eq!(asking.get("Observation/o1").await.status, StatusCode::OK);
     let file = region.setup.folder.path().join("policies/site.cedar");
-    fs::write(&file, format!("{POLICIES}\nforbid(principal, action, resource) when {{ resource.type == \"Observation\" }};")).unwrap();
+    fs::write(
+        &file,
+        format!(
+            "{POLICIES}\nforbid(principal, action, resource) when {{ resource.type == \"Observation\" }};"
+        ),
+    )
+    .unwrap();
     for _ in 0..200 {
         if asking.get("Observation/o1").await.status == StatusCode::FORBIDDEN {
             region.stop().await;

@@ -31,7 +31,10 @@ fn the_hospitals_policies_pass_their_tests_and_each_is_tested() {
     let tests = testdata().join("tests").display().to_string();
     let (code, out, err) = check(&testdata().join("hospital.cedar"), "deny", &["--policy-tests", &tests]);
     assert_eq!(code, 0, "{out}{err}");
-    assert!(out.contains("beside consent, 8 policies permit and 6 forbid; what none speaks of is denied"), "{out}");
+    assert!(
+        out.contains("beside consent, 8 policies permit and 6 forbid; what none speaks of is denied"),
+        "{out}"
+    );
     assert!(out.contains("25 tests of policies in 2 files: 25 as expected, 0 not."), "{out}");
     assert!(!out.contains("Policies that decide no test"), "{out}");
 }

@@ -140,10 +140,7 @@ impl SitePolicies {
     ///
     /// # Errors
     /// Everything that is wrong, with its place.
-    pub fn compile(
-        sources: &[PolicySource],
-        without: WithoutPolicy,
-    ) -> Result<SitePolicies, PolicyErrors> {
+    pub fn compile(sources: &[PolicySource], without: WithoutPolicy) -> Result<SitePolicies, PolicyErrors> {
         let mut faults = Vec::new();
         let mut known: BTreeMap<PolicyId, Arc<SitePolicy>> = BTreeMap::new();
         let (mut set, mut early) = (PolicySet::new(), PolicySet::new());
@@ -188,7 +185,8 @@ impl SitePolicies {
         let permits = known.values().any(|policy| policy.effect == PolicyEffect::Permit);
         if faults.is_empty() && without == WithoutPolicy::Deny && !permits {
             let cause = "No policy permits anything, and what no policy permits is denied.";
-            let cure = "Add a policy with `permit`, or let the default be \"permit\" where policies only restrict.";
+            let cure =
+                "Add a policy with `permit`, or let the default be \"permit\" where policies only restrict.";
             whole.add(0..0, cause, cure);
         }
         faults.extend(whole.found);
@@ -241,7 +239,8 @@ fn read(language: &Language, faults: &mut Faults<'_>) -> Vec<(PolicyId, Policy)>
     }
     // What follows from another fault of the same policy is not told beside it.
     for error in checked.validation_errors() {
-        if matches!(error, ValidationError::InvalidActionApplication(_)) && !told.contains(&error.policy_id()) {
+        if matches!(error, ValidationError::InvalidActionApplication(_)) && !told.contains(&error.policy_id())
+        {
             told.push(error.policy_id());
             faults.add_found(&DetailedError::from(error), SPEECH);
         }

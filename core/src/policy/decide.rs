@@ -149,7 +149,8 @@ impl Asking {
         let roles: Vec<String> = requester.roles.iter().map(token).collect();
         let organizations: Vec<String> = requester.organizations.iter().map(identifier).collect();
         let parents = roles.iter().map(|role| entity(&words.role, role));
-        let parents = parents.chain(organizations.iter().map(|own| entity(&words.organization, own))).collect();
+        let parents =
+            parents.chain(organizations.iter().map(|own| entity(&words.organization, own))).collect();
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
         let mut own = HashMap::from([
             ("client".to_owned(), text(&requester.client_id)),

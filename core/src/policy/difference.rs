@@ -35,7 +35,8 @@ impl SitePolicies {
 impl fmt::Display for PolicyDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut between = "";
-        for (word, names) in [("added", &self.added), ("removed", &self.removed), ("changed", &self.changed)] {
+        for (word, names) in [("added", &self.added), ("removed", &self.removed), ("changed", &self.changed)]
+        {
             if !names.is_empty() {
                 write!(f, "{between}{word}: {}", names.join(", "))?;
                 between = "; ";

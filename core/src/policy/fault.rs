@@ -80,9 +80,7 @@ impl Faults<'_> {
         let said = found.source_locations.first().and_then(|place| place.label.as_deref());
         let mut cause = found.message.clone();
         // `for policy `x`, attribute …`: the place says which policy.
-        if let Some((_, rest)) =
-            cause.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, "))
-        {
+        if let Some((_, rest)) = cause.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, ")) {
             cause = rest.to_owned();
         }
         if let Some(said) = said.filter(|said| !cause.contains(said)) {

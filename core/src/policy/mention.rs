@@ -185,7 +185,9 @@ mod tests {
         for fact in Fact::ALL.into_iter().filter(|fact| *fact != Fact::Itself) {
             let plain = format!("  {}", fact.name());
             let quoted = format!("  \"{}\"", fact.name());
-            let line = super::super::SCHEMA.lines().find(|line| line.starts_with(&plain) || line.starts_with(&quoted));
+            let line = super::super::SCHEMA
+                .lines()
+                .find(|line| line.starts_with(&plain) || line.starts_with(&quoted));
             assert!(line.is_some(), "{}", fact.name());
         }
     }

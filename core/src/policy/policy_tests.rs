@@ -45,7 +45,12 @@ fn facts(kind: &str, labels: &[(&str, &str)]) -> ResourceFacts {
     }
 }
 
-fn decide(text: &str, without: WithoutPolicy, requester: &Requester, facts: &ResourceFacts) -> PolicyDecision {
+fn decide(
+    text: &str,
+    without: WithoutPolicy,
+    requester: &Requester,
+    facts: &ResourceFacts,
+) -> PolicyDecision {
     let policies = compiled(text, without);
     let patients = ["Patient/1".to_owned()];
     let resource = PolicyResource { facts, patients: &patients, patient_count: 1, site: "030913" };
@@ -171,9 +176,9 @@ fn resources_that_agree_in_what_is_mentioned_are_decided_about_once() {
 #[test]
 fn a_request_is_refused_early_only_where_no_resource_could_change_that() {
     let refused = |text: &str, without, action, kind: &str| {
-        asking(&compiled(text, without), &doctor()).refused(action, kind).map(|decision| {
-            decision.by.iter().map(|policy| policy.name.clone()).collect::<Vec<_>>()
-        })
+        asking(&compiled(text, without), &doctor())
+            .refused(action, kind)
+            .map(|decision| decision.by.iter().map(|policy| policy.name.clone()).collect::<Vec<_>>())
     };
     let by_type = r#"@id("t") forbid(principal, action == Action::"delete", resource) when { resource.type == "Patient" };"#;
     let (permit, deny) = (WithoutPolicy::Permit, WithoutPolicy::Deny);
@@ -182,7 +187,8 @@ fn a_request_is_refused_early_only_where_no_resource_could_change_that() {
     assert_eq!(refused(by_type, permit, PolicyAction::Read, "Patient"), None);
     let by_label = r#"forbid(principal, action, resource) when { resource.labels.contains("x|V") };"#;
     assert_eq!(refused(by_label, permit, PolicyAction::Read, "Patient"), None);
-    let reads = r#"permit(principal, action in Action::"access", resource) when { resource.patient_count == 1 };"#;
+    let reads =
+        r#"permit(principal, action in Action::"access", resource) when { resource.patient_count == 1 };"#;
     assert_eq!(refused(reads, deny, PolicyAction::Read, "Patient"), None);
     assert_eq!(refused(reads, deny, PolicyAction::Create, "Patient"), Some(vec![]));
     let of_type = r#"permit(principal, action, resource) when { resource.type == "Flag" };"#;
@@ -199,17 +205,59 @@ fn faults_name_the_place_the_cause_and_the_cure() {
         (text[fault.span.clone()].to_owned(), fault.position.line, fault.cause.clone(), fault.cure.clone())
     };
     for (text, part, line, cause, cure) in [
-        ("permit(principal, action, resource)\nwhen { resource.typo == \"x\" };", "resource.typo", 2, "typo", "type"),
-        ("permit(principal, action, resource)\nwhen { resource.confidentiality > 3 };", "resource.confidentiality", 2, "confidentiality", "has"),
+        (
+            "permit(principal, action, resource)\nwhen { resource.typo == \"x\" };",
+            "resource.typo",
+            2,
+            "typo",
+            "type",
+        ),
+        (
+            "permit(principal, action, resource)\nwhen { resource.confidentiality > 3 };",
+            "resource.confidentiality",
+            2,
+            "confidentiality",
+            "has",
+        ),
         ("permit(principal, action == Action::\"reed\", resource);", "Action::\"reed\"", 1, "reed", "read"),
-        ("permit(principal, action, resource)\nwhen { resource.labels == 3 };", "resource.labels", 2, "type", "schema"),
+        (
+            "permit(principal, action, resource)\nwhen { resource.labels == 3 };",
+            "resource.labels",
+            2,
+            "type",
+            "schema",
+        ),
         ("permit(principal, action, resource)", "", 1, "end of input", "Correct"),
         ("permit(principal, action, resource) when { false };", "permit", 1, "impossible", "Correct"),
-        ("@obligation(\"email\")\nforbid(principal, action, resource);", "@obligation", 1, "`email`", "@reason"),
-        ("@obligation(\"mask\")\npermit(principal, action, resource);", "@obligation", 1, "can't hide", "@reason"),
-        ("@obligaton(\"mask\")\nforbid(principal, action, resource);", "@obligaton", 1, "@obligaton", "@reason"),
+        (
+            "@obligation(\"email\")\nforbid(principal, action, resource);",
+            "@obligation",
+            1,
+            "`email`",
+            "@reason",
+        ),
+        (
+            "@obligation(\"mask\")\npermit(principal, action, resource);",
+            "@obligation",
+            1,
+            "can't hide",
+            "@reason",
+        ),
+        (
+            "@obligaton(\"mask\")\nforbid(principal, action, resource);",
+            "@obligaton",
+            1,
+            "@obligaton",
+            "@reason",
+        ),
         ("permit(principal == ?principal, action, resource);", "?principal", 1, "template", "Name"),
-        ("@id(\"a\") permit(principal, action, resource);\n@id(\"a\") forbid(principal, action, resource);", "a", 2, "another", "of its own"),
+        (
+            "@id(\"a\") permit(principal, action, resource);\n@id(\"a\") forbid(principal, action, resource);",
+            "a",
+            2,
+            "another",
+            "of its own",
+        ),
     ] {
         let (at, found_line, found_cause, found_cure) = told(text);
         let note = format!("{text}: {at:?} {found_line} {found_cause} {found_cure}");
@@ -234,7 +282,10 @@ fn a_site_that_permits_nothing_by_mistake_is_told() {
 fn a_policy_without_id_is_named_by_file_and_number() {
     let text = "permit(principal, action, resource);\n\npermit(principal, action, resource) when { context.emergency };";
     let policies = compiled(text, WithoutPolicy::Deny);
-    assert_eq!(policies.policies().map(|policy| policy.name.as_str()).collect::<Vec<_>>(), ["site.cedar#1", "site.cedar#2"]);
+    assert_eq!(
+        policies.policies().map(|policy| policy.name.as_str()).collect::<Vec<_>>(),
+        ["site.cedar#1", "site.cedar#2"]
+    );
 }
 
 #[test]

@@ -111,9 +111,10 @@ impl Written {
 
     fn applies(&self, world: &World) -> bool {
         let asked = PolicyAction::ALL[world.action];
-        let acts = self.action.map(|at| PolicyAction::ALL[at]).is_none_or(|own| {
-            if self.group { own.group() == asked.group() } else { own == asked }
-        });
+        let acts = self
+            .action
+            .map(|at| PolicyAction::ALL[at])
+            .is_none_or(|own| if self.group { own.group() == asked.group() } else { own == asked });
         acts && self.role.is_none_or(|role| world.roles.contains(&role))
             && self.when.as_ref().is_none_or(|condition| condition.holds(world))
             && !self.unless.as_ref().is_some_and(|condition| condition.holds(world))

@@ -90,19 +90,14 @@ impl PolicyResource<'_> {
             Fact::Start => facts.period.map_or(FactValue::Unknown, |period| FactValue::Time(period.start)),
             Fact::End => facts.period.map_or(FactValue::Unknown, |period| FactValue::Time(period.end)),
             Fact::Patients => FactValue::Set(self.patients.iter().cloned().collect()),
-            Fact::PatientCount => {
-                FactValue::Number(i64::try_from(self.patient_count).unwrap_or(i64::MAX))
-            }
+            Fact::PatientCount => FactValue::Number(i64::try_from(self.patient_count).unwrap_or(i64::MAX)),
             Fact::Site => FactValue::Text(self.site.to_owned()),
         }
     }
 }
 
 /// Facts as attributes of the entity; one that is not known is left out.
-pub(super) fn attributes(
-    mentioned: Mentions,
-    values: &[FactValue],
-) -> HashMap<String, RestrictedExpression> {
+pub(super) fn attributes(mentioned: Mentions, values: &[FactValue]) -> HashMap<String, RestrictedExpression> {
     let facts = Fact::ALL.into_iter().filter(|fact| mentioned.has(*fact));
     let known = facts.zip(values).filter(|(fact, _)| *fact != Fact::Itself);
     known.filter_map(|(fact, value)| Some((fact.name().to_owned(), expression(value)?))).collect()

@@ -61,7 +61,8 @@ pub struct Check {
 
 impl Check {
     pub fn run(self) -> ExitCode {
-        for (wanted, text) in [(self.policy_schema, policy::SCHEMA), (self.policy_tests_schema, TESTS_SCHEMA)] {
+        for (wanted, text) in [(self.policy_schema, policy::SCHEMA), (self.policy_tests_schema, TESTS_SCHEMA)]
+        {
             if wanted {
                 say::line(text.trim_end());
                 return ExitCode::SUCCESS;
@@ -322,7 +323,8 @@ pub fn show(error: &ConfigError) -> ExitCode {
     let name = path.display().to_string();
     for fault in faults {
         // A fault that stands in another file is shown there.
-        let other = fault.elsewhere.as_ref().map(|at| (at.path.display().to_string(), at.text.as_str(), &at.span));
+        let other =
+            fault.elsewhere.as_ref().map(|at| (at.path.display().to_string(), at.text.as_str(), &at.span));
         let (name, text, span) = match &other {
             Some((name, text, span)) => (name.as_str(), *text, *span),
             None => (name.as_str(), text.as_str(), &fault.span),
@@ -335,8 +337,7 @@ pub fn show(error: &ConfigError) -> ExitCode {
         } else {
             format!("{}: {}", fault.setting, fault.cause)
         };
-        let snippet =
-            Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(span));
+        let snippet = Snippet::source(text).path(name).annotation(AnnotationKind::Primary.span(span));
         let report = [Level::ERROR
             .primary_title(title.as_str())
             .element(snippet)

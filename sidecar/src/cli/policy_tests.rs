@@ -82,7 +82,10 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let file = entry.map_err(failed)?.path();
-        let ends = file.extension().and_then(|end| end.to_str()).is_some_and(|end| ["yaml", "yml", "toml"].contains(&end));
+        let ends = file
+            .extension()
+            .and_then(|end| end.to_str())
+            .is_some_and(|end| ["yaml", "yml", "toml"].contains(&end));
         if ends && file.is_file() {
             files.push(file);
         }

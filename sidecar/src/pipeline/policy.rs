@@ -36,7 +36,8 @@ impl Exchange<'_> {
         let Some(kind) = interaction.resource_type() else { return Ok(()) };
         let Some(policy) = &mut self.account.policy else { return Ok(()) };
         let action = asked(interaction);
-        let own = includes::is_own(kind) || matches!(action, PolicyAction::Transform | PolicyAction::Translate);
+        let own =
+            includes::is_own(kind) || matches!(action, PolicyAction::Transform | PolicyAction::Translate);
         let decision = if own {
             let facts = ResourceFacts { resource_type: kind.as_str().to_owned(), ..ResourceFacts::default() };
             let site = &self.gateway.config.site.id;
@@ -136,7 +137,11 @@ impl Account {
         for policy in failed {
             if !told.contains(&policy.name.as_str()) {
                 told.push(&policy.name);
-                tracing::error!(request_id, policy = policy.name, "a policy can't be evaluated, and so denies");
+                tracing::error!(
+                    request_id,
+                    policy = policy.name,
+                    "a policy can't be evaluated, and so denies"
+                );
                 counter!("varco_policy_requests_total", "effect" => "failed").increment(1);
             }
         }
