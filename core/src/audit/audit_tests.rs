@@ -223,6 +223,7 @@ fn what_the_gateway_did_is_told_without_content() {
         json!([
             {"type": "trace", "valueString": "4bf92f3577b34da6a3ce929d0e0e4736"},
             {"type": "mapped", "valueString": "codice-fiscale"},
+            {"type": "policy", "valueString": "permit: wards"},
             {"type": "entries-returned", "valueString": "3"},
             {"type": "entries-withheld", "valueString": "1"},
         ])

@@ -78,20 +78,22 @@ impl Faults<'_> {
     pub fn add_found(&mut self, found: &DetailedError, cure: &str) {
         let span = found.source_locations.first().map_or(0..0, |place| place.loc.start..place.loc.end);
         let said = found.source_locations.first().and_then(|place| place.label.as_deref());
-        let mut cause = found.message.clone();
-        // `for policy `x`, attribute …`: the place says which policy.
-        if let Some((_, rest)) = cause.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, ")) {
-            cause = rest.to_owned();
-        }
+        let mut cause = about(&found.message).to_owned();
         if let Some(said) = said.filter(|said| !cause.contains(said)) {
             cause = format!("{cause} ({said})");
         }
         let cure = match &found.help {
-            Some(help) => sentence(help),
+            Some(help) => sentence(about(help)),
             None => cure.to_owned(),
         };
         self.add(span, sentence(&cause), cure);
     }
+}
+
+/// `for policy `x`, attribute …` → `attribute …`: the place says which policy.
+fn about(text: &str) -> &str {
+    let rest = text.strip_prefix("for policy `").and_then(|rest| rest.split_once("`, "));
+    rest.map_or(text, |(_, rest)| rest)
 }
 
 /// `unknown type` → `Unknown type.`

@@ -225,7 +225,7 @@ fn faults_name_the_place_the_cause_and_the_cure() {
             "resource.labels",
             2,
             "type",
-            "schema",
+            "operands",
         ),
         ("permit(principal, action, resource)", "", 1, "end of input", "Correct"),
         ("permit(principal, action, resource) when { false };", "permit", 1, "impossible", "Correct"),
