@@ -14,7 +14,7 @@ pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Faul
         let pointer = format!("/policy/files/{}", found.path);
         let cause = if found.at.is_empty() { found.cause } else { format!("{}: {}", found.at, found.cause) };
         let fault = source.fault(&pointer, cause, found.cure);
-        let elsewhere = found.place.map(|(path, text, span)| Elsewhere { path, text, span });
+        let elsewhere = found.place.map(|(path, text, span)| Box::new(Elsewhere { path, text, span }));
         faults.push(Fault { elsewhere, ..fault });
     }
 }

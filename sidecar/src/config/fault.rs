@@ -18,7 +18,7 @@ pub struct Fault {
     /// What to do.
     pub cure: String,
     /// The place in another file that the setting names, where the fault stands there.
-    pub elsewhere: Option<Elsewhere>,
+    pub elsewhere: Option<Box<Elsewhere>>,
 }
 
 /// A place in a file that a configuration names.

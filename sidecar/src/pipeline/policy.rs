@@ -172,7 +172,11 @@ fn released(interaction: &Interaction) -> PolicyAction {
     match interaction {
         Interaction::Vread(..) => PolicyAction::Vread,
         Interaction::History(_) => PolicyAction::History,
-        Interaction::SearchType(_) => PolicyAction::Search,
+        // What is put together from searches is found by them.
+        Interaction::SearchType(_)
+        | Interaction::Everything(_)
+        | Interaction::LastN(_)
+        | Interaction::DocRef(_) => PolicyAction::Search,
         Interaction::Match(..) => PolicyAction::Match,
         _ => PolicyAction::Read,
     }
