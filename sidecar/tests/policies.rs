@@ -202,6 +202,24 @@ async fn a_write_is_judged_by_what_stands_there_and_by_what_will() {
     let status =
         |at: usize| answers["entry"][at]["response"]["status"].as_str().unwrap_or_default().to_owned();
     assert_eq!([status(0), status(1), status(2)], ["403", "403", "200"], "{answers}");
+    for (url, code) in [("Observation/o1", "3000-1"), ("MedicationRequest", "3000-1")] {
+        let (method, id, kind) = match url.split_once('/') {
+            Some((kind, id)) => ("PUT", id, kind),
+            None => ("POST", "new", url),
+        };
+        let mut resource = observation(id, "open", code);
+        resource["resourceType"] = json!(kind);
+        let whole = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [
+            { "fullUrl": "urn:uuid:5e8ff9bf-55ba-4420-a5e7-4b0f6e0f2a11", "resource": observation("x", "open", "4000-1"),
+              "request": { "method": "POST", "url": "Observation" } },
+            { "fullUrl": "urn:uuid:5e8ff9bf-55ba-4420-a5e7-4b0f6e0f2a12", "resource": resource,
+              "request": { "method": method, "url": url } },
+        ] });
+        let answer = asking.post("", &whole).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{url}: {:?}", answer.body);
+    }
+    let found = asking.get("Observation?code=http://loinc.org%7C4000-1&_summary=count").await.json();
+    assert_eq!(found["total"], 0, "nothing of a refused transaction is done: {found}");
     region.stop().await;
 }
 

@@ -77,6 +77,7 @@ pub(super) async fn transaction(exchange: &mut Exchange<'_>, batch: Batch<'_>) -
         let whole = &mut *exchange.account;
         whole.released.append(&mut entry.account.released);
         whole.withheld += entry.account.withheld;
+        entry.account.policies.iter().for_each(|decision| whole.note_policy(decision));
         whole.mapped += entry.account.mapped;
         whole.warnings.append(&mut entry.account.warnings);
     }
@@ -128,6 +129,9 @@ fn admit(exchange: &Exchange<'_>, entries: &mut [Entry]) -> Result<(), Refusal> 
             Ok(())
         });
         admitted.map_err(|refusal| refusal.in_entry(entry.at))?;
+        let (at, interaction) = (entry.at, entry.asked()?.clone());
+        let permitted = entry.alone(exchange).admit_by_policy(&interaction);
+        permitted.map_err(|refusal| refusal.in_entry(at))?;
     }
     Ok(())
 }
