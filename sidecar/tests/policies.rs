@@ -157,6 +157,14 @@ async fn the_audit_record_names_the_policy_and_the_caller_does_not_learn_it() {
     let record = audited(&hidden).await;
     assert!(record.contains("forbid: hide-very-restricted"), "{record}");
     assert!(record.contains("hidden from the caller: a policy of the site forbids it"), "{record}");
+    // What is forbidden is not seen inside of another resource either.
+    let mut holder = observation("o4", "open", "2000-1");
+    holder["contained"] = json!([{ "resourceType": "MedicationRequest", "id": "m", "status": "active", "intent": "order",
+        "subject": { "reference": "Patient/anna" }, "medicationCodeableConcept": { "text": "x" } }]);
+    region.seed(&holder);
+    let held = asking.get("Observation/o4").await;
+    assert_eq!(held.status, StatusCode::NOT_FOUND, "{:?}", held.body);
+    assert!(audited(&held).await.contains("forbid: no-prescriptions"));
     // A type that is closed to the role is refused before anything is asked, whether there is such a resource or not.
     for path in
         ["MedicationRequest/none", "MedicationRequest?patient=anna", "AuditEvent?patient=Patient/anna"]

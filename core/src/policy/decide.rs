@@ -10,6 +10,7 @@ use cedar_policy::{
     AuthorizationError, Context, Decision, Entities, Entity, EntityId, EntityUid, PolicySet, Request,
     RestrictedExpression,
 };
+use fhir_models::document::Value;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -17,7 +18,8 @@ use super::compile::Words;
 use super::mention::{Fact, Mentions};
 use super::resource::{FactValue, attributes, identifier, moment, set, token, with_broader};
 use super::{PolicyAction, PolicyEffect, PolicyResource, SitePolicies, SitePolicy, WithoutPolicy};
-use crate::consent::ACT_REASON;
+use crate::access::{Labels, resources};
+use crate::consent::{ACT_REASON, Reading, ResourceFacts};
 use crate::requester::Requester;
 
 /// The purpose that makes an emergency (v3-ActReason).
@@ -85,6 +87,24 @@ impl PolicyRequest {
             self.decided.insert(key, decision.clone());
         }
         decision
+    }
+
+    /// The decision that forbids something inside of a resource, such as a contained one or a Bundle's entry: what may not
+    /// be seen by itself is not seen in another either. Inside, silence forbids nothing: a permit is about the whole.
+    pub fn forbidden_inside(
+        &mut self,
+        action: PolicyAction,
+        resource: Value<'_>,
+        whole: &PolicyResource<'_>,
+        reading: &Reading,
+    ) -> Option<Arc<PolicyDecision>> {
+        resources(resource).iter().skip(1).find_map(|own| {
+            let mut facts = ResourceFacts::of_resource(own.value, reading);
+            facts.add_labels(&Labels::of(own.value));
+            let decision = self.decide(action, &PolicyResource { facts: &facts, ..*whole });
+            let spoke = !decision.by.is_empty() || !decision.failed.is_empty();
+            (!decision.permitted && spoke).then_some(decision)
+        })
     }
 
     /// The decision that refuses an action on a type whatever the resource is; `None` where that depends on more than the

@@ -269,6 +269,29 @@ fn faults_name_the_place_the_cause_and_the_cure() {
 }
 
 #[test]
+fn what_is_forbidden_hides_what_holds_it_and_silence_inside_does_not() {
+    let text = r#"
+        @id("lists") permit(principal, action, resource) when { ["List", "Observation"].contains(resource.type) };
+        @id("no-flags") forbid(principal, action, resource) when { resource.type == "Flag" };"#;
+    let policies = compiled(text, WithoutPolicy::Deny);
+    let inside = |kind: &str| {
+        let json = format!(
+            r#"{{"resourceType":"List","id":"1","contained":[{{"resourceType":"Device","id":"d"}},{{"resourceType":"{kind}","id":"c"}}]}}"#
+        );
+        let document = fhir_models::document::OwnedDocument::parse_json(json, &Default::default()).unwrap();
+        let facts = facts("List", &[]);
+        let whole = PolicyResource { facts: &facts, patients: &[], patient_count: 1, site: "" };
+        let mut asking = asking(&policies, &doctor());
+        assert!(asking.decide(PolicyAction::Read, &whole).permitted);
+        let found = asking.forbidden_inside(PolicyAction::Read, document.root(), &whole, &Default::default());
+        found.map(|decision| decision.by[0].name.clone())
+    };
+    assert_eq!(inside("Flag").as_deref(), Some("no-flags"));
+    assert_eq!(inside("Observation"), None);
+    assert_eq!(inside("Procedure"), None);
+}
+
+#[test]
 fn a_site_that_permits_nothing_by_mistake_is_told() {
     let source = PolicySource {
         name: "site.cedar".to_owned(),

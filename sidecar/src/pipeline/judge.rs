@@ -244,7 +244,7 @@ impl Exchange<'_> {
                 judgement.consents.extend(because(decision));
             }
         }
-        self.obey(action, &facts, patients, &mut judgement);
+        self.obey(action, resource, &facts, patients, &mut judgement);
         if judgement.permitted {
             self.note_whose(&facts, &judgement.patients);
         }

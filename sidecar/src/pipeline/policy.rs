@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use fhir_models::document::Value;
 use metrics::counter;
 use varco_core::access::Patients;
 use varco_core::consent::{Action, ResourceFacts};
@@ -55,12 +56,23 @@ impl Exchange<'_> {
     pub(super) fn obey(
         &mut self,
         action: Action,
+        resource: Value<'_>,
         facts: &ResourceFacts,
         patients: &Patients,
         judgement: &mut Judgement,
     ) {
         let count = patient_count(&judgement.patients, patients);
         self.obey_about(action, facts, count, judgement);
+        let Some(policy) = self.account.policy.as_mut().filter(|_| judgement.permitted) else { return };
+        let Some(interaction) = &self.account.interaction else { return };
+        let site = &self.gateway.config.site.id;
+        let whole = PolicyResource { facts, patients: &judgement.patients, patient_count: count, site };
+        let done = if action == Action::Correct { written(interaction) } else { released(interaction) };
+        if let Some(decision) = policy.forbidden_inside(done, resource, &whole, &self.gateway.reading) {
+            judgement.permitted = false;
+            judgement.note = Some(why(&decision));
+            judgement.policies.push(decision);
+        }
     }
 
     /// The same for a Binary, whose patients are those of the documents that it is the content of.

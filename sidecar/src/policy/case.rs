@@ -125,6 +125,16 @@ struct Expect {
     by: Option<Vec<String>>,
 }
 
+/// What a test's resource comes to.
+struct Found {
+    facts: ResourceFacts,
+    /// The patients of this site.
+    patients: Vec<String>,
+    patient_count: usize,
+    /// The resource, where it is in a file.
+    document: Option<OwnedDocument>,
+}
+
 impl TestFile {
     /// Reads a file of tests; one that ends in `.toml` is TOML, any other YAML.
     ///
@@ -193,11 +203,15 @@ impl Test {
         let requester = caller.requester(self.purposes.as_ref())?;
         let at = moment(self.at.as_deref().unwrap_or(NOON))?;
         let action = PolicyAction::of_name(&self.action).ok_or("there is no such action")?;
-        let (facts, patients, count) = self.resource.facts(folder, bench)?;
+        let Found { facts, patients, patient_count, document } = self.resource.found(folder, bench)?;
         let resource =
-            PolicyResource { facts: &facts, patients: &patients, patient_count: count, site: &bench.site };
+            PolicyResource { facts: &facts, patients: &patients, patient_count, site: &bench.site };
         let mut request = PolicyRequest::new(bench.policies.clone(), &requester, at, &bench.reading.zone);
-        let decision = request.decide(action, &resource);
+        let mut decision = request.decide(action, &resource);
+        if let (true, Some(document)) = (decision.permitted, &document) {
+            let inside = request.forbidden_inside(action, document.root(), &resource, &bench.reading);
+            decision = inside.unwrap_or(decision);
+        }
         let by: Vec<String> =
             decision.by.iter().chain(&decision.failed).map(|policy| policy.name.clone()).collect();
         let found = if decision.permitted { "permit" } else { "deny" };
@@ -232,8 +246,8 @@ impl Caller {
 }
 
 impl Resource {
-    /// The facts, the patients of this site, and how many patients there are.
-    fn facts(&self, folder: &Path, bench: &TestBench) -> Result<(ResourceFacts, Vec<String>, usize), String> {
+    fn found(&self, folder: &Path, bench: &TestBench) -> Result<Found, String> {
+        let mut read_from = None;
         let (mut facts, local, patients) = match &self.file {
             None => (
                 ResourceFacts { resource_type: self.kind.clone(), ..ResourceFacts::default() },
@@ -257,6 +271,7 @@ impl Resource {
                         local.push(own.as_str().to_owned());
                     }
                 }
+                read_from = Some(document);
                 (facts, local, Some(patients))
             }
         };
@@ -287,7 +302,8 @@ impl Resource {
             (None, Some(patients)) => patient_count(&local, &patients),
             _ => local.len(),
         };
-        Ok((facts, local, self.patient_count.unwrap_or(counted)))
+        let patient_count = self.patient_count.unwrap_or(counted);
+        Ok(Found { facts, patients: local, patient_count, document: read_from })
     }
 }
 
