@@ -179,7 +179,13 @@ fn datatypes_keep_fhirs_rules() {
 #[test]
 fn constraints_are_evaluated_or_counted() {
     assert_eq!(after(r#""minima": 84"#, r#""minima": 184"#), ["Rilevazione.misure[0]"]);
-    assert_eq!(report(GOOD).unchecked_invariants, 3, "one asks for types, of three measures");
+    assert_eq!(after(r#""esitoInteger": 71"#, r#""esitoInteger": -71"#), ["Rilevazione.misure[1]"]);
+    assert_eq!(report(GOOD).unchecked_invariants, 0);
+    let beyond = reading().replace("esito.ofType(integer)", "descendants().ofType(integer)");
+    let known = definitions(&[beyond, device(), TYPES.to_owned()]);
+    let document = OwnedDocument::parse_json(GOOD, &Limits::default()).unwrap();
+    let report = Validator::new(known).with_profile(MODEL).validate(document.document());
+    assert_eq!(report.unchecked_invariants, 3, "one asks for types not told, of three measures");
 }
 
 #[test]
@@ -211,8 +217,8 @@ fn a_model_that_cannot_be_checked_is_at_fault_itself() {
     assert_eq!(fault(&[reading(), device()]), None);
     assert!(fault(&[reading()]).unwrap().contains("Apparecchio"));
     let sliced =
-        reading().replace(r#""path":"Rilevazione.note","#, r#""path":"Rilevazione.note","sliceName":"a","#);
-    assert!(fault(&[sliced, device()]).unwrap().contains("slices"));
+        reading().replace(r#""path":"Rilevazione.note","#, r#""path":"Rilevazione.nota","sliceName":"a","#);
+    assert!(fault(&[sliced, device()]).unwrap().contains("does not define"));
     let narrowed = reading().replace(r#""code":"BackboneElement""#, r#""code":"Quantity""#);
     assert!(fault(&[narrowed, device()]).unwrap().contains("Quantity"));
     let circle = reading().replace("http://hl7.org/fhir/StructureDefinition/Base", MODEL);

@@ -4,6 +4,7 @@
 //! that none of them has is an error; else it gives nothing. A step remembers the element it found, so
 //! that an evaluation looks nothing up while the document's types are the expected ones.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fhir_models::document::{Position, name};
@@ -35,7 +36,12 @@ pub struct Options<'o> {
     /// Also take names as mappings write them: `valueString` for `value.ofType(string)`, and `value` for what
     /// a primitive of a type not known before holds.
     pub instance_names: bool,
+    /// Names of elements that FHIR's definitions don't know, where an object of unknown type may have them.
+    pub own_names: Option<&'o OwnNames>,
 }
+
+/// By name, the JSON properties that an element may stand under, each with its FHIR type; empty for none.
+pub type OwnNames = BTreeMap<String, Vec<(String, String)>>;
 
 impl Options<'_> {
     /// Strict mode.

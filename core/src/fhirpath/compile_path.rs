@@ -76,8 +76,13 @@ impl Compiler<'_> {
 
     fn step(&self, types: Types, text: &str, element: Name, at: usize) -> Result<(Types, Step), Fault> {
         let instance = self.options.instance_names;
+        let own = self.options.own_names.and_then(|it| it.get(text));
+        let own = own.into_iter().flatten().map(|(key, type_name)| {
+            (key.as_str().into(), self.model.type_of(type_name).unwrap_or(TypeId::UNKNOWN))
+        });
+        let own = own.collect();
         let mut step =
-            Step { name: element, text: text.into(), on: TypeId::UNKNOWN, element: None, instance };
+            Step { name: element, text: text.into(), on: TypeId::UNKNOWN, element: None, instance, own };
         let Some(types) = types else { return Ok((None, step)) };
         if types.is_empty() {
             return Ok((Some(Vec::new()), step));

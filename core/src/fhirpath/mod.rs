@@ -82,7 +82,7 @@ use navigate::Navigator;
 use program::{Op, Program, Source};
 
 pub use calendar::{CalendarUnit, MoveFault};
-pub use compile::Options;
+pub use compile::{Options, OwnNames};
 pub use context::{Answer, Argument, Code, Context, Focus, Limits, Profiles, Resolver, Terminology, Trace};
 pub use decimal::{Decimal, MAX_SCALE};
 pub use error::{CompileError, CompileFault, EvaluationError, EvaluationFault, TextError};

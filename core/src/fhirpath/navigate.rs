@@ -153,10 +153,26 @@ impl<'a> Navigator<'a> {
         // A type that the definitions don't know: names are taken as they stand.
         let document = self.document(node.document());
         let holder = self.holder(node, document.nodes()).and_then(|id| document.value(id));
+        if let (Some(holder), false) = (holder, step.own.is_empty()) {
+            return self.step_own(holder, node.document(), step, take);
+        }
         let found = holder.and_then(|holder| holder.get_key(&step.text));
         found.is_none_or(|value| {
             let mut filled = value.items().filter(|item| item.kind() != Kind::Null);
             filled.all(|item| take(self.untyped(item.id(), node.document())))
+        })
+    }
+
+    /// A name that only the object's own model knows, with the types that it gives.
+    #[cold]
+    fn step_own(&self, holder: Value<'_>, document: u16, step: &Step, take: Taker<'_>) -> bool {
+        step.own.iter().all(|(key, ty)| {
+            let items = holder.get_key(key).into_iter().flat_map(Value::items);
+            items.filter(|item| item.kind() != Kind::Null).all(|item| {
+                let place = self.untyped(item.id(), document);
+                let known = place.ty() != TypeId::UNKNOWN || *ty == TypeId::UNKNOWN;
+                take(if known { place } else { NodeRef::plain(item.id(), *ty, document) })
+            })
         })
     }
 

@@ -93,6 +93,9 @@ pub(super) struct Step {
     pub element: Option<Element>,
     /// Names of instances are taken too: see [`Options::instance_names`](super::Options::instance_names).
     pub instance: bool,
+    /// The properties it stands for in an object of unknown type: see
+    /// [`Options::own_names`](super::Options::own_names).
+    pub own: Box<[(Box<str>, TypeId)]>,
 }
 
 /// A type as an expression names it.

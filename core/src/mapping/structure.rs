@@ -59,7 +59,7 @@ pub(super) fn outline(definitions: &Definitions, key: &str, depth: usize) -> Opt
     let elements = if structure.elements.is_empty() {
         laid_out(definitions, &structure, depth.checked_sub(1)?)?
     } else {
-        let own = structure.elements.iter().filter(|it| it.slice_name.is_none());
+        let own = structure.elements.iter().filter(|it| !in_slice(it));
         let mut elements: Vec<_> = own.map(|it| element(it, &structure.elements)).collect();
         if logical {
             decorate(definitions, &structure.url, "snapshot", &mut elements);
@@ -103,6 +103,11 @@ fn element(own: &ElementDefinition, all: &[ElementDefinition]) -> OutlineElement
     }
 }
 
+/// True for a slice, and for an element inside of one: it narrows what is defined outside.
+fn in_slice(element: &ElementDefinition) -> bool {
+    element.slice_name.is_some() || element.id.contains(':')
+}
+
 /// A differential over the elements of its base.
 fn laid_out(
     definitions: &Definitions,
@@ -131,7 +136,7 @@ fn laid_out(
     let mut own: Vec<OutlineElement> = structure.differential.iter().map(|it| element(it, &[])).collect();
     decorate(definitions, &structure.url, "differential", &mut own);
     for (own, definition) in own.into_iter().zip(&structure.differential) {
-        if definition.slice_name.is_some() {
+        if in_slice(definition) {
             continue;
         }
         match elements.iter().position(|it| it.path == own.path) {

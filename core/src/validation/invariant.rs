@@ -15,7 +15,8 @@ use fhir_models::definition::{Constraint, Severity};
 use fhir_models::document::{Limits, OwnedDocument, Value, name};
 
 use crate::fhirpath::{
-    self, Answer, Code, Context, Expression, Focus, Known, Model, Options, Presence, Terminology, TypeId,
+    self, Answer, Code, Context, Expression, Focus, Known, Model, Options, OwnNames, Presence, Terminology,
+    TypeId,
 };
 use crate::outcome::{IssueSeverity, IssueType};
 use crate::terminology::{self, Codes, Membership};
@@ -48,6 +49,8 @@ pub(super) struct Invariant {
     /// What the elements that stand tell about it.
     presence: Option<Presence>,
     native: Option<Native>,
+    /// In a logical model, what it calls its elements.
+    names: Option<Arc<OwnNames>>,
     expression: OnceLock<Option<(Expression, Option<TypeId>)>>,
 }
 
@@ -67,6 +70,7 @@ impl Invariant {
             triggers: 0,
             presence: None,
             native: Native::of(text),
+            names: None,
             expression: OnceLock::new(),
         })
     }
@@ -74,6 +78,11 @@ impl Invariant {
     /// Its key: `pat-1`.
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// The same, for an element of a logical model that names its elements so.
+    pub fn in_model(self, names: Option<&Arc<OwnNames>>) -> Invariant {
+        Invariant { names: names.cloned(), ..self }
     }
 
     /// The same, for a shape with elements of these names in this order.
@@ -110,7 +119,8 @@ impl Invariant {
     fn compiled(&self, model: &Arc<Model>) -> Option<&(Expression, Option<TypeId>)> {
         let compile = || {
             let on = Some(&*self.on).filter(|it| !it.is_empty());
-            let options = Options { on, resource: Some("Resource"), ..Options::default() };
+            let own_names = self.names.as_deref();
+            let options = Options { on, resource: Some("Resource"), own_names, ..Options::default() };
             let own = on.and_then(|on| model.type_of(on));
             Expression::compile(&self.text, model, &options).ok().map(|it| (it, own))
         };

@@ -341,7 +341,7 @@ impl<'v, 'd> Walk<'v, 'd> {
     }
 
     /// One value by its content.
-    fn item(&mut self, object: Value<'d>, value: Value<'d>, place: Place<'v>) {
+    pub fn item(&mut self, object: Value<'d>, value: Value<'d>, place: Place<'v>) {
         match place.entry.content {
             Content::Primitive(primitive) => match primitive.check_value(value) {
                 Ok(()) if place.entry.flags & (BOUND | ELEMENT_ID | RULED) == 0 => {

@@ -22,7 +22,7 @@ pub(super) fn is_plain(text: &str, choices: &[String]) -> bool {
 }
 
 /// The words outside of texts.
-fn words(text: &str) -> Vec<&str> {
+pub(super) fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {

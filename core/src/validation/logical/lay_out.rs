@@ -3,20 +3,17 @@
 
 use fhir_models::definition::{Definitions, ElementDefinition, STRUCTURE_BASE, StructureDefinition};
 
+use super::super::ways;
+use super::said::is_in_slice;
+
 /// The elements, the model itself first; or why they can't be told.
 pub(super) fn lay_out(
     definitions: &Definitions,
     structure: &StructureDefinition,
     depth: usize,
 ) -> Result<Vec<ElementDefinition>, String> {
-    if structure.elements.iter().chain(&structure.differential).any(|it| it.slice_name.is_some())
-        && structure.derivation != Some(fhir_models::definition::Derivation::Constraint)
-        && structure.kind == fhir_models::definition::StructureKind::Logical
-    {
-        return Err("it has slices, which are not checked in logical models".to_owned());
-    }
     if !structure.elements.is_empty() {
-        return Ok(structure.elements.iter().filter(|it| it.slice_name.is_none()).cloned().collect());
+        return Ok(placed(&structure.elements));
     }
     let depth = depth.checked_sub(1).ok_or("its bases form a circle or too long a chain")?;
     let first = structure.differential.first().ok_or("it has neither snapshot nor differential")?;
@@ -29,10 +26,14 @@ pub(super) fn lay_out(
             rebased(lay_out(definitions, &base, depth)?, root)
         }
     };
-    for own in &structure.differential {
-        match elements.iter_mut().find(|it| it.path == own.path) {
-            Some(below) => *below = over(below, own),
-            None => elements.push(own.clone()),
+    for own in placed(&structure.differential) {
+        let same = |it: &&mut ElementDefinition| match is_in_slice(&own) {
+            true => it.id == own.id,
+            false => it.path == own.path && !is_in_slice(it),
+        };
+        match elements.iter_mut().find(same) {
+            Some(below) => *below = over(below, &own),
+            None => elements.push(own),
         }
     }
     if elements.iter().all(|it| it.path != root) {
@@ -41,6 +42,23 @@ pub(super) fn lay_out(
     let at = elements.iter().position(|it| it.path == root).unwrap_or(0);
     elements.swap(0, at);
     Ok(elements)
+}
+
+/// The elements, with ids that tell which slices they stand in.
+fn placed(elements: &[ElementDefinition]) -> Vec<ElementDefinition> {
+    let mut all = elements.to_vec();
+    if all.iter().any(is_in_slice) {
+        for (element, way) in all.iter_mut().zip(ways(elements)) {
+            let root = element.path.split('.').next().unwrap_or_default();
+            if way.iter().any(|it| it.slice.is_some()) {
+                element.id = way.iter().fold(root.to_owned(), |id, it| match &it.slice {
+                    Some(slice) => format!("{id}.{}:{slice}", it.name),
+                    None => format!("{id}.{}", it.name),
+                });
+            }
+        }
+    }
+    all
 }
 
 /// The elements of a base under another name.
@@ -69,6 +87,7 @@ fn over(below: &ElementDefinition, own: &ElementDefinition) -> ElementDefinition
     if own.types.is_empty() {
         all.types.clone_from(&below.types);
     }
+    all.slicing = own.slicing.clone().or_else(|| below.slicing.clone());
     all.fixed = own.fixed.clone().or_else(|| below.fixed.clone());
     all.pattern = own.pattern.clone().or_else(|| below.pattern.clone());
     all.min_value = own.min_value.clone().or_else(|| below.min_value.clone());

@@ -5,13 +5,17 @@
 //! their own ([`walk`](self::check)); a value of a FHIR type goes to the ordinary walk. Invariant: nothing here
 //! runs for a validator that no logical model was asked of.
 //!
-//! Not checked: slices, element rules inside of a FHIR datatype (a profile of the type can say them), and
-//! constraints whose meaning hangs on types that FHIRPath can't see here; these are counted. Models with the
-//! first two are refused.
+//! Not checked: element rules inside of a FHIR datatype outside of slices (a profile of the type can say them),
+//! slices told by what lies in extensions, and constraints whose meaning hangs on types that names don't tell;
+//! these are counted. Models with the first two are refused.
 
 mod expression;
 mod lay_out;
 mod model;
+mod names;
+mod said;
+mod slice;
+mod typed;
 mod walk;
 
 use fhir_models::definition::{Definitions, StructureKind};

@@ -7,27 +7,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fhir_models::definition::{
-    Definitions, Derivation, ElementDefinition, ElementType, STRUCTURE_BASE, StructureKind,
+    Constraint, Definitions, Derivation, ElementDefinition, ElementType, STRUCTURE_BASE, StructureKind,
 };
 use fhir_models::document::Name;
 use fhir_models::primitive::Primitive;
 
 use super::super::cardinality::Cardinality;
 use super::super::extension_context::Contexts;
-use super::super::invariant::NATIVE;
+use super::super::invariant::{Invariant, NATIVE};
 use super::super::profile::{Node, Profile, own_node};
 use super::super::shape::{
     ARRAY, BARE, CHOICE, Content, ELEMENT_ID, ElementRule, Entry, MOST_ELEMENTS, Shape, ShapeKind, Structure,
 };
+use super::super::ways;
 use super::expression;
 use super::lay_out::lay_out;
+use super::names::Names;
+use super::said::{Said, beyond, is_in_slice, tree};
 
 /// Most models that one may lead to.
 const MOST_MODELS: usize = 512;
 /// Longest chain of models that descend from each other.
 const MOST_BASES: usize = 32;
 /// Types whose parts the model itself may list.
-const OPEN: &[&str] = &["Element", "BackboneElement", "Base"];
+pub(super) const OPEN: &[&str] = &["Element", "BackboneElement", "Base"];
 
 /// The compiled models.
 #[derive(Debug, Default)]
@@ -164,6 +167,8 @@ pub(in super::super) struct Model {
 pub(super) struct Part {
     pub node: u32,
     pub properties: Vec<Property>,
+    /// Its elements that are sliced.
+    pub sliced: Vec<Said>,
 }
 
 impl Part {
@@ -182,6 +187,8 @@ pub(super) struct Property {
     pub node: Option<u32>,
     pub entry: Entry,
     pub content: Own,
+    /// Others stand under the same key: the element has several types, which its name doesn't tell.
+    pub several: bool,
 }
 
 /// What a property holds.
@@ -222,8 +229,10 @@ impl Model {
         if definitions.type_kind(&definition.type_name).is_some_and(|it| it != StructureKind::Logical) {
             return Err(format!("its type, {}, is one of FHIR's own", definition.type_name));
         }
-        let elements = lay_out(definitions, &definition, MOST_BASES)?;
-        let elements = with_inherited(definitions, elements);
+        let all = lay_out(definitions, &definition, MOST_BASES)?;
+        let ways = ways(&all);
+        let (sliced, plain): (Vec<_>, Vec<_>) = all.into_iter().zip(ways).partition(|it| is_in_slice(&it.0));
+        let elements = with_inherited(definitions, plain.into_iter().map(|it| it.0).collect());
         let compiler = Compiler::new(definitions, &definition.url, &elements);
         let mut shapes = Vec::new();
         let mut parts = Vec::new();
@@ -232,7 +241,22 @@ impl Model {
             shapes.push(shape);
             parts.push(part);
         }
-        let (nodes, unjudged) = compiler.nodes()?;
+        let (mut nodes, mut unjudged) = compiler.nodes()?;
+        let mut told = Vec::new();
+        for (element, way) in sliced {
+            let number = u32::try_from(nodes.len()).map_err(|_| "it has too many elements")?;
+            let own = beyond(&element, &elements);
+            compiler.node(&own, &mut nodes, &mut unjudged)?;
+            if let Some(node) = nodes.last_mut() {
+                node.id = own.id.as_str().into();
+            }
+            told.push((own, way, number));
+        }
+        for (parent, said) in tree(definitions, &elements, &told)? {
+            let part = compiler.numbers.get(&*parent).and_then(|number| parts.get_mut(*number));
+            let part = part.ok_or_else(|| format!("{} is no element of its own", said.id))?;
+            part.sliced.push(said);
+        }
         let tests = nodes.iter().map(|_| Default::default()).collect();
         let profile = Profile {
             url: definition.url.as_str().into(),
@@ -288,6 +312,7 @@ struct Compiler<'d> {
     children: BTreeMap<&'d str, Vec<usize>>,
     /// Stems of choices.
     choices: Vec<String>,
+    names: Names,
 }
 
 impl<'d> Compiler<'d> {
@@ -305,7 +330,9 @@ impl<'d> Compiler<'d> {
         let path = |(number, at): (usize, &usize)| elements.get(*at).map(|it| (&*it.path, number));
         let numbers = parents.iter().enumerate().filter_map(path).collect();
         let stems = elements.iter().filter_map(|it| it.tail().strip_suffix("[x]").map(str::to_owned));
-        Compiler { definitions, url, elements, parents, numbers, children, choices: stems.collect() }
+        let choices = stems.collect();
+        let names = Names::of(definitions, elements, |path| children.contains_key(path));
+        Compiler { definitions, url, elements, parents, numbers, children, choices, names }
     }
 
     /// One node for each element, and how many of its constraints can't be evaluated.
@@ -313,15 +340,31 @@ impl<'d> Compiler<'d> {
         let mut nodes = Vec::new();
         let mut unjudged = Vec::new();
         for element in self.elements {
-            let counts = |key: &str| !NATIVE.contains(&key);
-            let plain = |text: &Option<String>| {
-                text.as_deref().is_some_and(|text| expression::is_plain(text, &self.choices))
-            };
-            let hidden = element.constraints.iter().filter(|it| counts(&it.key) && !plain(&it.expression));
-            unjudged.push(hidden.filter(|it| it.expression.is_some()).count());
-            nodes.push(own_node(element, self.url, |it| plain(&it.expression))?);
+            self.node(element, &mut nodes, &mut unjudged)?;
         }
         Ok((nodes, unjudged))
+    }
+
+    fn node(
+        &self,
+        element: &ElementDefinition,
+        nodes: &mut Vec<Node>,
+        unjudged: &mut Vec<usize>,
+    ) -> Result<(), String> {
+        let several = element.types.len() > 1 && !element.is_choice();
+        let own = |it: &Constraint| {
+            let text = it.expression.as_deref()?;
+            let names = match self.names.types(text, self.definitions).filter(|_| !several) {
+                Some(names) => Some(names),
+                None if expression::is_plain(text, &self.choices) => None,
+                None => return None,
+            };
+            Invariant::new(it, "").map(|it| it.in_model(names))
+        };
+        let counts = |it: &&Constraint| !NATIVE.contains(&it.key.as_str()) && it.expression.is_some();
+        unjudged.push(element.constraints.iter().filter(|it| counts(it) && own(it).is_none()).count());
+        nodes.push(own_node(element, self.url, own)?);
+        Ok(())
     }
 
     fn part(&self, number: usize, found: &mut Found) -> Result<(Shape, Part), String> {
@@ -355,7 +398,7 @@ impl<'d> Compiler<'d> {
         }
         let node = u32::try_from(at).map_err(|_| "it has too many elements")?;
         let shape = Shape::new(&parent.path, ShapeKind::Element, rules, Vec::new());
-        Ok((shape, Part { node, properties }))
+        Ok((shape, Part { node, properties, sliced: Vec::new() }))
     }
 
     fn properties(
@@ -384,6 +427,7 @@ impl<'d> Compiler<'d> {
                 node,
                 entry,
                 content: own,
+                several: element.types.len() > 1 && stem.is_none(),
             });
         };
         let nothing = Content::Shape(0);
@@ -440,7 +484,7 @@ impl<'d> Compiler<'d> {
 }
 
 /// FHIR's own types by their names, others by their canonicals.
-fn plain_code(type_: &ElementType) -> &str {
+pub(super) fn plain_code(type_: &ElementType) -> &str {
     if let (Some(system), true) = (&type_.system_type, type_.code.contains('/') || type_.code.is_empty()) {
         return match system.as_str() {
             "Boolean" => "boolean",

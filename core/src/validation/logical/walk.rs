@@ -13,6 +13,7 @@ use super::super::shape::ELEMENT_ID;
 use super::super::walk::{Place, Walk};
 use super::super::{cardinality, content, twin, unknown};
 use super::model::{Model, Models, Own, Part, Property};
+use super::{slice, typed};
 
 /// Longest part of an unknown name that a message repeats, in characters.
 const SHOWN: usize = 64;
@@ -107,7 +108,11 @@ fn object<'v, 'd>(
             walk.report(value, child, cardinality::count(shape, element, 1));
             continue;
         }
-        member(walk, models, model, value, child, property, place);
+        if property.several {
+            several(walk, models, (model, part), value, child, property, place);
+        } else {
+            member(walk, models, model, value, child, property, place);
+        }
     }
     walk.depth -= 1;
     let missing = shape.required & !present;
@@ -118,7 +123,68 @@ fn object<'v, 'd>(
     } else if missing != 0 && !walk.full {
         walk.missing(value, shape, missing);
     }
+    if !part.sliced.is_empty() {
+        slice::check(walk, model, value, &part.sliced);
+    }
     rules(walk, model, part.node, value, Name::UNKNOWN);
+}
+
+/// Checks how often an element stands; false where nothing more can be said of it.
+fn repeats<'v, 'd>(walk: &mut Walk<'v, 'd>, child: Value<'d>, place: Place<'v>) -> bool {
+    match (place.entry.is_array(), child.is_array(), place.shape.element(place.entry)) {
+        (true, true, _) => walk.count(child, place, child.children().count()),
+        (true, false, Some(element)) => {
+            walk.report(child, child, cardinality::not_an_array(place.shape, element));
+        }
+        (false, true, Some(element)) => {
+            walk.report(child, child, cardinality::an_array(place.shape, element));
+            return false;
+        }
+        _ => {}
+    }
+    true
+}
+
+/// An element of several types under one name: each repetition by the rules of the type that it has.
+fn several<'v, 'd>(
+    walk: &mut Walk<'v, 'd>,
+    models: &'v Models,
+    (model, part): (&'v Model, &'v Part),
+    object_: Value<'d>,
+    child: Value<'d>,
+    property: &'v Property,
+    place: Place<'v>,
+) {
+    if !repeats(walk, child, place) {
+        return;
+    }
+    for item in child.items() {
+        if walk.full {
+            return;
+        }
+        let all = part.properties.iter().filter(|it| it.key == property.key);
+        let Some((own, number)) = typed::of(walk, models, item, all) else {
+            let message = format!("`{}` may have none of the types that fit this: correct it", property.path);
+            walk.report(item, item, Rule::Type.error(IssueType::Structure, message));
+            continue;
+        };
+        let type_name = match (own.content, number) {
+            (_, Some(number)) => {
+                if let Some(inner) = usable(walk, models, number, item) {
+                    object(walk, models, inner, 0, item);
+                }
+                Name::UNKNOWN
+            }
+            (Own::Fhir, None) => {
+                walk.item(object_, item, Place { entry: own.entry, ..place });
+                Name::of(own.entry.content.type_name())
+            }
+            _ => Name::UNKNOWN,
+        };
+        if let Some(node) = own.node {
+            rules(walk, model, node, item, type_name);
+        }
+    }
 }
 
 /// What stands under one property.
@@ -133,18 +199,8 @@ fn member<'v, 'd>(
 ) {
     if property.content == Own::Fhir {
         walk.member(object_, child, place);
-    } else {
-        let element = place.shape.element(place.entry);
-        match (place.entry.is_array(), child.is_array(), element) {
-            (true, true, _) => walk.count(child, place, child.children().count()),
-            (true, false, Some(element)) => {
-                walk.report(child, child, cardinality::not_an_array(place.shape, element));
-            }
-            (false, true, Some(element)) => {
-                return walk.report(child, child, cardinality::an_array(place.shape, element));
-            }
-            _ => {}
-        }
+    } else if !repeats(walk, child, place) {
+        return;
     }
     let type_name = match property.content {
         Own::Fhir => Name::of(property.entry.content.type_name()),
@@ -188,7 +244,14 @@ fn named<'d>(walk: &mut Walk<'_, 'd>, models: &Models, declared: usize, item: Va
     found.unwrap_or(declared)
 }
 
-fn rules<'d>(walk: &mut Walk<'_, 'd>, model: &Model, node: u32, value: Value<'d>, type_name: Name) {
+/// The rules of one node.
+pub(super) fn rules<'d>(
+    walk: &mut Walk<'_, 'd>,
+    model: &Model,
+    node: u32,
+    value: Value<'d>,
+    type_name: Name,
+) {
     if walk.full {
         return;
     }

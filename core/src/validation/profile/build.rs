@@ -440,12 +440,12 @@ impl<'t> Builder<'t> {
     }
 }
 
-/// What an element of a logical model says of its values. `evaluates` tells the constraints that can be evaluated
+/// What an element of a logical model says of its values. `evaluates` gives the constraints that can be evaluated
 /// there. The types of other logical models are not among the node's.
 pub(in super::super) fn own_node(
     element: &ElementDefinition,
     url: &str,
-    evaluates: impl Fn(&Constraint) -> bool,
+    evaluates: impl Fn(&Constraint) -> Option<Invariant>,
 ) -> Result<Node, String> {
     let mut node = Node { id: element.path.as_str().into(), ..Node::default() };
     for (slot, raw) in [
@@ -458,8 +458,7 @@ pub(in super::super) fn own_node(
     }
     (node.min_length, node.max_length) = (element.min_length, element.max_length);
     node.binding = element.binding.as_ref().and_then(|it| binding_rule(it, url)).map(Arc::new);
-    let own = element.constraints.iter().filter(|it| evaluates(it));
-    node.invariants = own.filter_map(|it| Invariant::new(it, "")).map(Arc::new).collect();
+    node.invariants = element.constraints.iter().filter_map(evaluates).map(Arc::new).collect();
     let boxed = |texts: &[String]| texts.iter().map(|text| text.as_str().into()).collect();
     let rules = element.types.iter().filter(|it| Name::of(&it.code) != Name::UNKNOWN);
     let rules = rules.map(|it| TypeRule {
@@ -477,7 +476,7 @@ pub(in super::super) fn own_node(
 }
 
 /// A slicing that a profile need not state.
-pub(super) fn implied(kind: DiscriminatorKind, path: &str) -> Slicing {
+pub(in super::super) fn implied(kind: DiscriminatorKind, path: &str) -> Slicing {
     Slicing {
         discriminators: vec![Discriminator { kind, path: path.to_owned() }],
         ordered: false,

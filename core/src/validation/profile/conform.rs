@@ -157,6 +157,11 @@ impl<'v, 'd> Walk<'v, 'd> {
         self.trial(|walk| walk.rules(item, profile, node)).obeys
     }
 
+    /// True where `check` finds no error. What it finds is not noted.
+    pub(in super::super) fn finds_nothing(&mut self, check: impl FnOnce(&mut Self)) -> bool {
+        self.trial(check).obeys
+    }
+
     /// Whether `check` finds an error. What it finds is not noted.
     fn trial(&mut self, check: impl FnOnce(&mut Self)) -> Judgement {
         let findings = std::mem::take(&mut self.findings);

@@ -14,7 +14,7 @@ use super::{Node, NodeNumber, Occurrence, Profile};
 
 /// One step of a discriminator's path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub(in super::super) enum Step {
     Name(String),
     Resolve,
     OfType(Name),
@@ -51,7 +51,7 @@ enum Demand {
 type Holder = (Arc<Profile>, NodeNumber);
 
 /// Reads a path; `None` for what the restricted FHIRPath does not allow.
-pub(super) fn steps(path: &str) -> Option<Vec<Step>> {
+pub(in super::super) fn steps(path: &str) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
     for part in parts(path) {
         let part = part.trim();

@@ -32,12 +32,13 @@ use super::binding::BindingRule;
 use super::extension_context::Contexts;
 use super::invariant::Invariant;
 
-pub(super) use build::own_node;
+pub(super) use build::{implied, own_node};
 use compare::differing;
 pub(super) use compare::{equal, matches};
 pub(super) use conform::{Judgement, plain};
-pub(super) use discriminator::Tests;
+pub(super) use discriminator::{Step, Tests, steps};
 pub(super) use instance::Occurrence;
+pub(super) use segments::Segment;
 pub(super) use store::{ProfileError, Profiles};
 pub(super) use value_rule::compare_ucum;
 

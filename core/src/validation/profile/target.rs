@@ -54,7 +54,7 @@ pub(super) fn check<'d>(walk: &mut Walk<'_, 'd>, item: Occurrence<'d>, targets: 
 impl<'d> Walk<'_, 'd> {
     /// The resource that a Reference or its text leads to: a resource of the document, or one of which only
     /// the type is known.
-    pub(super) fn resolved(&mut self, reference: Value<'d>) -> Option<Occurrence<'d>> {
+    pub(in super::super) fn resolved(&mut self, reference: Value<'d>) -> Option<Occurrence<'d>> {
         let literal = if reference.is_object() { reference.get(name::REFERENCE) } else { Some(reference) };
         if let Some(text) = literal.and_then(Value::as_str)
             && let Some(found) = self.resources().resolve(reference, &text)
