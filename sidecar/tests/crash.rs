@@ -27,7 +27,7 @@ async fn every_answered_request_has_its_audit_record_after_a_kill() {
         hospital.base_url(),
         "[limits]\nrequests_per_second = 100000\nburst = 100000\n[log]\nlevel = \"error\"\n",
     );
-    let serving = Serving::start(&setup, setup.port).await;
+    let serving = Serving::start(&setup).await;
     let asking = setup.client();
     let recorded = asking.post("Consent", &consent("Patient/anna", json!({ "type": "permit" }))).await;
     assert_eq!(recorded.status, StatusCode::CREATED, "{:?}", recorded.body);
@@ -55,7 +55,7 @@ async fn every_answered_request_has_its_audit_record_after_a_kill() {
         stream.await.unwrap();
     }
 
-    let again = Serving::start(&setup, setup.port).await;
+    let again = Serving::start(&setup).await;
     let answered = answered.lock().unwrap().clone();
     assert!(answered.len() >= 300);
     for (id, status) in &answered {
@@ -74,7 +74,7 @@ async fn killed_between_a_write_and_its_record_the_trail_tells_that_its_end_is_n
         Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
     hospital.seed([r#"{"resourceType":"Patient","id":"anna"}"#]).unwrap();
     let setup = Setup::new(hospital.base_url(), "[log]\nlevel = \"error\"\n");
-    let serving = Serving::start(&setup, setup.port).await;
+    let serving = Serving::start(&setup).await;
     let asking = setup.client();
     asking.post("Consent", &consent("Patient/anna", json!({ "type": "permit" }))).await;
     let observation = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "x" },
@@ -111,7 +111,7 @@ async fn killed_between_a_write_and_its_record_the_trail_tells_that_its_end_is_n
     serving.kill();
     assert!(lost.await.unwrap().is_err());
 
-    let again = Serving::start(&setup, setup.port).await;
+    let again = Serving::start(&setup).await;
     let proof = told(&["verify"]);
     assert_eq!(proof["intact"], true, "{proof}");
     let [open] = proof["open"].as_array().unwrap().as_slice() else { panic!("{proof}") };
@@ -135,7 +135,7 @@ async fn told_to_stop_it_answers_what_is_open_and_ends() {
         Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
     hospital.seed([r#"{"resourceType":"Patient","id":"anna"}"#]).unwrap();
     let setup = Setup::new(hospital.base_url(), "[log]\nlevel = \"error\"\n");
-    let mut serving = Serving::start(&setup, setup.port).await;
+    let mut serving = Serving::start(&setup).await;
     let asking = setup.client();
     asking.post("Consent", &consent("Patient/anna", json!({ "type": "permit" }))).await;
     hospital.inject(Fault::new(Effect::Delay(Duration::from_millis(800))));

@@ -80,7 +80,7 @@ async fn killed_while_old_records_are_removed_it_leaves_a_trail_that_is_proven()
         Setup::new("http://127.0.0.1:9/fhir", "[audit]\nkeep = \"5 years\"\n[log]\nlevel = \"error\"\n");
     old_records(&setup.folder.path().join("varco.sqlite"), 10_000).await;
     let old = "SELECT count(*) FROM audit WHERE recorded < '2021'";
-    let serving = Serving::start(&setup, setup.port).await;
+    let serving = Serving::start(&setup).await;
     until("a step of removal", || count(&setup, old) < 10_000).await;
     serving.kill();
     let left = count(&setup, old);
@@ -92,7 +92,7 @@ async fn killed_while_old_records_are_removed_it_leaves_a_trail_that_is_proven()
     );
     assert_eq!(told["removed"]["records"], 10_000 - left, "{told}");
 
-    let serving = Serving::start(&setup, setup.port).await;
+    let serving = Serving::start(&setup).await;
     until("the end of removal", || count(&setup, old) == 0).await;
     serving.kill();
     let told = verified(&setup);
@@ -104,7 +104,7 @@ async fn killed_while_old_records_are_removed_it_leaves_a_trail_that_is_proven()
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_without_a_known_caller_is_counted_in_the_trail_over_a_kill() {
     let setup = Setup::new("http://127.0.0.1:9/fhir", "[log]\nlevel = \"error\"\n");
-    let serving = Serving::start(&setup, setup.port).await;
+    let serving = Serving::start(&setup).await;
     let asking = setup.client();
     let expired = setup.token(json!({ "exp": now() - 3_600, "nbf": now() - 7_200 }));
     let mut asked = tokio::task::JoinSet::new();
@@ -123,7 +123,7 @@ async fn every_request_without_a_known_caller_is_counted_in_the_trail_over_a_kil
         .unwrap()
         .execute("UPDATE audit_refused SET minute = minute - 5", [])
         .unwrap();
-    let serving = Serving::start(&setup, setup.port).await;
+    let serving = Serving::start(&setup).await;
     until("the minute's records", || count(&setup, "SELECT count(*) FROM audit_refused") == 0).await;
     let found = setup.client().get("AuditEvent?type=110114&_count=100").await.json();
     let told: Vec<(String, i64)> = found["entry"]
@@ -164,7 +164,7 @@ async fn an_external_store_gets_every_record_in_order_over_outage_and_kill_and_n
     let setup = Setup::new("http://127.0.0.1:9/fhir", &more);
     old_records(&setup.folder.path().join("varco.sqlite"), 40).await;
     external.inject(Fault::new(Effect::Status(503)));
-    let serving = Serving::start(&setup, setup.port).await;
+    let serving = Serving::start(&setup).await;
     let asking = setup.client();
     for _ in 0..20 {
         assert_eq!(asking.get("Patient/anna").await.status, StatusCode::BAD_GATEWAY, "no request waits");
@@ -176,7 +176,7 @@ async fn an_external_store_gets_every_record_in_order_over_outage_and_kill_and_n
     external.clear_faults();
     until("the first batch", || count(&setup, "SELECT coalesce(max(seq), 0) FROM audit_export") >= 7).await;
     serving.kill();
-    let serving = Serving::start(&setup, setup.port).await;
+    let serving = Serving::start(&setup).await;
     let exported = |id: &String| external.resource("AuditEvent", id).is_some();
     until("every record", || expected.iter().all(exported)).await;
     until("the removal of old records", || {

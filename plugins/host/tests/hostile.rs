@@ -45,7 +45,7 @@ fn a_memory_bomb_is_stopped_at_the_memory_limit() {
 #[test]
 fn the_smallest_memory_limit_holds() {
     let plugin = load(&engine(), "hostile", |manifest| {
-        manifest["limits"] = json!({"memory_mib": 2, "input_kib": 1, "output_kib": 1});
+        manifest["limits"] = json!({"memory_mib": 2, "deadline_ms": 1000, "input_kib": 1, "output_kib": 1});
         manifest["settings"]["behaviour"] = "memory".into();
     })
     .unwrap();

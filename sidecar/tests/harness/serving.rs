@@ -2,7 +2,11 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use serde_json::Value;
 
@@ -12,8 +16,8 @@ use super::{Setup, listening};
 pub struct Serving(pub Child);
 
 impl Serving {
-    /// Starts it, and waits until somebody listens on `port`.
-    pub async fn start(setup: &Setup, port: u16) -> Serving {
+    /// Starts it, and waits until it answers on the operator's port: then its store is open and its ports are served.
+    pub async fn start(setup: &Setup) -> Serving {
         let child = Command::new(env!("CARGO_BIN_EXE_varco"))
             .args(["serve", "--config"])
             .arg(setup.config_file())
@@ -21,7 +25,12 @@ impl Serving {
             .spawn()
             .unwrap();
         let serving = Serving(child);
-        listening(port).await;
+        listening(setup.admin).await;
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, setup.admin)).await.unwrap();
+        stream.write_all(b"GET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         serving
     }
 
