@@ -10,8 +10,8 @@ use fhir_models::definition::Definitions;
 use fhir_models::document::{Document, Limits, Tape, Value, name};
 use libfuzzer_sys::fuzz_target;
 use varco_core::access::{
-    BundleRules, Candidate, LabelScene, Labels, Necessary, Rest, Total, Verdict, cut_resources, inherited,
-    redact_bundle, redact_resource, resources,
+    BundleRules, Candidate, LabelScene, Labels, Necessary, Rest, Total, Verdict, cut_elements, cut_resources,
+    inherited, labelled_elements, redact_bundle, redact_resource, resources,
 };
 use varco_core::consent::{Reading, ResourceFacts};
 
@@ -45,6 +45,16 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(cut(left), Rest::Whole, "cutting twice cut more");
         }
     }
+    if let Rest::Part(left) = cut_labelled(document) {
+        let mut again = Tape::new();
+        match again.parse_json(&left, &Limits { bytes: 1 << 20, ..limits }) {
+            Ok(left) => {
+                assert!(secret(left).is_empty(), "a hidden element is left");
+                assert_eq!(cut_labelled(left), Rest::Whole, "cutting elements twice cut more");
+            }
+            Err(error) => panic!("what leaves is no JSON: {error}"),
+        }
+    }
     // What is said of a resource is never less strict than what it says itself.
     let mut scene = LabelScene::new(&[]);
     scene.add(root);
@@ -66,6 +76,15 @@ fn cut(document: Document<'_>) -> Rest {
     let all = resources(document.root());
     let hidden: Vec<bool> = all.iter().map(|own| is_hidden(own.value)).collect();
     cut_resources(document, &all, &hidden, &NECESSARY)
+}
+
+fn secret(document: Document<'_>) -> Vec<Value<'_>> {
+    let all = labelled_elements(document).into_iter();
+    all.filter(|own| own.labels.has("urn:s", "SEGRETO")).map(|own| own.value).collect()
+}
+
+fn cut_labelled(document: Document<'_>) -> Rest {
+    cut_elements(document, &secret(document), &NECESSARY)
 }
 
 fn verdict(candidate: &Candidate<'_>) -> Verdict {

@@ -204,6 +204,111 @@ async fn without_the_setting_the_whole_is_withheld() {
     with.stop().await;
 }
 
+/// An observation of Anna's; elements that bear a hidden label stand there in one world alone.
+fn measured(hidden: bool) -> Value {
+    let inline = |code: &str| {
+        json!([{ "url": "http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label",
+            "valueCoding": { "system": CONFIDENTIALITY, "code": code } }])
+    };
+    let mut own = json!({ "resourceType": "Observation", "id": "obs", "meta": label("N"), "status": "final",
+        "code": { "text": "Albumin", "extension": inline("N") }, "subject": { "reference": "Patient/anna" },
+        "performer": [{ "reference": "Practitioner/p" }] });
+    if hidden {
+        own["text"] = json!({ "status": "generated", "div": "<div>HIV</div>" });
+        own["note"] = json!([{ "text": "HIV", "extension": inline("R") }]);
+        own["performer"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({ "reference": "Practitioner/q", "display": "HIV ward", "extension": inline("R") }));
+        own["effectiveDateTime"] = "2026-01-01".into();
+        own["_effectiveDateTime"] = json!({ "extension": inline("R") });
+    }
+    own
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hidden_elements_are_cut_and_no_search_tells_of_them() {
+    let cut = access("elements = \"cut\"");
+    let (with, without) = (Region::start(&cut).await, Region::start(&cut).await);
+    let (a, b) = (with.asking(), without.asking());
+    for (region, asking, hidden) in [(&with, &a, true), (&without, &b, false)] {
+        forbid_restricted(asking).await;
+        region.seed(&measured(hidden));
+        for id in ["p", "q"] {
+            region.seed(&json!({ "resourceType": "Practitioner", "id": id, "name": [{ "family": id }] }));
+        }
+    }
+    // Only in one world: what can't do without what is hidden.
+    let mut needed = measured(true);
+    needed["id"] = "needed".into();
+    needed["code"]["extension"] = needed["note"][0]["extension"].clone();
+    with.seed(&needed);
+
+    for path in [
+        "Observation/obs",
+        "Observation/needed",
+        "Observation",
+        "Observation?_id=obs,needed",
+        "Observation?patient=anna",
+        "Observation?subject=Patient/anna&_sort=-_lastUpdated",
+        "Observation?performer=Practitioner/p",
+        "Observation?performer=Practitioner/q",
+        "Observation?performer=Practitioner/p,Practitioner/q",
+        "Observation?performer:Practitioner.family=q",
+        "Observation?patient=anna&_summary=count",
+        "Observation?patient=anna&_elements=note,effective",
+        "Observation?patient=anna&_include=Observation:performer",
+        "Practitioner?_has:Observation:performer:patient=anna",
+        "Practitioner?_id=p,q&_revinclude=Observation:performer",
+        "Patient?_id=anna&_revinclude=Observation:patient",
+        "Patient/anna/$everything",
+    ] {
+        let reply = same(&with, &without, (&a, &b), path).await;
+        assert!(!String::from_utf8_lossy(&reply.body).contains("HIV"), "{path}");
+    }
+    for (path, total) in [
+        ("Observation?patient=anna", 1),
+        ("Observation?performer=Practitioner/p", 1),
+        ("Observation?performer=Practitioner/q", 0),
+        // By what might have been cut, it is not found, whether that was cut or not.
+        ("Observation?date=2026", 0),
+        ("Observation?date:missing=true", 0),
+        ("Observation?performer:missing=false", 0),
+        ("Observation?status=final", 0),
+        ("Observation?specimen:missing=true", 0),
+        ("Observation?patient=anna&_sort=date", 0),
+    ] {
+        assert_eq!(a.get(path).await.json()["total"], total, "{path}");
+    }
+    let shown = a.get("Observation/obs").await;
+    assert_eq!(shown.status, 200);
+    let own = shown.json();
+    for gone in ["text", "note", "effectiveDateTime", "_effectiveDateTime"] {
+        assert_eq!(own.get(gone), None, "{own}");
+    }
+    assert_eq!(own["performer"], json!([{ "reference": "Practitioner/p" }]));
+    assert_eq!(own["meta"]["security"], label("N")["security"]);
+    // What is not shown is not lost by writing back what is, and has no past.
+    assert_eq!(a.put("Observation/obs", &own).await.status, 405);
+    for past in ["Observation/obs/_history", "Observation/obs/_history/1", "Observation/needed/_history"] {
+        assert_eq!(a.get(past).await.status, 404, "{past}");
+    }
+    assert!(with.hospital.resource("Observation", "obs").unwrap().contains("HIV"));
+    with.stop().await;
+    without.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_setting_a_hidden_element_hides_its_resource() {
+    let with = Region::start(&access("nested = \"cut\"")).await;
+    let a = with.asking();
+    forbid_restricted(&a).await;
+    with.seed(&measured(true));
+    assert_eq!(a.get("Observation/obs").await.status, 404);
+    assert_eq!(a.get("Observation?patient=anna").await.json()["total"], 0);
+    with.stop().await;
+}
+
 /// What Anna's doctor sees, with references to what is Carla's and to what is nowhere.
 fn referring() -> Vec<Value> {
     let anna = json!({ "reference": "Patient/anna" });

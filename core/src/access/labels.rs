@@ -16,7 +16,7 @@ use crate::consent::{CONFIDENTIALITY, Confidentiality};
 use crate::requester::Code;
 
 /// The label of a single element (HL7 FHIR DS4P, "inline security label").
-const INLINE: &str =
+pub(super) const INLINE: &str =
     "http://hl7.org/fhir/uv/security-label-ds4p/StructureDefinition/extension-inline-sec-label";
 /// Other names of the v3-Confidentiality code system that are met in R4 and CDA-born data.
 const CONFIDENTIALITY_ALIASES: &[&str] =
@@ -50,14 +50,15 @@ impl Labels {
         }
         let extends = |(_, node): &(Value<'_>, &Node)| node.name() == name::EXTENSION;
         for (value, _) in resource.descendants().zip(resource.nodes_below()).filter(extends) {
-            for extension in
-                value.items().filter(|own| own.get(name::URL).is_some_and(|url| url.is_str(INLINE)))
-            {
-                if let Some(coding) = extension.get_key("valueCoding") {
-                    labels.add(coding, false);
-                }
-            }
+            labels.take_inline(value);
         }
+        labels
+    }
+
+    /// The labels of a single element, by its `extension`.
+    pub(super) fn inline(extensions: Value<'_>) -> Labels {
+        let mut labels = Labels::default();
+        labels.take_inline(extensions);
         labels
     }
 
@@ -109,6 +110,15 @@ impl Labels {
     /// True where the label stands on the resource or inside it.
     pub fn has(&self, system: &str, code: &str) -> bool {
         self.codes.iter().any(|own| own.system == system && own.code == code)
+    }
+
+    fn take_inline(&mut self, extensions: Value<'_>) {
+        let inline = |own: &Value<'_>| own.get(name::URL).is_some_and(|url| url.is_str(INLINE));
+        for extension in extensions.items().filter(inline) {
+            if let Some(coding) = extension.get_key("valueCoding") {
+                self.add(coding, false);
+            }
+        }
     }
 
     fn take(&mut self, resource: Value<'_>, whole: bool) {

@@ -5,6 +5,7 @@
 
 mod compartment;
 mod cut;
+mod element_cut;
 mod element_path;
 mod inherit;
 mod labels;
@@ -19,6 +20,7 @@ mod subset;
 
 pub use compartment::PatientsOf;
 pub use cut::{Rest, cut_resources};
+pub use element_cut::{LabelledElement, cut_elements, labelled_elements, without_inline_labels};
 pub use element_path::{ElementPath, ElementPaths, element_paths};
 pub use inherit::{
     Bond, Holder, Holders, InheritedLabels, LabelScene, MAX_HOLDERS, MAX_HOLDERS_DEEP, inherited,

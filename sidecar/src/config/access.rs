@@ -8,6 +8,7 @@ use serde::Deserialize;
 #[allow(missing_docs)]
 pub struct Access {
     pub nested: Nested,
+    pub elements: Elements,
     pub references: References,
     pub attachments: Attachments,
 }
@@ -17,6 +18,16 @@ pub struct Access {
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
 pub enum Nested {
+    #[default]
+    Withhold,
+    Cut,
+}
+
+/// `access.elements`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Elements {
     #[default]
     Withhold,
     Cut,

@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use varco_core::consent::fse::FseSystems;
 
-pub use access::{Access, Attachments, Nested, References};
+pub use access::{Access, Attachments, Elements, Nested, References};
 pub use audit::{Audit, AuditExport};
 pub use break_glass::{BreakGlass, Overridden};
 pub(crate) use check::aliases;

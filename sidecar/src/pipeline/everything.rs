@@ -21,6 +21,7 @@ use super::includes::{AT_A_TIME, MOST_INCLUDED, MOST_ROUNDS, is_own};
 use super::joins::{by_ids, local, read, to};
 use super::map::with_advice;
 use super::search::{self, HIDDEN_FACTOR, Match, gather};
+use super::view::View;
 use crate::upstream::UpstreamError;
 
 /// All that the caller may see of one patient; `offset` resources stood on the pages before.
@@ -117,12 +118,15 @@ fn may_read(exchange: &Exchange<'_>, resource_type: &ResourceType) -> bool {
 async fn itself(exchange: &mut Exchange<'_>, asked: &Everything) -> Result<Match, Refusal> {
     let interaction = Interaction::Read(asked.patient.clone());
     let document = exchange.fetch(&interaction, &asked.patient).await?.ok_or(Refusal::Absent)?;
-    let judgement = exchange.judge(document.root()).await?;
-    if !judgement.permitted {
-        exchange.withhold(&judgement);
-        return Err(Refusal::Absent);
-    }
-    let json = exchange.shown_or_refused(document.root()).await?;
+    let (judgement, shown) = match exchange.view(document.root(), &[]).await? {
+        View::Whole(judgement) => (judgement, document),
+        View::Part(judgement, part) | View::Trimmed(judgement, part) => (judgement, part),
+        View::Hidden(judgement) => {
+            exchange.withhold(&judgement);
+            return Err(Refusal::Absent);
+        }
+    };
+    let json = exchange.shown_or_refused(shown.root()).await?;
     let reference = format!("{}/{}", asked.patient.resource_type, asked.patient.id.as_str());
     Ok(Match { reference, json, judgement })
 }

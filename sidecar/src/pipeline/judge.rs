@@ -112,7 +112,7 @@ impl Exchange<'_> {
     ) -> Result<OwnedDocument, Refusal> {
         let (judgement, shown) = match self.view(document.root(), &[]).await? {
             View::Whole(judgement) => (judgement, document),
-            View::Part(judgement, part) => (judgement, part),
+            View::Part(judgement, part) | View::Trimmed(judgement, part) => (judgement, part),
             View::Hidden(judgement) => {
                 self.withhold(&judgement);
                 return Err(Refusal::Absent);

@@ -17,6 +17,7 @@ mod batch;
 mod bound;
 mod conditional;
 mod doc_ref;
+mod elements;
 mod everything;
 mod exchange;
 pub(crate) mod feed;

@@ -140,6 +140,10 @@ pub(super) async fn gather(exchange: &mut Exchange<'_>, search: &Search) -> Resu
             let (judgement, part) = match exchange.view(resource, labels.codes()).await? {
                 View::Whole(judgement) => (judgement, None),
                 View::Part(judgement, part) => (judgement, Some(part)),
+                View::Trimmed(judgement, left) if exchange.matches_without(search, resource, left.root()) => {
+                    (judgement, Some(left))
+                }
+                View::Trimmed(..) => continue,
                 View::Hidden(judgement) => {
                     exchange.withhold(&judgement);
                     continue;

@@ -204,7 +204,7 @@ impl Exchange<'_> {
     }
 }
 
-fn leads_to(gateway: &Gateway, reference: Value<'_>, wanted: &SearchReference) -> bool {
+pub(super) fn leads_to(gateway: &Gateway, reference: Value<'_>, wanted: &SearchReference) -> bool {
     let Some(text) = reference.str_of(name::REFERENCE) else { return false };
     let found = joins::local(gateway, &text);
     match wanted {

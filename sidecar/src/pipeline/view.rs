@@ -30,6 +30,8 @@ pub(super) enum View {
     Whole(Judgement),
     /// This much of it.
     Part(Judgement, OwnedDocument),
+    /// This much of it: elements are cut, by which it must not be found.
+    Trimmed(Judgement, OwnedDocument),
     /// Not at all.
     Hidden(Judgement),
 }
@@ -40,6 +42,9 @@ impl Exchange<'_> {
         let judgement = self.judge_under(resource, labels).await?;
         if judgement.permitted {
             return Ok(View::Whole(judgement));
+        }
+        if let Some((judgement, left)) = self.without_elements(resource, labels).await? {
+            return Ok(View::Trimmed(judgement, left));
         }
         if self.gateway.config.access.nested == Nested::Withhold {
             return Ok(View::Hidden(judgement));

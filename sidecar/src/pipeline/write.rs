@@ -209,6 +209,11 @@ pub(super) async fn guard(
     let Some(current) = fetched? else { return Err(Refusal::Absent) };
     let judgement = exchange.judge(current.root()).await?;
     if !judgement.permitted {
+        if exchange.without_elements(current.root(), &[]).await?.is_some() {
+            return Err(Refusal::NotServed(
+                "Not all of this resource is shown here, so it can't be changed: what is not shown would be lost.",
+            ));
+        }
         exchange.withhold(&judgement);
         return Err(Refusal::Absent);
     }
