@@ -17,6 +17,7 @@ pub mod patch;
 pub mod policy;
 pub mod requester;
 pub mod snapshot;
+pub mod summary;
 pub mod terminology;
 pub mod validation;
 

@@ -94,7 +94,7 @@ fn needed(interaction: &Interaction) -> Option<u8> {
         Interaction::ConditionalUpdate(_) => SEARCH | CREATE | UPDATE,
         Interaction::ConditionalPatch(_) => SEARCH | READ | UPDATE,
         Interaction::ConditionalDelete(_) => SEARCH | DELETE,
-        Interaction::Everything(_) => READ | SEARCH,
+        Interaction::Everything(_) | Interaction::PatientSummary(_) => READ | SEARCH,
         // These tell nothing but what definitions and maps say: any access to the type is enough. Each entry of a
         // batch is a request of its own.
         Interaction::Validate(_)

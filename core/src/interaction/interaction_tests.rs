@@ -523,7 +523,7 @@ proptest! {
     #[test]
     fn a_parsed_request_is_the_same_after_it_was_written(
         method in "(GET|POST|PUT|PATCH|DELETE)",
-        path in "/((Patient|Observation|metadata)(/[a-zA-Z0-9.-]{1,4})?(/_history|/_search|/\\$everything|/\\$lastn|/\\$validate)?(/[0-9])?|_history)?",
+        path in "/((Patient|Observation|metadata)(/[a-zA-Z0-9.-]{1,4})?(/_history|/_search|/\\$everything|/\\$summary|/\\$lastn|/\\$validate)?(/[0-9])?|_history)?",
         pieces in prop::collection::vec(piece(), 0..5),
     ) {
         if let Ok(interaction) = Interaction::parse(&method, &path, Some(&pieces.join("&")), None, &schema()) {

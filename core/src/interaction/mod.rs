@@ -121,6 +121,8 @@ pub enum Interaction {
     Match(ResourceType, PatientMatch),
     /// `GET Patient/[id]/$everything`
     Everything(Everything),
+    /// `GET Patient/[id]/$summary`
+    PatientSummary(Instance),
     /// `GET Observation/$lastn`
     LastN(LastN),
     /// `GET DocumentReference/$docref`
@@ -201,6 +203,7 @@ impl Interaction {
             (Place::Operation(on, Operation::DocRef), "GET") => {
                 return DocRef::parse(schema, on, &pairs).map(Interaction::DocRef);
             }
+            (Place::PatientSummary(patient), "GET") => Interaction::PatientSummary(patient),
             (Place::Metadata, "GET") => Interaction::Capabilities,
             (Place::Base, "POST") => Interaction::Batch,
             (Place::Type(of), "POST") => Interaction::Create(of),
@@ -248,6 +251,10 @@ impl Interaction {
                 ("_pretty", _) => once.pretty(value)?,
                 ("mode", Interaction::Validate(own)) => own.set_mode(value)?,
                 ("profile", Interaction::Validate(own)) => own.set_profile(value)?,
+                // One form of summary is written here.
+                ("profile", Interaction::PatientSummary(_)) => {
+                    return Err(InteractionError::ParameterNotServed(ShownName::of(name)));
+                }
                 ("source", Interaction::Transform(_, own)) => own.set_source(value)?,
                 (name, Interaction::Translate(_, own)) if Translate::takes(name) => own.set(name, value)?,
                 (other, _) if search::is_not_served(other) => {
@@ -285,6 +292,7 @@ impl Interaction {
             | Interaction::Translate(..)
             | Interaction::Match(..)
             | Interaction::Everything(_)
+            | Interaction::PatientSummary(_)
             | Interaction::LastN(_)
             | Interaction::DocRef(_) => "operation",
         }
@@ -318,7 +326,8 @@ impl Interaction {
             | Interaction::Vread(instance, _)
             | Interaction::Update(instance)
             | Interaction::Patch(instance)
-            | Interaction::Delete(instance) => Some(instance),
+            | Interaction::Delete(instance)
+            | Interaction::PatientSummary(instance) => Some(instance),
             Interaction::History(History { of: HistoryOf::Instance(instance), .. }) => Some(instance),
             Interaction::Validate(own) => own.instance.as_ref(),
             Interaction::Everything(own) => Some(&own.patient),
@@ -331,6 +340,7 @@ impl Interaction {
         match self {
             Interaction::Validate(_) => Some("$validate"),
             Interaction::Everything(_) => Some("$everything"),
+            Interaction::PatientSummary(_) => Some("$summary"),
             Interaction::Transform(..) => Some(Operation::Transform.name()),
             Interaction::Translate(..) => Some(Operation::Translate.name()),
             Interaction::Match(..) => Some(Operation::Match.name()),
@@ -403,6 +413,7 @@ impl Interaction {
                 | Interaction::Translate(..)
                 | Interaction::Match(..)
                 | Interaction::Everything(_)
+                | Interaction::PatientSummary(_)
                 | Interaction::LastN(_)
                 | Interaction::DocRef(_)
         )

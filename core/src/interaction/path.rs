@@ -38,6 +38,8 @@ pub(super) enum Place {
     Operation(ResourceType, Operation),
     /// `Patient/[id]/$everything`
     Everything(Instance),
+    /// `Patient/[id]/$summary`
+    PatientSummary(Instance),
     /// `[type]/[id]/[type]` or `[type]/[id]/*`: a search in a compartment.
     Compartment,
 }
@@ -66,6 +68,9 @@ impl Place {
             }
             [own, "$everything"] if first == "Patient" => {
                 return Ok(Place::Everything(Instance { resource_type, id: id(own)? }));
+            }
+            [own, "$summary"] if first == "Patient" => {
+                return Ok(Place::PatientSummary(Instance { resource_type, id: id(own)? }));
             }
             [own] if Operation::below(resource_type.as_str(), own).is_some() => {
                 let operation = Operation::below(resource_type.as_str(), own);
@@ -103,7 +108,8 @@ impl Place {
             | Place::TypeHistory(_)
             | Place::InstanceHistory(_)
             | Place::Version(..)
-            | Place::Everything(_) => &["GET"],
+            | Place::Everything(_)
+            | Place::PatientSummary(_) => &["GET"],
             Place::Type(_) => &["GET", "POST", "PUT", "PATCH", "DELETE"],
             Place::Base | Place::TypeSearch(_) | Place::Validate(..) => &["POST"],
             Place::Instance(_) => &["GET", "PUT", "PATCH", "DELETE"],
@@ -120,6 +126,7 @@ impl Place {
             (Place::Operation(..), "GET") => "this operation by GET",
             (Place::Operation(..), "POST") => "this operation by POST",
             (Place::Everything(_), "POST") => "$everything by POST",
+            (Place::PatientSummary(_), "POST") => "$summary by POST",
             (Place::Compartment, "GET") => "search in a compartment",
             _ => "this method",
         }

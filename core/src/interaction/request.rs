@@ -83,7 +83,10 @@ impl Interaction {
         }
         let asks = match self {
             Interaction::History(history) => !matches!(history.of, HistoryOf::Instance(_)),
-            Interaction::Everything(_) | Interaction::LastN(_) | Interaction::DocRef(_) => true,
+            Interaction::Everything(_)
+            | Interaction::PatientSummary(_)
+            | Interaction::LastN(_)
+            | Interaction::DocRef(_) => true,
             _ => false,
         };
         asks.then(|| self.build(self.count()).path_and_query)
@@ -157,6 +160,7 @@ impl Interaction {
             Interaction::DocRef(own) => {
                 get(with_query("/DocumentReference/$docref".to_owned(), &own.query(page_size)))
             }
+            Interaction::PatientSummary(patient) => get(format!("{}/$summary", path_of(patient))),
             Interaction::Everything(own) => {
                 let place = format!("{}/$everything", path_of(&own.patient));
                 get(with_query(place, &own.query(page_size)))

@@ -41,7 +41,7 @@ pub(super) async fn everything(
         }
     }
     let own = format!("Patient/{}", asked.patient.id.as_str());
-    let mut found = Found { bytes: exchange.gateway.config.limits.answer_bytes, ..Found::default() };
+    let mut found = Found::up_to(exchange.gateway.config.limits.answer_bytes);
     let patient = itself(exchange, &asked).await?;
     found.add(exchange, patient)?;
     // Where only types of the compartment are asked for, the others need not be searched; where others are too,
@@ -91,15 +91,21 @@ pub(super) async fn everything(
 
 /// What was found, each resource once.
 #[derive(Default)]
-struct Found {
-    matches: Vec<Match>,
+pub(super) struct Found {
+    pub matches: Vec<Match>,
     known: BTreeSet<String>,
     /// How many bytes there is room for.
     bytes: usize,
 }
 
 impl Found {
-    fn add(&mut self, exchange: &Exchange<'_>, one: Match) -> Result<(), Refusal> {
+    /// Nothing yet, with room for this many bytes.
+    pub fn up_to(bytes: usize) -> Found {
+        Found { bytes, ..Found::default() }
+    }
+
+    /// Adds a resource that is not there yet.
+    pub fn add(&mut self, exchange: &Exchange<'_>, one: Match) -> Result<(), Refusal> {
         let most = exchange.gateway.config.limits.search_matches.saturating_mul(HIDDEN_FACTOR);
         if self.known.insert(one.reference.clone()) {
             self.bytes = self.bytes.checked_sub(one.json.len()).ok_or(Refusal::TooBroad(most))?;
@@ -109,7 +115,8 @@ impl Found {
     }
 }
 
-fn may_read(exchange: &Exchange<'_>, resource_type: &ResourceType) -> bool {
+/// Whether the scopes cover reads and searches of a type.
+pub(super) fn may_read(exchange: &Exchange<'_>, resource_type: &ResourceType) -> bool {
     let scopes = Scopes::of(exchange.requester.scopes.iter().map(String::as_str));
     scopes.allows_search_of(resource_type, exchange.confined_to.as_ref()) != ScopeDecision::Denied
 }
@@ -225,7 +232,7 @@ async fn referred_to(
 }
 
 /// The resources of this server that a resource refers to, the content of its attachments among them.
-fn references(exchange: &Exchange<'_>, resource: Value<'_>) -> BTreeSet<(ResourceType, Id)> {
+pub(super) fn references(exchange: &Exchange<'_>, resource: Value<'_>) -> BTreeSet<(ResourceType, Id)> {
     let mut found = BTreeSet::new();
     let mut open = vec![resource];
     while let Some(value) = open.pop() {

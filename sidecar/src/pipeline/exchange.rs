@@ -38,6 +38,7 @@ pub(super) fn can_be_confined(interaction: &Interaction) -> bool {
             | Interaction::SearchType(_)
             | Interaction::History(..)
             | Interaction::Everything(_)
+            | Interaction::PatientSummary(_)
             | Interaction::LastN(_)
             | Interaction::DocRef(_)
     );

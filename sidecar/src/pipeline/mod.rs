@@ -46,6 +46,7 @@ mod refused;
 mod search;
 mod setup;
 mod subset;
+mod summary;
 mod surroundings;
 mod targets;
 mod timeline;
@@ -192,6 +193,7 @@ impl Exchange<'_> {
             // Taken apart before: no entry is a batch.
             (_, Interaction::Batch | Interaction::Transaction) => Err(Refusal::Internal),
             (_, Interaction::Everything(asked)) => everything::everything(self, asked, offset).await,
+            (_, Interaction::PatientSummary(patient)) => summary::summary(self, patient).await,
             (_, Interaction::LastN(asked)) => last_n::last_n(self, asked, offset).await,
             (_, Interaction::DocRef(asked)) => doc_ref::doc_ref(self, asked, offset).await,
             (_, Interaction::Capabilities) => Ok(own::capabilities(self.gateway)),

@@ -27,6 +27,7 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("ConceptMap", "translate", "http://hl7.org/fhir/OperationDefinition/ConceptMap-translate"),
     ("Patient", "match", "http://hl7.org/fhir/OperationDefinition/Patient-match"),
     ("Patient", "everything", "http://hl7.org/fhir/OperationDefinition/Patient-everything"),
+    ("Patient", "summary", "http://hl7.org/fhir/uv/ips/OperationDefinition/summary"),
     ("Observation", "lastn", "http://hl7.org/fhir/OperationDefinition/Observation-lastn"),
     ("DocumentReference", "docref", "http://hl7.org/fhir/uv/ipa/OperationDefinition/docref"),
 ];

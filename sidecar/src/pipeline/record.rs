@@ -194,6 +194,7 @@ fn event(interaction: Option<&Interaction>) -> AuditedEvent {
         Some(
             Interaction::Validate(_)
             | Interaction::Everything(_)
+            | Interaction::PatientSummary(_)
             | Interaction::Transform(..)
             | Interaction::Translate(..),
         )

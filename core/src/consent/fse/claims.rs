@@ -50,6 +50,7 @@ impl FseAction {
             | Interaction::SearchType(_)
             | Interaction::Match(..)
             | Interaction::Everything(_)
+            | Interaction::PatientSummary(_)
             | Interaction::LastN(_)
             | Interaction::DocRef(_) => self == FseAction::Read,
             Interaction::Create(_) | Interaction::ConditionalCreate(_) => self == FseAction::Create,
