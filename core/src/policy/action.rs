@@ -9,7 +9,8 @@ pub enum PolicyAction {
     Vread,
     /// Versions of a resource are read.
     History,
-    /// A resource is found by a search, or included by one; also by `$everything`, `$lastn` and `$docref`.
+    /// A resource is found by a search, or included by one; also by `$everything`, `$summary`, `$lastn` and
+    /// `$docref`.
     Search,
     /// A Patient is found by `$match`.
     Match,

@@ -187,6 +187,7 @@ fn released(interaction: &Interaction) -> PolicyAction {
         // What is put together from searches is found by them.
         Interaction::SearchType(_)
         | Interaction::Everything(_)
+        | Interaction::PatientSummary(_)
         | Interaction::LastN(_)
         | Interaction::DocRef(_) => PolicyAction::Search,
         Interaction::Match(..) => PolicyAction::Match,
