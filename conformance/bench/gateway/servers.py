@@ -158,13 +158,15 @@ class Bench:
     def origin(self):
         """A server of static FHIR: a Patient, a searchset, and 201 for whatever is created."""
         plain, h2c, tls = free_port(), free_port(), free_port()
-        created = f'add_header Location "http://127.0.0.1:{plain}/fhir/Observation/new/_history/1"; return 201;'
+        def created(kind):
+            return f'add_header Location "http://127.0.0.1:{plain}/fhir/{kind}/new/_history/1"; return 201;'
+
         server = f"""server {{
             listen 127.0.0.1:{plain}; listen 127.0.0.1:{h2c} http2; listen 127.0.0.1:{tls} ssl http2;
             ssl_certificate {self.folder}/server.pem; ssl_certificate_key {self.folder}/server.key;
             root {self.folder};
-            location = /fhir/Observation {{ if ($request_method = POST) {{ {created} }} try_files /fhir/searchset.json =404; }}
-            location = /fhir/DocumentReference {{ {created} }} }}"""
+            location = /fhir/Observation {{ if ($request_method = POST) {{ {created("Observation")} }} try_files /fhir/searchset.json =404; }}
+            location = /fhir/DocumentReference {{ {created("DocumentReference")} }} }}"""
         return self.start("direct", self._nginx("direct", server), {"h1": plain, "h2c": h2c, "h1s": tls, "h2": tls})
 
     def nginx(self, origin):
