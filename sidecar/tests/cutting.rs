@@ -4,34 +4,12 @@
 
 mod harness;
 
+use harness::twins::seen;
 use harness::{Asking, FHIR, Region, Reply, consent};
 use serde_json::{Value, json};
 use varco_conformance::hospital::{Effect, Fault};
 
 const CONFIDENTIALITY: &str = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
-
-/// What a caller sees, without what differs between any two servers.
-fn seen(reply: &Reply, port: u16) -> String {
-    let (status, headers, body) = reply.appearance();
-    let headers: Vec<_> =
-        headers.into_iter().filter(|(name, _)| name != "last-modified" && name != "content-length").collect();
-    let body = String::from_utf8(body.to_vec()).unwrap().replace(&format!("127.0.0.1:{port}"), "HOST");
-    let mut body: Value = serde_json::from_str(&body).unwrap_or_default();
-    forget_times(&mut body);
-    format!("{status} {headers:?} {body}")
-}
-
-fn forget_times(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            members.remove("lastUpdated");
-            members.remove("lastModified");
-            members.values_mut().for_each(forget_times);
-        }
-        Value::Array(items) => items.iter_mut().for_each(forget_times),
-        _ => {}
-    }
-}
 
 /// Limits that no test meets, and these settings of `[access]`.
 fn access(settings: &str) -> String {

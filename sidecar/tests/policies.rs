@@ -8,6 +8,7 @@ use std::fs;
 use std::time::Duration;
 
 use bytes::Bytes;
+use harness::twins::seen;
 use harness::{Asking, Region, Reply, consent};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -61,29 +62,6 @@ fn encounter(id: &str) -> Value {
     json!({ "resourceType": "Encounter", "id": id, "status": "finished",
         "class": { "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB" },
         "subject": { "reference": "Patient/anna" } })
-}
-
-/// What a caller sees, without what differs between any two servers.
-fn seen(reply: &Reply, port: u16) -> String {
-    let (status, headers, body) = reply.appearance();
-    let headers: Vec<_> =
-        headers.into_iter().filter(|(name, _)| name != "last-modified" && name != "content-length").collect();
-    let body = String::from_utf8(body.to_vec()).unwrap().replace(&format!("127.0.0.1:{port}"), "HOST");
-    let mut body: Value = serde_json::from_str(&body).unwrap_or_default();
-    forget_times(&mut body);
-    format!("{status} {headers:?} {body}")
-}
-
-fn forget_times(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            members.remove("lastUpdated");
-            members.remove("lastModified");
-            members.values_mut().for_each(forget_times);
-        }
-        Value::Array(items) => items.iter_mut().for_each(forget_times),
-        _ => {}
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

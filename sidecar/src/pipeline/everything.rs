@@ -206,15 +206,7 @@ async fn referred_to(
         }
         for (resource_type, ids) in by_type {
             for some in ids.chunks(AT_A_TIME) {
-                let met = match gather(exchange, &by_ids(&resource_type, some)).await {
-                    Err(Refusal::Absent | Refusal::UpstreamRefused { .. }) => continue,
-                    met => met?,
-                };
-                for one in met {
-                    let patients = &one.judgement.patients;
-                    if !patients.is_empty() && !patients.iter().any(|patient| patient == own) {
-                        continue;
-                    }
+                for one in of_nobody_else(exchange, own, &resource_type, some).await? {
                     *room = room.checked_sub(one.json.len()).ok_or(Refusal::TooBroad(MOST_INCLUDED))?;
                     wanted.extend(references(exchange, read(&one.json)?.root()));
                     along.push(one);
@@ -229,6 +221,25 @@ async fn referred_to(
         }
     }
     Ok(along)
+}
+
+/// Those of these resources that the caller may see and that are not another patient's; none where the server does not
+/// keep the type.
+pub(super) async fn of_nobody_else(
+    exchange: &mut Exchange<'_>,
+    own: &str,
+    resource_type: &ResourceType,
+    ids: &[Id],
+) -> Result<Vec<Match>, Refusal> {
+    let mut met = match gather(exchange, &by_ids(resource_type, ids)).await {
+        Err(Refusal::Absent | Refusal::UpstreamRefused { .. }) => return Ok(Vec::new()),
+        met => met?,
+    };
+    met.retain(|one| {
+        let patients = &one.judgement.patients;
+        patients.is_empty() || patients.iter().any(|patient| patient == own)
+    });
+    Ok(met)
 }
 
 /// The resources of this server that a resource refers to, the content of its attachments among them.

@@ -14,10 +14,10 @@ use varco_core::summary::{Author, OBSERVATION_CATEGORIES, Part, PatientSummary, 
 
 use super::Refusal;
 use super::answer::Answer;
-use super::everything::{Found, may_read, references};
+use super::everything::{Found, may_read, of_nobody_else, references};
 use super::exchange::Exchange;
 use super::includes::AT_A_TIME;
-use super::joins::{by_ids, read, to};
+use super::joins::{read, to};
 use super::search::{Match, gather};
 use crate::upstream::UpstreamError;
 
@@ -106,15 +106,8 @@ async fn referred_to(
     }
     for (resource_type, ids) in by_type {
         for some in ids.chunks(AT_A_TIME) {
-            let met = match gather(exchange, &by_ids(&resource_type, some)).await {
-                Err(Refusal::Absent | Refusal::UpstreamRefused { .. }) => continue,
-                met => met?,
-            };
-            for one in met {
-                let patients = &one.judgement.patients;
-                if patients.is_empty() || patients.iter().any(|patient| patient == own) {
-                    found.add(exchange, one)?;
-                }
+            for one in of_nobody_else(exchange, own, &resource_type, some).await? {
+                found.add(exchange, one)?;
             }
         }
     }

@@ -5,6 +5,7 @@ pub mod authority;
 pub mod mllp;
 pub mod sekmet;
 pub mod serving;
+pub mod twins;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{SystemTime, UNIX_EPOCH};
