@@ -233,7 +233,8 @@ impl Parser<'_, '_> {
         let (key, hash, quote);
         let short = short_name(bytes, start).map(|(head, len)| (self.names.find_short(head), len));
         match short {
-            Some((name, len)) if name != Name::UNKNOWN => {
+            // Zeros fill up a head: with one at its end, the text is not the name.
+            Some((name, len)) if name != Name::UNKNOWN && bytes.get(start + len - 1) != Some(&0) => {
                 quote = start + len;
                 hash = name.index();
                 key = Key { start: start as u32, len: len as u16, name, flags: HAS_KEY };

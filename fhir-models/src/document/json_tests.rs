@@ -33,6 +33,28 @@ fn the_grammar_is_strict() {
 }
 
 #[test]
+fn a_name_with_zeros_at_its_end_is_another_name() {
+    // Found by fuzzing: what leaves held a name that no other reader takes.
+    let padded = b"{\"total\0\0\0\0\":3,\"resourceType\":\"Bundle\"}";
+    assert_eq!(refused(padded), (SyntaxErrorKind::ControlCharacter, 1, 8));
+    let escaped = r#"{"id\u0000":"h1","resourceType":"Bundle"}"#;
+    let mut tape = Tape::new();
+    let root = tape.parse_json(escaped.as_bytes(), &Limits::default()).unwrap().root();
+    assert!(root.get(crate::document::name::ID).is_none());
+    assert!(root.get_key("id\0").is_some());
+}
+
+proptest! {
+    #[test]
+    fn control_characters_stand_in_no_name(at in 0_usize..6, character in 0_u8..0x20, name in "id|total|resourceType|code") {
+        let mut name = name.into_bytes();
+        name.insert(at.min(name.len()), character);
+        let text = [b"{\"".as_slice(), &name, b"\":\"x\",\"more than sixteen bytes\":1}"].concat();
+        prop_assert_eq!(refused(&text).0, SyntaxErrorKind::ControlCharacter);
+    }
+}
+
+#[test]
 fn numbers_follow_their_grammar() {
     for good in ["0", "-0", "10.50", "1e5", "1E-5", "-1.5e+10", "0.0"] {
         accepted(good);

@@ -165,7 +165,8 @@ impl Table {
 
     fn find(&self, text: &[u8]) -> Name {
         if text.len() <= 16 {
-            return self.find_short(head(text));
+            // Zeros fill up a head: with one at its end, the text is no name.
+            return if text.ends_with(&[0]) { Name::UNKNOWN } else { self.find_short(head(text)) };
         }
         self.probe(hash(text), |number| self.texts.get(number).is_some_and(|known| known.as_bytes() == text))
     }
@@ -225,5 +226,6 @@ mod tests {
         assert_eq!(Name::of("Patient").text(), "Patient");
         assert_eq!(Name::of("nessuno"), Name::UNKNOWN);
         assert_eq!(Name::of(""), Name::UNKNOWN);
+        assert_eq!(Name::of("total\0\0"), Name::UNKNOWN);
     }
 }
