@@ -40,7 +40,7 @@ fn a_name_with_zeros_at_its_end_is_another_name() {
     let escaped = r#"{"id\u0000":"h1","resourceType":"Bundle"}"#;
     let mut tape = Tape::new();
     let root = tape.parse_json(escaped.as_bytes(), &Limits::default()).unwrap().root();
-    assert!(root.get(crate::document::name::ID).is_none());
+    assert!(root.get(name::ID).is_none());
     assert!(root.get_key("id\0").is_some());
 }
 
