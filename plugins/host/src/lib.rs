@@ -58,7 +58,9 @@ pub use contract::{Context, WORLD};
 pub use counters::PluginCounters;
 pub use engine::{EngineSettings, PluginEngine};
 pub use error::{EngineError, LoadError, PluginError};
-pub use manifest::{Grant, Hook, Limits, MANIFEST_SCHEMA, Manifest, ManifestError, ManifestFault, OnFailure};
+pub use manifest::{
+    Grant, Hook, Limits, MANIFEST_SCHEMA, Manifest, ManifestError, ManifestFault, OnFailure, signature,
+};
 pub use plugin::Plugin;
 pub use quarantine::{Admission, Quarantine};
 pub use verdict::{Refusal, StatusHint, Verdict};

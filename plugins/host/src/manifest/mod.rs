@@ -4,6 +4,7 @@
 //! schema can't express; every limit is inside its range.
 
 mod fault;
+pub mod signature;
 
 use std::fmt;
 
