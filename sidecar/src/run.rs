@@ -21,6 +21,7 @@ use crate::listen::{self, tls};
 use crate::mllp::{self, Intake};
 use crate::pipeline::{Gateway, SetupError};
 use crate::reload::{Current, Reloader};
+use crate::telemetry;
 
 /// A sidecar that can't start.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +87,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let current = Current::new(Gateway::new(config)?);
     let gateway = current.gateway();
     let (stop, stopping) = watch::channel(false);
+    tokio::spawn(telemetry::keep_up(metrics.clone(), stopping.clone()));
     let admin = Arc::new(Admin { current: current.clone(), metrics });
     let admin_bounds = Listen { connections: 64, drain_seconds: 1, ..bounds.clone() };
     let drain = Duration::from_secs(bounds.drain_seconds);

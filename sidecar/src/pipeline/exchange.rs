@@ -7,7 +7,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use fhir_models::document::{Limits, OwnedDocument, SyntaxError, Value, name};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use metrics::histogram;
 use varco_core::interaction::headers::{RequestHeaders, ReturnPreference};
 use varco_core::interaction::{Id, Instance, Interaction, UpstreamRequest};
 use varco_core::requester::Requester;
@@ -132,8 +131,8 @@ impl Exchange<'_> {
         started: Instant,
         answer: Result<UpstreamAnswer, UpstreamError>,
     ) -> Result<UpstreamAnswer, Refusal> {
-        let status = answer.as_ref().map_or("none".to_owned(), |answer| answer.status.as_str().to_owned());
-        histogram!("varco_upstream_seconds", "status" => status).record(started.elapsed().as_secs_f64());
+        let status = answer.as_ref().ok().map(|answer| answer.status);
+        self.gateway.tally.upstream(status, started.elapsed());
         let failing = answer.as_ref().map_or(true, |answer| answer.status.is_server_error());
         self.gateway.upstream_failing.store(failing, Ordering::Relaxed);
         answer.map_err(Refusal::Upstream)

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use fhir_models::document::Document;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use jiff::Timestamp;
-use metrics::{counter, histogram};
+use metrics::counter;
 use uuid::Uuid;
 use varco_core::audit::{
     AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditResource, AuditedEvent, NetworkAddress,
@@ -80,8 +80,7 @@ impl Gateway {
         let base = if self.upstream.is_at_root() { "/" } else { "" };
         let started = Instant::now();
         let answer = self.upstream.ask(Method::POST, base, headers, bundle).await;
-        let status = answer.as_ref().map_or("none".to_owned(), |answer| answer.status.as_str().to_owned());
-        histogram!("varco_upstream_seconds", "status" => status).record(started.elapsed().as_secs_f64());
+        self.tally.upstream(answer.as_ref().ok().map(|answer| answer.status), started.elapsed());
         let failing = answer.as_ref().map_or(true, |answer| answer.status.is_server_error());
         self.upstream_failing.store(failing, Ordering::Relaxed);
         answer

@@ -15,6 +15,7 @@ mod account;
 mod answer;
 mod batch;
 mod bound;
+mod cause;
 mod conditional;
 mod doc_ref;
 mod elements;
@@ -48,6 +49,7 @@ mod setup;
 mod subset;
 mod summary;
 mod surroundings;
+mod tally;
 mod targets;
 mod timeline;
 mod trace;
@@ -70,7 +72,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, gauge};
 use varco_core::access::{Necessary, PatientsOf, ScopeDecision, Scopes, SummaryOf};
 use varco_core::consent::fse::FseSystems;
 use varco_core::consent::{BreakGlass, Combining, LiteralReference, Reading, WithoutConsent};
@@ -97,6 +99,7 @@ use patient_match::Matching;
 pub use refusal::Refusal;
 use refused::RefusedTally;
 pub use setup::SetupError;
+use tally::{Outcome, Tally};
 use turns::Turns;
 
 /// Everything that decides about requests. Immutable but for the store, the caches and the counters.
@@ -134,6 +137,7 @@ pub struct Gateway {
     /// What the site permits, beside consents.
     policies: Option<Arc<Policies>>,
     matching: Matching,
+    tally: Tally,
     refused: RefusedTally,
     capabilities: OnceLock<Bytes>,
     started: Instant,
@@ -330,29 +334,28 @@ impl Gateway {
                     mode = "enforce",
                     "answered"
                 );
-                "answered"
+                Outcome::Answered
             }
             Err(refusal) if refusal.is_operational() => {
                 tracing::error!(
                     request_id, trace_id, client, interaction, resource_type, status = status_code, cause = %refusal,
                     micros, mode = "enforce", "failed"
                 );
-                "failed"
+                Outcome::Failed
             }
             Err(refusal) => {
                 tracing::info!(
                     request_id, trace_id, client, interaction, resource_type, status = status_code, cause = %refusal,
                     released, withheld, micros, mode = "enforce", "refused"
                 );
-                "refused"
+                Outcome::Refused
             }
         };
-        let status = status.as_str().to_owned();
-        counter!("varco_requests_total", "interaction" => interaction, "status" => status, "outcome" => result)
-            .increment(1);
-        histogram!("varco_request_seconds", "interaction" => interaction).record(took.as_secs_f64());
-        counter!("varco_resources_total", "verdict" => "released").increment(released as u64);
-        counter!("varco_resources_total", "verdict" => "withheld").increment(withheld as u64);
+        self.tally.request(interaction, status, result, took);
+        self.tally.resources(released, withheld);
+        if let Err(refusal) = outcome {
+            self.tally.refusal(refusal.word());
+        }
     }
 
     /// Sets the gauges, before metrics are rendered.

@@ -19,6 +19,7 @@ use super::limit::ClientLimit;
 use super::page::PageSeal;
 use super::patient_match::Matching;
 use super::refused::RefusedTally;
+use super::tally::Tally;
 use super::turns::Turns;
 use crate::config::{self, Config};
 use crate::identify::{Replay, TokenGate, TokenSetupError};
@@ -173,6 +174,7 @@ impl Gateway {
             maps: Arc::new(Maps::new(&config)?),
             policies: config.policy.as_ref().map(Policies::new).transpose()?.map(Arc::new),
             matching: Matching::new(&config)?,
+            tally: Tally::new(),
             refused: RefusedTally::default(),
             capabilities: OnceLock::new(),
             started: Instant::now(),

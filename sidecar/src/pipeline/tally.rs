@@ -1,0 +1,210 @@
+//! What each request counts, by handles that are looked up once: a look-up by labels hashes and allocates.
+//!
+//! The table is filled as it is needed and bounded by its lists: interactions × statuses × outcomes. What stands in no list
+//! is counted as `unknown` or `other`. Metrics: `varco_requests_total`, `varco_request_seconds`, `varco_refusals_total`,
+//! `varco_resources_total`, `varco_upstream_seconds`.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use http::StatusCode;
+use metrics::{Counter, Histogram, counter, histogram};
+
+/// Interactions, as [`varco_core::interaction::Interaction::name`] has them; the last stands for every other.
+const INTERACTIONS: [&str; 15] = [
+    "read",
+    "search-type",
+    "vread",
+    "history-instance",
+    "history-type",
+    "history-system",
+    "create",
+    "update",
+    "patch",
+    "delete",
+    "batch",
+    "transaction",
+    "operation",
+    "capabilities",
+    "unknown",
+];
+
+/// Statuses that answers have; every other is `other`.
+const STATUSES: [(u16, &str); 26] = [
+    (200, "200"),
+    (201, "201"),
+    (204, "204"),
+    (304, "304"),
+    (400, "400"),
+    (401, "401"),
+    (403, "403"),
+    (404, "404"),
+    (405, "405"),
+    (406, "406"),
+    (408, "408"),
+    (409, "409"),
+    (410, "410"),
+    (412, "412"),
+    (413, "413"),
+    (415, "415"),
+    (422, "422"),
+    (428, "428"),
+    (429, "429"),
+    (500, "500"),
+    (501, "501"),
+    (502, "502"),
+    (503, "503"),
+    (504, "504"),
+    (507, "507"),
+    (0, "other"),
+];
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It was answered.
+    Answered,
+    /// It was refused: the caller's doing.
+    Refused,
+    /// It failed: this installation's doing.
+    Failed,
+}
+
+impl Outcome {
+    const ALL: [Outcome; 3] = [Outcome::Answered, Outcome::Refused, Outcome::Failed];
+
+    /// As metrics and logs have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Answered => "answered",
+            Outcome::Refused => "refused",
+            Outcome::Failed => "failed",
+        }
+    }
+}
+
+/// The handles of one interaction.
+struct Row {
+    seconds: Histogram,
+    by_status: [[OnceLock<Counter>; Outcome::ALL.len()]; STATUSES.len()],
+}
+
+/// The handles of what each request counts.
+pub(super) struct Tally {
+    rows: [OnceLock<Box<Row>>; INTERACTIONS.len()],
+    upstream: [OnceLock<Histogram>; STATUSES.len()],
+    upstream_silent: OnceLock<Histogram>,
+    released: Counter,
+    withheld: Counter,
+}
+
+impl Tally {
+    /// Handles of the recorder that is installed now.
+    pub fn new() -> Tally {
+        Tally {
+            rows: Default::default(),
+            upstream: std::array::from_fn(|_| OnceLock::new()),
+            upstream_silent: OnceLock::new(),
+            released: counter!("varco_resources_total", "verdict" => "released"),
+            withheld: counter!("varco_resources_total", "verdict" => "withheld"),
+        }
+    }
+
+    /// Counts a request that ended.
+    pub fn request(&self, interaction: &'static str, status: StatusCode, outcome: Outcome, took: Duration) {
+        let at = interaction_at(interaction);
+        let (Some(row), Some(name)) = (self.rows.get(at), INTERACTIONS.get(at)) else { return };
+        let row = row.get_or_init(|| {
+            Box::new(Row {
+                seconds: histogram!("varco_request_seconds", "interaction" => *name),
+                by_status: std::array::from_fn(|_| Default::default()),
+            })
+        });
+        row.seconds.record(took.as_secs_f64());
+        let (number, told) = status_at(status);
+        if let Some(counter) = row.by_status.get(number).and_then(|all| all.get(outcome as usize)) {
+            let made = || counter!("varco_requests_total", "interaction" => *name, "status" => told, "outcome" => outcome.name());
+            counter.get_or_init(made).increment(1);
+        }
+    }
+
+    /// Counts why a request was refused or failed.
+    pub fn refusal(&self, cause: &'static str) {
+        counter!("varco_refusals_total", "cause" => cause).increment(1);
+    }
+
+    /// Counts resources that were judged.
+    pub fn resources(&self, released: usize, withheld: usize) {
+        if released > 0 {
+            self.released.increment(released as u64);
+        }
+        if withheld > 0 {
+            self.withheld.increment(withheld as u64);
+        }
+    }
+
+    /// Counts a question to the hospital's server, by the status of its answer if there was one.
+    pub fn upstream(&self, status: Option<StatusCode>, took: Duration) {
+        let (handle, told) = match status {
+            Some(status) => {
+                let (number, told) = status_at(status);
+                (self.upstream.get(number), told)
+            }
+            None => (Some(&self.upstream_silent), "none"),
+        };
+        if let Some(handle) = handle {
+            let made = || histogram!("varco_upstream_seconds", "status" => told);
+            handle.get_or_init(made).record(took.as_secs_f64());
+        }
+    }
+}
+
+fn interaction_at(name: &str) -> usize {
+    INTERACTIONS.iter().position(|own| *own == name).unwrap_or(INTERACTIONS.len() - 1)
+}
+
+fn status_at(status: StatusCode) -> (usize, &'static str) {
+    let found = STATUSES.iter().enumerate().find(|(_, (own, _))| *own == status.as_u16());
+    found.map_or((STATUSES.len() - 1, "other"), |(number, (_, told))| (number, told))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn each_request_is_counted_once_and_what_is_in_no_list_has_a_place() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            let tally = Tally::new();
+            let took = Duration::from_micros(80);
+            for _ in 0..3 {
+                tally.request("read", StatusCode::OK, Outcome::Answered, took);
+            }
+            tally.request("read", StatusCode::NOT_FOUND, Outcome::Refused, took);
+            tally.request("never-heard-of", StatusCode::IM_A_TEAPOT, Outcome::Failed, took);
+            tally.refusal("scope");
+            tally.resources(2, 0);
+            tally.upstream(None, took);
+            tally.upstream(Some(StatusCode::OK), took);
+        });
+        let text = handle.render();
+        for line in [
+            "varco_requests_total{interaction=\"read\",status=\"200\",outcome=\"answered\"} 3",
+            "varco_requests_total{interaction=\"read\",status=\"404\",outcome=\"refused\"} 1",
+            "varco_requests_total{interaction=\"unknown\",status=\"other\",outcome=\"failed\"} 1",
+            "varco_refusals_total{cause=\"scope\"} 1",
+            "varco_resources_total{verdict=\"released\"} 2",
+            "varco_resources_total{verdict=\"withheld\"} 0",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        for part in ["varco_upstream_seconds", "status=\"none\"", "status=\"200\""] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+}

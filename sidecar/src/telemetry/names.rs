@@ -1,0 +1,158 @@
+//! Every metric that the sidecar counts: name, kind, labels, meaning. Names and labels are a promise to dashboards and alerts.
+//!
+//! [`METRICS`] is the only place where a metric is described; `METRICS.md` is written from it. A test holds the table, the
+//! document and the code together: a metric that is counted and not listed here fails it, and so does one that is listed and
+//! never counted. Add a metric by a line here, then `VARCO_WRITE_DOCUMENTS=1 cargo test -p varco --lib metrics_document`.
+//!
+//! Conventions (Prometheus, "Metric and label naming"): `varco_` first, the unit last (`_seconds`, `_bytes`), `_total` for
+//! counters. Every label has a bound, stated in [`LABELS`]; no label ever holds what a request brought along.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// What a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts in buckets, [`super::BUCKETS`].
+    Histogram,
+}
+
+impl Kind {
+    /// As Prometheus calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it tells.
+    pub about: &'static str,
+}
+
+impl Metric {
+    fn unit(&self) -> Option<Unit> {
+        if self.name.ends_with("_seconds") {
+            Some(Unit::Seconds)
+        } else {
+            self.name.ends_with("_bytes").then_some(Unit::Bytes)
+        }
+    }
+}
+
+const fn counter(name: &'static str, labels: &'static [&'static str], about: &'static str) -> Metric {
+    Metric { name, kind: Kind::Counter, labels, about }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], about: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, labels, about }
+}
+
+const fn histogram(name: &'static str, labels: &'static [&'static str], about: &'static str) -> Metric {
+    Metric { name, kind: Kind::Histogram, labels, about }
+}
+
+/// Every metric, by name.
+#[rustfmt::skip]
+pub const METRICS: &[Metric] = &[
+    gauge("varco_audit_export_lag_records", &[], "Audit records that wait to be exported"),
+    gauge("varco_audit_export_lag_seconds", &[], "Age of the oldest audit record that waits to be exported"),
+    counter("varco_audit_exported_total", &[], "Audit records that the external FHIR store took"),
+    gauge("varco_audit_open_intents", &[], "Writes that were begun and whose end is not on record, as found at the start"),
+    counter("varco_audit_records_total", &[], "Audit records made durable"),
+    counter("varco_audit_refused_total", &["cause"], "Requests refused before their caller was known"),
+    counter("varco_audit_removed_total", &[], "Audit records removed by the rule audit.keep"),
+    gauge("varco_break_glass_reviews_open", &[], "Uses of break-glass that wait for their review"),
+    gauge("varco_break_glass_reviews_overdue", &[], "Uses of break-glass whose review is overdue"),
+    counter("varco_break_glass_total", &["result"], "Requests that asked for break-glass"),
+    counter("varco_config_reloads_total", &["result"], "Times that a changed configuration was read"),
+    counter("varco_map_lost_total", &["map", "rule"], "Source elements that no rule read, by the rule that came nearest"),
+    counter("varco_map_reloads_total", &["result"], "Times that changed maps were read anew"),
+    counter("varco_map_runs_total", &["map", "result"], "Resources mapped"),
+    counter("varco_map_unmapped_codes_total", &["map"], "Codes that a map kept untranslated"),
+    gauge("varco_map_waiting", &[], "Large documents that wait to be mapped"),
+    counter("varco_mllp_broken_total", &["cause"], "MLLP connections closed for a fault of the sender"),
+    gauge("varco_mllp_connections", &[], "MLLP connections that are open"),
+    histogram("varco_mllp_message_seconds", &["outcome"], "Time of an HL7 v2 message, to its acknowledgement"),
+    counter("varco_mllp_messages_total", &["sender", "outcome", "cause"], "HL7 v2 messages answered"),
+    counter("varco_mllp_refused_connections_total", &[], "MLLP connections that were of no sender"),
+    counter("varco_mllp_reused_control_ids_total", &["sender"], "HL7 v2 messages with the control id of another message"),
+    gauge("varco_mllp_waiting", &[], "HL7 v2 messages that were read and not yet answered"),
+    counter("varco_otlp_audit_dropped_total", &[], "Audit records that were not sent as logs"),
+    counter("varco_otlp_audit_sent_total", &[], "Audit records that the collector took as logs"),
+    counter("varco_plugin_calls_total", &["plugin", "result"], "Plugin calls"),
+    gauge("varco_plugin_quarantine", &["plugin"], "1 while a plugin is left alone after failures"),
+    counter("varco_policy_reloads_total", &["result"], "Times that changed policies were read anew"),
+    counter("varco_policy_requests_total", &["effect"], "Requests that a policy of the site decided about"),
+    counter("varco_refusals_total", &["cause"], "Requests refused or failed"),
+    histogram("varco_request_seconds", &["interaction"], "Time from a request's header to its answer"),
+    counter("varco_requests_total", &["interaction", "status", "outcome"], "Requests answered, refused or failed"),
+    counter("varco_resources_total", &["verdict"], "Resources judged"),
+    counter("varco_store_commits_total", &[], "Commits of the store"),
+    gauge("varco_store_queue", &[], "Writes that wait for the store"),
+    counter("varco_terminology_questions_total", &["result"], "Questions about codes"),
+    counter("varco_terminology_requests_total", &["kind", "result"], "Requests to the terminology server"),
+    gauge("varco_terminology_resting", &[], "1 while the terminology server is left alone after failures"),
+    histogram("varco_terminology_seconds", &["kind"], "Time the terminology server took"),
+    gauge("varco_token_keys_age_seconds", &["issuer"], "Time since an issuer's keys were last read well"),
+    counter("varco_token_keys_reads_total", &["issuer", "result"], "Readings of an issuer's keys"),
+    gauge("varco_tokens_once_remembered", &[], "Identifiers kept of tokens that count once"),
+    counter("varco_tokens_refused_total", &["cause"], "Tokens refused"),
+    histogram("varco_upstream_seconds", &["status"], "Time the hospital's server took"),
+    histogram("varco_validation_seconds", &["direction"], "Time of a route's validation"),
+    counter("varco_validation_total", &["route", "direction", "mode", "result"], "Resources validated"),
+    counter("varco_validation_unknown_codes_total", &["route", "direction"], "Codes that nobody could judge"),
+    gauge("varco_validation_waiting", &[], "Large documents that wait to be validated"),
+];
+
+/// Every label and what bounds its values.
+#[rustfmt::skip]
+pub const LABELS: &[(&str, &str)] = &[
+    ("cause", "a word of a closed list in the code, such as scope, consent, rate or upstream-timeout"),
+    ("direction", "requests or responses"),
+    ("effect", "permit, forbid or failed"),
+    ("interaction", "the FHIR interaction: read, vread, search-type, create …; operation; unknown where the request was not understood"),
+    ("issuer", "the issuers of the configuration"),
+    ("kind", "what a terminology server is asked: a closed list in the code"),
+    ("map", "the canonicals of the maps in use"),
+    ("mode", "log, warn or enforce"),
+    ("outcome", "of a request: answered, refused (the caller's doing) or failed (this installation's); of a message: its acknowledgement"),
+    ("plugin", "the plugins of the configuration"),
+    ("result", "a word of a closed list in the code"),
+    ("route", "the routes of the configuration"),
+    ("rule", "the rules of the maps in use"),
+    ("sender", "the MLLP senders of the configuration"),
+    ("status", "an HTTP status; none where there was no answer; other where the status is not one of the usual"),
+    ("verdict", "released or withheld"),
+];
+
+/// Tells the recorder what each metric means.
+pub(super) fn describe() {
+    for metric in METRICS {
+        match (metric.kind, metric.unit()) {
+            (Kind::Counter, _) => describe_counter!(metric.name, metric.about),
+            (Kind::Gauge, Some(unit)) => describe_gauge!(metric.name, unit, metric.about),
+            (Kind::Gauge, None) => describe_gauge!(metric.name, metric.about),
+            (Kind::Histogram, Some(unit)) => describe_histogram!(metric.name, unit, metric.about),
+            (Kind::Histogram, None) => describe_histogram!(metric.name, metric.about),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;
