@@ -77,7 +77,9 @@ pub fn call(
         let (verdict,) = function.call(store, (WitContext::new(hook, context), body))?;
         Ok(Verdict::from(verdict))
     };
-    let verdict = run(&mut store).map_err(|error| failure(plugin, &error))?;
+    let result = run(&mut store);
+    plugin.tally.held(store.data().limiter.held());
+    let verdict = result.map_err(|error| failure(plugin, &error))?;
     if let Verdict::Replace(body) = &verdict {
         output::check(&plugin.name, limits, context.content_type, body)?;
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{PluginError, Verdict};
 
-/// A moment's counts. All but the last only grow.
+/// A moment's counts. All but the last only grow; `peak_memory` is no count but a maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PluginCounters {
     /// Calls that reached the plugin.
@@ -37,6 +37,8 @@ pub struct PluginCounters {
     pub log_lines: u64,
     /// Lines above the limit of a call.
     pub log_lines_dropped: u64,
+    /// The most linear memory that one call held, in bytes.
+    pub peak_memory: u64,
     /// Whether the plugin is in quarantine now.
     pub in_quarantine: bool,
 }
@@ -59,6 +61,7 @@ pub struct Tally {
     quarantines: AtomicU64,
     log_lines: AtomicU64,
     log_lines_dropped: AtomicU64,
+    peak_memory: AtomicU64,
 }
 
 fn add(counter: &AtomicU64) {
@@ -99,6 +102,13 @@ impl Tally {
         add(&self.log_lines_dropped);
     }
 
+    pub fn held(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        if self.peak_memory.load(Ordering::Relaxed) < bytes {
+            self.peak_memory.fetch_max(bytes, Ordering::Relaxed);
+        }
+    }
+
     pub fn snapshot(&self, in_quarantine: bool) -> PluginCounters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PluginCounters {
@@ -117,6 +127,7 @@ impl Tally {
             quarantines: read(&self.quarantines),
             log_lines: read(&self.log_lines),
             log_lines_dropped: read(&self.log_lines_dropped),
+            peak_memory: read(&self.peak_memory),
             in_quarantine,
         }
     }

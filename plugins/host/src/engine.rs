@@ -11,10 +11,14 @@ use wasmtime::{
 
 use crate::{EngineError, manifest::Limits, ticker::EpochTicker};
 
-/// Instances that one component may be made of: the guest, and the two that wire its imports.
-const CORE_INSTANCES: u32 = 8;
-/// Tables that one component may have: the guest's and the one that wires its imports.
-const TABLES: u32 = 4;
+/// Instances that one component may be made of: the guest, and those that wire its imports. A guest with a language
+/// runtime inside is made of a dozen.
+const CORE_INSTANCES: u32 = 16;
+/// Linear memories that one component may have: the guest's, and those of what stands in for WASI beside a language
+/// runtime. A call's memory limit holds for their sum.
+const MEMORIES: u32 = 3;
+/// Tables that one component may have: the guest's and those that wire its imports.
+const TABLES: u32 = 8;
 /// Elements that one table may have.
 pub(crate) const TABLE_ELEMENTS: usize = 10_000;
 /// What a call leaves resident in its slot for the next one.
@@ -103,10 +107,10 @@ fn config(settings: &EngineSettings) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)
         .total_core_instances(calls.saturating_mul(CORE_INSTANCES))
-        .total_memories(calls)
+        .total_memories(calls.saturating_mul(MEMORIES))
         .total_tables(calls.saturating_mul(TABLES))
         .max_core_instances_per_component(CORE_INSTANCES)
-        .max_memories_per_component(1)
+        .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
         .max_memories_per_module(1)
         .max_tables_per_module(2)
@@ -127,7 +131,8 @@ fn config(settings: &EngineSettings) -> Config {
         .concurrency_support(false)
         .generate_address_map(false)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
+        // The compiler's own adapters between the parts of a component have two memories. A guest's module has one.
+        .wasm_multi_memory(true)
         .wasm_relaxed_simd(false);
     config
 }

@@ -40,6 +40,10 @@ fn an_endless_loop_is_stopped_at_the_deadline() {
 #[test]
 fn a_memory_bomb_is_stopped_at_the_memory_limit() {
     assert!(matches!(failure("memory"), PluginError::Memory { limit_mib: 16, .. }));
+    let plugin = hostile(&engine(), "memory");
+    plugin.on_request(&READ, BODY, NOW).unwrap_err();
+    let peak = plugin.counters().peak_memory;
+    assert!((1 << 20..=16 << 20).contains(&peak), "{peak} bytes");
 }
 
 #[test]
