@@ -306,7 +306,7 @@ async fn a_failing_server_is_a_gateway_error_with_its_cause_in_the_log_alone() {
         (Effect::Delay(Duration::from_secs(30)), 504),
     ];
     for (effect, status) in cases {
-        region.hospital.inject(Fault::new(effect).times(1));
+        region.hospital.inject(Fault::new(effect));
         let failed = asking.get("Patient/anna").await;
         region.hospital.clear_faults();
         assert_eq!(failed.status.as_u16(), status);

@@ -44,6 +44,7 @@ impl Admin {
         let store = gateway.store().is_alive();
         let draining = gateway.is_draining();
         let upstream = gateway.upstream_state();
+        let (under_way, waiting) = gateway.upstream_load();
         let (without_keys, issuers) = gateway.tokens().without_keys();
         let keys = match without_keys.as_slice() {
             [] => "at hand".to_owned(),
@@ -57,6 +58,7 @@ impl Admin {
             "store": if store { "works" } else { "does not answer" },
             "keys": keys,
             "upstream": upstream,
+            "upstream_requests": { "under_way": under_way, "waiting": waiting },
         });
         answer(status, "application/json", format!("{body}\n"))
     }

@@ -7,7 +7,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::config;
-use crate::listen::tls::{self, TlsError};
+use crate::listen::tls::TlsError;
 use crate::terminology::{Credential, CredentialError};
 use crate::upstream::{Upstream, UpstreamAnswer, UpstreamError, UpstreamSetupError};
 
@@ -40,18 +40,14 @@ impl Destination {
         let credential =
             Credential::read(&config.url, config.token_file.as_deref(), config.token_env.as_deref())?;
         let server = config::Upstream {
-            url: config.url.clone(),
             ca: config.ca.clone(),
+            certificate: config.certificate.clone(),
+            key: config.key.clone(),
             connect_seconds: config.connect_seconds,
             answer_seconds: config.answer_seconds,
+            ..config::Upstream::at(&config.url)
         };
-        let server = match (&config.ca, &config.certificate, &config.key) {
-            (Some(ca), Some(certificate), Some(key)) => {
-                let tls = tls::client_config_showing(ca, certificate, key)?;
-                Upstream::with_tls(&server, tls, LARGEST)?
-            }
-            _ => Upstream::new(&server, LARGEST)?,
-        };
+        let server = Upstream::new(&server, LARGEST)?;
         Ok(Destination { server, credential })
     }
 
@@ -72,7 +68,11 @@ impl Destination {
         self.server.ask(method, path, headers, body).await.map_err(|error| match error {
             UpstreamError::Unreachable(cause) => format!("it can't be reached: {cause}"),
             UpstreamError::Timeout(seconds) => format!("it gave no whole answer within {seconds} seconds"),
+            UpstreamError::NoHead(seconds) => format!("it began no answer within {seconds} seconds"),
+            UpstreamError::Stalled(seconds) => format!("its answer stopped for {seconds} seconds"),
             UpstreamError::TooLarge(most) => format!("it answered with more than {most} bytes"),
+            UpstreamError::Framing(cause) => format!("the framing of its answer is not clear: {cause}"),
+            UpstreamError::Busy { .. } | UpstreamError::Resting { .. } => "nothing was sent to it".to_owned(),
             UpstreamError::Request(cause) | UpstreamError::NotFhir(cause) => cause,
             UpstreamError::Status(status) => format!("it answered with status {status}"),
         })
@@ -92,6 +92,7 @@ mod tests {
 
     use super::*;
     use crate::demo::pki::Authority;
+    use crate::listen::tls;
 
     const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 

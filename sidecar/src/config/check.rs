@@ -15,7 +15,7 @@ use crate::terminology::{Credential, CredentialError};
 pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
     listener(config, source, &mut faults);
-    upstream(config, source, &mut faults);
+    super::check_upstream::faults(config, source, &mut faults);
     super::check_tokens::faults(config, source, &mut faults);
     if let Some(folder) =
         config.store.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
@@ -111,11 +111,6 @@ fn server(terminology: &Terminology, source: &Source<'_>, faults: &mut Vec<Fault
         let cure = "Let total_seconds be at least answer_seconds.";
         faults.push(source.fault("/terminology/total_seconds", cause, cure));
     }
-}
-
-fn upstream(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {
-    let upstream = &config.upstream;
-    address("/upstream", "url", &upstream.url, upstream.ca.as_ref(), source, faults);
 }
 
 /// A server's URL, which stands in `setting`, and the authorities that may vouch for it.

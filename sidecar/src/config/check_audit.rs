@@ -1,9 +1,9 @@
 //! `[audit]` and `[telemetry]` against the world: certificates and tokens that are there, URLs that can be sent to.
 
 use super::check::address;
+use super::check_upstream::client_certificate;
 use super::source::Source;
 use super::{Config, Destination, Fault};
-use crate::listen::tls;
 use crate::terminology::{Credential, CredentialError};
 
 /// Every fault of the sections.
@@ -37,30 +37,7 @@ fn destination(
     let mut fault = |setting: &str, cause: String, cure: &str| {
         faults.push(source.fault(&format!("{section}/{setting}"), cause, cure));
     };
-    match (certificate, key, ca) {
-        (None, None, _) => {}
-        (Some(certificate), Some(key), Some(ca)) => {
-            if let Err(error) = tls::client_config_showing(ca, certificate, key)
-                && error.path != *ca
-            {
-                let setting = if error.path == *key { "key" } else { "certificate" };
-                fault(setting, format!("{error}."), "Name a PEM file that holds it.");
-            }
-        }
-        (Some(_), Some(_), None) => {
-            fault(
-                "certificate",
-                "A certificate is shown over https alone.".to_owned(),
-                "Use https, with `ca`.",
-            );
-        }
-        (Some(_), None, _) => {
-            fault("certificate", "The certificate has no key.".to_owned(), "Add `key`, its PEM file.");
-        }
-        (None, Some(_), _) => {
-            fault("key", "The key has no certificate.".to_owned(), "Add `certificate`, its PEM file.");
-        }
-    }
+    client_certificate(certificate.as_ref(), key.as_ref(), ca.as_ref(), &mut fault);
     if let Err(error) = Credential::read(&destination.url, token_file.as_deref(), token_env.as_deref()) {
         let setting = match &error {
             CredentialError::Both | CredentialError::Variable(_) => "token_env",

@@ -15,6 +15,7 @@ mod check_mllp;
 mod check_policy;
 mod check_route;
 mod check_tokens;
+mod check_upstream;
 mod destination;
 mod difference;
 mod fault;
@@ -26,6 +27,7 @@ mod schema;
 mod source;
 mod telemetry;
 mod tokens;
+mod upstream;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -49,6 +51,7 @@ pub use route::{
 pub use schema::SCHEMA;
 pub use telemetry::{AuditIncludes, Otlp, Telemetry};
 pub use tokens::{ClaimMap, FSE_ALGORITHMS, Issuer, IssuerKind};
+pub use upstream::{Upstream, UpstreamBreaker, UpstreamEjection};
 
 /// A checked configuration. Paths are absolute or relative to the working folder, defaults filled in.
 #[derive(Debug, Clone, Deserialize)]
@@ -182,19 +185,6 @@ pub struct Tls {
     pub key: PathBuf,
     #[serde(default)]
     pub client_ca: Option<PathBuf>,
-}
-
-/// `[upstream]`
-#[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs)]
-pub struct Upstream {
-    pub url: String,
-    #[serde(default)]
-    pub ca: Option<PathBuf>,
-    #[serde(default = "default::connect_seconds")]
-    pub connect_seconds: u64,
-    #[serde(default = "default::answer_seconds")]
-    pub answer_seconds: u64,
 }
 
 /// `[store]`
@@ -411,12 +401,6 @@ mod default {
     pub(super) fn drain_seconds() -> u64 {
         20
     }
-    pub(super) fn connect_seconds() -> u64 {
-        3
-    }
-    pub(super) fn answer_seconds() -> u64 {
-        30
-    }
     pub(super) fn admin_address() -> SocketAddr {
         (Ipv4Addr::LOCALHOST, 9464).into()
     }
@@ -472,7 +456,9 @@ impl Config {
         let export = self.audit.export.iter().map(|export| &export.store);
         let otlp = self.telemetry.otlp.iter().map(|otlp| &otlp.collector);
         let sent_to = export.chain(otlp).flat_map(Destination::files);
-        tls.chain(&self.upstream.ca)
+        let upstream =
+            [&self.upstream.ca, &self.upstream.certificate, &self.upstream.key].into_iter().flatten();
+        tls.chain(upstream)
             .chain(authorities)
             .chain(plugins)
             .chain(sent_to)
@@ -485,7 +471,9 @@ impl Config {
         let tls = self.listen.tls.iter_mut().chain(mllp).flat_map(|tls| {
             [Some(&mut tls.certificate), Some(&mut tls.key), tls.client_ca.as_mut()].into_iter().flatten()
         });
-        let others = [Some(&mut self.store.path), self.upstream.ca.as_mut()];
+        let server = &mut self.upstream;
+        let server = [server.ca.as_mut(), server.certificate.as_mut(), server.key.as_mut()];
+        let others = server.into_iter().chain([Some(&mut self.store.path)]);
         let issuers = self.tokens.iter_mut().chain(&mut self.issuer);
         let keys = issuers.flat_map(|it| [it.jwks.as_mut(), it.jwks_ca.as_mut(), it.ca.as_mut()]).flatten();
         let plugins = self.plugin.iter_mut().map(|plugin| &mut plugin.manifest);
@@ -497,7 +485,7 @@ impl Config {
         let policies = self.policy.iter_mut().flat_map(|policy| &mut policy.files);
         let definitions = self.validation.definitions.iter_mut().chain(&mut self.mapping.maps);
         for path in tls
-            .chain(others.into_iter().flatten())
+            .chain(others.flatten())
             .chain(keys)
             .chain(plugins)
             .chain(terminology)

@@ -363,6 +363,7 @@ impl Gateway {
         self.tokens.observe();
         crate::review::observe(self);
         gauge!("varco_store_queue").set(self.store.writer().waiting() as f64);
+        self.upstream.guard().iter().for_each(|guard| guard.observe());
         for plugin in self.plugins.iter() {
             let counters = plugin.counters();
             let name = plugin.name().to_owned();
@@ -416,12 +417,17 @@ impl Gateway {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// How the hospital's server did when it was last asked, in words.
-    pub fn upstream_state(&self) -> &'static str {
-        if self.upstream_failing.load(Ordering::Relaxed) {
-            "failed when it was last asked"
-        } else {
-            "no failure seen"
-        }
+    /// How the hospital's server does, in words.
+    pub fn upstream_state(&self) -> String {
+        let seen = match self.upstream_failing.load(Ordering::Relaxed) {
+            true => "failed when it was last asked",
+            false => "no failure seen",
+        };
+        self.upstream.guard().and_then(|guard| guard.trouble()).unwrap_or_else(|| seen.to_owned())
+    }
+
+    /// How many requests are under way to the hospital's server, and how many wait for a place.
+    pub fn upstream_load(&self) -> (usize, usize) {
+        self.upstream.guard().map_or((0, 0), |guard| guard.load())
     }
 }

@@ -253,7 +253,10 @@ impl Refusal {
             Refusal::UpstreamRefused { status } => {
                 row(*status, IssueType::Processing, "The hospital's server did not accept the request.")
             }
-            Refusal::Upstream(error) => row(error.status(), IssueType::Transient, error.for_caller()),
+            Refusal::Upstream(error) => Row {
+                header: error.retry_after().map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds))),
+                ..row(error.status(), IssueType::Transient, error.for_caller())
+            },
             Refusal::InvalidRequest(_) => {
                 row(StatusCode::UNPROCESSABLE_ENTITY, IssueType::Invalid, "The resource is not valid.")
             }

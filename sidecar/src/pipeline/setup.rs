@@ -26,7 +26,7 @@ use crate::identify::{Replay, TokenGate, TokenSetupError};
 use crate::mapping::{MapSetError, Maps};
 use crate::policy::{Policies, PolicyLoadError};
 use crate::store::{OpenIntent, Store, StoreError};
-use crate::upstream::{Upstream, UpstreamSetupError};
+use crate::upstream::{Guard, Upstream, UpstreamSetupError};
 use crate::validation::{Validation, ValidationSetupError};
 
 /// Most open intents that are named in the log at the start.
@@ -77,6 +77,7 @@ struct Lasting {
     turns: Arc<Turns>,
     seal: Arc<PageSeal>,
     once: Arc<Replay>,
+    guard: Arc<Guard>,
 }
 
 fn limit_of(config: &Config) -> ClientLimit {
@@ -103,6 +104,7 @@ impl Gateway {
             turns: Arc::new(Turns::new()),
             seal: Arc::new(PageSeal::new().map_err(|_| SetupError::Random)?),
             once: Arc::default(),
+            guard: Guard::new(&config.upstream),
         };
         Gateway::make(config, lasting)
     }
@@ -118,12 +120,16 @@ impl Gateway {
             turns: self.turns.clone(),
             seal: self.seal.clone(),
             once: self.tokens.once(),
+            guard: self
+                .upstream
+                .guard()
+                .map_or_else(|| Guard::new(&config.upstream), |own| Guard::following(own, &config.upstream)),
         };
         Gateway::make(config, lasting)
     }
 
     fn make(config: Config, lasting: Lasting) -> Result<Gateway, SetupError> {
-        let Lasting { store, limit, turns, seal, once } = lasting;
+        let Lasting { store, limit, turns, seal, once, guard } = lasting;
         let definitions = Definitions::r4();
         let tokens = TokenGate::new(&config, once)?;
         let reading = reading(&config)?;
@@ -137,7 +143,7 @@ impl Gateway {
             store,
             tokens,
             limit,
-            upstream: Upstream::new(&config.upstream, config.limits.answer_bytes)?,
+            upstream: Upstream::guarded(&config.upstream, config.limits.answer_bytes, guard)?,
             schema: SearchSchema::from_definitions(definitions.clone()),
             summary: SummaryOf::from_definitions(definitions.clone()),
             necessary: Necessary::from_definitions(definitions.clone()),

@@ -10,15 +10,18 @@ use metrics::{counter, gauge, histogram};
 use tokio::sync::Semaphore;
 use varco_core::terminology::{Answer, Membership, Question};
 
-use super::breaker::Breaker;
 use super::credential::Credential;
-use super::retry_budget::RetryBudget;
 use super::wire;
 use crate::config;
-use crate::upstream::{Upstream, UpstreamAnswer, UpstreamError, UpstreamSetupError};
+use crate::upstream::{
+    Breaker, BreakerSettings, BudgetSettings, Change, Pass, RetryBudget, Upstream, UpstreamAnswer,
+    UpstreamError, UpstreamSetupError, Verdict,
+};
 
 /// Largest answer that is read, in bytes.
 const LARGEST: usize = 4 << 20;
+/// One retry for ten requests, and three beside.
+const RETRIES: BudgetSettings = BudgetSettings { percent: 10, each_second: 0, most: 10, first: 3 };
 /// How long is waited before a retry.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -56,17 +59,26 @@ enum End<T> {
 impl Line {
     pub fn new(config: &config::Terminology, credential: Credential) -> Result<Line, UpstreamSetupError> {
         let server = config::Upstream {
-            url: config.url.clone(),
             ca: config.ca.clone(),
             connect_seconds: config.connect_seconds,
             answer_seconds: config.answer_seconds,
+            ..config::Upstream::at(&config.url)
         };
+        let rest = Duration::from_secs(config.breaker_seconds);
+        let breaker = BreakerSettings {
+            failures: config.breaker_failures,
+            share: None,
+            rest,
+            longest: rest,
+            probes: 1,
+        };
+        let now = Instant::now();
         Ok(Line {
             server: Upstream::new(&server, LARGEST)?,
             credential,
             places: Semaphore::new(config.concurrency.max(1)),
-            breaker: Breaker::new(config.breaker_failures, Duration::from_secs(config.breaker_seconds)),
-            retries: RetryBudget::new(),
+            breaker: Breaker::new(breaker, now),
+            retries: RetryBudget::new(RETRIES, now),
             failure: Mutex::new(None),
         })
     }
@@ -108,33 +120,33 @@ impl Line {
         let Ok(_place) = self.places.acquire().await else { return Err(LineError::Resting) };
         let mut first = true;
         loop {
-            if !self.breaker.admit(Instant::now()) {
+            let Ok(pass) = self.breaker.admit(Instant::now()) else {
                 tell(kind, "resting");
                 return Err(LineError::Resting);
-            }
+            };
             if first {
-                self.retries.earn();
+                self.retries.earn(Instant::now());
             }
             match self.once(kind, path, body.clone(), &read).await {
                 End::Answered(answer) => {
                     tell(kind, "answered");
-                    self.well();
+                    self.well(pass);
                     return Ok(answer);
                 }
                 End::Refused => {
                     tell(kind, "refused");
-                    self.well();
+                    self.well(pass);
                     return Err(LineError::Refused);
                 }
                 End::Failed { again, cause } => {
                     tell(kind, "failed");
                     tracing::debug!(kind, cause, "a request to the terminology server failed");
-                    if self.breaker.failed(Instant::now()) {
+                    if self.breaker.settle(pass, Verdict::Failed, Instant::now()) != Change::None {
                         gauge!("varco_terminology_resting").set(1.0);
                         tracing::warn!(cause, "the terminology server fails and is left alone for a while");
                     }
                     *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
-                    if !(again && first && self.retries.spend()) {
+                    if !(again && first && self.retries.spend(Instant::now())) {
                         return Err(LineError::Failed);
                     }
                 }
@@ -149,8 +161,8 @@ impl Line {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn well(&self) {
-        if self.breaker.succeeded() {
+    fn well(&self, pass: Pass) {
+        if self.breaker.settle(pass, Verdict::Well, Instant::now()) == Change::Closed {
             gauge!("varco_terminology_resting").set(0.0);
             tracing::info!("the terminology server answers again");
         }
@@ -184,9 +196,15 @@ impl Line {
                 cause: match error {
                     UpstreamError::Unreachable(cause) => format!("not reachable: {cause}"),
                     UpstreamError::Timeout(seconds) => format!("no whole answer within {seconds} seconds"),
+                    UpstreamError::NoHead(seconds) => format!("no answer within {seconds} seconds"),
+                    UpstreamError::Stalled(seconds) => {
+                        format!("an answer that stopped for {seconds} seconds")
+                    }
                     UpstreamError::TooLarge(most) => format!("an answer of more than {most} bytes"),
+                    UpstreamError::Framing(cause) => cause.to_owned(),
                     UpstreamError::Request(cause) => cause,
                     UpstreamError::NotFhir(_) | UpstreamError::Status(_) => "not FHIR".to_owned(),
+                    UpstreamError::Busy { .. } | UpstreamError::Resting { .. } => "not sent".to_owned(),
                 },
             },
         }

@@ -4,15 +4,13 @@
 //! What the server can't say, or doesn't say in time, is *unknown*, and unknown is never an error.
 //!
 //! Bounds: questions of one call, requests at a time, time of a connection, of an answer and of the whole call,
-//! size of an answer, retries ([`retry_budget`]), requests to a server that fails ([`breaker`]), answers kept
+//! size of an answer, retries and requests to a server that fails ([`crate::upstream`]'s budget and breaker), answers kept
 //! ([`memory`]). Metrics beside them: `varco_terminology_questions_total`, `varco_terminology_requests_total`,
 //! `varco_terminology_seconds`, `varco_terminology_resting`.
 
-mod breaker;
 mod credential;
 mod line;
 mod memory;
-mod retry_budget;
 mod wire;
 
 use std::collections::{BTreeSet, HashMap};

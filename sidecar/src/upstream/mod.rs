@@ -1,19 +1,40 @@
-//! The hospital's FHIR server: one pooled client, with bounds on time and size.
+//! The hospital's FHIR server: one pooled client, with bounds on time, size and number of requests.
 //!
 //! Requests go to the configured server and nowhere else: a link in one of its answers is followed by path and
-//! query alone. Redirects are not followed.
+//! query alone. Redirects are not followed. One attempt is [`Upstream::attempt`]; whether it is made, at which address,
+//! and whether it is made again is decided around it, by the [`Guard`].
 
+mod breaker;
+mod ejection;
+mod failfast;
+mod framing;
+mod growing;
+mod guard;
+mod patience;
+mod retry;
+mod retry_budget;
+mod window;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::time::Instant;
+
+pub(crate) use breaker::{Breaker, BreakerSettings, Change, Pass, Verdict};
+pub use guard::Guard;
+use patience::Patience;
+pub(crate) use retry_budget::{BudgetSettings, RetryBudget};
 
 use crate::config;
 use crate::listen::tls::{self, TlsError};
@@ -27,6 +48,27 @@ pub enum UpstreamError {
     /// No whole answer in time.
     #[error("the hospital's server gave no whole answer within {0} seconds")]
     Timeout(u64),
+    /// No beginning of an answer in time.
+    #[error("the hospital's server began no answer within {0} seconds")]
+    NoHead(u64),
+    /// An answer that stopped.
+    #[error("the hospital's server stopped in the middle of its answer for {0} seconds")]
+    Stalled(u64),
+    /// Not sent: there is no place for it. `seconds` until it may be tried again.
+    #[error("too many requests are under way to the hospital's server: this one was not sent")]
+    Busy {
+        /// From now.
+        seconds: u64,
+    },
+    /// Not sent: the server fails and is left alone. `seconds` until it may be tried again.
+    #[error("the hospital's server fails and is left alone: this request was not sent")]
+    Resting {
+        /// From now.
+        seconds: u64,
+    },
+    /// An answer that could be read as two.
+    #[error("the framing of the hospital's server's answer is not clear: {0}")]
+    Framing(&'static str),
     /// More bytes than the limit.
     #[error("the hospital's server answered with more than {0} bytes")]
     TooLarge(usize),
@@ -42,18 +84,34 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
-    /// 504 where time ran out, else 502.
+    /// 504 where time ran out, 503 where nothing was sent, else 502.
     pub fn status(&self) -> StatusCode {
         match self {
-            UpstreamError::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            UpstreamError::Timeout(_) | UpstreamError::NoHead(_) | UpstreamError::Stalled(_) => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            UpstreamError::Busy { .. } | UpstreamError::Resting { .. } => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// Seconds after which the caller may try again, where that is known.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            UpstreamError::Busy { seconds } | UpstreamError::Resting { seconds } => Some(*seconds),
+            _ => None,
         }
     }
 
     /// What the caller is told.
     pub fn for_caller(&self) -> &'static str {
         match self {
-            UpstreamError::Timeout(_) => "The hospital's server did not answer in time.",
+            UpstreamError::Timeout(_) | UpstreamError::NoHead(_) | UpstreamError::Stalled(_) => {
+                "The hospital's server did not answer in time."
+            }
+            UpstreamError::Busy { .. } | UpstreamError::Resting { .. } => {
+                "The hospital's server is busy; try again later."
+            }
             _ => "The hospital's server can't be reached or did not answer as it should.",
         }
     }
@@ -74,49 +132,87 @@ pub struct UpstreamAnswer {
 pub struct Upstream {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     scheme: Scheme,
-    authority: Authority,
+    /// Where it is: the authority of its URL, or the addresses that are configured.
+    places: Vec<Authority>,
+    /// The authority of its URL, where `places` are others.
+    host: Option<HeaderValue>,
     base_path: String,
-    answer_seconds: u64,
+    patience: Patience,
     most: usize,
+    guard: Option<Arc<Guard>>,
 }
 
 impl Upstream {
     /// A client for the configured server; `most` bounds an answer's body, in bytes.
     pub fn new(config: &config::Upstream, most: usize) -> Result<Upstream, UpstreamSetupError> {
-        let tls = match &config.ca {
-            Some(ca) => tls::client_config(ca)?,
-            None => tls::trusting_nobody()?,
+        let tls = match (&config.ca, &config.certificate, &config.key) {
+            (Some(ca), Some(certificate), Some(key)) => tls::client_config_showing(ca, certificate, key)?,
+            (Some(ca), ..) => tls::client_config(ca)?,
+            (None, ..) => tls::trusting_nobody()?,
         };
         Upstream::with_tls(config, tls, most)
     }
 
-    /// The same, with TLS as it is given.
-    pub fn with_tls(
+    /// The same, each request within the bounds of `guard`.
+    pub fn guarded(
+        config: &config::Upstream,
+        most: usize,
+        guard: Arc<Guard>,
+    ) -> Result<Upstream, UpstreamSetupError> {
+        Ok(Upstream { guard: Some(guard), ..Upstream::new(config, most)? })
+    }
+
+    /// The bounds that it was made with.
+    pub fn guard(&self) -> Option<&Arc<Guard>> {
+        self.guard.as_ref()
+    }
+
+    fn with_tls(
         config: &config::Upstream,
         tls: ClientConfig,
         most: usize,
     ) -> Result<Upstream, UpstreamSetupError> {
-        let uri: Uri = config.url.parse().map_err(|_| UpstreamSetupError::Url(config.url.clone()))?;
+        let wrong = || UpstreamSetupError::Url(config.url.clone());
+        let uri: Uri = config.url.parse().map_err(|_| wrong())?;
         let parts = uri.into_parts();
-        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
-            return Err(UpstreamSetupError::Url(config.url.clone()));
-        };
+        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else { return Err(wrong()) };
         let base_path =
             parts.path_and_query.map_or(String::new(), |path| path.path().trim_end_matches('/').to_owned());
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(Duration::from_secs(config.connect_seconds)));
+        // The certificate must be that of the name in the URL, whatever address it is asked at.
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(name).map_err(|_| wrong())?;
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(http);
+            .with_server_name_resolver(FixedServerNameResolver::new(name));
+        let connector = match config.addresses.is_empty() {
+            true => connector.enable_all_versions().wrap_connector(http),
+            // HTTP/2 would name the address as the authority.
+            false => connector.enable_http1().wrap_connector(http),
+        };
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .pool_timer(TokioTimer::new())
             .build(connector);
-        Ok(Upstream { client, scheme, authority, base_path, answer_seconds: config.answer_seconds, most })
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong())?;
+        let (places, host) = match config.addresses.as_slice() {
+            [] => (vec![authority], None),
+            addresses => {
+                let places = addresses.iter().map(|address| address.to_string().parse());
+                (places.collect::<Result<_, _>>().map_err(|_| wrong())?, Some(host))
+            }
+        };
+        let seconds = Duration::from_secs;
+        let patience = Patience {
+            head: seconds(config.first_byte()),
+            idle: seconds(config.idle()),
+            whole: seconds(config.answer_seconds),
+        };
+        Ok(Upstream { client, scheme, places, host, base_path, patience, most, guard: None })
     }
 
     /// Asks. `path` begins with a slash and stands below the FHIR base.
@@ -150,38 +246,80 @@ impl Upstream {
         &self,
         method: Method,
         path: &str,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         body: Bytes,
     ) -> Result<UpstreamAnswer, UpstreamError> {
-        let uri = Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(path)
-            .build()
-            .map_err(|error| UpstreamError::Request(error.to_string()))?;
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = headers;
-        let limit = Duration::from_secs(self.answer_seconds);
-        match tokio::time::timeout(limit, self.exchange(request)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(UpstreamError::Timeout(self.answer_seconds)),
+        let deadline = self.patience.deadline();
+        if let Some(host) = &self.host {
+            headers.insert(header::HOST, host.clone());
+        }
+        let Some(guard) = &self.guard else {
+            return self.attempt(self.request(0, &method, path, headers, body)?, deadline).await;
+        };
+        guard.begin();
+        let (mut made, mut before, mut avoid) = (0, None, None);
+        loop {
+            let passage = match guard.enter(avoid).await {
+                Ok(passage) => passage,
+                // What is known of the first attempt tells more.
+                Err(refused) => return before.unwrap_or(Err(refused)),
+            };
+            let place = passage.address();
+            let request = self.request(place, &method, path, headers.clone(), body.clone())?;
+            let answer = self.attempt(request, deadline).await;
+            passage.ended(&answer);
+            if !retry::may_be_repeated(&method, &answer, made) {
+                return answer;
+            }
+            let again = Instant::now() + retry::pause(made, retry::random());
+            if again >= deadline || !guard.may_repeat() {
+                return answer;
+            }
+            (made, before, avoid) = (made + 1, Some(answer), Some(place));
+            tokio::time::sleep_until(again).await;
         }
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<UpstreamAnswer, UpstreamError> {
-        let answer =
-            self.client.request(request).await.map_err(|error| UpstreamError::Unreachable(chain(&error)))?;
+    fn request(
+        &self,
+        place: usize,
+        method: &Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, UpstreamError> {
+        let wrong = |what: &dyn ToString| UpstreamError::Request(what.to_string());
+        let authority = self.places.get(place).ok_or_else(|| wrong(&"there is no such address"))?;
+        let uri = Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(authority.clone())
+            .path_and_query(path)
+            .build()
+            .map_err(|error| wrong(&error))?;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    /// One request to one place, answered within the time until `deadline`.
+    async fn attempt(
+        &self,
+        request: Request<Full<Bytes>>,
+        deadline: Instant,
+    ) -> Result<UpstreamAnswer, UpstreamError> {
+        let answer = self.patience.head(deadline, self.exchange(request)).await?;
+        if let Some(fault) = framing::fault(answer.headers()) {
+            return Err(UpstreamError::Framing(fault));
+        }
         let (head, body) = answer.into_parts();
-        let body = Limited::new(body, self.most).collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                UpstreamError::TooLarge(self.most)
-            } else {
-                UpstreamError::Unreachable(chain(&*error))
-            }
-        })?;
-        Ok(UpstreamAnswer { status: head.status, headers: head.headers, body: body.to_bytes() })
+        let body = self.patience.body(deadline, body, self.most).await?;
+        Ok(UpstreamAnswer { status: head.status, headers: head.headers, body })
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, UpstreamError> {
+        self.client.request(request).await.map_err(|error| UpstreamError::Unreachable(chain(&error)))
     }
 }
 

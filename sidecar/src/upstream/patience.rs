@@ -1,0 +1,168 @@
+//! How long is waited for an answer: for its head, between its bytes, and for the whole.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Body;
+use tokio::time::{Instant, timeout_at};
+
+use super::{UpstreamError, chain};
+
+/// Most bytes that are set aside before they came.
+const AT_ONCE: usize = 1 << 20;
+
+/// The bounds of one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// Until its head is there.
+    pub head: Duration,
+    /// Between two parts of its body.
+    pub idle: Duration,
+    /// For all of it, with waiting for a place and retries.
+    pub whole: Duration,
+}
+
+impl Patience {
+    /// When a request that begins now must be answered.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.whole
+    }
+
+    /// Waits for the head.
+    pub async fn head<T>(
+        &self,
+        deadline: Instant,
+        head: impl Future<Output = Result<T, UpstreamError>>,
+    ) -> Result<T, UpstreamError> {
+        let until = Instant::now() + self.head;
+        match timeout_at(until.min(deadline), head).await {
+            Ok(head) => head,
+            Err(_) if until < deadline => Err(UpstreamError::NoHead(self.head.as_secs())),
+            Err(_) => Err(UpstreamError::Timeout(self.whole.as_secs())),
+        }
+    }
+
+    /// The whole body, of at most `most` bytes.
+    pub async fn body<B>(&self, deadline: Instant, mut body: B, most: usize) -> Result<Bytes, UpstreamError>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::error::Error + 'static,
+    {
+        let expected = body.size_hint().lower();
+        if expected > most as u64 {
+            return Err(UpstreamError::TooLarge(most));
+        }
+        let (mut first, mut gathered) = (Bytes::new(), BytesMut::new());
+        loop {
+            let until = Instant::now() + self.idle;
+            let frame = match timeout_at(until.min(deadline), body.frame()).await {
+                Ok(None) => break,
+                Ok(Some(frame)) => frame.map_err(|error| UpstreamError::Unreachable(chain(&error)))?,
+                Err(_) if until < deadline => return Err(UpstreamError::Stalled(self.idle.as_secs())),
+                Err(_) => return Err(UpstreamError::Timeout(self.whole.as_secs())),
+            };
+            // Trailers say nothing that is used.
+            let Ok(data) = frame.into_data() else { continue };
+            if first.len() + gathered.len() + data.len() > most {
+                return Err(UpstreamError::TooLarge(most));
+            }
+            match (first.is_empty(), gathered.is_empty()) {
+                (true, true) => first = data,
+                (false, _) => {
+                    let expected = usize::try_from(expected).unwrap_or(AT_ONCE).min(AT_ONCE);
+                    gathered.reserve(expected.max(first.len() + data.len()));
+                    gathered.extend_from_slice(&std::mem::take(&mut first));
+                    gathered.extend_from_slice(&data);
+                }
+                (true, false) => gathered.extend_from_slice(&data),
+            }
+        }
+        Ok(if gathered.is_empty() { first } else { gathered.freeze() })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::convert::Infallible;
+    use std::future::pending;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use hyper::body::Frame;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const MOMENT: Duration = Duration::from_millis(5);
+    const PATIENT: Patience = Patience { head: HOUR, idle: HOUR, whole: HOUR };
+
+    /// A body that pauses before each part, and where it has no more parts, for ever.
+    struct Drips {
+        parts: Vec<&'static str>,
+        ends: bool,
+        paused: bool,
+    }
+
+    impl Body for Drips {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.paused = !self.paused;
+            match (self.parts.is_empty(), self.ends, self.paused) {
+                (true, true, _) => Poll::Ready(None),
+                (true, false, _) => Poll::Pending,
+                (false, _, true) => {
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                (false, ..) => {
+                    Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(self.parts.remove(0).as_bytes())))))
+                }
+            }
+        }
+    }
+
+    async fn gathered(
+        patience: Patience,
+        parts: &[&'static str],
+        ends: bool,
+        most: usize,
+    ) -> Result<Bytes, UpstreamError> {
+        let body = Drips { parts: parts.to_vec(), ends, paused: false };
+        patience.body(patience.deadline(), body, most).await
+    }
+
+    #[tokio::test]
+    async fn a_body_is_gathered_within_its_bounds() {
+        let gathered = async |parts: &[&'static str]| gathered(PATIENT, parts, true, 3).await;
+        assert_eq!(gathered(&[]).await.unwrap(), "");
+        assert_eq!(gathered(&["abc"]).await.unwrap(), "abc");
+        assert_eq!(gathered(&["", "a", "", "b", "c"]).await.unwrap(), "abc");
+        assert!(matches!(gathered(&["ab", "cd"]).await, Err(UpstreamError::TooLarge(3))));
+    }
+
+    #[tokio::test]
+    async fn who_falls_silent_is_told_apart_from_who_is_slow() {
+        let silent = gathered(Patience { idle: MOMENT, ..PATIENT }, &["a"], false, 9).await;
+        assert!(matches!(silent, Err(UpstreamError::Stalled(_))), "{silent:?}");
+        let slow = gathered(Patience { whole: MOMENT, ..PATIENT }, &["a"], false, 9).await;
+        assert!(matches!(slow, Err(UpstreamError::Timeout(_))), "{slow:?}");
+    }
+
+    #[tokio::test]
+    async fn a_head_has_a_time_of_its_own_and_no_more_than_the_whole() {
+        let never =
+            async |patience: Patience| patience.head(patience.deadline(), pending::<Result<(), _>>()).await;
+        assert!(PATIENT.head(PATIENT.deadline(), async { Ok(()) }).await.is_ok());
+        let late = never(Patience { head: MOMENT, ..PATIENT }).await;
+        assert!(matches!(late, Err(UpstreamError::NoHead(_))), "{late:?}");
+        let late = never(Patience { whole: MOMENT, ..PATIENT }).await;
+        assert!(matches!(late, Err(UpstreamError::Timeout(_))), "{late:?}");
+    }
+}
