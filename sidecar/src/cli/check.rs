@@ -96,7 +96,17 @@ fn summary(config: &Config) {
     };
     let path = config.site.base_path();
     say::line(format!("  {site} answers on {} {tls}, below {}/", config.listen.address, path));
-    say::line(format!("  for the FHIR server {}", config.upstream.url));
+    let own = &config.upstream;
+    let at = match own.addresses.as_slice() {
+        [] => String::new(),
+        some => format!(" at {}", some.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")),
+    };
+    let shown = if own.certificate.is_some() { ", which is shown a certificate" } else { "" };
+    say::line(format!("  for the FHIR server {}{at}{shown}", own.url));
+    say::line(format!(
+        "  with at most {} requests to it at a time and {} that wait; it is left alone after {} failures in a row",
+        own.concurrency, own.queue, own.breaker.failures
+    ));
     config.issuers().for_each(|issuer| accepted(issuer, config.site.base()));
     let without = match config.consent.without_consent {
         config::WithoutConsent::Deny => "hidden",

@@ -30,6 +30,17 @@ A smallest configuration:
   [store]
   path = \"varco.sqlite\"
 
+A FHIR server on two machines, spared when it is in trouble: at most 100 requests at a time, 200 that wait for half a
+second, and none for a while after 20 failures in a row:
+  [upstream]
+  url = \"https://fhir.hospital.example/fhir\"
+  ca = \"hospital-ca.pem\"
+  addresses = [\"10.1.2.3:8443\", \"10.1.2.4:8443\"]
+  concurrency = 100
+  queue = 200
+  queue_milliseconds = 500
+  breaker = { failures = 20 }
+
 Audit records kept for five years, and each one sent to an external FHIR store:
   [audit]
   keep = \"5 years\"

@@ -499,3 +499,37 @@ fn records_are_kept_for_a_span_of_time_and_sent_in_safety() {
         );
     }
 }
+
+#[test]
+fn the_bounds_of_the_server_fit_each_other() {
+    let folder = Folder::new();
+    let with = |settings: &str| GOOD.replace("8080/fhir\"\n", &format!("8080/fhir\"\n{settings}\n"));
+    let own = from_text(GOOD, &folder.file()).unwrap().upstream;
+    assert_eq!((own.concurrency, own.first_byte(), own.idle()), (256, 30, 10));
+    let own = from_text(&with("answer_seconds = 5"), &folder.file()).unwrap().upstream;
+    assert_eq!((own.first_byte(), own.idle()), (5, 5), "no more than the whole");
+    let two = "addresses = [\"10.0.0.1:80\", \"[fd00::1]:80\"]\n[upstream.ejection]\nseconds = 5";
+    assert_eq!(from_text(&with(two), &folder.file()).unwrap().upstream.addresses.len(), 2);
+    for (settings, words) in [
+        ("idle_seconds = 31", ["upstream.idle_seconds", "at most upstream.answer_seconds"]),
+        ("first_byte_seconds = 31", ["upstream.first_byte_seconds", "no effect"]),
+        ("answer_seconds = 1\nqueue_milliseconds = 1001", ["upstream.queue_milliseconds", "whole answer"]),
+        ("addresses = [\"10.0.0.1:80\", \"10.0.0.1:80\"]", ["upstream.addresses[1]", "twice"]),
+        ("addresses = [\"0.0.0.0:80\"]", ["upstream.addresses[0]", "Nothing can be reached"]),
+        ("certificate = \"server.pem\"", ["upstream.certificate", "Add `key`"]),
+        ("certificate = \"server.pem\"\nkey = \"server.key\"", ["upstream.certificate", "https"]),
+        (
+            "breaker = { open_seconds = 9, most_open_seconds = 3 }",
+            ["upstream.breaker.most_open_seconds", "9"],
+        ),
+        ("ejection = { seconds = 5 }", ["upstream.ejection", "several addresses"]),
+    ] {
+        assert!(folder.fault(&with(settings), &words) >= 8, "{settings}");
+    }
+    let tls = |key: &str| {
+        let own = format!("ca = \"server.pem\"\ncertificate = \"server.pem\"\nkey = \"{key}\"");
+        with(&own).replace("http://127", "https://127")
+    };
+    assert!(folder.faults(&tls("server.key")).is_empty());
+    folder.fault(&tls("other.key"), &["upstream.key", "don't belong together"]);
+}

@@ -30,6 +30,11 @@ impl Refusal {
             Refusal::Upstream(error) => match error {
                 UpstreamError::Unreachable(_) => "upstream-unreachable",
                 UpstreamError::Timeout(_) => "upstream-timeout",
+                UpstreamError::NoHead(_) => "upstream-no-head",
+                UpstreamError::Stalled(_) => "upstream-stalled",
+                UpstreamError::Busy { .. } => "upstream-busy",
+                UpstreamError::Resting { .. } => "upstream-resting",
+                UpstreamError::Framing(_) => "upstream-framing",
                 UpstreamError::TooLarge(_) => "upstream-too-large",
                 UpstreamError::NotFhir(_) => "upstream-not-fhir",
                 UpstreamError::Status(_) => "upstream-status",
