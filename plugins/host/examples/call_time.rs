@@ -17,6 +17,7 @@ const CONTEXT: Context<'static> = Context {
     roles: &["AAS"],
     purposes: &["TREAT"],
     content_type: "application/fhir+json",
+    traceparent: None,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -38,10 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn measure(name: &str, plugin: &Plugin, hook: Hook, body: &[u8]) -> Result<(), Box<dyn Error>> {
-    let call = || match hook {
-        Hook::Request => plugin.on_request(&CONTEXT, body, Duration::ZERO),
-        Hook::Response => plugin.on_response(&CONTEXT, body, Duration::ZERO),
-    };
+    let call = || plugin.judge(hook, &CONTEXT, body, Duration::ZERO);
     for _ in 0..CALLS / 10 {
         call()?;
     }

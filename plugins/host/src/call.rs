@@ -9,9 +9,10 @@ use wasmtime::{
 
 use crate::{
     Hook, PluginError,
-    contract::{Context, WitContext, WitVerdict},
+    contract::{Context, WitAddition, WitContext, WitRefusal, WitVerdict},
     engine::PluginEngine,
-    grant::LINES,
+    enrichment,
+    host_function::{Allowance, Questioned},
     limiter::{CallLimiter, LimitReached},
     output,
     plugin::Identity,
@@ -25,12 +26,15 @@ const VERDICT_OVERHEAD: usize = 16 << 10;
 #[derive(Debug)]
 pub struct CallState {
     pub plugin: Arc<Identity>,
-    pub lines_left: u32,
+    pub allowance: Allowance,
+    pub questioned: Questioned,
+    pub traceparent: Option<Box<str>>,
     limiter: CallLimiter,
 }
 
 type Parameters<'a> = (WitContext<'a>, &'a [u8]);
 type Results = (WitVerdict,);
+type Enriched = (Result<Vec<WitAddition>, WitRefusal>,);
 
 /// Finds a hook's function and compares its type with the contract's, without running anything. None where the
 /// component doesn't export it.
@@ -48,7 +52,12 @@ pub fn find(
     let ComponentItem::ComponentFunc(function) = item else {
         return Ok(None);
     };
-    function.typecheck::<Parameters<'_>, Results>(&component.instance_type())?;
+    match hook {
+        Hook::Request | Hook::Response | Hook::Transform => {
+            function.typecheck::<Parameters<'_>, Results>(&component.instance_type())?;
+        }
+        Hook::Enrich => function.typecheck::<Parameters<'_>, Enriched>(&component.instance_type())?,
+    }
     Ok(Some(index))
 }
 
@@ -63,7 +72,9 @@ pub fn call(
     let limits = plugin.limits;
     let state = CallState {
         plugin: plugin.clone(),
-        lines_left: LINES,
+        allowance: Allowance::default(),
+        questioned: if plugin.asks { Questioned::Unread(body.to_vec()) } else { Questioned::Never },
+        traceparent: context.traceparent.filter(|_| plugin.logs).map(Box::from),
         limiter: CallLimiter::new(limits.memory_bytes()),
     };
     let mut store = Store::new(engine.wasm(), state);
@@ -71,19 +82,50 @@ pub fn call(
     store.set_epoch_deadline(engine.ticks(Duration::from_millis(limits.deadline_ms().into())));
     store.set_hostcall_fuel(limits.output_bytes().saturating_add(VERDICT_OVERHEAD));
 
+    let parameters = (WitContext::new(hook, context), body);
     let run = |store: &mut Store<CallState>| {
         let instance = component.instantiate(&mut *store)?;
-        let function = instance.get_typed_func::<Parameters<'_>, Results>(&mut *store, function)?;
-        let (verdict,) = function.call(store, (WitContext::new(hook, context), body))?;
-        Ok(Verdict::from(verdict))
+        Ok(match hook {
+            Hook::Request | Hook::Response | Hook::Transform => {
+                let function = instance.get_typed_func::<Parameters<'_>, Results>(&mut *store, function)?;
+                let (verdict,) = function.call(store, parameters)?;
+                Given::Verdict(Verdict::from(verdict))
+            }
+            Hook::Enrich => {
+                let function = instance.get_typed_func::<Parameters<'_>, Enriched>(&mut *store, function)?;
+                match function.call(store, parameters)? {
+                    (Ok(additions),) => Given::Additions(additions),
+                    (Err(refusal),) => Given::Verdict(Verdict::Refuse(refusal.into())),
+                }
+            }
+        })
     };
     let result = run(&mut store);
     plugin.tally.held(store.data().limiter.held());
-    let verdict = result.map_err(|error| failure(plugin, &error))?;
-    if let Verdict::Replace(body) = &verdict {
-        output::check(&plugin.name, limits, context.content_type, body)?;
+    let given = result.map_err(|error| failure(plugin, &error))?;
+    // What comes now may take its time: the instance's slot is free for the next call.
+    drop(store);
+    let verdict = match given {
+        Given::Verdict(verdict) => verdict,
+        Given::Additions(additions) => match enrichment::apply(body, &additions) {
+            Ok(None) => Verdict::Pass,
+            Ok(Some(body)) => Verdict::Replace(body),
+            Err(cause) => return Err(PluginError::Addition { plugin: plugin.name.clone(), cause }),
+        },
+    };
+    if let Verdict::Replace(made) = &verdict {
+        output::check(&plugin.name, limits, context.content_type, made)?;
+        if hook == Hook::Transform {
+            output::check_same(&plugin.name, body, made)?;
+        }
     }
     Ok(verdict)
+}
+
+/// What a hook gave.
+enum Given {
+    Verdict(Verdict),
+    Additions(Vec<WitAddition>),
 }
 
 fn failure(identity: &Identity, error: &wasmtime::Error) -> PluginError {

@@ -1,4 +1,4 @@
-//! The host's side of the WIT package `varco:plugin@0.1.0`: names, and the types that cross the boundary.
+//! The host's side of the WIT package `varco:plugin@0.2.0`: names, and the types that cross the boundary.
 //!
 //! Invariant: names, field order and case order are those of `plugins/wit/varco-plugin.wit`; the engine compares them
 //! with the component's when it is loaded.
@@ -10,10 +10,10 @@ use crate::{
     verdict::{Refusal, StatusHint, Verdict},
 };
 
-/// The world that plugins are built against.
-pub const WORLD: &str = "varco:plugin/gateway-plugin@0.1.0";
+/// The version of the contract that this gateway speaks.
+pub const VERSION: &str = "0.2.0";
 /// The interface that holds only types. Every component may import it.
-pub const TYPES: &str = "varco:plugin/types@0.1.0";
+pub const TYPES: &str = "varco:plugin/types@0.2.0";
 /// What the names of the contract start with, in any version.
 pub const PACKAGE: &str = "varco:plugin/";
 
@@ -57,11 +57,8 @@ const ISSUE_TYPES: [&str; 31] = [
 
 impl Grant {
     /// The interface that the grant opens.
-    pub(crate) fn interface(self) -> &'static str {
-        match self {
-            Self::Log => "varco:plugin/log@0.1.0",
-            Self::Settings => "varco:plugin/settings@0.1.0",
-        }
+    pub(crate) fn interface(self) -> String {
+        format!("{PACKAGE}{}@{VERSION}", self.as_str())
     }
 }
 
@@ -69,8 +66,10 @@ impl Hook {
     /// The interface that the component must export.
     pub(crate) fn interface(self) -> &'static str {
         match self {
-            Self::Request => "varco:plugin/request-hook@0.1.0",
-            Self::Response => "varco:plugin/response-hook@0.1.0",
+            Self::Request => "varco:plugin/request-hook@0.2.0",
+            Self::Response => "varco:plugin/response-hook@0.2.0",
+            Self::Transform => "varco:plugin/transform-hook@0.2.0",
+            Self::Enrich => "varco:plugin/enrichment-hook@0.2.0",
         }
     }
 
@@ -79,13 +78,15 @@ impl Hook {
         match self {
             Self::Request => "on-request",
             Self::Response => "on-response",
+            Self::Transform => "transform",
+            Self::Enrich => "enrich",
         }
     }
 
     fn direction(self) -> WitDirection {
         match self {
             Self::Request => WitDirection::Request,
-            Self::Response => WitDirection::Response,
+            Self::Response | Self::Transform | Self::Enrich => WitDirection::Response,
         }
     }
 }
@@ -105,6 +106,8 @@ pub struct Context<'a> {
     pub purposes: &'a [&'a str],
     /// The body's media type without parameters.
     pub content_type: &'a str,
+    /// The exchange's place in its trace, as the header `traceparent` has it (W3C Trace Context, section 3.2).
+    pub traceparent: Option<&'a str>,
 }
 
 #[derive(Clone, Copy, ComponentType, Lower)]
@@ -129,6 +132,7 @@ pub struct WitContext<'a> {
     purposes: &'a [&'a str],
     #[component(name = "content-type")]
     content_type: &'a str,
+    traceparent: Option<&'a str>,
 }
 
 impl<'a> WitContext<'a> {
@@ -141,6 +145,7 @@ impl<'a> WitContext<'a> {
             roles: context.roles,
             purposes: context.purposes,
             content_type: context.content_type,
+            traceparent: context.traceparent,
         }
     }
 }
@@ -181,6 +186,21 @@ pub enum WitVerdict {
     Replace(Vec<u8>),
     #[component(name = "refuse")]
     Refuse(WitRefusal),
+}
+
+/// A value to add to a resource.
+#[derive(Debug, Clone, ComponentType, Lift)]
+#[component(record)]
+pub struct WitAddition {
+    pub path: String,
+    pub value: Vec<u8>,
+}
+
+#[cfg(test)]
+impl WitAddition {
+    pub fn of(path: &str, value: &str) -> Self {
+        Self { path: path.to_owned(), value: value.as_bytes().to_vec() }
+    }
 }
 
 impl From<WitVerdict> for Verdict {

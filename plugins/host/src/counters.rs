@@ -25,6 +25,8 @@ pub struct PluginCounters {
     pub outputs_too_large: u64,
     /// Bodies that are not of the media type.
     pub outputs_malformed: u64,
+    /// Additions that can't be made.
+    pub additions: u64,
     /// Bodies above the input limit; the plugin was not called.
     pub inputs_too_large: u64,
     /// Calls not made because the engine's instances were all in use.
@@ -39,6 +41,8 @@ pub struct PluginCounters {
     pub log_lines_dropped: u64,
     /// The most linear memory that one call held, in bytes.
     pub peak_memory: u64,
+    /// Counts of names that the manifest doesn't list.
+    pub counts_dropped: u64,
     /// Whether the plugin is in quarantine now.
     pub in_quarantine: bool,
 }
@@ -55,6 +59,7 @@ pub struct Tally {
     memory_limits: AtomicU64,
     outputs_too_large: AtomicU64,
     outputs_malformed: AtomicU64,
+    additions: AtomicU64,
     inputs_too_large: AtomicU64,
     busy: AtomicU64,
     quarantined: AtomicU64,
@@ -62,6 +67,9 @@ pub struct Tally {
     log_lines: AtomicU64,
     log_lines_dropped: AtomicU64,
     peak_memory: AtomicU64,
+    counts_dropped: AtomicU64,
+    /// The manifest's counters.
+    own: Vec<(Box<str>, AtomicU64)>,
 }
 
 fn add(counter: &AtomicU64) {
@@ -69,6 +77,27 @@ fn add(counter: &AtomicU64) {
 }
 
 impl Tally {
+    /// With the manifest's counters.
+    pub fn with(counters: &[String]) -> Self {
+        let own = counters.iter().map(|name| (Box::from(name.as_str()), AtomicU64::new(0))).collect();
+        Self { own, ..Self::default() }
+    }
+
+    /// Adds to one of the manifest's counters; false where it has none of this name.
+    pub fn count(&self, name: &str, by: u64) -> bool {
+        let own = self.own.iter().find(|(own, _)| **own == *name);
+        own.map(|(_, counter)| counter.fetch_add(by, Ordering::Relaxed)).is_some()
+    }
+
+    pub fn count_dropped(&self) {
+        add(&self.counts_dropped);
+    }
+
+    /// The manifest's counters with their counts.
+    pub fn own(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.own.iter().map(|(name, counter)| (&**name, counter.load(Ordering::Relaxed)))
+    }
+
     pub fn ended(&self, result: &Result<Verdict, PluginError>) {
         let counter = match result {
             Ok(Verdict::Pass) => &self.passed,
@@ -79,6 +108,7 @@ impl Tally {
             Err(PluginError::Memory { .. }) => &self.memory_limits,
             Err(PluginError::OutputTooLarge { .. }) => &self.outputs_too_large,
             Err(PluginError::OutputMalformed { .. }) => &self.outputs_malformed,
+            Err(PluginError::Addition { .. }) => &self.additions,
             Err(PluginError::InputTooLarge { .. }) => &self.inputs_too_large,
             Err(PluginError::Quarantined { .. }) => &self.quarantined,
             Err(PluginError::Busy { .. }) => &self.busy,
@@ -121,6 +151,7 @@ impl Tally {
             memory_limits: read(&self.memory_limits),
             outputs_too_large: read(&self.outputs_too_large),
             outputs_malformed: read(&self.outputs_malformed),
+            additions: read(&self.additions),
             inputs_too_large: read(&self.inputs_too_large),
             busy: read(&self.busy),
             quarantined: read(&self.quarantined),
@@ -128,6 +159,7 @@ impl Tally {
             log_lines: read(&self.log_lines),
             log_lines_dropped: read(&self.log_lines_dropped),
             peak_memory: read(&self.peak_memory),
+            counts_dropped: read(&self.counts_dropped),
             in_quarantine,
         }
     }

@@ -112,6 +112,22 @@ pub enum LoadError {
         /// What doesn't fit.
         cause: String,
     },
+    /// The operator's settings don't satisfy the manifest's schema.
+    #[error("plugin {plugin}: its settings can't be used: {error}")]
+    Settings {
+        /// The plugin.
+        plugin: String,
+        /// What is wrong with them.
+        error: ManifestError,
+    },
+    /// Pseudonyms are granted, and there is no key.
+    #[error(
+        "plugin {plugin}: its manifest asks for pseudonyms, and no key is configured. Name a file with 32 random bytes as pseudonym_key_file beside its manifest in the configuration."
+    )]
+    NoKey {
+        /// The plugin.
+        plugin: String,
+    },
     /// Two plugins have the same name.
     #[error(
         "two plugins are named {plugin}. Name each plugin once: the name stands in logs, metrics and refusals."
@@ -184,6 +200,16 @@ pub enum PluginError {
         /// Where it goes wrong.
         cause: String,
     },
+    /// The plugin adds what can't be added.
+    #[error(
+        "plugin {plugin} adds what can't be added to the resource: {cause}. Report it to the plugin's author."
+    )]
+    Addition {
+        /// The plugin.
+        plugin: Arc<str>,
+        /// Which addition, and what is wrong with it.
+        cause: String,
+    },
     /// The body is larger than the plugin takes. The plugin was not called.
     #[error(
         "the body has {bytes} bytes, plugin {plugin} takes at most {limit}. Send a smaller body or raise limits.input_kib."
@@ -232,6 +258,7 @@ impl PluginError {
             | Self::Stack { plugin }
             | Self::OutputTooLarge { plugin, .. }
             | Self::OutputMalformed { plugin, .. }
+            | Self::Addition { plugin, .. }
             | Self::InputTooLarge { plugin, .. }
             | Self::Quarantined { plugin, .. }
             | Self::Busy { plugin }
@@ -248,6 +275,7 @@ impl PluginError {
             Self::Stack { .. } => "stack",
             Self::OutputTooLarge { .. } => "output-too-large",
             Self::OutputMalformed { .. } => "output-malformed",
+            Self::Addition { .. } => "addition",
             Self::InputTooLarge { .. } => "input-too-large",
             Self::Quarantined { .. } => "quarantined",
             Self::Busy { .. } => "busy",
@@ -263,7 +291,8 @@ impl PluginError {
             | Self::Memory { .. }
             | Self::Stack { .. }
             | Self::OutputTooLarge { .. }
-            | Self::OutputMalformed { .. } => true,
+            | Self::OutputMalformed { .. }
+            | Self::Addition { .. } => true,
             Self::InputTooLarge { .. }
             | Self::Quarantined { .. }
             | Self::Busy { .. }

@@ -1,7 +1,7 @@
 //! Runs plugins, which are WebAssembly components, inside bounds.
 //!
 //! A [`PluginSet`] holds the plugins of a route in order. It gives each a request's or a response's body and does what
-//! the [`Verdict`] says. The contract is the WIT package `varco:plugin@0.1.0` in `plugins/wit`; the [`Manifest`]
+//! the [`Verdict`] says. The contract is the WIT package `varco:plugin@0.2.0` in `plugins/wit`; the [`Manifest`]
 //! (JSON, checked against [`MANIFEST_SCHEMA`]) says what a plugin may use and within which bounds it runs.
 //!
 //! Invariants:
@@ -27,6 +27,7 @@
 //!     roles: &["AAS"],
 //!     purposes: &["TREAT"],
 //!     content_type: "application/fhir+json",
+//!     traceparent: None,
 //! };
 //! let now = Duration::ZERO;
 //! let outcome = plugins.run_response(&context, Cow::Borrowed(b"{}"), now)?;
@@ -42,9 +43,12 @@ mod call;
 mod chain;
 mod contract;
 mod counters;
+mod deployment;
 mod engine;
+mod enrichment;
 mod error;
 mod grant;
+mod host_function;
 mod limiter;
 mod manifest;
 mod output;
@@ -54,12 +58,13 @@ mod ticker;
 mod verdict;
 
 pub use chain::{ChainOutcome, Decision, PluginSet};
-pub use contract::{Context, WORLD};
+pub use contract::{Context, VERSION};
 pub use counters::PluginCounters;
+pub use deployment::{Deployment, KeyLength, PseudonymKey};
 pub use engine::{EngineSettings, PluginEngine};
 pub use error::{EngineError, LoadError, PluginError};
 pub use manifest::{
-    Grant, Hook, Limits, MANIFEST_SCHEMA, Manifest, ManifestError, ManifestFault, OnFailure, signature,
+    Grant, Hook, Limits, MANIFEST_SCHEMA, Manifest, ManifestError, ManifestFault, OnFailure, World, signature,
 };
 pub use plugin::Plugin;
 pub use quarantine::{Admission, Quarantine};

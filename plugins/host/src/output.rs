@@ -37,6 +37,32 @@ pub fn check(plugin: &Arc<str>, limits: Limits, content_type: &str, body: &[u8])
     }
 }
 
+/// Accepts what a transform made of a resource, or blames the plugin: it must be of the same type under the same id, since
+/// that is what the client asked for by its URL.
+pub fn check_same(plugin: &Arc<str>, resource: &[u8], made: &[u8]) -> Result<(), PluginError> {
+    let (before, after) = (named(resource), named(made));
+    if before == after {
+        return Ok(());
+    }
+    Err(PluginError::OutputMalformed {
+        plugin: plugin.clone(),
+        expected: "a resource of the same type and id",
+        cause: "it is another".to_owned(),
+    })
+}
+
+/// What a resource is by its own words.
+#[derive(Debug, PartialEq, Eq, serde::Deserialize)]
+struct Named {
+    #[serde(rename = "resourceType")]
+    resource_type: Option<String>,
+    id: Option<String>,
+}
+
+fn named(resource: &[u8]) -> Option<Named> {
+    serde_json::from_slice(resource).ok()
+}
+
 /// `application/json` and every media type with the suffix `+json` (RFC 6839, section 3.1).
 fn is_json(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -60,6 +86,17 @@ mod tests {
             assert_eq!(judged("application/json", bad.as_bytes()), Some("output-malformed"), "{bad}");
         }
         assert_eq!(judged("application/fhir+json", b"{\"a\":\"\xff\"}"), Some("output-malformed"));
+    }
+
+    #[test]
+    fn a_transform_keeps_type_and_id() {
+        let patient = br#"{"resourceType":"Patient","id":"a","gender":"male"}"#;
+        let judged = |made: &str| check_same(&Arc::from("p"), patient, made.as_bytes()).is_ok();
+        assert!(judged(r#"{"id":"\u0061","resourceType":"Patient"}"#));
+        for other in [r#"{"id":"b","resourceType":"Patient"}"#, r#"{"id":"a","resourceType":"Person"}"#, "{}"]
+        {
+            assert!(!judged(other), "{other}");
+        }
     }
 
     #[test]

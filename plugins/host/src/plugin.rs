@@ -11,15 +11,18 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
+use varco_core::terminology::concept_map::ConceptMap;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use crate::{
-    Hook, Limits, LoadError, Manifest, OnFailure, PluginCounters, PluginError, Verdict,
+    Grant, Hook, Limits, LoadError, Manifest, OnFailure, PluginCounters, PluginError, Verdict,
     call::{self, CallState},
     contract::Context,
     counters::Tally,
+    deployment::{Deployment, PseudonymKey, hex},
     engine::PluginEngine,
     grant,
+    host_function::Expressions,
     quarantine::Quarantine,
 };
 
@@ -30,8 +33,15 @@ const COMPONENT_BYTES: usize = 16 << 20;
 #[derive(Debug)]
 pub struct Identity {
     pub name: Arc<str>,
-    pub settings: String,
+    pub settings: Arc<str>,
     pub limits: Limits,
+    /// It may ask about the body.
+    pub asks: bool,
+    /// It may write to the log.
+    pub logs: bool,
+    pub pseudonym_key: Option<PseudonymKey>,
+    pub concept_maps: Vec<Arc<ConceptMap>>,
+    pub expressions: Expressions,
     pub tally: Tally,
 }
 
@@ -40,8 +50,7 @@ pub struct Plugin {
     manifest: Manifest,
     engine: PluginEngine,
     component: InstancePre<CallState>,
-    on_request: Option<ComponentExportIndex>,
-    on_response: Option<ComponentExportIndex>,
+    hooks: Vec<(Hook, ComponentExportIndex)>,
     identity: Arc<Identity>,
     quarantine: Mutex<Quarantine>,
 }
@@ -61,8 +70,22 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// [`LoadError`], which names what doesn't fit: the digest, an import, a hook, or the component itself.
+    /// [`LoadError`], which names what doesn't fit: the digest, an import, a hook, the settings, or the component itself.
     pub fn load(engine: &PluginEngine, manifest: Manifest, component: &[u8]) -> Result<Self, LoadError> {
+        Self::load_with(engine, manifest, component, Deployment::default())
+    }
+
+    /// As [`Plugin::load`], with what the operator gives the plugin.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::load`].
+    pub fn load_with(
+        engine: &PluginEngine,
+        manifest: Manifest,
+        component: &[u8],
+        deployment: Deployment,
+    ) -> Result<Self, LoadError> {
         let plugin = || manifest.name().to_owned();
         if component.len() > COMPONENT_BYTES {
             return Err(LoadError::TooLarge {
@@ -71,7 +94,7 @@ impl Plugin {
                 limit: COMPONENT_BYTES,
             });
         }
-        let actual: String = Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect();
+        let actual = hex(&Sha256::digest(component));
         if actual != manifest.sha256() {
             return Err(LoadError::Digest {
                 plugin: plugin(),
@@ -91,19 +114,29 @@ impl Plugin {
         let linker = grant::linker(engine, manifest.grants()).map_err(contract)?;
         let linked = linker.instantiate_pre(&compiled).map_err(contract)?;
         let find = |hook: Hook| {
-            if !manifest.hooks().contains(&hook) {
-                return Ok(None);
-            }
             let missing =
                 || LoadError::MissingHook { plugin: plugin(), hook, export: hook.interface().to_owned() };
-            call::find(&linked, hook).map_err(contract)?.ok_or_else(missing).map(Some)
+            let index = call::find(&linked, hook).map_err(contract)?.ok_or_else(missing)?;
+            Ok((hook, index))
         };
-        let (on_request, on_response) = (find(Hook::Request)?, find(Hook::Response)?);
+        let hooks = manifest.hooks().iter().map(|hook| find(*hook)).collect::<Result<Vec<_>, LoadError>>()?;
+        let granted = |grant| manifest.grants().contains(&grant);
+        let settings = manifest
+            .settings_with(&deployment.settings)
+            .map_err(|error| LoadError::Settings { plugin: plugin(), error })?;
+        if granted(Grant::Pseudonym) && deployment.pseudonym_key.is_none() {
+            return Err(LoadError::NoKey { plugin: plugin() });
+        }
         let identity = Arc::new(Identity {
             name: Arc::from(manifest.name()),
-            settings: manifest.settings_json(),
+            settings: serde_json::to_string(&settings).unwrap_or_else(|_| "{}".to_owned()).into(),
             limits: manifest.limits(),
-            tally: Tally::default(),
+            asks: granted(Grant::Fhirpath),
+            logs: granted(Grant::Log),
+            pseudonym_key: deployment.pseudonym_key,
+            concept_maps: deployment.concept_maps,
+            expressions: Expressions::default(),
+            tally: Tally::with(manifest.counters()),
         });
         info!(
             plugin = manifest.name(),
@@ -115,8 +148,7 @@ impl Plugin {
             manifest,
             engine: engine.clone(),
             component: linked,
-            on_request,
-            on_response,
+            hooks,
             identity,
             quarantine: Mutex::default(),
         })
@@ -169,7 +201,12 @@ impl Plugin {
         self.judge(Hook::Response, context, body, now)
     }
 
-    pub(crate) fn judge(
+    /// Runs one hook on a body. `now` is the time since any moment that stays the same.
+    ///
+    /// # Errors
+    ///
+    /// [`PluginError`] where there is no verdict; the caller applies [`Manifest::on_failure`].
+    pub fn judge(
         &self,
         hook: Hook,
         context: &Context<'_>,
@@ -221,10 +258,7 @@ impl Plugin {
     }
 
     fn function(&self, hook: Hook) -> Option<&ComponentExportIndex> {
-        match hook {
-            Hook::Request => self.on_request.as_ref(),
-            Hook::Response => self.on_response.as_ref(),
-        }
+        self.hooks.iter().find(|(own, _)| *own == hook).map(|(_, index)| index)
     }
 
     fn quarantine(&self) -> MutexGuard<'_, Quarantine> {
@@ -255,6 +289,11 @@ impl Plugin {
     pub fn counters(&self) -> PluginCounters {
         let in_quarantine = self.quarantine().is_open();
         self.identity.tally.snapshot(in_quarantine)
+    }
+
+    /// The manifest's counters and what the plugin added to them.
+    pub fn own_counters(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.identity.tally.own()
     }
 
     pub(crate) fn shared_name(&self) -> Arc<str> {

@@ -46,7 +46,7 @@ fn an_import_without_its_grant_is_refused_by_name() {
     let error = load(&engine(), "narrative-stripper", |manifest| manifest["grants"] = json!(["settings"]))
         .unwrap_err();
     let LoadError::UngrantedImport { import, .. } = &error else { panic!("{error:?}") };
-    assert_eq!(import, "varco:plugin/log@0.1.0");
+    assert_eq!(import, "varco:plugin/log@0.2.0");
     assert!(error.to_string().contains("Add \"log\" to grants"), "{error}");
 }
 
@@ -70,7 +70,7 @@ fn wasi_is_refused_by_name() {
 fn a_component_without_the_named_hook_is_refused() {
     let error = load_bytes(b"\0asm\x0d\0\x01\0");
     let LoadError::MissingHook { hook, export, .. } = &error else { panic!("{error:?}") };
-    assert_eq!((*hook, export.as_str()), (Hook::Request, "varco:plugin/request-hook@0.1.0"));
+    assert_eq!((*hook, export.as_str()), (Hook::Request, "varco:plugin/request-hook@0.2.0"));
 }
 
 #[test]

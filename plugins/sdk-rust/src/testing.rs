@@ -57,6 +57,7 @@ fn context(direction: Direction, interaction: &str, resource_type: &str) -> Cont
         roles: vec!["AAS".to_owned()],
         purposes: vec!["TREAT".to_owned()],
         content_type: "application/fhir+json".to_owned(),
+        traceparent: None,
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) fn run<'b>(
     let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
     let purposes: Vec<&str> = purposes.iter().map(String::as_str).collect();
     let resource_type = exchange.account.resource_type().to_owned();
+    let traceparent = exchange.account.trace.traceparent();
     let context = Context {
         interaction: exchange.account.interaction_name(),
         resource_type: Some(resource_type.as_str()).filter(|name| !name.is_empty()),
@@ -35,11 +36,12 @@ pub(super) fn run<'b>(
         roles: &roles,
         purposes: &purposes,
         content_type: "application/fhir+json",
+        traceparent: Some(&traceparent),
     };
     let now = gateway.started.elapsed();
     let outcome = match hook {
         Hook::Request => gateway.plugins.run_request(&context, body, now),
-        Hook::Response => gateway.plugins.run_response(&context, body, now),
+        _ => gateway.plugins.run_response(&context, body, now),
     };
     let outcome = outcome.map_err(|error| match error {
         PluginError::InputTooLarge { .. } if hook == Hook::Request => {

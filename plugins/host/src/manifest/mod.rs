@@ -5,13 +5,13 @@
 
 mod fault;
 pub mod signature;
-
-use std::fmt;
+mod world;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use fault::{ManifestError, ManifestFault};
+pub use world::{Hook, World};
 
 /// The published JSON Schema (draft 2020-12) of `*.plugin.json`.
 pub const MANIFEST_SCHEMA: &str = include_str!("../../schema/plugin-manifest.schema.json");
@@ -22,51 +22,48 @@ const MIB: usize = 1024 * KIB;
 /// What a call needs beside the body it takes and the body it gives: the stack and data of a small guest.
 const GUEST_OVERHEAD: usize = MIB;
 
-/// The moment at which a plugin is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Hook {
-    /// Before a request is forwarded.
-    Request,
-    /// Before a response is released.
-    Response,
-}
-
-impl Hook {
-    /// The name in manifests, logs and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Request => "request",
-            Self::Response => "response",
-        }
-    }
-}
-
-impl fmt::Display for Hook {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
 /// A host interface that a manifest may grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Grant {
     /// Bounded lines in the gateway's log.
     Log,
-    /// The manifest's `settings` as JSON text.
+    /// The plugin's settings as JSON text.
     Settings,
+    /// Counts in the gateway's metrics, of the names in `counters`.
+    Counters,
+    /// FHIRPath on the body of the call.
+    Fhirpath,
+    /// Translations by the concept maps that the operator gives the plugin.
+    ConceptMap,
+    /// Whether a text is a codice fiscale.
+    CodiceFiscale,
+    /// Pseudonyms under a key that stays with the gateway.
+    Pseudonym,
 }
 
 impl Grant {
     /// Every grant there is.
-    pub const ALL: [Self; 2] = [Self::Log, Self::Settings];
+    pub const ALL: [Self; 7] = [
+        Self::Log,
+        Self::Settings,
+        Self::Counters,
+        Self::Fhirpath,
+        Self::ConceptMap,
+        Self::CodiceFiscale,
+        Self::Pseudonym,
+    ];
 
-    /// The name in manifests.
+    /// The name in manifests, and of the interface.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Log => "log",
             Self::Settings => "settings",
+            Self::Counters => "counters",
+            Self::Fhirpath => "fhirpath",
+            Self::ConceptMap => "concept-map",
+            Self::CodiceFiscale => "codice-fiscale",
+            Self::Pseudonym => "pseudonym",
         }
     }
 }
@@ -153,13 +150,14 @@ pub struct Manifest {
     name: String,
     version: String,
     description: String,
-    #[serde(rename = "world")]
-    _world: String,
+    world: World,
     component: String,
     sha256: String,
     hooks: Vec<Hook>,
     #[serde(default)]
     grants: Vec<Grant>,
+    #[serde(default)]
+    counters: Vec<String>,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
@@ -181,13 +179,51 @@ impl Manifest {
         let value: Value = serde_json::from_str(json).map_err(ManifestError::json)?;
         fault::check(&value)?;
         let manifest: Self = serde_json::from_str(json).map_err(ManifestError::json)?;
-        if let Some(fault) = manifest.limits.fault() {
-            return Err(ManifestError::Faults(vec![fault]));
+        let faults: Vec<ManifestFault> =
+            manifest.limits.fault().into_iter().chain(manifest.foreign_hooks()).collect();
+        if !faults.is_empty() {
+            return Err(ManifestError::Faults(faults));
         }
         if let Some(schema) = &manifest.settings_schema {
             fault::check_settings(schema, &manifest.settings)?;
         }
         Ok(manifest)
+    }
+
+    /// Hooks that the world doesn't have.
+    fn foreign_hooks(&self) -> impl Iterator<Item = ManifestFault> {
+        let own = self.world.hooks();
+        let foreign = self.hooks.iter().enumerate().filter(|(_, hook)| !own.contains(hook));
+        foreign.map(|(at, hook)| ManifestFault {
+            pointer: format!("/hooks/{at}"),
+            cause: format!("the world {} doesn't have the hook {hook}", self.world.as_str()),
+            cure: format!("Use {}.", own.iter().map(|hook| hook.as_str()).collect::<Vec<_>>().join(" or ")),
+        })
+    }
+
+    /// The manifest's settings with those of the gateway's configuration over them, name by name.
+    ///
+    /// # Errors
+    ///
+    /// [`ManifestError::Faults`] where they don't satisfy the manifest's `settings_schema`, or where the configuration gives
+    /// settings and the manifest has no schema to check them by.
+    pub fn settings_with(&self, given: &Map<String, Value>) -> Result<Map<String, Value>, ManifestError> {
+        let Some(schema) = &self.settings_schema else {
+            return match given.is_empty() {
+                true => Ok(self.settings.clone()),
+                false => Err(ManifestError::Faults(vec![ManifestFault {
+                    pointer: "/settings_schema".to_owned(),
+                    cause: "settings are given, and the manifest has no schema to check them by".to_owned(),
+                    cure:
+                        "Remove the settings from the configuration, or ask the plugin's author for a schema."
+                            .to_owned(),
+                }])),
+            };
+        };
+        let mut settings = self.settings.clone();
+        settings.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
+        fault::check_settings(schema, &settings)?;
+        Ok(settings)
     }
 
     /// The plugin's name in logs, metrics and refusals.
@@ -215,6 +251,16 @@ impl Manifest {
         &self.sha256
     }
 
+    /// The world that the component was built for.
+    pub fn world(&self) -> World {
+        self.world
+    }
+
+    /// The names of the counters that the plugin may add to.
+    pub fn counters(&self) -> &[String] {
+        &self.counters
+    }
+
     /// The hooks that the gateway calls.
     pub fn hooks(&self) -> &[Hook] {
         &self.hooks
@@ -233,10 +279,5 @@ impl Manifest {
     /// What happens to an exchange that the plugin failed to judge.
     pub fn on_failure(&self) -> OnFailure {
         self.on_failure
-    }
-
-    /// The plugin's settings, as the JSON text that it reads.
-    pub fn settings_json(&self) -> String {
-        serde_json::to_string(&self.settings).unwrap_or_else(|_| "{}".to_owned())
     }
 }

@@ -14,6 +14,7 @@ pub const READ: Context<'static> = Context {
     roles: &["AAS", "APR"],
     purposes: &["TREAT"],
     content_type: "application/fhir+json",
+    traceparent: None,
 };
 
 pub fn engine() -> PluginEngine {
