@@ -26,19 +26,21 @@ fn fault(change: impl FnOnce(&mut Value)) -> (String, String) {
 #[test]
 fn each_fault_names_its_place_and_cure() {
     type Change = fn(&mut Value);
-    let cases: [(Change, &str, &str); 12] = [
+    let cases: [(Change, &str, &str); 14] = [
         (|m| m["name"] = "Narrative Stripper".into(), "/name", "lower-case letters"),
         (|m| m["version"] = "1".into(), "/version", "semantic version"),
+        (|m| m["world"] = "varco:plugin/gateway-plugin@0.1.0".into(), "/world", "varco:plugin@0.2.0"),
         (
-            |m| m["world"] = "varco:plugin/gateway-plugin@0.2.0".into(),
-            "/world",
-            "varco:plugin/gateway-plugin@0.2.0",
+            |m| m["world"] = "varco:plugin/request-plugin@0.2.0".into(),
+            "/hooks/1",
+            "doesn't have the hook response. Use request.",
         ),
+        (|m| m["counters"] = json!(["Cut"]), "/counters/0", "start with a letter"),
         (|m| m["component"] = "../other.wasm".into(), "/component", "without a path"),
         (|m| m["sha256"] = "abc".into(), "/sha256", "sha256sum"),
         (|m| m["hooks"] = json!([]), "/hooks", "request, response"),
-        (|m| m["hooks"][1] = "audit".into(), "/hooks/1", "Use request or response"),
-        (|m| m["grants"][0] = "network".into(), "/grants/0", "Use log or settings"),
+        (|m| m["hooks"][1] = "audit".into(), "/hooks/1", "Use request, response, transform"),
+        (|m| m["grants"][0] = "network".into(), "/grants/0", "Use log, settings"),
         (|m| m["limits"]["deadline_ms"] = 60_000.into(), "/limits/deadline_ms", "1 to 1000 milliseconds"),
         (|m| m["limits"]["deadline"] = 10.into(), "/limits/deadline", "memory_mib, deadline_ms"),
         (|m| m["limits"]["memory_mib"] = json!(2), "/limits/memory_mib", "at least 5 MiB"),
