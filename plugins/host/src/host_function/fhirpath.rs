@@ -48,8 +48,9 @@ pub enum Value {
     Text(String),
     #[component(name = "element")]
     Element(Vec<u8>),
+    /// A primitive that has no value, only extensions.
     #[component(name = "without-value")]
-    WithoutValue,
+    Extensions,
 }
 
 #[derive(Debug, Clone, PartialEq, ComponentType, Lower)]
@@ -160,7 +161,7 @@ fn answer(expression: &Expression, document: &OwnedDocument) -> Result<Vec<Item>
             let size = match &value {
                 Value::Decimal(text) | Value::Text(text) => text.len(),
                 Value::Element(json) => json.len(),
-                Value::Boolean(_) | Value::Integer(_) | Value::WithoutValue => 0,
+                Value::Boolean(_) | Value::Integer(_) | Value::Extensions => 0,
             };
             left = left.checked_sub(size).ok_or(Error::TooCostly)?;
             Ok(Item { type_name: item.type_name(), value })
@@ -178,7 +179,7 @@ fn value(item: ResultItem<'_, '_>) -> Value {
         Some(Scalar::Temporal(value)) => Value::Text(value.to_string()),
         Some(Scalar::Quantity(value)) => Value::Text(value.to_string()),
         None => {
-            item.value().map_or(Value::WithoutValue, |value| Value::Element(value.raw().as_bytes().to_vec()))
+            item.value().map_or(Value::Extensions, |value| Value::Element(value.raw().as_bytes().to_vec()))
         }
     }
 }
