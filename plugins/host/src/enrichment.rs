@@ -113,8 +113,7 @@ mod tests {
         assert_eq!(made.unwrap(), whole);
         assert_eq!(
             after(&[("status", "\"final\"")]).unwrap(),
-            OBSERVATION.replace("{}]", "{}]").strip_suffix('}').unwrap().to_owned()
-                + ",\"status\":\"final\"}"
+            OBSERVATION.strip_suffix('}').unwrap().to_owned() + ",\"status\":\"final\"}"
         );
     }
 
