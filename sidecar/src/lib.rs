@@ -14,6 +14,7 @@ pub mod demo;
 pub mod fetch;
 mod files;
 pub mod identify;
+pub mod limit;
 pub mod listen;
 pub mod mapping;
 pub mod mllp;

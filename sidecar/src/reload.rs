@@ -76,6 +76,7 @@ fn begin(gateway: &Arc<Gateway>) -> watch::Sender<bool> {
     for source in gateway.tokens().key_sources() {
         tokio::spawn(key_source::watch(source.clone(), stopping.clone()));
     }
+    tokio::spawn(gateway.quotas().clone().keep(stopping.clone()));
     tokio::spawn(review::watch(gateway.clone(), stopping));
     stop
 }

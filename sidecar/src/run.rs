@@ -147,6 +147,7 @@ impl Running {
                 tracing::error!(%error, "a listener ended badly");
             }
         }
+        self.current.gateway().save_quotas().await;
         tracing::info!("stopped");
     }
 }

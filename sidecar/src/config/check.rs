@@ -45,6 +45,7 @@ pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
     }
     super::check_route::faults(config, source, &mut faults);
     super::check_mllp::faults(config, source, &mut faults);
+    super::check_limits::faults(config, source, &mut faults);
     super::check_map::faults(config, source, &mut faults);
     super::check_audit::faults(config, source, &mut faults);
     super::check_policy::faults(config, source, &mut faults);

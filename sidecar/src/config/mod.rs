@@ -10,6 +10,7 @@ mod break_glass;
 mod check;
 mod check_audit;
 mod check_fse;
+mod check_limits;
 mod check_map;
 mod check_mllp;
 mod check_policy;
@@ -19,6 +20,7 @@ mod check_upstream;
 mod destination;
 mod difference;
 mod fault;
+mod limits;
 mod mapping;
 mod mllp;
 mod policy;
@@ -42,6 +44,7 @@ pub(crate) use check::aliases;
 pub use destination::Destination;
 pub use difference::{Difference, tell};
 pub use fault::{ConfigError, Elsewhere, Fault};
+pub use limits::{DailyQuota, LaneRule, LimitRule, Limits, Per, Tell};
 pub use mapping::{Mapping, OnMapFailure, RouteMap};
 pub use mllp::{Mllp, MllpSender};
 pub use policy::{Policy, PolicyDefault};
@@ -205,32 +208,6 @@ pub struct Admin {
 impl Default for Admin {
     fn default() -> Self {
         Admin { address: default::admin_address() }
-    }
-}
-
-/// `[limits]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs)]
-pub struct Limits {
-    pub body_bytes: usize,
-    pub answer_bytes: usize,
-    pub requests_per_second: u32,
-    pub burst: u32,
-    pub search_matches: usize,
-    pub page_size: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            body_bytes: 16 << 20,
-            answer_bytes: 64 << 20,
-            requests_per_second: 50,
-            burst: 100,
-            search_matches: 1000,
-            page_size: 50,
-        }
     }
 }
 

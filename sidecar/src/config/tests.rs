@@ -533,3 +533,42 @@ fn the_bounds_of_the_server_fit_each_other() {
     assert!(folder.faults(&tls("server.key")).is_empty());
     folder.fault(&tls("other.key"), &["upstream.key", "don't belong together"]);
 }
+
+#[test]
+fn limits_are_told_apart_and_a_priority_lane_is_for_some_alone() {
+    let folder = Folder::new();
+    let with = |lines: &str| format!("{GOOD}[limits]\n{lines}\n");
+    let alarms = "[[limits.priority]]\nclients = [\"monitor\"]\ninteractions = [\"create\"]\ntypes = [\"Observation\"]";
+    let config = from_text(&with(alarms), &folder.file()).unwrap();
+    assert_eq!((config.limits.concurrent_priority, config.limits.bulk_places()), (64, 512));
+    let rule = |more: &str| format!("[[limits.rule]]\nname = \"own\"\nrequests = 1\n{more}");
+    for (lines, words) in [
+        (rule("per = \"ward\""), ["limits.rule[0].per", "\"tenant\""]),
+        (rule("per = \"client\"").replace("own", "day"), ["limits.rule[0].name", "The name day is taken"]),
+        (
+            rule("per = \"client\"\ntypes = [\"Vitals\"]"),
+            ["limits.rule[0].types[0]", "no resource type Vitals"],
+        ),
+        (
+            rule("per = \"operation\"\ninteractions = [\"read\"]"),
+            ["limits.rule[0].per", "one for each client"],
+        ),
+        (
+            rule("per = \"client\"\ninteractions = [\"reed\"]"),
+            ["limits.rule[0].interactions[0]", "\"vread\""],
+        ),
+        (
+            "concurrent = 4\nconcurrent_bulk = 5".to_owned(),
+            ["limits.concurrent_bulk", "at most `concurrent`"],
+        ),
+        (format!("concurrent_priority = 0\n{alarms}"), ["limits.concurrent_priority", "at least one place"]),
+        (alarms.replace("clients = [\"monitor\"]\n", ""), ["limits.priority[0]", "tokens vouch"]),
+        ("[[limits.bulk]]".to_owned(), ["limits.bulk[0]", "every request"]),
+        (
+            "[[limits.quota]]\nclients = [\"a\", \"a\"]\nrequests_per_day = 1".to_owned(),
+            ["limits.quota[0].clients[1]", "has a quota already"],
+        ),
+    ] {
+        folder.fault(&with(&lines), &words);
+    }
+}

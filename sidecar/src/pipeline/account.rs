@@ -18,6 +18,7 @@ use super::judge::Judgement;
 use super::surroundings::Surroundings;
 use super::trace::Trace;
 use crate::config::Direction;
+use crate::limit::{ClientPlace, Place, Standing};
 use crate::listen::Peer;
 use crate::mapping::MapSet;
 
@@ -75,6 +76,10 @@ pub(super) struct Account {
     pub warnings: Vec<(Direction, Summary)>,
     /// What was gathered around the resources that were judged.
     pub surroundings: Surroundings,
+    /// The request's places among all and among its client's, until it is answered.
+    pub places: (Option<Place>, Option<ClientPlace>),
+    /// What is left of the caller's limits, where that is told.
+    pub standings: Vec<Standing>,
     /// True where an audit record is owed: the caller is known and within its rate.
     pub owed: bool,
 }
@@ -110,6 +115,8 @@ impl Account {
             plugins: Vec::new(),
             warnings: Vec::new(),
             surroundings: Surroundings::default(),
+            places: (None, None),
+            standings: Vec::new(),
             owed: false,
         }
     }
@@ -143,6 +150,8 @@ impl Account {
             matched: None,
             warnings: Vec::new(),
             surroundings: Surroundings::default(),
+            places: (None, None),
+            standings: Vec::new(),
             owed: true,
         }
     }

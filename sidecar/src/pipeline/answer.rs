@@ -59,7 +59,7 @@ impl Answer {
         let row = refusal.row();
         Answer {
             status: row.status,
-            headers: row.header.into_iter().collect(),
+            headers: row.header.into_iter().chain(refusal.limit_headers()).collect(),
             body: refusal.outcome().into(),
         }
     }

@@ -76,7 +76,7 @@ async fn entry(exchange: &mut Exchange<'_>, asked: Work) -> Result<Answer, Refus
         Err(refusal) => Err(refusal),
         Ok((Asked { interaction, headers }, body)) => {
             account.interaction = Some(interaction.clone());
-            let admitted = gateway.limit.admit(&requester.client_id);
+            let admitted = gateway.admit_entry(&requester, &interaction, &body);
             let scopes = Scopes::of(requester.scopes.iter().map(String::as_str));
             let covered = scopes.allows(&interaction, None) == ScopeDecision::Allowed;
             let mut own = Exchange { gateway, requester, headers, account: &mut account, confined_to: None };

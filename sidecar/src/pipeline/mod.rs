@@ -12,6 +12,7 @@
 //! 3. A hidden resource and an absent one take the same way out: [`Refusal::Absent`].
 
 mod account;
+mod admission;
 mod answer;
 mod batch;
 mod bound;
@@ -29,7 +30,6 @@ mod inspect;
 mod joins;
 mod judge;
 mod last_n;
-mod limit;
 mod map;
 mod masking;
 mod own;
@@ -69,7 +69,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use metrics::{counter, gauge};
@@ -84,6 +84,7 @@ use varco_plugin_host::{PluginEngine, PluginSet};
 
 use crate::config::Config;
 use crate::identify::{TokenError, TokenGate};
+use crate::limit::{self, Lanes, Limiter, QuotaBook, Shape};
 use crate::listen::{Handler, Peer};
 use crate::mapping::Maps;
 use crate::policy::Policies;
@@ -93,7 +94,6 @@ use crate::validation::Validation;
 use account::Account;
 use answer::Answer;
 use exchange::Exchange;
-use limit::ClientLimit;
 use page::PageSeal;
 use patient_match::Matching;
 pub use refusal::Refusal;
@@ -107,7 +107,9 @@ pub struct Gateway {
     config: Config,
     store: Arc<Store>,
     tokens: TokenGate,
-    limit: Arc<ClientLimit>,
+    limit: Limiter,
+    lanes: Lanes,
+    quotas: Arc<QuotaBook>,
     upstream: Upstream,
     schema: SearchSchema,
     compartment: PatientsOf,
@@ -217,6 +219,10 @@ impl Gateway {
                 account.released.clear();
                 let status = refusal.row().status;
                 let recorded = match account.owed {
+                    _ if matches!(refusal, Refusal::Shed(_)) => {
+                        self.count_shed(&account, &refusal);
+                        Ok(())
+                    }
                     true => self.record(&account, status, Some(&refusal)).await,
                     false => self.count_refused(&account, &refusal).await,
                 };
@@ -228,6 +234,10 @@ impl Gateway {
         account.tell_policies();
         let mut answer = outcome.unwrap_or_else(|refusal| Answer::refused(&refusal));
         inspect::tell(&account.warnings, &mut answer);
+        // A refusal for a limit tells of that one.
+        if answer.status != StatusCode::TOO_MANY_REQUESTS {
+            answer.headers.extend(limit::headers(&account.standings));
+        }
         answer.into_response(&account.request_id, close)
     }
 
@@ -246,13 +256,15 @@ impl Gateway {
             account.interaction = Some(parsed.map_err(Refusal::Interaction)?);
             return Ok(own::capabilities(self));
         }
+        let shape = Shape::of(method, path);
+        account.places.0 = self.lanes.before_token(&shape).map_err(|shed| self.shed(shed, account))?;
         let now = u64::try_from(account.received.as_second()).unwrap_or_default();
         let requester = self
             .tokens
             .identify(&head.headers, peer.certificate.as_ref(), now)
             .await
             .map_err(Refusal::Unauthorized)?;
-        self.limit.admit(&requester.client_id)?;
+        self.admit_request(&requester, &shape, account)?;
         account.requester = Some(requester.clone());
         account.owed = true;
         self.admit(account, &requester, now);
@@ -286,6 +298,7 @@ impl Gateway {
                 .check(&interaction, &body)
                 .map_err(|differs| Refusal::Unauthorized(TokenError::Signed(differs)))?;
         }
+        self.admit_subjects(&requester, &interaction, &body, account)?;
         let scopes = Scopes::of(requester.scopes.iter().map(String::as_str));
         let confined_to = match scopes.allows(&interaction, requester.patient.as_ref()) {
             ScopeDecision::Allowed => None,
@@ -361,6 +374,9 @@ impl Gateway {
     /// Sets the gauges, before metrics are rendered.
     pub fn observe(&self) {
         self.tokens.observe();
+        self.limit.observe();
+        self.lanes.observe();
+        self.quotas.observe();
         crate::review::observe(self);
         gauge!("varco_store_queue").set(self.store.writer().waiting() as f64);
         self.upstream.guard().iter().for_each(|guard| guard.observe());
@@ -385,6 +401,11 @@ impl Gateway {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What clients have used of their quotas.
+    pub(crate) fn quotas(&self) -> &Arc<QuotaBook> {
+        &self.quotas
     }
 
     /// What checks tokens.

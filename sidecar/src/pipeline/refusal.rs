@@ -11,6 +11,7 @@ use varco_core::outcome::{Issue, IssueType, Outcome};
 use varco_core::patch::PatchError;
 
 use crate::identify::TokenError;
+use crate::limit::{Exceeded, Lane};
 use crate::store::StoreError;
 use crate::upstream::UpstreamError;
 
@@ -56,12 +57,15 @@ pub enum Refusal {
     /// The connection ended inside the body.
     #[error("the connection ended inside the body")]
     BodyBroken,
-    /// Too many requests.
-    #[error("the client is above its rate")]
-    Rate {
-        /// Seconds until the next request may pass.
-        retry_after: u64,
-    },
+    /// Too many requests in a short time, or at a time.
+    #[error("the client is above its limit `{}`", .0.policy.name)]
+    Rate(Box<Exceeded>),
+    /// The client's quota of the day is used up.
+    #[error("the client's quota of the day is used up")]
+    Quota(Box<Exceeded>),
+    /// There are more requests than are worked on at a time.
+    #[error("there is no place for one more request of the {} lane", .0.name())]
+    Shed(Lane),
     /// A search too broad to be answered exactly.
     #[error("the search has more than {0} matches")]
     TooBroad(usize),
@@ -226,12 +230,23 @@ impl Refusal {
             Refusal::BodyBroken => {
                 row(StatusCode::BAD_REQUEST, IssueType::Incomplete, "The request's body ended too early.")
             }
-            Refusal::Rate { retry_after } => Row {
-                header: Some((header::RETRY_AFTER, HeaderValue::from(*retry_after))),
+            // The other headers of limits stand in `Refusal::limit_headers`.
+            Refusal::Rate(_) => row(
+                StatusCode::TOO_MANY_REQUESTS,
+                IssueType::Throttled,
+                "TooManyRequests: too many requests in a short time; try again in a moment.",
+            ),
+            Refusal::Quota(_) => row(
+                StatusCode::TOO_MANY_REQUESTS,
+                IssueType::BusinessRule,
+                "LimitExceeded: the quota of the day is used up; try again tomorrow, or ask the operator for more.",
+            ),
+            Refusal::Shed(lane) => Row {
+                header: Some((header::RETRY_AFTER, HeaderValue::from(lane.retry_after()))),
                 ..row(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    IssueType::Throttled,
-                    "Too many requests; try again later.",
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    IssueType::Transient,
+                    "Too much is going on here; try again in a moment.",
                 )
             },
             Refusal::TooBroad(most) => row(
@@ -326,6 +341,14 @@ impl Refusal {
                 IssueType::Conflict,
                 "The resource has another version by now; read it again.",
             ),
+        }
+    }
+
+    /// The headers that tell of a limit, where one refuses.
+    pub fn limit_headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        match self.cause() {
+            Refusal::Rate(exceeded) | Refusal::Quota(exceeded) => exceeded.headers(),
+            _ => Vec::new(),
         }
     }
 

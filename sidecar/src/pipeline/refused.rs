@@ -56,6 +56,21 @@ impl Gateway {
         Ok(())
     }
 
+    /// The same for a request that is shed: nobody waits for the store. That would be work, and there is too much of it.
+    pub(super) fn count_shed(self: &Arc<Self>, account: &Account, refusal: &Refusal) {
+        let minute = account.received.as_second().div_euclid(60);
+        let key = (minute, account.client.ip().to_canonical(), cause(refusal));
+        let begin = {
+            let mut waiting = self.refused.lock();
+            *waiting.counts.entry(key).or_default() += 1;
+            !std::mem::replace(&mut waiting.writing, true)
+        };
+        if begin {
+            tokio::spawn(self.clone().write_refused());
+        }
+        counter!("varco_audit_refused_total", "cause" => key.2).increment(1);
+    }
+
     async fn write_refused(self: Arc<Self>) {
         loop {
             let (counts, answers) = {
@@ -85,7 +100,9 @@ impl Gateway {
 fn cause(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Unauthorized(error) => error.name(),
-        Refusal::Rate { .. } => "rate",
+        Refusal::Rate(_) => "rate",
+        Refusal::Quota(_) => "quota",
+        Refusal::Shed(_) => "shed",
         Refusal::Framing(_) => "framing",
         Refusal::Interaction(_) => "not-served",
         _ => "other",

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use fhir_models::definition::Definitions;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metrics::gauge;
 use varco_core::access::{Necessary, PatientsOf, SummaryOf};
@@ -15,7 +16,6 @@ use varco_core::requester::BusinessIdentifier;
 use varco_plugin_host::{EngineError, EngineSettings, LoadError, PluginEngine, PluginSet};
 
 use super::Gateway;
-use super::limit::ClientLimit;
 use super::page::PageSeal;
 use super::patient_match::Matching;
 use super::refused::RefusedTally;
@@ -23,6 +23,7 @@ use super::tally::Tally;
 use super::turns::Turns;
 use crate::config::{self, Config};
 use crate::identify::{Replay, TokenGate, TokenSetupError};
+use crate::limit::{Lanes, Limiter, QuotaBook};
 use crate::mapping::{MapSetError, Maps};
 use crate::policy::{Policies, PolicyLoadError};
 use crate::store::{OpenIntent, Store, StoreError};
@@ -73,15 +74,13 @@ pub enum SetupError {
 /// What outlives a configuration.
 struct Lasting {
     store: Arc<Store>,
-    limit: Arc<ClientLimit>,
+    limit: Limiter,
+    lanes: Lanes,
+    quotas: Arc<QuotaBook>,
     turns: Arc<Turns>,
     seal: Arc<PageSeal>,
     once: Arc<Replay>,
     guard: Arc<Guard>,
-}
-
-fn limit_of(config: &Config) -> ClientLimit {
-    ClientLimit::new(config.limits.requests_per_second, config.limits.burst)
 }
 
 /// How dates and references are read here.
@@ -96,11 +95,14 @@ fn reading(config: &Config) -> Result<Reading, SetupError> {
 impl Gateway {
     /// Makes a gateway: opens the store, reads the keys, compiles the plugins.
     pub fn new(config: Config) -> Result<Gateway, SetupError> {
-        let store = Store::open(&config.store.path, reading(&config)?)?;
+        let reading = reading(&config)?;
+        let store = Arc::new(Store::open(&config.store.path, reading.clone())?);
         tell_of_open_intents(&store)?;
         let lasting = Lasting {
-            store: Arc::new(store),
-            limit: Arc::new(limit_of(&config)),
+            limit: Limiter::new(&config.limits, None),
+            lanes: Lanes::new(&config.limits, None),
+            quotas: Arc::new(QuotaBook::open(reading.zone, store.clone(), Timestamp::now())?),
+            store,
             turns: Arc::new(Turns::new()),
             seal: Arc::new(PageSeal::new().map_err(|_| SetupError::Random)?),
             once: Arc::default(),
@@ -112,11 +114,11 @@ impl Gateway {
     /// Makes the gateway that is to follow this one under another configuration: the store, page links, counted
     /// tokens and turns are those of this one.
     pub fn reconfigured(&self, config: Config) -> Result<Gateway, SetupError> {
-        let same_limit = (config.limits.requests_per_second, config.limits.burst)
-            == (self.config.limits.requests_per_second, self.config.limits.burst);
         let lasting = Lasting {
             store: self.store.clone(),
-            limit: if same_limit { self.limit.clone() } else { Arc::new(limit_of(&config)) },
+            limit: Limiter::new(&config.limits, Some(&self.limit)),
+            lanes: Lanes::new(&config.limits, Some(&self.lanes)),
+            quotas: self.quotas.clone(),
             turns: self.turns.clone(),
             seal: self.seal.clone(),
             once: self.tokens.once(),
@@ -129,7 +131,7 @@ impl Gateway {
     }
 
     fn make(config: Config, lasting: Lasting) -> Result<Gateway, SetupError> {
-        let Lasting { store, limit, turns, seal, once, guard } = lasting;
+        let Lasting { store, limit, lanes, quotas, turns, seal, once, guard } = lasting;
         let definitions = Definitions::r4();
         let tokens = TokenGate::new(&config, once)?;
         let reading = reading(&config)?;
@@ -143,6 +145,8 @@ impl Gateway {
             store,
             tokens,
             limit,
+            lanes,
+            quotas,
             upstream: Upstream::guarded(&config.upstream, config.limits.answer_bytes, guard)?,
             schema: SearchSchema::from_definitions(definitions.clone()),
             summary: SummaryOf::from_definitions(definitions.clone()),

@@ -5,6 +5,7 @@
 
 mod export_cursor;
 mod intent;
+mod quota;
 mod received;
 mod refused;
 mod retention;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use varco_core::audit::chain::RecordHash;
 
-use super::{StoreError, export_cursor, received, refused, retention, review, trail_index};
+use super::{StoreError, export_cursor, quota, received, refused, retention, review, trail_index};
 
 /// The version of the tables below, kept in `PRAGMA user_version`.
 const VERSION: i64 = 1;
@@ -54,6 +54,7 @@ fn prepare(path: &Path) -> Result<(Connection, i64), rusqlite::Error> {
         retention::prepare(&connection)?;
         export_cursor::prepare(&connection)?;
         refused::prepare(&connection)?;
+        quota::prepare(&connection)?;
         return Ok((connection, VERSION));
     }
     Ok((connection, version))

@@ -15,11 +15,13 @@ use rusqlite::{Connection, Transaction, params};
 use tokio::sync::oneshot;
 use varco_core::audit::chain::RecordHash;
 
+use super::quota;
 use super::received::{self, ReceivedRow};
 use super::refused::{self, ClosedMinutes, RefusedRow};
 use super::retention::{self, Removal};
 use super::review::{self, ReviewUse};
 use super::{StoreError, StoredConsent, export_cursor, schema, trail_index};
+use crate::limit::DayCount;
 
 /// Most jobs that wait.
 const QUEUE: usize = 4_096;
@@ -58,6 +60,8 @@ enum Work {
     Refused(Vec<RefusedRow>),
     /// Make records of those counts.
     CloseRefused(ClosedMinutes),
+    /// Count requests of clients that have a quota.
+    Quota(Vec<DayCount>),
     /// A place took the records up to this one.
     Exported(String, i64),
 }
@@ -132,6 +136,11 @@ impl Writer {
     /// Counts requests whose caller was never known.
     pub(super) async fn count_refused(&self, rows: Vec<RefusedRow>) -> Result<(), StoreError> {
         self.submit(Work::Refused(rows)).await
+    }
+
+    /// Adds to what clients have used of their quotas.
+    pub(super) async fn add_to_quota(&self, counts: Vec<DayCount>) -> Result<(), StoreError> {
+        self.submit(Work::Quota(counts)).await
     }
 
     /// Makes records of those counts.
@@ -238,6 +247,7 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Er
             }
             Work::Consent { consent, patient, updated } => put(&transaction, consent, patient, updated)?,
             Work::Exported(place, seq) => export_cursor::write(&transaction, place, *seq)?,
+            Work::Quota(counts) => quota::add(&transaction, counts)?,
             Work::Refused(rows) => rows.iter().try_for_each(|row| refused::add(&transaction, row))?,
             Work::Index | Work::Remove(_) | Work::CloseRefused(_) => {}
         }

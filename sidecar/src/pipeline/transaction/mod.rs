@@ -110,8 +110,9 @@ fn admit(exchange: &Exchange<'_>, entries: &mut [Entry]) -> Result<(), Refusal> 
     let requester = &exchange.requester;
     let scopes = Scopes::of(requester.scopes.iter().map(String::as_str));
     for entry in entries {
+        let body = entry.body.clone();
         let admitted = entry.asked().and_then(|interaction| {
-            exchange.gateway.limit.admit(&requester.client_id)?;
+            exchange.gateway.admit_entry(requester, interaction, &body)?;
             if scopes.allows(interaction, None) != ScopeDecision::Allowed {
                 return Err(Refusal::Scope);
             }
@@ -252,7 +253,7 @@ async fn find(
             "Consents and audit records are the gateway's own: no reference leads to them by search.",
         ));
     }
-    gateway.limit.admit(&exchange.requester.client_id)?;
+    gateway.admit_entry(&exchange.requester, &asked, b"")?;
     let scopes = Scopes::of(exchange.requester.scopes.iter().map(String::as_str));
     if scopes.allows(&asked, None) != ScopeDecision::Allowed {
         return Err(Refusal::Scope);

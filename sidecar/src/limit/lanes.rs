@@ -1,0 +1,334 @@
+//! How many requests are worked on at a time, by lane: priority (alarms), normal, bulk. What finds no place is shed at once.
+//!
+//! Nothing waits here: who is shed with `Retry-After` waits at its own place, and an alarm never stands behind others. The
+//! places of the priority lane are taken by nobody else, so an alarm is refused only where there are more alarms than such
+//! places *and* all others are taken too, whatever bulk and normal requests do. Which lane a request takes follows from its
+//! verified token, method and path ([`LaneRule`]); nothing that a caller merely claims (a header, a category in a body) counts.
+//!
+//! A request that can't be of the priority lane, whoever sends it, must find a place before its token is checked: under
+//! overload the work for what is shed ends there. One atomic word holds the counts; no lock.
+//! Metrics: `varco_in_flight` and `varco_shed_total`, by lane.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use metrics::{Counter, counter, gauge};
+use varco_core::requester::Requester;
+
+use super::kind::Shape;
+use crate::config::{LaneRule, Limits};
+
+/// Bits of one count in the word.
+const BITS: u32 = 21;
+const MASK: u64 = (1 << BITS) - 1;
+
+/// Who goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Alarms: they have places of their own.
+    Priority,
+    /// What no rule names.
+    Normal,
+    /// What can wait: it has a share of the places.
+    Bulk,
+}
+
+impl Lane {
+    const ALL: [Lane; 3] = [Lane::Priority, Lane::Normal, Lane::Bulk];
+
+    /// Its name in metrics and log lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Lane::Priority => "priority",
+            Lane::Normal => "normal",
+            Lane::Bulk => "bulk",
+        }
+    }
+
+    /// After how many seconds one that was shed should come again.
+    pub fn retry_after(self) -> u64 {
+        match self {
+            Lane::Priority | Lane::Normal => 1,
+            Lane::Bulk => 5,
+        }
+    }
+
+    fn at(self) -> usize {
+        match self {
+            Lane::Priority => 0,
+            Lane::Normal => 1,
+            Lane::Bulk => 2,
+        }
+    }
+
+    fn one(self) -> u64 {
+        1 << (BITS * self.at() as u32)
+    }
+}
+
+/// Requests that are worked on, by lane.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct InFlight(u64);
+
+impl InFlight {
+    fn of(self, lane: Lane) -> u64 {
+        (self.0 >> (BITS * lane.at() as u32)) & MASK
+    }
+}
+
+/// How many places there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Places {
+    /// For all lanes together.
+    shared: u64,
+    /// For the priority lane alone, beside these.
+    priority: u64,
+    /// How many of the shared ones the bulk lane may have.
+    bulk: u64,
+}
+
+impl Places {
+    /// True where one more of this lane finds a place.
+    fn has_room(self, now: InFlight, lane: Lane) -> bool {
+        let beyond_own = now.of(Lane::Priority).saturating_sub(self.priority);
+        let shared_taken = now.of(Lane::Normal) + now.of(Lane::Bulk) + beyond_own;
+        match lane {
+            Lane::Priority => now.of(Lane::Priority) < self.priority || shared_taken < self.shared,
+            Lane::Normal => shared_taken < self.shared,
+            Lane::Bulk => shared_taken < self.shared && now.of(Lane::Bulk) < self.bulk,
+        }
+    }
+}
+
+/// The lanes of one configuration, over counts that outlive it.
+pub struct Lanes {
+    counts: Arc<AtomicU64>,
+    places: Places,
+    priority: Vec<LaneRule>,
+    bulk: Vec<LaneRule>,
+    shed: [Counter; 3],
+    told: AtomicI64,
+}
+
+/// No place for a request of this lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shed(pub Lane);
+
+/// The place of one request, until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    counts: Arc<AtomicU64>,
+    lane: Lane,
+}
+
+impl Place {
+    /// Its lane.
+    pub fn lane(&self) -> Lane {
+        self.lane
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.counts.fetch_sub(self.lane.one(), Ordering::AcqRel);
+    }
+}
+
+impl Lanes {
+    /// Those of the configuration; `before` are the lanes that these follow.
+    pub fn new(limits: &Limits, before: Option<&Lanes>) -> Lanes {
+        Lanes {
+            counts: before.map_or_else(Arc::default, |before| before.counts.clone()),
+            places: Places {
+                shared: u64::from(limits.concurrent),
+                priority: u64::from(limits.concurrent_priority),
+                bulk: u64::from(limits.bulk_places()),
+            },
+            priority: limits.priority.clone(),
+            bulk: limits.bulk.clone(),
+            shed: Lane::ALL.map(|lane| counter!("varco_shed_total", "lane" => lane.name())),
+            told: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    /// Before the token is checked: a place for a request that nobody could send in the priority lane, `None` for one that
+    /// somebody could.
+    pub fn before_token(&self, shape: &Shape<'_>) -> Result<Option<Place>, Shed> {
+        let somebody_could = self.priority.iter().any(|rule| shape.is(&rule.interactions, &rule.types));
+        if somebody_could { Ok(None) } else { self.enter(Lane::Normal).map(Some) }
+    }
+
+    /// The place of a request whose caller is known, in the lane that it belongs to.
+    pub fn after_token(
+        &self,
+        held: Option<Place>,
+        shape: &Shape<'_>,
+        requester: &Requester,
+    ) -> Result<Place, Shed> {
+        match (self.lane_of(shape, requester), held) {
+            (lane, Some(held)) if held.lane == lane => Ok(held),
+            (lane, Some(held)) => {
+                drop(held);
+                self.enter(lane)
+            }
+            (lane, None) => self.enter(lane),
+        }
+    }
+
+    fn lane_of(&self, shape: &Shape<'_>, requester: &Requester) -> Lane {
+        let fits = |rule: &LaneRule| {
+            let client = rule.clients.is_empty() || rule.clients.contains(&requester.client_id);
+            client && (rule.scopes.is_empty() || rule.scopes.iter().any(|own| requester.scopes.contains(own)))
+        };
+        if self.priority.iter().any(|rule| shape.is(&rule.interactions, &rule.types) && fits(rule)) {
+            Lane::Priority
+        } else if self.bulk.iter().any(|rule| shape.may_be(&rule.interactions, &rule.types) && fits(rule)) {
+            Lane::Bulk
+        } else {
+            Lane::Normal
+        }
+    }
+
+    fn enter(&self, lane: Lane) -> Result<Place, Shed> {
+        let step = |now| self.places.has_room(InFlight(now), lane).then(|| now + lane.one());
+        match self.counts.fetch_update(Ordering::AcqRel, Ordering::Acquire, step) {
+            Ok(_) => Ok(Place { counts: self.counts.clone(), lane }),
+            Err(_) => {
+                if let Some(counter) = self.shed.get(lane.at()) {
+                    counter.increment(1);
+                }
+                Err(Shed(lane))
+            }
+        }
+    }
+
+    /// True once in each second that something is shed in: then the log says so. `now` is in seconds since 1970.
+    pub fn is_news(&self, now: i64) -> bool {
+        self.told.swap(now, Ordering::Relaxed) != now
+    }
+
+    /// Sets the gauges, before metrics are rendered.
+    pub fn observe(&self) {
+        let now = InFlight(self.counts.load(Ordering::Relaxed));
+        for lane in Lane::ALL {
+            gauge!("varco_in_flight", "lane" => lane.name()).set(now.of(lane) as f64);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::limit::Kind;
+
+    fn lanes(concurrent: u32, bulk: u32, priority: u32) -> Lanes {
+        let alarms = LaneRule {
+            clients: vec!["monitor".to_owned()],
+            scopes: Vec::new(),
+            interactions: vec![Kind::Create],
+            types: vec!["Observation".to_owned()],
+        };
+        let nightly = LaneRule {
+            clients: Vec::new(),
+            scopes: vec!["system/*.rs".to_owned()],
+            interactions: Vec::new(),
+            types: Vec::new(),
+        };
+        let limits = Limits {
+            concurrent,
+            concurrent_bulk: Some(bulk),
+            concurrent_priority: priority,
+            priority: vec![alarms],
+            bulk: vec![nightly],
+            ..Limits::default()
+        };
+        Lanes::new(&limits, None)
+    }
+
+    fn caller(client: &str, scope: &str) -> Requester {
+        Requester { client_id: client.to_owned(), scopes: vec![scope.to_owned()], ..Requester::default() }
+    }
+
+    #[test]
+    fn an_alarm_is_known_by_token_method_and_path() {
+        let own = lanes(10, 5, 2);
+        let lane =
+            |method, path, client, scope| own.lane_of(&Shape::of(method, path), &caller(client, scope));
+        assert_eq!(lane("POST", "/Observation", "monitor", "system/*.c"), Lane::Priority);
+        assert_eq!(lane("POST", "/Observation", "ward-app", "system/*.c"), Lane::Normal);
+        assert_eq!(lane("POST", "/Ob%73ervation", "monitor", "system/*.c"), Lane::Normal);
+        assert_eq!(lane("GET", "/Observation", "monitor", "system/*.c"), Lane::Normal);
+        assert_eq!(lane("GET", "/Observation", "warehouse", "system/*.rs"), Lane::Bulk);
+        assert_eq!(
+            lane("POST", "/Observation", "monitor", "system/*.rs"),
+            Lane::Priority,
+            "priority goes before bulk"
+        );
+    }
+
+    #[test]
+    fn what_nobody_could_send_as_an_alarm_needs_a_place_before_its_token_is_checked() {
+        let own = lanes(1, 1, 1);
+        let read = Shape::of("GET", "/Patient/anna");
+        let held = own.before_token(&read).unwrap();
+        assert!(held.is_some());
+        assert_eq!(own.before_token(&read).unwrap_err(), Shed(Lane::Normal));
+        let alarm = Shape::of("POST", "/Observation");
+        assert!(own.before_token(&alarm).unwrap().is_none());
+        assert_eq!(own.after_token(None, &alarm, &caller("stranger", "")).unwrap_err(), Shed(Lane::Normal));
+        assert_eq!(own.after_token(None, &alarm, &caller("monitor", "")).unwrap().lane(), Lane::Priority);
+        drop(held);
+        assert!(own.before_token(&read).unwrap().is_some());
+        assert_eq!(own.counts.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_reload_keeps_what_is_under_way() {
+        let before = lanes(2, 2, 0);
+        let held = before.enter(Lane::Normal).unwrap();
+        let after = Lanes::new(&Limits { concurrent: 1, ..Limits::default() }, Some(&before));
+        assert!(after.enter(Lane::Normal).is_err());
+        drop(held);
+        assert!(after.enter(Lane::Normal).is_ok());
+    }
+
+    proptest! {
+        /// Whatever comes and goes: an alarm finds a place as long as there are fewer alarms than places of theirs, bulk
+        /// never has more than its share, all together never more than there are, and in the end every place is free.
+        #[test]
+        fn no_bulk_takes_an_alarms_place(
+            shared in 1u32..8, bulk in 0u32..8, priority in 1u32..4,
+            steps in prop::collection::vec((0usize..3, any::<bool>(), 0usize..16), 1..300),
+        ) {
+            let own = lanes(shared, bulk.min(shared), priority);
+            let mut held: Vec<Place> = Vec::new();
+            for (lane, comes, which) in steps {
+                let lane = Lane::ALL[lane];
+                let count = |held: &[Place], lane| held.iter().filter(|place| place.lane() == lane).count() as u32;
+                if !comes {
+                    if !held.is_empty() {
+                        held.remove(which % held.len());
+                    }
+                    continue;
+                }
+                match own.enter(lane) {
+                    Ok(place) => held.push(place),
+                    Err(_) => {
+                        prop_assert!(lane != Lane::Priority || count(&held, Lane::Priority) >= priority);
+                        let full = held.len() as u32 >= shared;
+                        prop_assert!(full || (lane == Lane::Bulk && count(&held, lane) >= bulk.min(shared)));
+                    }
+                }
+                prop_assert!(count(&held, Lane::Bulk) <= bulk.min(shared));
+                prop_assert!(held.len() as u32 <= shared + priority);
+                let others = held.len() as u32 - count(&held, Lane::Priority);
+                prop_assert!(others <= shared);
+            }
+            held.clear();
+            prop_assert_eq!(own.counts.load(Ordering::Relaxed), 0);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Quotas by day, as the store keeps them.
+//!
+//! What was counted is saved every [`EVERY`], and when the sidecar stops. A process that is killed forgets what it counted
+//! since then. A store that can't save is no reason to refuse: the counts stay in memory and are saved later.
+//! Metrics: `varco_limit_refused_total{limit="day"}`, `varco_quota_clients`.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use metrics::{counter, gauge};
+use tokio::sync::watch;
+
+use super::day::{Counted, Day};
+use super::{DAY_RULE, Exceeded, Policy, Standing};
+use crate::config::{Limits, Tell};
+use crate::store::{Store, StoreError};
+
+/// How often counts are saved.
+const EVERY: Duration = Duration::from_secs(5);
+/// Seconds of a day, as the limit is told.
+const DAY_SECONDS: u64 = 86_400;
+
+/// The counts of the day, in memory and in the store.
+pub struct QuotaBook {
+    day: Mutex<Day>,
+    store: Arc<Store>,
+}
+
+impl QuotaBook {
+    /// The book of the present day, as far as the store knows it.
+    pub fn open(zone: TimeZone, store: Arc<Store>, now: Timestamp) -> Result<QuotaBook, StoreError> {
+        let mut day = Day::new(zone, now);
+        let name = day.name();
+        day.learn(&name, store.quota_of(&name)?);
+        Ok(QuotaBook { day: Mutex::new(day), store })
+    }
+
+    /// Counts a request of the client, where it has a quota; gives what is left, where that is told.
+    pub fn count(
+        &self,
+        limits: &Limits,
+        client: &str,
+        now: Timestamp,
+    ) -> Result<Option<Standing>, Box<Exceeded>> {
+        let own = limits.quota.iter().find(|quota| quota.clients.iter().any(|own| own == client));
+        let Some(most) = own.map(|own| own.requests_per_day).or(limits.requests_per_day) else {
+            return Ok(None);
+        };
+        let (said, resets) = self.lock().count(client, most, now);
+        let policy = || Policy { name: DAY_RULE.to_owned(), most, seconds: Some(DAY_SECONDS) };
+        match said {
+            Counted::Within(left) => {
+                Ok((limits.tell == Tell::Answers).then(|| Standing { policy: policy(), left, resets }))
+            }
+            Counted::UsedUp => {
+                counter!("varco_limit_refused_total", "limit" => DAY_RULE).increment(1);
+                Err(Box::new(Exceeded { policy: policy(), retry_after: resets }))
+            }
+        }
+    }
+
+    /// Saves what was counted since the last time, and learns what others counted.
+    pub async fn save(&self) -> Result<(), StoreError> {
+        let counts = self.lock().take_unsaved();
+        let Some(day) = counts.first().map(|own| own.day.clone()) else { return Ok(()) };
+        if let Err(error) = self.store.add_to_quota(counts.clone()).await {
+            self.lock().put_back(counts);
+            return Err(error);
+        }
+        let totals = self.store.quota_of(&day)?;
+        self.lock().learn(&day, totals);
+        Ok(())
+    }
+
+    /// Saves from time to time until `stopping` turns true or its sender is gone.
+    pub async fn keep(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                _ = stopping.wait_for(|stop| *stop) => return,
+            }
+            if let Err(error) = self.save().await {
+                tracing::error!(cause = %error, "what clients used of their quotas can't be saved now; it is kept in memory");
+            }
+        }
+    }
+
+    /// Sets the gauge, before metrics are rendered.
+    pub fn observe(&self) {
+        gauge!("varco_quota_clients").set(self.lock().clients() as f64);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Day> {
+        self.day.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
