@@ -43,6 +43,16 @@ pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Faul
         let cause = "There are rules for a priority lane that has no place of its own.".to_owned();
         fault("concurrent_priority", cause, "Keep at least one place for it, or remove the rules.");
     }
+    let places = limits.concurrent as usize + limits.concurrent_priority as usize;
+    if !limits.priority.is_empty() && places > config.upstream.concurrency {
+        let cause = format!(
+            "{places} requests may be worked on at a time and {} asked of the hospital's server: the priority lane would \
+             wait behind others for the hospital's server.",
+            config.upstream.concurrency
+        );
+        let cure = "Let `concurrent` and `concurrent_priority` together be at most upstream.concurrency.";
+        fault("concurrent", cause, cure);
+    }
     lanes("priority", &limits.priority, &mut fault);
     lanes("bulk", &limits.bulk, &mut fault);
 }

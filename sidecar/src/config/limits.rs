@@ -44,7 +44,7 @@ impl Default for Limits {
             page_size: 50,
             tell: Tell::Refusals,
             requests_per_day: None,
-            concurrent: 1024,
+            concurrent: 192,
             concurrent_bulk: None,
             concurrent_priority: 64,
             concurrent_per_client: None,

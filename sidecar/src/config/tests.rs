@@ -540,7 +540,7 @@ fn limits_are_told_apart_and_a_priority_lane_is_for_some_alone() {
     let with = |lines: &str| format!("{GOOD}[limits]\n{lines}\n");
     let alarms = "[[limits.priority]]\nclients = [\"monitor\"]\ninteractions = [\"create\"]\ntypes = [\"Observation\"]";
     let config = from_text(&with(alarms), &folder.file()).unwrap();
-    assert_eq!((config.limits.concurrent_priority, config.limits.bulk_places()), (64, 512));
+    assert_eq!((config.limits.concurrent_priority, config.limits.bulk_places()), (64, 96));
     let rule = |more: &str| format!("[[limits.rule]]\nname = \"own\"\nrequests = 1\n{more}");
     for (lines, words) in [
         (rule("per = \"ward\""), ["limits.rule[0].per", "\"tenant\""]),
@@ -563,6 +563,10 @@ fn limits_are_told_apart_and_a_priority_lane_is_for_some_alone() {
         ),
         (format!("concurrent_priority = 0\n{alarms}"), ["limits.concurrent_priority", "at least one place"]),
         (alarms.replace("clients = [\"monitor\"]\n", ""), ["limits.priority[0]", "tokens vouch"]),
+        (
+            format!("concurrent = 193\n{alarms}"),
+            ["limits.concurrent", "wait behind others for the hospital's server"],
+        ),
         ("[[limits.bulk]]".to_owned(), ["limits.bulk[0]", "every request"]),
         (
             "[[limits.quota]]\nclients = [\"a\", \"a\"]\nrequests_per_day = 1".to_owned(),
