@@ -1,0 +1,180 @@
+//! What is known of one connection by all who have a part in it: its bytes, its requests, its answers.
+//!
+//! The guard ([`super::guard`]) sees bytes and time, the service sees requests; each tells the other here.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+
+use super::framing::FramingFault;
+
+/// Most bytes that an answer over HTTP/2 is given away at a time: what a caller does not take stays here, where it is seen.
+const PIECE: usize = 64 * 1024;
+
+const FAULTS: [FramingFault; 8] = [
+    FramingFault::LengthAndEncoding,
+    FramingFault::SeveralLengths,
+    FramingFault::Length,
+    FramingFault::Encoding,
+    FramingFault::BareLineFeed,
+    FramingFault::Folded,
+    FramingFault::Chunk,
+    FramingFault::LongLine,
+];
+
+/// One connection.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// Requests that are being answered.
+    open: AtomicU32,
+    /// Requests that were answered.
+    served: AtomicU32,
+    /// Answers that are not wholly given away.
+    giving: AtomicU32,
+    /// Pieces of answers that were given away.
+    given: AtomicU64,
+    /// The place of the fault in the list above, from 1.
+    fault: AtomicU8,
+    http2: AtomicBool,
+    /// It was at rest for too long.
+    rested: AtomicBool,
+}
+
+impl Line {
+    /// A request begins; it ends when what is given back is dropped.
+    pub fn begin(self: &Arc<Line>) -> OpenRequest {
+        self.open.fetch_add(1, Ordering::AcqRel);
+        OpenRequest(self.clone())
+    }
+
+    /// True while a request is answered.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire) > 0
+    }
+
+    /// How many requests were answered; it may begin again at zero.
+    pub fn served(&self) -> u32 {
+        self.served.load(Ordering::Acquire)
+    }
+
+    /// How many pieces were given away, where an answer is not wholly given away.
+    pub fn giving(&self) -> Option<u64> {
+        (self.giving.load(Ordering::Acquire) > 0).then(|| self.given.load(Ordering::Acquire))
+    }
+
+    /// Remembers that its bytes have two meanings.
+    pub fn set_fault(&self, fault: FramingFault) {
+        let place = FAULTS.iter().position(|own| *own == fault).unwrap_or_default();
+        self.fault.store(u8::try_from(place + 1).unwrap_or(u8::MAX), Ordering::Release);
+    }
+
+    /// The fault of its bytes.
+    pub fn fault(&self) -> Option<FramingFault> {
+        match self.fault.load(Ordering::Acquire) {
+            0 => None,
+            place => FAULTS.get(usize::from(place) - 1).copied(),
+        }
+    }
+
+    /// It speaks HTTP/2.
+    pub fn set_http2(&self) {
+        self.http2.store(true, Ordering::Release);
+    }
+
+    /// True where it speaks HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.http2.load(Ordering::Acquire)
+    }
+
+    /// It was at rest for too long and should end.
+    pub fn set_rested(&self) {
+        self.rested.store(true, Ordering::Release);
+    }
+
+    /// True once it was at rest for too long.
+    pub fn is_rested(&self) -> bool {
+        self.rested.load(Ordering::Acquire)
+    }
+}
+
+/// A request that is being answered.
+pub struct OpenRequest(Arc<Line>);
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        self.0.served.fetch_add(1, Ordering::AcqRel);
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// An answer's body, given away in pieces where the connection speaks HTTP/2, so that a caller who does not read it is seen.
+pub struct Given<B> {
+    body: B,
+    rest: Bytes,
+    line: Option<Arc<Line>>,
+}
+
+impl<B> Given<B> {
+    /// This body, of an answer on this connection.
+    pub fn new(body: B, line: &Arc<Line>) -> Given<B> {
+        let line = line.is_http2().then(|| line.clone());
+        if let Some(line) = &line {
+            line.giving.fetch_add(1, Ordering::AcqRel);
+        }
+        Given { body, rest: Bytes::new(), line }
+    }
+}
+
+impl<B> Drop for Given<B> {
+    fn drop(&mut self) {
+        if let Some(line) = &self.line {
+            line.giving.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Given<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if self.line.is_none() {
+            return Pin::new(&mut self.body).poll_frame(context);
+        }
+        if self.rest.is_empty() {
+            match std::task::ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                other => return Poll::Ready(other),
+            }
+        }
+        if let Some(line) = &self.line {
+            line.given.fetch_add(1, Ordering::AcqRel);
+        }
+        let length = self.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (inner, here) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower().saturating_add(here));
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper.saturating_add(here));
+        }
+        hint
+    }
+}
