@@ -17,7 +17,7 @@ use varco_core::mapping::hl7v2::ConverterError;
 use crate::admin::Admin;
 use crate::audit::{AuditCare, AuditSetupError};
 use crate::config::{Config, Listen};
-use crate::listen::{self, tls};
+use crate::listen::{self, Phase, tls};
 use crate::mllp::{self, Intake};
 use crate::pipeline::{Gateway, SetupError};
 use crate::reload::{Current, Reloader};
@@ -61,6 +61,9 @@ pub struct Running {
     current: Arc<Current>,
     tls: Option<Arc<ArcSwap<ServerConfig>>>,
     stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
+    operator_phase: watch::Sender<Phase>,
+    drain_delay: Duration,
     federation: JoinHandle<()>,
     operator: JoinHandle<()>,
     messages: Option<JoinHandle<()>>,
@@ -87,6 +90,9 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     let current = Current::new(Gateway::new(config)?);
     let gateway = current.gateway();
     let (stop, stopping) = watch::channel(false);
+    let (phase, serving) = watch::channel(Phase::Serving);
+    let (operator_phase, operator_serving) = watch::channel(Phase::Serving);
+    let drain_delay = Duration::from_secs(bounds.drain_delay_seconds);
     tokio::spawn(telemetry::keep_up(metrics.clone(), stopping.clone()));
     let admin = Arc::new(Admin { current: current.clone(), metrics });
     let admin_bounds = Listen { connections: 64, drain_seconds: 1, ..bounds.clone() };
@@ -111,12 +117,15 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
             tls.clone(),
             bounds,
             current.clone(),
-            stopping.clone(),
+            serving,
         )),
-        operator: tokio::spawn(listen::serve(operator, None, admin_bounds, admin, stopping)),
+        operator: tokio::spawn(listen::serve(operator, None, admin_bounds, admin, operator_serving)),
         current,
         tls,
         stop,
+        phase,
+        operator_phase,
+        drain_delay,
         mllp,
         messages,
     })
@@ -138,17 +147,30 @@ impl Running {
         tokio::spawn(self.reloader(path).watch(self.stop.subscribe()));
     }
 
-    /// Takes no new request, lets the open ones finish, and returns when they have or the drain time is over.
+    /// Says that it is not ready, and after `listen.drain_delay_seconds` takes no new request; returns when the open ones
+    /// have finished or the drain time is over. The operator's port is served until then.
     pub async fn stop(self) {
         self.current.gateway().drain();
-        self.stop.send_replace(true);
-        for task in [Some(self.federation), Some(self.operator), self.messages].into_iter().flatten() {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a listener ended badly");
-            }
+        if !self.drain_delay.is_zero() {
+            tracing::info!(seconds = self.drain_delay.as_secs(), "not ready any more; requests are still taken");
+            self.phase.send_replace(Phase::Leaving);
+            tokio::time::sleep(self.drain_delay).await;
         }
+        self.stop.send_replace(true);
+        self.phase.send_replace(Phase::Closing);
+        for task in [Some(self.federation), self.messages].into_iter().flatten() {
+            ended(task).await;
+        }
+        self.operator_phase.send_replace(Phase::Closing);
+        ended(self.operator).await;
         self.current.gateway().save_quotas().await;
         tracing::info!("stopped");
+    }
+}
+
+async fn ended(listener: JoinHandle<()>) {
+    if let Err(error) = listener.await {
+        tracing::error!(%error, "a listener ended badly");
     }
 }
 

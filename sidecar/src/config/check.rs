@@ -16,6 +16,7 @@ pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
     listener(config, source, &mut faults);
     super::check_upstream::faults(config, source, &mut faults);
+    super::check_listen::faults(config, source, &mut faults);
     super::check_tokens::faults(config, source, &mut faults);
     if let Some(folder) =
         config.store.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
@@ -70,15 +71,9 @@ fn listener(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {
     match &listen.tls {
         Some(tls) => {
             if let Err(error) = tls::server_config(tls) {
-                let setting = if error.path == tls.key {
-                    "/listen/tls/key"
-                } else if Some(&error.path) == tls.client_ca.as_ref() {
-                    "/listen/tls/client_ca"
-                } else {
-                    "/listen/tls/certificate"
-                };
+                let setting = format!("/listen/tls/{}", tls.setting_of(&error.path));
                 let cure = "Name a PEM file that holds it.";
-                faults.push(source.fault(setting, format!("{error}."), cure));
+                faults.push(source.fault(&setting, format!("{error}."), cure));
             }
         }
         None if !listen.address.ip().is_loopback() && !listen.behind_tls_terminator => {

@@ -11,6 +11,7 @@ mod check;
 mod check_audit;
 mod check_fse;
 mod check_limits;
+mod check_listen;
 mod check_map;
 mod check_mllp;
 mod check_policy;
@@ -21,6 +22,7 @@ mod destination;
 mod difference;
 mod fault;
 mod limits;
+mod listen;
 mod mapping;
 mod mllp;
 mod policy;
@@ -45,6 +47,7 @@ pub use destination::Destination;
 pub use difference::{Difference, tell};
 pub use fault::{ConfigError, Elsewhere, Fault};
 pub use limits::{DailyQuota, LaneRule, LimitRule, Limits, Per, Tell};
+pub use listen::{AlsoCertificate, ClientCertificate, UnknownName};
 pub use mapping::{Mapping, OnMapFailure, RouteMap};
 pub use mllp::{Mllp, MllpSender};
 pub use policy::{Policy, PolicyDefault};
@@ -172,12 +175,20 @@ pub struct Listen {
     pub behind_tls_terminator: bool,
     #[serde(default = "default::connections")]
     pub connections: usize,
+    #[serde(default)]
+    pub connections_per_address: Option<usize>,
     #[serde(default = "default::header_seconds")]
     pub header_seconds: u64,
     #[serde(default = "default::body_seconds")]
     pub body_seconds: u64,
+    #[serde(default = "default::idle_seconds")]
+    pub idle_seconds: u64,
+    #[serde(default = "default::stall_seconds")]
+    pub stall_seconds: u64,
     #[serde(default = "default::drain_seconds")]
     pub drain_seconds: u64,
+    #[serde(default)]
+    pub drain_delay_seconds: u64,
 }
 
 /// `[listen.tls]`
@@ -188,6 +199,14 @@ pub struct Tls {
     pub key: PathBuf,
     #[serde(default)]
     pub client_ca: Option<PathBuf>,
+    #[serde(default)]
+    pub client_certificate: ClientCertificate,
+    #[serde(default)]
+    pub crl: Vec<PathBuf>,
+    #[serde(default)]
+    pub also: Vec<AlsoCertificate>,
+    #[serde(default)]
+    pub unknown_name: UnknownName,
 }
 
 /// `[store]`
@@ -375,6 +394,12 @@ mod default {
     pub(super) fn body_seconds() -> u64 {
         30
     }
+    pub(super) fn idle_seconds() -> u64 {
+        75
+    }
+    pub(super) fn stall_seconds() -> u64 {
+        30
+    }
     pub(super) fn drain_seconds() -> u64 {
         20
     }
@@ -425,9 +450,7 @@ impl Config {
     /// The files that a start reads, but for those that are watched by themselves: certificates, plugins' manifests,
     /// definitions.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        let tls = self.listen.tls.iter().flat_map(|tls| {
-            [Some(&tls.certificate), Some(&tls.key), tls.client_ca.as_ref()].into_iter().flatten()
-        });
+        let tls = self.listen.tls.iter().flat_map(Tls::files);
         let plugins = self.plugin.iter().map(|plugin| &plugin.manifest);
         let authorities = self.issuers().filter_map(|issuer| issuer.ca.as_ref());
         let export = self.audit.export.iter().map(|export| &export.store);
@@ -445,9 +468,7 @@ impl Config {
 
     fn resolve_paths(&mut self, folder: &Path) {
         let mllp = self.mllp.iter_mut().filter_map(|mllp| mllp.tls.as_mut());
-        let tls = self.listen.tls.iter_mut().chain(mllp).flat_map(|tls| {
-            [Some(&mut tls.certificate), Some(&mut tls.key), tls.client_ca.as_mut()].into_iter().flatten()
-        });
+        let tls = self.listen.tls.iter_mut().chain(mllp).flat_map(Tls::files_mut);
         let server = &mut self.upstream;
         let server = [server.ca.as_mut(), server.certificate.as_mut(), server.key.as_mut()];
         let others = server.into_iter().chain([Some(&mut self.store.path)]);

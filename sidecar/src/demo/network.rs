@@ -225,22 +225,14 @@ fn serve_hub(
     stopping: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, DemoError> {
     let (certificate, key) = identity.write(folder, "hub")?;
-    let tls = tls::server_config(&config::Tls { certificate, key, client_ca: Some(ca.to_owned()) })?;
-    let bounds = Listen {
-        address: listener.local_addr()?,
-        tls: None,
-        behind_tls_terminator: false,
-        connections: 256,
-        header_seconds: 10,
-        body_seconds: 10,
-        drain_seconds: 2,
-    };
+    let tls = tls::server_config(&config::Tls { client_ca: Some(ca.to_owned()), ..config::Tls::new(certificate, key) })?;
+    let bounds = Listen { connections: 256, body_seconds: 10, drain_seconds: 2, ..Listen::at(listener.local_addr()?) };
     Ok(tokio::spawn(listen::serve(
         listener,
         Some(Arc::new(ArcSwap::from_pointee(tls))),
         bounds,
         Arc::new(hub),
-        stopping,
+        listen::until_stopped(stopping),
     )))
 }
 

@@ -84,7 +84,7 @@ async fn over_tls_the_name_the_authority_and_the_address_must_be_right() {
     let (ca, other) = (folder.path().join("ca.pem"), folder.path().join("other.pem"));
     std::fs::write(&ca, &authority.pem).unwrap();
     std::fs::write(&other, Authority::new().unwrap().pem).unwrap();
-    let mut config = tls::server_config(&Tls { certificate, key, client_ca: None }).unwrap();
+    let mut config = tls::server_config(&Tls::new(certificate, key)).unwrap();
     config.alpn_protocols.clear();
     let port = server(ok("{}"), Some(TlsAcceptor::from(Arc::new(config)))).await;
     let at = |host: &str| format!("https://{host}:{port}/keys").parse::<Uri>().unwrap();

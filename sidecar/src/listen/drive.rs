@@ -36,6 +36,9 @@ pub async fn drive<C: GracefulConnection>(
                     Phase::Leaving | Phase::HandedOver => line.is_http2(),
                     Phase::Closing => true,
                 };
+                if now > Phase::Serving {
+                    line.set_leaving();
+                }
                 if changed.is_ok() && !goes {
                     continue;
                 }

@@ -42,6 +42,8 @@ pub struct Line {
     http2: AtomicBool,
     /// It was at rest for too long.
     rested: AtomicBool,
+    /// The listener leaves.
+    leaving: AtomicBool,
 }
 
 impl Line {
@@ -88,6 +90,16 @@ impl Line {
     /// True where it speaks HTTP/2.
     pub fn is_http2(&self) -> bool {
         self.http2.load(Ordering::Acquire)
+    }
+
+    /// The listener leaves: the next answer should be its last.
+    pub fn set_leaving(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// True once the listener leaves.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
     }
 
     /// It was at rest for too long and should end.

@@ -1,9 +1,16 @@
 //! The listener: HTTP/1.1 and HTTP/2, in the clear or over TLS, within bounds.
 //!
-//! Bounds: connections at a time, time for the TLS handshake and for a request's header, header size, streams
-//! of an HTTP/2 connection. When told to stop it takes no new connection, lets open requests finish within the
-//! drain time, and returns.
+//! Bounds: connections at a time, of all and of one address; TLS handshakes at a time and their time; header size; streams of
+//! an HTTP/2 connection, open and taken back; and those of [`guard`], which watches each connection's bytes and time. When told
+//! to stop it takes no new connection, lets open requests finish within the drain time, and returns.
 
+mod crowd;
+mod drive;
+pub mod framing;
+mod guard;
+mod line;
+mod names;
+mod phase;
 pub mod tls;
 
 use std::convert::Infallible;
@@ -13,13 +20,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use metrics::counter;
 use rustls::ServerConfig;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,6 +36,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Listen;
+use crowd::Crowd;
+use drive::drive;
+use guard::{Guard, Patience};
+use line::{Given, Line};
+pub use phase::{Phase, until_stopped};
 
 /// Header bytes a request may have.
 const HEADER_BYTES: u32 = 32 * 1024;
@@ -35,6 +48,11 @@ const HEADER_BYTES: u32 = 32 * 1024;
 const HEADERS: usize = 64;
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS: u32 = 100;
+/// Streams of an HTTP/2 connection that may be taken back before they were looked at, or be ended for their faults; then
+/// the connection is given up.
+const RESET_STREAMS: usize = 64;
+/// TLS handshakes at a time: each costs about a millisecond of CPU.
+const HANDSHAKES: usize = 256;
 
 /// What is known of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -55,22 +73,40 @@ pub trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
 }
 
-/// Serves until `stop` turns true, then drains. A connection gets the certificates that hold when it begins.
+/// How the connections of one listener are kept.
+#[derive(Clone)]
+struct Keeping {
+    patience: Patience,
+    /// How far the listener is on its way out; it waits until nobody holds this any more.
+    phase: watch::Receiver<Phase>,
+    /// TLS handshakes at a time.
+    handshakes: Arc<Semaphore>,
+}
+
+/// Serves until `phase` says that it is over, then drains. A connection gets the certificates that hold when it begins.
 pub async fn serve<H: Handler>(
     listener: TcpListener,
     tls: Option<Arc<ArcSwap<ServerConfig>>>,
     bounds: Listen,
     handler: Arc<H>,
-    mut stop: watch::Receiver<bool>,
+    mut phase: watch::Receiver<Phase>,
 ) {
     let places = Arc::new(Semaphore::new(bounds.connections));
-    let graceful = GracefulShutdown::new();
-    let patience = Duration::from_secs(bounds.header_seconds);
+    let crowd = Crowd::new(bounds.crowd());
+    let (tell, told) = watch::channel(*phase.borrow());
+    let keeping = Keeping { patience: patience(&bounds), phase: told, handshakes: Arc::new(Semaphore::new(HANDSHAKES)) };
+    let stops = async |phase: &mut watch::Receiver<Phase>| loop {
+        let now = *phase.borrow_and_update();
+        tell.send_replace(now);
+        if !now.accepts() || phase.changed().await.is_err() {
+            return;
+        }
+    };
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { break };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stops(&mut phase) => break,
         };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
@@ -80,16 +116,41 @@ pub async fn serve<H: Handler>(
                 continue;
             }
         };
-        let (handler, acceptor, watcher) =
-            (handler.clone(), tls.as_ref().map(|tls| TlsAcceptor::from(tls.load_full())), graceful.watcher());
+        let Some(place) = crowd.enter(address.ip()).map(|of_address| (place, of_address)) else {
+            counter!("varco_connections_refused_total", "cause" => "address").increment(1);
+            continue;
+        };
+        let (handler, acceptor, keeping) =
+            (handler.clone(), tls.as_ref().map(|tls| TlsAcceptor::from(tls.load_full())), keeping.clone());
         tokio::spawn(async move {
-            connection(stream, address, acceptor, handler, watcher, patience).await;
+            connection(stream, address, acceptor, handler, keeping).await;
             drop(place);
         });
     }
     drop(listener);
-    if tokio::time::timeout(Duration::from_secs(bounds.drain_seconds), graceful.shutdown()).await.is_err() {
+    drop(keeping);
+    let drained = async {
+        let closing = phase.wait_for(|phase| *phase == Phase::Closing);
+        let until_closing = async {
+            let _ = closing.await;
+            tell.send_replace(Phase::Closing);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = tell.closed() => {}
+            () = until_closing => {}
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(bounds.drain_seconds), drained).await.is_err() {
         tracing::warn!(seconds = bounds.drain_seconds, "requests were still open when the drain time ended");
+    }
+}
+
+fn patience(bounds: &Listen) -> Patience {
+    Patience {
+        header: Duration::from_secs(bounds.header_seconds),
+        rest: Duration::from_secs(bounds.idle_seconds),
+        stall: Duration::from_secs(bounds.stall_seconds),
     }
 }
 
@@ -98,49 +159,71 @@ async fn connection<H: Handler>(
     address: SocketAddr,
     acceptor: Option<TlsAcceptor>,
     handler: Arc<H>,
-    watcher: Watcher,
-    patience: Duration,
+    keeping: Keeping,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let Some(acceptor) = acceptor else {
-        return exchange(stream, Peer { address, certificate: None }, handler, watcher, patience).await;
+        return exchange(stream, Peer { address, certificate: None }, handler, keeping).await;
     };
-    match tokio::time::timeout(patience, acceptor.accept(stream)).await {
+    let handshake = async {
+        // Whoever waits for a place spends its own time.
+        let _place = keeping.handshakes.acquire().await;
+        acceptor.accept(stream).await
+    };
+    match tokio::time::timeout(keeping.patience.header, handshake).await {
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let certificate = shown.map(|certificate| Sha256::digest(certificate).into());
-            exchange(stream, Peer { address, certificate }, handler, watcher, patience).await;
+            exchange(stream, Peer { address, certificate }, handler, keeping).await;
         }
         Ok(Err(error)) => tracing::info!(%address, %error, "a TLS handshake failed"),
         Err(_) => tracing::info!(%address, "a TLS handshake took too long"),
     }
 }
 
-async fn exchange<S, H>(stream: S, peer: Peer, handler: Arc<H>, watcher: Watcher, patience: Duration)
+async fn exchange<S, H>(stream: S, peer: Peer, handler: Arc<H>, keeping: Keeping)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
-    let service = service_fn(move |request| {
-        let handler = handler.clone();
-        async move { Ok::<_, Infallible>(handler.handle(request, peer).await) }
+    let Keeping { patience, phase, .. } = keeping;
+    let line = Arc::new(Line::default());
+    let own = line.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let (handler, line, open) = (handler.clone(), own.clone(), own.begin());
+        if let Some(fault) = line.fault() {
+            request.extensions_mut().insert(fault);
+        }
+        async move {
+            let mut response = handler.handle(request, peer).await;
+            if line.is_leaving() && !line.is_http2() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            drop(open);
+            Ok::<_, Infallible>(response.map(|body| Given::new(body, &line)))
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(patience)
+        // The guard's, which tells a header that is slow from a connection at rest.
+        .header_read_timeout(None)
         .max_headers(HEADERS)
         .max_buf_size(HEADER_BYTES as usize * 2)
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEADER_BYTES)
-        .keep_alive_interval(Duration::from_secs(30));
-    let served = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await;
-    if let Err(error) = served {
+        .max_pending_accept_reset_streams(RESET_STREAMS)
+        .max_local_error_reset_streams(RESET_STREAMS)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    let guard = Guard::new(stream, line.clone(), patience);
+    let connection = builder.serve_connection(TokioIo::new(guard), service).into_owned();
+    if let Err(error) = drive(connection, line, phase).await {
         tracing::debug!(address = %peer.address, %error, "a connection ended badly");
     }
 }

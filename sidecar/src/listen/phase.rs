@@ -1,5 +1,7 @@
 //! How far a listener is on its way out.
 
+use tokio::sync::watch;
+
 /// What a listener does with connections and requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -20,4 +22,15 @@ impl Phase {
     pub fn accepts(self) -> bool {
         matches!(self, Phase::Serving | Phase::Leaving)
     }
+}
+
+/// Serving until `stop` turns true, then closing.
+pub fn until_stopped(mut stop: watch::Receiver<bool>) -> watch::Receiver<Phase> {
+    let (tell, told) = watch::channel(Phase::Serving);
+    tokio::spawn(async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+        tell.send_replace(Phase::Closing);
+        tell.closed().await;
+    });
+    told
 }

@@ -1,31 +1,53 @@
 //! Taking a request in: framing that has one meaning only, and a body within bounds of size and time.
 //!
-//! RFC 9112 §6.3: a request with both `Transfer-Encoding` and `Content-Length`, or with several lengths, is
-//! how requests are smuggled; it is refused and its connection closed.
+//! RFC 9112 §6.3, §3.2: a request with both `Transfer-Encoding` and `Content-Length`, with several lengths or hosts, or whose
+//! target contradicts its `Host`, is how requests are smuggled; it is refused and its connection closed.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
-use http::{Method, request};
+use http::header::{CONNECTION, HOST, UPGRADE};
+use http::{HeaderMap, HeaderName, Method, Version, request};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body;
 
 use super::Refusal;
+use crate::listen::framing::FramingFault;
 
-/// Refuses a request whose framing two programs could read differently.
+/// Refuses a request whose framing, or whose target, two programs could read differently. What the bytes themselves say
+/// wrong was found by the listener ([`crate::listen::framing`]).
 pub(super) fn check_framing(head: &request::Parts) -> Result<(), Refusal> {
-    let lengths = head.headers.get_all(CONTENT_LENGTH).iter().count();
-    if lengths > 1 {
-        return Err(Refusal::Framing("several Content-Length headers"));
-    }
-    if lengths == 1 && head.headers.contains_key(TRANSFER_ENCODING) {
-        return Err(Refusal::Framing("Content-Length together with Transfer-Encoding"));
+    if let Some(fault) = head.extensions.get::<FramingFault>() {
+        return Err(Refusal::Framing(fault.text()));
     }
     if head.method == Method::CONNECT || head.headers.contains_key(UPGRADE) {
         return Err(Refusal::Framing("neither CONNECT nor Upgrade is served"));
     }
-    Ok(())
+    if head.headers.contains_key(CONNECTION) && names_a_header(&head.headers) {
+        return Err(Refusal::Framing("Connection names a header of the request"));
+    }
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let (host, another) = (hosts.next(), hosts.next());
+    if another.is_some() {
+        return Err(Refusal::Framing("several Host headers"));
+    }
+    match (host, head.uri.authority()) {
+        (None, None) if head.version == Version::HTTP_11 => Err(Refusal::Framing("no Host header")),
+        (Some(host), Some(authority)) if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
+            Err(Refusal::Framing("a Host header that differs from the request's target"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// True where `Connection` (RFC 9110 §7.6.1) would have the next program take a header away that means something here.
+fn names_a_header(headers: &HeaderMap) -> bool {
+    let options = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    options.map(<[u8]>::trim_ascii).any(|option| {
+        let harmless = [b"close".as_slice(), b"keep-alive", b"te", b"proxy-connection", b"http2-settings"];
+        !harmless.iter().any(|own| option.eq_ignore_ascii_case(own))
+            && HeaderName::from_bytes(option).is_ok_and(|name| headers.contains_key(name))
+    })
 }
 
 /// The whole body.

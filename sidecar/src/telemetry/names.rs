@@ -80,6 +80,8 @@ pub const METRICS: &[Metric] = &[
     gauge("varco_break_glass_reviews_overdue", &[], "Uses of break-glass whose review is overdue"),
     counter("varco_break_glass_total", &["result"], "Requests that asked for break-glass"),
     counter("varco_config_reloads_total", &["result"], "Times that a changed configuration was read"),
+    counter("varco_connections_ended_total", &["cause"], "Connections that were ended for what their caller did, or did not do"),
+    counter("varco_connections_refused_total", &["cause"], "Connections that were not taken"),
     gauge("varco_in_flight", &["lane"], "Requests that are worked on"),
     gauge("varco_limit_buckets", &["limit"], "Token buckets that are kept"),
     counter("varco_limit_refused_total", &["limit"], "Requests refused because they were above a limit or quota"),
