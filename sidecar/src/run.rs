@@ -112,13 +112,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     Ok(Running {
         address,
         admin: admin_address,
-        federation: tokio::spawn(listen::serve(
-            federation,
-            tls.clone(),
-            bounds,
-            current.clone(),
-            serving,
-        )),
+        federation: tokio::spawn(listen::serve(federation, tls.clone(), bounds, current.clone(), serving)),
         operator: tokio::spawn(listen::serve(operator, None, admin_bounds, admin, operator_serving)),
         current,
         tls,
@@ -152,7 +146,10 @@ impl Running {
     pub async fn stop(self) {
         self.current.gateway().drain();
         if !self.drain_delay.is_zero() {
-            tracing::info!(seconds = self.drain_delay.as_secs(), "not ready any more; requests are still taken");
+            tracing::info!(
+                seconds = self.drain_delay.as_secs(),
+                "not ready any more; requests are still taken"
+            );
             self.phase.send_replace(Phase::Leaving);
             tokio::time::sleep(self.drain_delay).await;
         }

@@ -27,8 +27,7 @@ async fn answers(port: u16, bytes: &[u8]) -> Vec<u16> {
     let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
     let text = String::from_utf8_lossy(&answer).into_owned();
     assert!(read.is_ok(), "the connection must end: {}\n{text}", String::from_utf8_lossy(bytes));
-    let heads = text.split("HTTP/1.1 ").skip(1);
-    heads.map(|head| head.get(..3).unwrap_or_default().parse().unwrap_or_default()).collect()
+    text.split("HTTP/1.").skip(1).filter_map(|head| head.get(2..5)?.parse().ok()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,11 +41,14 @@ async fn each_row_of_bytes_gets_its_answer_and_keeps_or_loses_its_connection() {
         "subject": { "reference": "Patient/anna" } })
     .to_string();
     let (size, half) = (body.len(), body.len() / 2);
-    let chunked = format!("{half:x}\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n", &body[..half], size - half, &body[half..]);
+    let chunked =
+        format!("{half:x}\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n", &body[..half], size - half, &body[half..]);
     let bearer = format!("Authorization: Bearer {}\r\n", region.setup.token(json!({})));
     let get = |lines: &str| format!("GET /fhir/Patient/anna HTTP/1.1\r\n{lines}{bearer}\r\n");
     let post = |lines: &str, body: &str| {
-        format!("POST /fhir/Observation HTTP/1.1\r\nHost: x\r\n{bearer}Content-Type: {FHIR}\r\n{lines}\r\n{body}")
+        format!(
+            "POST /fhir/Observation HTTP/1.1\r\nHost: x\r\n{bearer}Content-Type: {FHIR}\r\n{lines}\r\n{body}"
+        )
     };
     let first = |line: &str| format!("{line}\r\nHost: x\r\n{bearer}\r\n");
     let sized = |value: &str| format!("Content-Length: {value}\r\n");
@@ -82,12 +84,36 @@ async fn each_row_of_bytes_gets_its_answer_and_keeps_or_loses_its_connection() {
         ("a space before the colon", post(&format!("Content-Length : {size}\r\n"), &body), &[400]),
         ("a name that is no token", post("Content(Length: 4\r\n", &body), &[400]),
         // Chunks.
-        ("a chunk size with a sign", post(CHUNKED, &chunked.replacen(&format!("{half:x}"), &format!("+{half:x}"), 1)), &[400]),
-        ("a chunk size with a prefix", post(CHUNKED, &chunked.replacen(&format!("{half:x}"), &format!("0x{half:x}"), 1)), &[400]),
-        ("a chunk size beyond 64 bits", post(CHUNKED, &format!("1{:0>16}\r\n{body}\r\n0\r\n\r\n", "")), &[400]),
-        ("a chunk that is longer than it says", post(CHUNKED, &chunked.replacen(&format!("{half:x}"), "3", 1)), &[400]),
-        ("a chunk that ends with a line feed alone", post(CHUNKED, &chunked.replacen("\r\n", "\n", 1)), &[400]),
-        ("a chunk extension that hides a line feed", post(CHUNKED, &chunked.replacen("\r\n", ";\n", 1)), &[400]),
+        (
+            "a chunk size with a sign",
+            post(CHUNKED, &chunked.replacen(&format!("{half:x}"), &format!("+{half:x}"), 1)),
+            &[400],
+        ),
+        (
+            "a chunk size with a prefix",
+            post(CHUNKED, &chunked.replacen(&format!("{half:x}"), &format!("0x{half:x}"), 1)),
+            &[400],
+        ),
+        (
+            "a chunk size beyond 64 bits",
+            post(CHUNKED, &format!("1{:0>16}\r\n{body}\r\n0\r\n\r\n", "")),
+            &[400],
+        ),
+        (
+            "a chunk that is longer than it says",
+            post(CHUNKED, &chunked.replacen(&format!("{half:x}"), "3", 1)),
+            &[400],
+        ),
+        (
+            "a chunk that ends with a line feed alone",
+            post(CHUNKED, &chunked.replacen("\r\n", "\n", 1)),
+            &[400],
+        ),
+        (
+            "a chunk extension that hides a line feed",
+            post(CHUNKED, &chunked.replacen("\r\n", ";\n", 1)),
+            &[400],
+        ),
         ("an empty chunk size", post(CHUNKED, &format!("\r\n{chunked}")), &[400]),
         // Lines.
         ("line feeds alone", get(HOST).replace("\r\n", "\n"), &[400]),
@@ -110,9 +136,17 @@ async fn each_row_of_bytes_gets_its_answer_and_keeps_or_loses_its_connection() {
         ("OPTIONS of the server", first("OPTIONS * HTTP/1.1"), &[404, 200]),
         ("a method of one's own", first("PURGE /fhir/Patient/anna HTTP/1.1"), &[405, 200]),
         ("an upgrade", get("Host: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"), &[400]),
-        ("an upgrade to HTTP/2", get("Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n"), &[400]),
+        (
+            "an upgrade to HTTP/2",
+            get("Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n"),
+            &[400],
+        ),
         ("Connection names a header", get("Host: x\r\nConnection: keep-alive, Authorization\r\n"), &[400]),
-        ("Connection names nothing of here", get("Host: x\r\nConnection: keep-alive, X-Gone\r\n"), &[200, 200]),
+        (
+            "Connection names nothing of here",
+            get("Host: x\r\nConnection: keep-alive, X-Gone\r\n"),
+            &[200, 200],
+        ),
         // Too much.
         ("65 headers", get(&format!("Host: x\r\n{}", "X-A: b\r\n".repeat(64))), &[431]),
         ("70 KB of header", get(&format!("Host: x\r\nX-A: {}\r\n", "b".repeat(70_000))), &[431]),
@@ -140,7 +174,9 @@ async fn each_row_of_bytes_gets_its_answer_and_keeps_or_loses_its_connection() {
 async fn bytes_that_come_one_by_one_mean_the_same() {
     let region = Region::start_bare("").await;
     let head = "GET /fhir/metadata HTTP/1.1\r\nHost: x\r\n";
-    for (lines, expected) in [("\r\n", vec![200, 200]), ("Content-Length: 0\r\nContent-Length: 0\r\n\r\n", vec![400])] {
+    for (lines, expected) in
+        [("\r\n", vec![200, 200]), ("Content-Length: 0\r\nContent-Length: 0\r\n\r\n", vec![400])]
+    {
         let mut stream = TcpStream::connect(("127.0.0.1", region.setup.port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         for byte in format!("{head}{lines}{MARKER}").bytes() {
@@ -151,7 +187,8 @@ async fn bytes_that_come_one_by_one_mean_the_same() {
         let mut answer = Vec::new();
         let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
         let text = String::from_utf8_lossy(&answer).into_owned();
-        let statuses: Vec<u16> = text.split("HTTP/1.1 ").skip(1).map(|head| head[..3].parse().unwrap()).collect();
+        let statuses: Vec<u16> =
+            text.split("HTTP/1.1 ").skip(1).map(|head| head[..3].parse().unwrap()).collect();
         // What was sent after the end may take the answer along.
         assert!(statuses == expected || (expected.len() == 1 && statuses.is_empty()), "{lines}: {text}");
     }
@@ -224,7 +261,11 @@ async fn who_takes_nothing_of_an_answer_is_cut_off() {
         [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
     };
     // SETTINGS_INITIAL_WINDOW_SIZE = 0.
-    let bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]), frame(1, 5, 1, &block)];
+    let bytes = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]),
+        frame(1, 5, 1, &block),
+    ];
     stream.write_all(&bytes.concat()).await.unwrap();
     let mut answer = Vec::new();
     let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;

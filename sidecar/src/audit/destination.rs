@@ -108,8 +108,11 @@ mod tests {
         std::fs::write(&token, "s3cret\n").unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("https://localhost:{}/fhir/AuditEvent", listener.local_addr().unwrap().port());
-        let mut tls =
-            tls::server_config(&config::Tls { client_ca: Some(ca.clone()), ..config::Tls::new(certificate, key) }).unwrap();
+        let mut tls = tls::server_config(&config::Tls {
+            client_ca: Some(ca.clone()),
+            ..config::Tls::new(certificate, key)
+        })
+        .unwrap();
         tls.alpn_protocols.clear();
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         let server = tokio::spawn(async move {

@@ -225,8 +225,12 @@ fn serve_hub(
     stopping: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, DemoError> {
     let (certificate, key) = identity.write(folder, "hub")?;
-    let tls = tls::server_config(&config::Tls { client_ca: Some(ca.to_owned()), ..config::Tls::new(certificate, key) })?;
-    let bounds = Listen { connections: 256, body_seconds: 10, drain_seconds: 2, ..Listen::at(listener.local_addr()?) };
+    let tls = tls::server_config(&config::Tls {
+        client_ca: Some(ca.to_owned()),
+        ..config::Tls::new(certificate, key)
+    })?;
+    let bounds =
+        Listen { connections: 256, body_seconds: 10, drain_seconds: 2, ..Listen::at(listener.local_addr()?) };
     Ok(tokio::spawn(listen::serve(
         listener,
         Some(Arc::new(ArcSwap::from_pointee(tls))),

@@ -217,7 +217,8 @@ impl Framing {
             if self.length.is_some() {
                 return Err(FramingFault::SeveralLengths);
             }
-            let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let digits =
+                std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
             self.length = Some(digits.and_then(|text| text.parse().ok()).ok_or(FramingFault::Length)?);
         } else if let Some(value) = value_of(line, b"transfer-encoding") {
             if self.length.is_some() {

@@ -150,11 +150,7 @@ impl<S> Guard<S> {
     }
 
     /// The outcome of a write, or its end where nothing was taken for too long.
-    fn written<T>(
-        &mut self,
-        outcome: Poll<io::Result<T>>,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<T>> {
+    fn written<T>(&mut self, outcome: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             if self.stalled.take().is_some() {
                 self.quiet = Instant::now();

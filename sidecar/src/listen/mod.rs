@@ -94,7 +94,11 @@ pub async fn serve<H: Handler>(
     let places = Arc::new(Semaphore::new(bounds.connections));
     let crowd = Crowd::new(bounds.crowd());
     let (tell, told) = watch::channel(*phase.borrow());
-    let keeping = Keeping { patience: patience(&bounds), phase: told, handshakes: Arc::new(Semaphore::new(HANDSHAKES)) };
+    let keeping = Keeping {
+        patience: patience(&bounds),
+        phase: told,
+        handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
+    };
     let stops = async |phase: &mut watch::Receiver<Phase>| loop {
         let now = *phase.borrow_and_update();
         tell.send_replace(now);

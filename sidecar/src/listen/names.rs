@@ -39,7 +39,10 @@ impl Names {
         let key = Arc::new(key);
         let names = names_in(&key);
         if names.is_empty() {
-            return Err(format!("the certificate in {} holds no DNS name to be asked for by", path.display()));
+            return Err(format!(
+                "the certificate in {} holds no DNS name to be asked for by",
+                path.display()
+            ));
         }
         for name in names {
             self.by_name.entry(name).or_insert_with(|| key.clone());
@@ -106,8 +109,10 @@ mod tests {
     #[test]
     fn a_name_picks_its_certificate_and_a_wildcard_one_label() {
         let names = names(false);
-        let (own, other) = (Some(vec!["fhir.niguarda.example".to_owned()]), "fhir.gemelli.example".to_owned());
-        for asked in [None, Some("fhir.niguarda.example"), Some("elsewhere.example"), Some("a.b.reg.example")] {
+        let (own, other) =
+            (Some(vec!["fhir.niguarda.example".to_owned()]), "fhir.gemelli.example".to_owned());
+        for asked in [None, Some("fhir.niguarda.example"), Some("elsewhere.example"), Some("a.b.reg.example")]
+        {
             assert_eq!(picked(&names, asked), own, "{asked:?}");
         }
         for asked in ["fhir.gemelli.example", "FHIR.Gemelli.Example", "x.reg.example"] {

@@ -33,7 +33,9 @@ pub(super) fn check_framing(head: &request::Parts) -> Result<(), Refusal> {
     }
     match (host, head.uri.authority()) {
         (None, None) if head.version == Version::HTTP_11 => Err(Refusal::Framing("no Host header")),
-        (Some(host), Some(authority)) if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
+        (Some(host), Some(authority))
+            if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) =>
+        {
             Err(Refusal::Framing("a Host header that differs from the request's target"))
         }
         _ => Ok(()),
@@ -42,7 +44,8 @@ pub(super) fn check_framing(head: &request::Parts) -> Result<(), Refusal> {
 
 /// True where `Connection` (RFC 9110 §7.6.1) would have the next program take a header away that means something here.
 fn names_a_header(headers: &HeaderMap) -> bool {
-    let options = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let options =
+        headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     options.map(<[u8]>::trim_ascii).any(|option| {
         let harmless = [b"close".as_slice(), b"keep-alive", b"te", b"proxy-connection", b"http2-settings"];
         !harmless.iter().any(|own| option.eq_ignore_ascii_case(own))
