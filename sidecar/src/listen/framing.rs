@@ -101,10 +101,11 @@ impl Framing {
     /// The first fault, again at each call after it.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), FramingFault> {
         let mut rest = bytes;
-        while !rest.is_empty() {
+        loop {
             match self.state {
-                State::Http2 => return Ok(()),
                 State::Faulty(fault) => return Err(fault),
+                _ if rest.is_empty() => return Ok(()),
+                State::Http2 => return Ok(()),
                 State::Body(left) | State::Chunk(left) => {
                     let here = left.min(rest.len() as u64);
                     rest = rest.get(usize::try_from(here).unwrap_or(rest.len())..).unwrap_or_default();
@@ -117,15 +118,16 @@ impl Framing {
                     };
                 }
                 State::Between | State::Header | State::ChunkSize | State::ChunkEnd | State::Trailer => {
-                    rest = self.take_line(rest).map_err(|fault| {
-                        self.state = State::Faulty(fault);
-                        self.partial = Vec::new();
-                        fault
-                    })?;
+                    match self.take_line(rest) {
+                        Ok(left) => rest = left,
+                        Err(fault) => {
+                            self.state = State::Faulty(fault);
+                            self.partial = Vec::new();
+                        }
+                    }
                 }
             }
         }
-        Ok(())
     }
 
     /// True before the first byte of a request.
