@@ -64,20 +64,23 @@ impl Handler for Current {
 /// Begins what a gateway does beside requests; it ends when the sender is dropped.
 fn begin(gateway: &Arc<Gateway>) -> watch::Sender<bool> {
     let (stop, stopping) = watch::channel(false);
-    tokio::spawn(mapping::watch(gateway.maps().clone(), gateway.config().clone(), stopping.clone()));
+    let background = &gateway.reporting().tasks.background;
+    gateway.reporting().start();
+    background
+        .spawn("maps", mapping::watch(gateway.maps().clone(), gateway.config().clone(), stopping.clone()));
     match AuditCare::new(gateway.config()) {
         Ok(audit) => audit.start(gateway, &stopping),
         // It was tried before the gateway was made.
         Err(error) => tracing::error!(%error, "audit records are not cared for"),
     }
     if let Some(policies) = gateway.policies() {
-        tokio::spawn(policy::watch(policies.clone(), stopping.clone()));
+        background.spawn("policies", policy::watch(policies.clone(), stopping.clone()));
     }
     for source in gateway.tokens().key_sources() {
-        tokio::spawn(key_source::watch(source.clone(), stopping.clone()));
+        background.spawn("keys of an issuer", key_source::watch(source.clone(), stopping.clone()));
     }
-    tokio::spawn(gateway.quotas().clone().keep(stopping.clone()));
-    tokio::spawn(review::watch(gateway.clone(), stopping));
+    background.spawn("quotas", gateway.quotas().clone().keep(stopping.clone()));
+    background.spawn("break-glass reviews", review::watch(gateway.clone(), stopping));
     stop
 }
 

@@ -138,7 +138,8 @@ impl Running {
 
     /// Takes up changes of that file until the sidecar stops.
     pub fn follow(&self, path: PathBuf) {
-        tokio::spawn(self.reloader(path).watch(self.stop.subscribe()));
+        let background = self.current.gateway().reporting().tasks.background.clone();
+        background.spawn("configuration", self.reloader(path).watch(self.stop.subscribe()));
     }
 
     /// Says that it is not ready, and after `listen.drain_delay_seconds` takes no new request; returns when the open ones
@@ -161,6 +162,7 @@ impl Running {
         self.operator_phase.send_replace(Phase::Closing);
         ended(self.operator).await;
         self.current.gateway().save_quotas().await;
+        self.current.gateway().reporting().flush().await;
         tracing::info!("stopped");
     }
 }

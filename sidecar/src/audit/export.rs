@@ -21,6 +21,7 @@ use super::destination::Destination;
 use crate::config::AuditExport;
 use crate::pipeline::Gateway;
 use crate::store::{Store, StoreError};
+use crate::telemetry::background;
 
 /// How often it is looked for new records.
 const EVERY: Duration = Duration::from_millis(500);
@@ -43,9 +44,15 @@ pub async fn watch(
         let pause = match sent {
             Ok(sent) => {
                 backoff.succeeded("audit export");
-                if sent < config.batch { EVERY } else { Duration::ZERO }
+                let pause = if sent < config.batch { EVERY } else { Duration::ZERO };
+                background::done(Some(pause));
+                pause
             }
-            Err(cause) => backoff.failed("audit export", &cause),
+            Err(cause) => {
+                let pause = backoff.failed("audit export", &cause);
+                background::failed(&cause, Some(pause));
+                pause
+            }
         };
         if let Err(error) = tell_lag(gateway.store(), config.place()) {
             tracing::warn!(%error, "how far the audit export lags behind can't be told");

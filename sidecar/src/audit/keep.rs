@@ -16,6 +16,7 @@ use varco_core::requester::BusinessIdentifier;
 use crate::config::Config;
 use crate::pipeline::Gateway;
 use crate::store::{Removal, Store, StoreError};
+use crate::telemetry::background;
 
 /// How often it is looked whether a new day has made records old.
 const EVERY: Duration = Duration::from_secs(60);
@@ -30,9 +31,13 @@ pub async fn watch(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
     loop {
         let pause = match oldest_kept(&Timestamp::now().to_zoned(zone.clone()), kept) {
             Some(before) => match step(gateway.store(), config, before).await {
-                Ok(true) => PAUSE,
-                Ok(false) => EVERY,
+                Ok(more) => {
+                    let pause = if more { PAUSE } else { EVERY };
+                    background::done(Some(pause));
+                    pause
+                }
                 Err(error) => {
+                    background::failed(&error.to_string(), Some(EVERY));
                     tracing::error!(%error, "old audit records can't be removed; it is tried again");
                     EVERY
                 }

@@ -58,15 +58,19 @@ impl AuditCare {
     /// Starts it; it ends when `stopping` becomes true.
     pub fn start(self, gateway: &Arc<Gateway>, stopping: &watch::Receiver<bool>) {
         let audit = &gateway.config().audit;
-        tokio::spawn(refused::watch(gateway.clone(), stopping.clone()));
+        let background = &gateway.reporting().tasks.background;
+        background.spawn("audit of unknown callers", refused::watch(gateway.clone(), stopping.clone()));
         if audit.keep.is_some() {
-            tokio::spawn(keep::watch(gateway.clone(), stopping.clone()));
+            background.spawn("audit retention", keep::watch(gateway.clone(), stopping.clone()));
         }
         if let (Some(config), Some(destination)) = (&audit.export, self.export) {
-            tokio::spawn(export::watch(gateway.clone(), config.clone(), destination, stopping.clone()));
+            background.spawn(
+                "audit export",
+                export::watch(gateway.clone(), config.clone(), destination, stopping.clone()),
+            );
         }
         if let Some(logs) = self.logs {
-            tokio::spawn(logs.watch(gateway.clone(), stopping.clone()));
+            background.spawn("audit logs to the collector", logs.watch(gateway.clone(), stopping.clone()));
         }
     }
 }

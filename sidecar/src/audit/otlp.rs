@@ -37,6 +37,7 @@ use super::destination::Destination;
 use crate::config::{AuditIncludes, Otlp, Site};
 use crate::pipeline::Gateway;
 use crate::store::{Store, TrailRecord};
+use crate::telemetry::background;
 
 /// Most records that wait to be sent.
 const QUEUE: i64 = 10_000;
@@ -135,9 +136,15 @@ impl AuditLogs {
             let pause = match outcome {
                 Ok(count) => {
                     backoff.succeeded("audit logs");
-                    if count < BATCH { EVERY } else { Duration::ZERO }
+                    let pause = if count < BATCH { EVERY } else { Duration::ZERO };
+                    background::done(Some(pause));
+                    pause
                 }
-                Err(cause) => backoff.failed("audit logs", &cause),
+                Err(cause) => {
+                    let pause = backoff.failed("audit logs", &cause);
+                    background::failed(&cause, Some(pause));
+                    pause
+                }
             };
             tokio::select! {
                 _ = stopping.wait_for(|stop| *stop) => return,

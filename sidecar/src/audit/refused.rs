@@ -11,6 +11,7 @@ use varco_core::requester::BusinessIdentifier;
 use crate::config::Config;
 use crate::pipeline::Gateway;
 use crate::store::{ClosedMinutes, StoreError};
+use crate::telemetry::background;
 
 /// How often it is looked whether a minute is over.
 const EVERY: Duration = Duration::from_secs(5);
@@ -20,8 +21,12 @@ const GRACE: i64 = 5;
 /// Makes records of minutes that are over, until `stopping` becomes true.
 pub async fn watch(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
     loop {
-        if let Err(error) = close(&gateway, Timestamp::now()).await {
-            tracing::error!(%error, "requests without a known caller stay counted and are recorded later");
+        match close(&gateway, Timestamp::now()).await {
+            Ok(()) => background::done(Some(EVERY)),
+            Err(error) => {
+                background::failed(&error.to_string(), Some(EVERY));
+                tracing::error!(%error, "requests without a known caller stay counted and are recorded later");
+            }
         }
         tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => return,

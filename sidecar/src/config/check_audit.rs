@@ -23,6 +23,13 @@ pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Faul
     if let Some(otlp) = &config.telemetry.otlp {
         destination("/telemetry/otlp", "endpoint", &otlp.collector, source, faults);
     }
+    if let Some(log) = &config.telemetry.access_log
+        && let Some(folder) =
+            log.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+    {
+        let cause = format!("The folder {} doesn't exist.", folder.display());
+        faults.push(source.fault("/telemetry/access_log/path", cause, "Make the folder, or name another."));
+    }
 }
 
 fn destination(

@@ -55,7 +55,7 @@ pub use route::{
     DEFAULT_ROUTE, Direction, Route, RouteProfile, RouteValidation, Terminology, Validation, ValidationMode,
 };
 pub use schema::SCHEMA;
-pub use telemetry::{AuditIncludes, Otlp, Telemetry};
+pub use telemetry::{AccessLogFormat, AuditIncludes, Otlp, PushedMetrics, Telemetry, Traces};
 pub use tokens::{ClaimMap, FSE_ALGORITHMS, Issuer, IssuerKind};
 pub use upstream::{Upstream, UpstreamBreaker, UpstreamEjection};
 
@@ -480,6 +480,7 @@ impl Config {
         let export = self.audit.export.iter_mut().map(|export| &mut export.store);
         let otlp = self.telemetry.otlp.iter_mut().map(|otlp| &mut otlp.collector);
         let sent_to = export.chain(otlp).flat_map(Destination::paths);
+        let access_log = self.telemetry.access_log.iter_mut().map(|log| &mut log.path);
         let policies = self.policy.iter_mut().flat_map(|policy| &mut policy.files);
         let definitions = self.validation.definitions.iter_mut().chain(&mut self.mapping.maps);
         for path in tls
@@ -488,6 +489,7 @@ impl Config {
             .chain(plugins)
             .chain(terminology)
             .chain(sent_to)
+            .chain(access_log)
             .chain(definitions)
             .chain(policies)
         {

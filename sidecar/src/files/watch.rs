@@ -10,6 +10,7 @@ use metrics::counter;
 use tokio::sync::watch::Receiver;
 
 use super::Fingerprint;
+use crate::telemetry::background;
 
 /// Something that stands in files, and that requests work with.
 pub(crate) trait Watched: Send + Sync + 'static {
@@ -49,16 +50,18 @@ pub(crate) async fn watch<W: Watched>(watched: W, every: Duration, mut stopping:
         });
         let refused = || counter!(W::COUNTER, "result" => "refused").increment(1);
         match reading.await {
-            Ok(None) => {}
+            Ok(None) => background::done(Some(every)),
             Ok(Some((now, Ok(set)))) => {
                 seen = now;
                 let change = watched.take_up(set);
                 tracing::info!(what = W::WHAT, change, "read anew");
+                background::done(Some(every));
                 counter!(W::COUNTER, "result" => "done").increment(1);
             }
             Ok(Some((now, Err(cause)))) => {
                 seen = now;
                 tracing::error!(what = W::WHAT, cause, "a fault: those that were there stay");
+                background::failed(&cause, Some(every));
                 refused();
             }
             Err(error) => {

@@ -21,9 +21,21 @@ use crate::config::Direction;
 use crate::limit::{ClientPlace, Place, Standing};
 use crate::listen::Peer;
 use crate::mapping::MapSet;
+use crate::telemetry::reporting::Reporting;
+use crate::telemetry::spans::{Entered, Spans};
+use crate::telemetry::stage::Stage;
+use crate::telemetry::under_way::Ticket;
 
 /// Most provisions that one record names.
 const MOST_CONSENTS: usize = 100;
+
+/// A stage that was entered and is to be left.
+#[derive(Debug)]
+#[must_use = "a stage that is not left lasts until the request ends"]
+pub(super) struct Within {
+    before: Stage,
+    pub(super) entered: Entered,
+}
 
 /// The account of one request.
 #[derive(Debug)]
@@ -32,6 +44,10 @@ pub(super) struct Account {
     /// The id of its audit record: another one for each entry of a batch.
     pub record_id: String,
     pub trace: Trace,
+    /// Its spans, where it is traced.
+    pub spans: Option<Box<Spans>>,
+    /// Its place among what is under way; an entry of a batch has none.
+    pub ticket: Option<Ticket>,
     pub received: Timestamp,
     pub client: SocketAddr,
     /// The id of the record of what was about to be written, once that is on disk.
@@ -86,12 +102,23 @@ pub(super) struct Account {
 
 impl Account {
     /// A new account.
-    pub fn open(head: &Parts, peer: Peer) -> Account {
-        let request_id = Uuid::now_v7().to_string();
+    pub fn open(head: &Parts, peer: Peer, reporting: &Reporting) -> Account {
+        let id = Uuid::now_v7();
+        let request_id = id.to_string();
+        let mut trace = Trace::continue_from(&head.headers);
+        let mut spans = None;
+        if let Some(tracer) = &reporting.tracer
+            && let Some(ids) = trace.ids()
+        {
+            trace.sampled = tracer.samples(&ids, trace.sampled);
+            spans = trace.sampled.then(|| Box::new(Spans::begin(ids)));
+        }
         Account {
             record_id: request_id.clone(),
             request_id,
-            trace: Trace::continue_from(&head.headers),
+            trace,
+            spans,
+            ticket: Some(reporting.tasks.requests.begin(id)),
             received: Timestamp::now(),
             client: peer.address,
             intent: None,
@@ -127,6 +154,8 @@ impl Account {
             request_id: self.request_id.clone(),
             record_id: Uuid::now_v7().to_string(),
             trace: self.trace.clone(),
+            spans: None,
+            ticket: None,
             received: self.received,
             client: self.client,
             intent: None,
@@ -154,6 +183,31 @@ impl Account {
             standings: Vec::new(),
             owed: true,
         }
+    }
+
+    /// A stage begins.
+    pub fn enter(&mut self, stage: Stage) -> Within {
+        let before = self.ticket.as_ref().map_or(Stage::Arrived, |ticket| ticket.stage(stage));
+        let entered = self.spans.as_mut().map_or(Entered::NOTHING, |spans| spans.enter(stage));
+        Within { before, entered }
+    }
+
+    /// It ends, and with it what began inside of it.
+    pub fn leave(&mut self, within: &Within) {
+        if let Some(ticket) = &self.ticket {
+            ticket.stage(within.before);
+        }
+        if let Some(spans) = &mut self.spans {
+            spans.leave(&within.entered);
+        }
+    }
+
+    /// Says what is asked; `/tasks` shows it at once.
+    pub fn understood(&mut self, interaction: Interaction) {
+        if let Some(ticket) = &self.ticket {
+            ticket.interaction(interaction.name());
+        }
+        self.interaction = Some(interaction);
     }
 
     /// Takes up what one judgement was about, and what decided it.

@@ -17,6 +17,7 @@ use varco_core::interaction::transaction::turn;
 use super::answer::Answer;
 use super::exchange::Exchange;
 use super::{Refusal, transaction};
+use crate::telemetry::stage::Stage;
 
 /// What an entry asks and its body, or why it is refused.
 type Work = Result<(Asked, Bytes), Refusal>;
@@ -70,7 +71,9 @@ pub(super) async fn batch(
 /// Answers one entry, and makes its audit record durable.
 async fn entry(exchange: &mut Exchange<'_>, asked: Work) -> Result<Answer, Refusal> {
     let gateway = exchange.gateway;
+    let within = exchange.account.enter(Stage::Entry);
     let mut account = exchange.account.of_entry();
+    account.spans = exchange.account.spans.take();
     let requester = exchange.requester.clone();
     let outcome = match asked {
         Err(refusal) => Err(refusal),
@@ -94,8 +97,13 @@ async fn entry(exchange: &mut Exchange<'_>, asked: Work) -> Result<Answer, Refus
             (refusal.row().status, Some(refusal))
         }
     };
-    gateway.record(&account, status, refusal).await?;
+    let audit = account.enter(Stage::Audit);
+    let recorded = gateway.record(&account, status, refusal).await;
+    account.leave(&audit);
     let whole = &mut *exchange.account;
+    whole.spans = account.spans.take();
+    whole.leave(&within);
+    recorded?;
     whole.released.append(&mut account.released);
     whole.withheld += account.withheld;
     account.policies.iter().for_each(|decision| whole.note_policy(decision));

@@ -12,8 +12,9 @@ use varco_core::interaction::{Id, Instance, Interaction, UpstreamRequest};
 use varco_core::requester::Requester;
 use varco_plugin_host::Hook;
 
-use super::account::Account;
-use super::{Gateway, Refusal, includes, plugin};
+use super::account::{Account, Within};
+use super::{Gateway, Refusal, includes, plugin, template};
+use crate::telemetry::stage::Stage;
 use crate::upstream::{UpstreamAnswer, UpstreamError};
 
 /// One request on its way.
@@ -24,6 +25,12 @@ pub(super) struct Exchange<'g> {
     pub account: &'g mut Account,
     /// The scopes cover the request only for data of this patient (SMART `patient/` scopes).
     pub confined_to: Option<Id>,
+}
+
+/// One question to the hospital's server.
+struct Call {
+    within: Within,
+    started: Instant,
 }
 
 /// True for an interaction that can be answered for one patient's data alone: every resource of its answer is judged, and
@@ -54,6 +61,7 @@ impl Exchange<'_> {
         request: &UpstreamRequest,
         body: Bytes,
     ) -> Result<UpstreamAnswer, Refusal> {
+        let call = self.begin_call(request.method.as_str(), &request.path_and_query);
         let mut headers = HeaderMap::new();
         for (name, value) in self.headers.to_upstream(interaction, request) {
             if let Ok(value) = HeaderValue::from_str(&value) {
@@ -68,9 +76,8 @@ impl Exchange<'_> {
             _ => Method::GET,
         };
         let body = request.form.clone().map_or(body, Bytes::from);
-        let started = Instant::now();
         let answer = self.gateway.upstream.ask(method, &request.path_and_query, headers, body).await;
-        self.seen(started, answer)
+        self.seen(&call, answer)
     }
 
     /// Puts on record what is about to be written; without that nothing may be forwarded.
@@ -80,6 +87,7 @@ impl Exchange<'_> {
 
     /// Asks for a transaction of plain writes.
     pub async fn transact(&mut self, bundle: Bytes) -> Result<UpstreamAnswer, Refusal> {
+        let call = self.begin_call("POST", "/");
         let minimal = self.headers.prefer == Some(ReturnPreference::Minimal);
         let mut headers = HeaderMap::new();
         let fhir = HeaderValue::from_static("application/fhir+json");
@@ -89,50 +97,65 @@ impl Exchange<'_> {
         headers.insert(HeaderName::from_static("prefer"), HeaderValue::from_static(prefer));
         self.trace_into(&mut headers);
         let base = if self.gateway.upstream.is_at_root() { "/" } else { "" };
-        let started = Instant::now();
         let answer = self.gateway.upstream.ask(Method::POST, base, headers, bundle).await;
-        self.seen(started, answer)
+        self.seen(&call, answer)
     }
 
     /// Asks for something that the caller did not ask for and a decision needs.
     pub async fn look_up(&mut self, path_and_query: &str) -> Result<UpstreamAnswer, Refusal> {
+        let call = self.begin_call("GET", path_and_query);
         let mut headers = HeaderMap::new();
         headers.insert(http::header::ACCEPT, HeaderValue::from_static("application/fhir+json"));
         self.trace_into(&mut headers);
-        let started = Instant::now();
         let answer = self.gateway.upstream.ask(Method::GET, path_and_query, headers, Bytes::new()).await;
-        self.seen(started, answer)
+        self.seen(&call, answer)
     }
 
     /// Asks for the next page of a search.
     pub async fn follow(&mut self, link: &str) -> Result<UpstreamAnswer, Refusal> {
+        // The link is the server's own: nothing of it is told.
+        let call = self.begin_call("GET", "/{page}");
         let mut headers = HeaderMap::new();
         headers.insert(http::header::ACCEPT, HeaderValue::from_static("application/fhir+json"));
         self.trace_into(&mut headers);
-        let started = Instant::now();
         let answer = self.gateway.upstream.follow(link, headers).await;
-        self.seen(started, answer)
+        self.seen(&call, answer)
+    }
+
+    /// The server is about to be asked.
+    fn begin_call(&mut self, method: &str, path_and_query: &str) -> Call {
+        let within = self.account.enter(Stage::Upstream);
+        if let Some(spans) = &mut self.account.spans {
+            let method = match method {
+                "POST" => "POST",
+                "PUT" => "PUT",
+                "DELETE" => "DELETE",
+                _ => "GET",
+            };
+            spans.calls(&within.entered, method, template::of_path(path_and_query));
+        }
+        Call { within, started: Instant::now() }
     }
 
     fn trace_into(&self, headers: &mut HeaderMap) {
-        let trace = [
-            ("traceparent", self.account.trace.traceparent()),
-            ("x-request-id", self.account.request_id.clone()),
-        ];
-        for (name, value) in trace {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
+        let span = self.account.spans.as_ref().map(|spans| spans.current());
+        self.account.trace.into_headers(span, headers);
+        if let Ok(value) = HeaderValue::from_str(&self.account.request_id) {
+            headers.insert(HeaderName::from_static("x-request-id"), value);
         }
     }
 
     fn seen(
-        &self,
-        started: Instant,
+        &mut self,
+        call: &Call,
         answer: Result<UpstreamAnswer, UpstreamError>,
     ) -> Result<UpstreamAnswer, Refusal> {
         let status = answer.as_ref().ok().map(|answer| answer.status);
-        self.gateway.tally.upstream(status, started.elapsed());
+        self.gateway.tally.upstream(status, call.started.elapsed());
+        if let Some(spans) = &mut self.account.spans {
+            spans.answered(&call.within.entered, status.map(|status| status.as_u16()));
+        }
+        self.account.leave(&call.within);
         let failing = answer.as_ref().map_or(true, |answer| answer.status.is_server_error());
         self.gateway.upstream_failing.store(failing, Ordering::Relaxed);
         answer.map_err(Refusal::Upstream)

@@ -70,12 +70,9 @@ impl Gateway {
         headers.insert(header::CONTENT_TYPE, FHIR_JSON);
         headers.insert(header::ACCEPT, FHIR_JSON);
         headers.insert(HeaderName::from_static("prefer"), HeaderValue::from_static("return=minimal"));
-        for (name, value) in
-            [("traceparent", feed.trace.traceparent()), ("x-request-id", feed.request_id.clone())]
-        {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
+        feed.trace.into_headers(None, &mut headers);
+        if let Ok(value) = HeaderValue::from_str(&feed.request_id) {
+            headers.insert(HeaderName::from_static("x-request-id"), value);
         }
         let base = if self.upstream.is_at_root() { "/" } else { "" };
         let started = Instant::now();

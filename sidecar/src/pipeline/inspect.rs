@@ -23,6 +23,7 @@ use super::answer::Answer;
 use super::exchange::Exchange;
 use super::{Refusal, validate};
 use crate::config::{DEFAULT_ROUTE, Direction, Route, ValidationMode};
+use crate::telemetry::stage::Stage;
 use crate::validation::{Source, Subject};
 
 /// Tells the caller of faults on routes that warn.
@@ -163,7 +164,9 @@ impl<'g> Exchange<'g> {
             let profiles = route.validation.profiles(direction, &resource_type).map(str::to_owned).collect();
             Subject { source: Source::Document(document), profiles }
         });
+        let within = self.account.enter(Stage::Validate);
         let reports = self.gateway.validation.reports(subjects.collect()).await;
+        self.account.leave(&within);
         let reports = reports.map_err(|_| Refusal::Internal)?;
         histogram!("varco_validation_seconds", "direction" => direction.name())
             .record(started.elapsed().as_secs_f64());

@@ -21,6 +21,7 @@ use super::Refusal;
 use super::exchange::Exchange;
 use super::surroundings::Person;
 use super::view::View;
+use crate::telemetry::stage::Stage;
 
 /// How many held-back resources are named, by patient and provision, in a request's audit records.
 const MOST_WITHHELD_NAMED: usize = 20;
@@ -139,6 +140,18 @@ impl Exchange<'_> {
 
     /// Judges a resource as if it had these labels as well.
     pub(super) async fn decide(
+        &mut self,
+        resource: Value<'_>,
+        action: Action,
+        labels: &[Code],
+    ) -> Result<Judgement, Refusal> {
+        let within = self.account.enter(Stage::Decide);
+        let judged = self.decide_within(resource, action, labels).await;
+        self.account.leave(&within);
+        judged
+    }
+
+    async fn decide_within(
         &mut self,
         resource: Value<'_>,
         action: Action,

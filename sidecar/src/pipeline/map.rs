@@ -16,6 +16,7 @@ use super::exchange::Exchange;
 use super::judge::Judgement;
 use crate::config::{Direction, OnMapFailure};
 use crate::mapping::{MapFailure, MapSet, RouteMapCode};
+use crate::telemetry::stage::Stage;
 use std::sync::Arc;
 
 /// A resource as the caller is to get it.
@@ -51,7 +52,10 @@ impl Exchange<'_> {
             return Ok(document);
         };
         let map = own.map.url.clone();
-        let output = self.gateway.maps.run(&own.map, &document).await.map_err(|error| match error {
+        let within = self.account.enter(Stage::Map);
+        let output = self.gateway.maps.run(&own.map, &document).await;
+        self.account.leave(&within);
+        let output = output.map_err(|error| match error {
             MapFailure::Rule(error) => Refusal::Unmapped { map: map.clone(), error },
             MapFailure::Broken => Refusal::Internal,
         })?;
@@ -104,7 +108,10 @@ impl Exchange<'_> {
         let failed = |cause: String| Refusal::MapFailed { map: own.map.url.clone(), cause };
         let limits = Limits { bytes: self.gateway.config.limits.answer_bytes, ..Limits::default() };
         let document = OwnedDocument::parse_json(resource.raw(), &limits).map_err(|_| Refusal::Internal)?;
-        let output = self.gateway.maps.run(&own.map, &document).await.map_err(|error| match error {
+        let within = self.account.enter(Stage::Map);
+        let output = self.gateway.maps.run(&own.map, &document).await;
+        self.account.leave(&within);
+        let output = output.map_err(|error| match error {
             MapFailure::Rule(error) => failed(error.without_values()),
             MapFailure::Broken => Refusal::Internal,
         })?;

@@ -51,6 +51,7 @@ mod summary;
 mod surroundings;
 mod tally;
 mod targets;
+mod template;
 mod timeline;
 mod trace;
 mod trail;
@@ -89,6 +90,10 @@ use crate::listen::{Handler, Peer};
 use crate::mapping::Maps;
 use crate::policy::Policies;
 use crate::store::Store;
+use crate::telemetry::access_log::Line;
+use crate::telemetry::reporting::Reporting;
+use crate::telemetry::stage::Stage;
+use crate::telemetry::traces;
 use crate::upstream::Upstream;
 use crate::validation::Validation;
 use account::Account;
@@ -140,6 +145,7 @@ pub struct Gateway {
     policies: Option<Arc<Policies>>,
     matching: Matching,
     tally: Tally,
+    reporting: Reporting,
     refused: RefusedTally,
     capabilities: OnceLock<Bytes>,
     started: Instant,
@@ -211,8 +217,10 @@ impl Gateway {
     async fn process(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
-        let mut account = Account::open(&head, peer);
-        let outcome = match self.answer(&head, body, peer, &mut account).await {
+        let mut account = Account::open(&head, peer, &self.reporting);
+        let answered = self.answer(&head, body, peer, &mut account).await;
+        let audit = account.enter(Stage::Audit);
+        let outcome = match answered {
             Ok(answer) => self.record(&account, answer.status, None).await.map(|()| answer),
             Err(refusal) => {
                 // What was judged fit to be released did not leave.
@@ -229,14 +237,20 @@ impl Gateway {
                 recorded.and(Err(refusal))
             }
         };
+        account.leave(&audit);
         let close = matches!(&outcome, Err(Refusal::Framing(_) | Refusal::BodyTimeout | Refusal::BodyBroken));
-        self.tell(&account, &outcome, started.elapsed());
+        let took = started.elapsed();
+        self.tell(&account, &outcome, took);
         account.tell_policies();
+        let cause = outcome.as_ref().err().map(Refusal::word);
         let mut answer = outcome.unwrap_or_else(|refusal| Answer::refused(&refusal));
         inspect::tell(&account.warnings, &mut answer);
         // A refusal for a limit tells of that one.
         if answer.status != StatusCode::TOO_MANY_REQUESTS {
             answer.headers.extend(limit::headers(&account.standings));
+        }
+        if account.spans.is_some() || self.reporting.access_log.is_some() {
+            self.report(&head, &mut account, &answer, cause, took);
         }
         answer.into_response(&account.request_id, close)
     }
@@ -253,17 +267,19 @@ impl Gateway {
         let method = head.method.as_str();
         if path == "/metadata" && method == "GET" {
             let parsed = Interaction::parse(method, path, head.uri.query(), None, &self.schema);
-            account.interaction = Some(parsed.map_err(Refusal::Interaction)?);
+            account.understood(parsed.map_err(Refusal::Interaction)?);
             return Ok(own::capabilities(self));
         }
         let shape = Shape::of(method, path);
         account.places.0 = self.lanes.before_token(&shape).map_err(|shed| self.shed(shed, account))?;
         let now = u64::try_from(account.received.as_second()).unwrap_or_default();
-        let requester = self
-            .tokens
-            .identify(&head.headers, peer.certificate.as_ref(), now)
-            .await
-            .map_err(Refusal::Unauthorized)?;
+        let identify = account.enter(Stage::Identify);
+        let known = self.tokens.identify(&head.headers, peer.certificate.as_ref(), now).await;
+        account.leave(&identify);
+        let requester = known.map_err(Refusal::Unauthorized)?;
+        if let Some(ticket) = &account.ticket {
+            ticket.client(&requester.client_id);
+        }
         self.admit_request(&requester, &shape, account)?;
         account.requester = Some(requester.clone());
         account.owed = true;
@@ -272,7 +288,9 @@ impl Gateway {
 
         let raw_headers = || head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let within = Duration::from_secs(self.config.listen.body_seconds);
+        let receiving = account.enter(Stage::Body);
         let body = receive::body(body, self.config.limits.body_bytes, within).await?;
+        account.leave(&receiving);
         let form = Interaction::expects_form(method, path).then_some(&*body);
         if form.is_some() {
             check_form(raw_headers()).map_err(Refusal::Interaction)?;
@@ -285,13 +303,13 @@ impl Gateway {
         let preferred = handling(raw_headers());
         let mut interaction = Interaction::parse_with(method, path, query, form, &self.schema, preferred)
             .map_err(Refusal::Interaction)?;
-        account.interaction = Some(interaction.clone());
+        account.understood(interaction.clone());
         let format_given = Interaction::asks_format(query, form);
         let mut headers =
             RequestHeaders::parse(raw_headers(), &interaction, format_given).map_err(Refusal::Interaction)?;
         if let Some(criteria) = headers.if_none_exist.take() {
             interaction = interaction.unless_exists(&criteria, &self.schema).map_err(Refusal::Interaction)?;
-            account.interaction = Some(interaction.clone());
+            account.understood(interaction.clone());
         }
         if let Some(signed) = &requester.fse {
             signed
@@ -371,8 +389,55 @@ impl Gateway {
         }
     }
 
+    /// The line in the access log, and the trace.
+    fn report(
+        &self,
+        head: &Parts,
+        account: &mut Account,
+        answer: &Answer,
+        cause: Option<&'static str>,
+        took: Duration,
+    ) {
+        let base = self.config.site.base_path();
+        let route = account.interaction.as_ref().map(|interaction| template::of(interaction, base));
+        let (method, protocol) = (template::method(&head.method), template::protocol(head.version));
+        if let Some(log) = &self.reporting.access_log {
+            log.tell(&Line {
+                received: account.received,
+                address: account.client.ip(),
+                client: account.requester.as_ref().map_or("", |requester| requester.client_id.as_str()),
+                method,
+                route: route.as_deref(),
+                protocol,
+                status: answer.status.as_u16(),
+                bytes: answer.body.len(),
+                took,
+                request_id: &account.request_id,
+                cause,
+            });
+        }
+        if let (Some(tracer), Some(spans)) = (&self.reporting.tracer, account.spans.take()) {
+            let request = traces::Request {
+                method,
+                scheme: if self.config.listen.tls.is_some() { "https" } else { "http" },
+                protocol,
+                route,
+                status: answer.status.as_u16(),
+                cause,
+                interaction: account.interaction_name(),
+                resource_type: account.resource_type().to_owned(),
+                request_id: account.request_id.clone(),
+                bytes: answer.body.len(),
+                released: account.released.len(),
+                plugins: account.plugins.len(),
+            };
+            tracer.finish(*spans, request);
+        }
+    }
+
     /// Sets the gauges, before metrics are rendered.
     pub fn observe(&self) {
+        self.reporting.observe();
         self.tokens.observe();
         self.limit.observe();
         self.lanes.observe();
@@ -396,6 +461,11 @@ impl Gateway {
             gauge!("varco_plugin_quarantine", "plugin" => name.clone())
                 .set(f64::from(u8::from(counters.in_quarantine)));
         }
+    }
+
+    /// What it reports beside its metrics.
+    pub fn reporting(&self) -> &Reporting {
+        &self.reporting
     }
 
     /// The store.

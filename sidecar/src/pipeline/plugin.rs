@@ -10,6 +10,7 @@ use varco_plugin_host::{Context, Decision, Hook, PluginError};
 
 use super::Refusal;
 use super::exchange::Exchange;
+use crate::telemetry::stage::Stage;
 
 /// Runs the plugins of a hook over a body.
 pub(super) fn run<'b>(
@@ -39,10 +40,12 @@ pub(super) fn run<'b>(
         traceparent: Some(&traceparent),
     };
     let now = gateway.started.elapsed();
+    let within = exchange.account.enter(Stage::Plugin);
     let outcome = match hook {
         Hook::Request => gateway.plugins.run_request(&context, body, now),
         _ => gateway.plugins.run_response(&context, body, now),
     };
+    exchange.account.leave(&within);
     let outcome = outcome.map_err(|error| match error {
         PluginError::InputTooLarge { .. } if hook == Hook::Request => {
             Refusal::Body { text: "The body is larger than a plugin takes.".to_owned(), too_large: true }

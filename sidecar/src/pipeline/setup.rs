@@ -27,6 +27,7 @@ use crate::limit::{Lanes, Limiter, QuotaBook};
 use crate::mapping::{MapSetError, Maps};
 use crate::policy::{Policies, PolicyLoadError};
 use crate::store::{OpenIntent, Store, StoreError};
+use crate::telemetry::reporting::{Reporting, ReportingError, Tasks};
 use crate::upstream::{Guard, Upstream, UpstreamSetupError};
 use crate::validation::{Validation, ValidationSetupError};
 
@@ -66,6 +67,9 @@ pub enum SetupError {
     /// Policies.
     #[error("the policies can't be used: {0}")]
     Policies(#[from] PolicyLoadError),
+    /// Traces and the access log.
+    #[error(transparent)]
+    Reporting(#[from] ReportingError),
     /// Random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -81,6 +85,7 @@ struct Lasting {
     seal: Arc<PageSeal>,
     once: Arc<Replay>,
     guard: Arc<Guard>,
+    tasks: Tasks,
 }
 
 /// How dates and references are read here.
@@ -107,6 +112,7 @@ impl Gateway {
             seal: Arc::new(PageSeal::new().map_err(|_| SetupError::Random)?),
             once: Arc::default(),
             guard: Guard::new(&config.upstream),
+            tasks: Tasks::default(),
         };
         Gateway::make(config, lasting)
     }
@@ -126,12 +132,13 @@ impl Gateway {
                 .upstream
                 .guard()
                 .map_or_else(|| Guard::new(&config.upstream), |own| Guard::following(own, &config.upstream)),
+            tasks: self.reporting.tasks.clone(),
         };
         Gateway::make(config, lasting)
     }
 
     fn make(config: Config, lasting: Lasting) -> Result<Gateway, SetupError> {
-        let Lasting { store, limit, lanes, quotas, turns, seal, once, guard } = lasting;
+        let Lasting { store, limit, lanes, quotas, turns, seal, once, guard, tasks } = lasting;
         let definitions = Definitions::r4();
         let tokens = TokenGate::new(&config, once)?;
         let reading = reading(&config)?;
@@ -185,6 +192,7 @@ impl Gateway {
             policies: config.policy.as_ref().map(Policies::new).transpose()?.map(Arc::new),
             matching: Matching::new(&config)?,
             tally: Tally::new(),
+            reporting: Reporting::new(&config, tasks)?,
             refused: RefusedTally::default(),
             capabilities: OnceLock::new(),
             started: Instant::now(),

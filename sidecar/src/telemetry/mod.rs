@@ -1,6 +1,14 @@
 //! What the operator sees: JSON log lines and Prometheus metrics. Neither ever holds a patient's data.
 
+pub mod access_log;
+pub mod background;
+mod collector;
 pub mod names;
+pub mod reporting;
+pub mod spans;
+pub mod stage;
+pub mod traces;
+pub mod under_way;
 
 use std::sync::OnceLock;
 use std::time::Duration;

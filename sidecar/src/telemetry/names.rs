@@ -69,6 +69,8 @@ const fn histogram(name: &'static str, labels: &'static [&'static str], about: &
 /// Every metric, by name.
 #[rustfmt::skip]
 pub const METRICS: &[Metric] = &[
+    counter("varco_access_log_dropped_total", &[], "Lines of the access log that were not written"),
+    counter("varco_access_log_lines_total", &[], "Lines of the access log that were written"),
     gauge("varco_audit_export_lag_records", &[], "Audit records that wait to be exported"),
     gauge("varco_audit_export_lag_seconds", &[], "Age of the oldest audit record that waits to be exported"),
     counter("varco_audit_exported_total", &[], "Audit records that the external FHIR store took"),
@@ -99,6 +101,9 @@ pub const METRICS: &[Metric] = &[
     gauge("varco_mllp_waiting", &[], "HL7 v2 messages that were read and not yet answered"),
     counter("varco_otlp_audit_dropped_total", &[], "Audit records that were not sent as logs"),
     counter("varco_otlp_audit_sent_total", &[], "Audit records that the collector took as logs"),
+    counter("varco_otlp_spans_dropped_total", &["cause"], "Spans that were not sent"),
+    counter("varco_otlp_spans_sent_total", &[], "Spans that the collector took"),
+    gauge("varco_otlp_traces_waiting", &[], "Requests whose spans wait to be sent"),
     counter("varco_plugin_calls_total", &["plugin", "result"], "Plugin calls"),
     gauge("varco_plugin_quarantine", &["plugin"], "1 while a plugin is left alone after failures"),
     counter("varco_policy_reloads_total", &["result"], "Times that changed policies were read anew"),

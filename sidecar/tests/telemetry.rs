@@ -1,0 +1,278 @@
+//! Telemetry as the operator's own systems get it: a collector on a real socket, the access log, the operator's port.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "harness/mod.rs"]
+mod harness;
+
+use std::convert::Infallible;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use prost::Message;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use varco::{config, run};
+
+use harness::{Asking, Region, Setup};
+
+/// A collector: what it got, by path.
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Vec<(String, Vec<u8>)>>>);
+
+impl Collector {
+    async fn start() -> (String, Collector) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let collector = Collector::default();
+        let own = collector.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let own = own.clone();
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let own = own.clone();
+                    async move {
+                        assert_eq!(request.headers()["content-type"], "application/x-protobuf");
+                        let path = request.uri().path().to_owned();
+                        let body = request.into_body().collect().await.unwrap().to_bytes().to_vec();
+                        own.0.lock().unwrap().push((path, body));
+                        Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
+                    }
+                });
+                let connection = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        (url, collector)
+    }
+
+    fn bodies(&self, path: &str) -> Vec<Vec<u8>> {
+        let got = self.0.lock().unwrap();
+        got.iter().filter(|(own, _)| own == path).map(|(_, body)| body.clone()).collect()
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        let messages = self.bodies("/v1/traces").into_iter();
+        let messages = messages.map(|body| ExportTraceServiceRequest::decode(body.as_slice()).unwrap());
+        let scopes = messages.flat_map(|message| message.resource_spans).flat_map(|own| own.scope_spans);
+        scopes.flat_map(|scope| scope.spans).collect()
+    }
+
+    /// The spans of a request by its id, its own first.
+    async fn trace_of(&self, request_id: &str) -> Vec<Span> {
+        for _ in 0..400 {
+            let spans = self.spans();
+            let own = spans.iter().find(|span| text(span, "varco.request_id").as_deref() == Some(request_id));
+            if let Some(own) = own {
+                let mut found = vec![own.clone()];
+                let mut at = 0;
+                while at < found.len() {
+                    let parent = found[at].span_id.clone();
+                    found.extend(
+                        spans
+                            .iter()
+                            .filter(|span| span.parent_span_id == parent && span.kind() != SpanKind::Server)
+                            .cloned(),
+                    );
+                    at += 1;
+                }
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("no trace of {request_id}");
+    }
+
+    /// No message to the collector holds one of these texts.
+    fn tells_nothing_of(&self, texts: &[&str]) {
+        for (path, body) in self.0.lock().unwrap().iter() {
+            for text in texts {
+                let found = body.windows(text.len()).any(|part| part == text.as_bytes());
+                assert!(!found, "{text} was sent to {path}");
+            }
+        }
+    }
+}
+
+fn text(span: &Span, key: &str) -> Option<String> {
+    match span.attributes.iter().find(|own| own.key == key)?.value.as_ref()?.value.as_ref()? {
+        Any::StringValue(text) => Some(text.clone()),
+        Any::IntValue(number) => Some(number.to_string()),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn names(spans: &[Span]) -> Vec<&str> {
+    spans.iter().map(|span| span.name.as_str()).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// Names, ids and identifiers of the patients in these tests, and of those who ask.
+const PERSONAL: &[&str] = &[
+    "anna",
+    "bruno",
+    "carla",
+    "Forlì",
+    "D'Amico",
+    "Nascosti",
+    "CF-anna",
+    "Rossi",
+    "dr-rossi",
+    "RSSMRA80A01H501U",
+];
+
+async fn traced(asking: &Asking, path: &str, traceparent: &str) -> harness::Reply {
+    let headers = [("traceparent", traceparent), ("tracestate", "vendor=anna")];
+    asking.send(Method::GET, path, &headers, Bytes::new()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_goes_from_the_caller_through_each_stage_to_the_hospital_and_tells_of_nobody() {
+    let (url, collector) = Collector::start().await;
+    let region = Region::start(&format!("[telemetry.otlp]\nendpoint = \"{url}\"\ntraces = {{}}\n")).await;
+    region.hospital.forget_requests();
+    let asking = region.asking();
+    let read = traced(&asking, "Patient/anna", CALLER).await;
+    let spans = collector.trace_of(read.request_id()).await;
+    let server = &spans[0];
+    assert_eq!((server.name.as_str(), server.kind()), ("GET /fhir/Patient/{id}", SpanKind::Server));
+    assert_eq!(hex(&server.trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(hex(&server.parent_span_id), "00f067aa0ba902b7");
+    assert_eq!(text(server, "http.response.status_code").as_deref(), Some("200"));
+    assert_eq!(text(server, "varco.interaction").as_deref(), Some("read"));
+    let told = names(&spans);
+    for stage in ["identify", "decide", "audit", "GET /Patient/{id}"] {
+        assert!(told.contains(&stage), "{stage}: {told:?}");
+    }
+    assert!(spans.iter().all(|span| span.start_time_unix_nano <= span.end_time_unix_nano));
+    assert!(spans.iter().all(|span| span.start_time_unix_nano >= server.start_time_unix_nano));
+    // The hospital's server hangs its own spans on the call that reached it, and gets the caller's state.
+    let call = spans.iter().find(|span| span.kind() == SpanKind::Client).unwrap();
+    let seen = region.hospital.requests().into_iter().find(|seen| seen.target.contains("anna")).unwrap();
+    let expected = format!("00-{}-{}-01", hex(&call.trace_id), hex(&call.span_id));
+    assert_eq!(seen.headers["traceparent"], expected.as_str());
+    assert_eq!(seen.headers["tracestate"], "vendor=anna");
+
+    let search = traced(&asking, "Patient?family=Forl%C3%AC&identifier=CF-anna", "").await;
+    assert_eq!(names(&collector.trace_of(search.request_id()).await)[0], "GET /fhir/Patient");
+    let hidden = asking.get("Patient/carla").await;
+    let spans = collector.trace_of(hidden.request_id()).await;
+    assert_eq!(text(&spans[0], "varco.cause").as_deref(), Some("absent"));
+    assert!(spans[0].status.is_none());
+    let odd = asking.get("RSSMRA80A01H501U/anna?name=Rossi").await;
+    let spans = collector.trace_of(odd.request_id()).await;
+    assert_eq!(spans[0].name, "GET", "what was not understood has no place");
+    let unknown = asking.with_token(None).get("Patient/anna").await;
+    let spans = collector.trace_of(unknown.request_id()).await;
+    assert_eq!(text(&spans[0], "varco.cause").as_deref(), Some("token"));
+    let batch = json!({ "resourceType": "Bundle", "type": "batch", "entry": [
+        { "request": { "method": "GET", "url": "Patient/anna" } },
+        { "request": { "method": "GET", "url": "Patient/bruno" } },
+    ] });
+    let batch = asking.post("", &batch).await;
+    let spans = collector.trace_of(batch.request_id()).await;
+    let entries: Vec<_> = spans.iter().filter(|span| span.name == "entry").collect();
+    assert_eq!(entries.len(), 2);
+    for entry in entries {
+        assert!(spans.iter().any(|span| span.name == "audit" && span.parent_span_id == entry.span_id));
+    }
+    collector.tells_nothing_of(PERSONAL);
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_gateways_share_one_trace_and_what_is_not_sampled_is_not_sent() {
+    let (url, collector) = Collector::start().await;
+    let settings = format!("[telemetry.otlp]\nendpoint = \"{url}\"\ntraces = {{ ratio = 0.0 }}\n");
+    let behind = Region::start_bare(&settings).await;
+    // The second gateway stands where the hospital's server would: it asks for a token, which nobody sends it.
+    let setup = Setup::new(&behind.setup.base(), &settings);
+    let metrics = PrometheusBuilder::new().build_recorder().handle();
+    let before = run::start(config::load(&setup.config_file()).unwrap(), metrics).await.unwrap();
+    let asking = setup.client();
+    let unsampled = asking.get("Patient/anna").await;
+    let sampled = traced(&asking, "Patient/anna", CALLER).await;
+    let first = collector.trace_of(sampled.request_id()).await;
+    let call = first.iter().find(|span| span.kind() == SpanKind::Client).unwrap();
+    for _ in 0..400 {
+        let spans = collector.spans();
+        if let Some(second) = spans.iter().find(|span| span.parent_span_id == call.span_id) {
+            assert_eq!((second.kind(), &second.trace_id), (SpanKind::Server, &call.trace_id));
+            assert_eq!(text(second, "varco.cause").as_deref(), Some("token"));
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    before.stop().await;
+    behind.stop().await;
+    let spans = collector.spans();
+    let servers: Vec<_> = spans.iter().filter(|span| span.kind() == SpanKind::Server).collect();
+    assert_eq!(servers.len(), 2, "{:?}", names(&spans));
+    assert!(
+        servers.iter().all(|span| text(span, "varco.request_id").as_deref() != Some(unsampled.request_id()))
+    );
+    collector.tells_nothing_of(PERSONAL);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_has_a_line_in_the_access_log_without_its_path_and_query() {
+    for format in ["json", "combined"] {
+        let region = Region::edited(
+            "",
+            &format!("[telemetry.access_log]\npath = \"access.log\"\nformat = \"{format}\"\n"),
+            |_| {},
+        )
+        .await;
+        let asking = region.asking();
+        let read = asking.get("Patient/anna").await;
+        let search = asking.get("Patient?family=Rossi").await;
+        let unknown = asking.with_token(None).get("Patient/RSSMRA80A01H501U").await;
+        let path = region.setup.folder.path().join("access.log");
+        let mut text = String::new();
+        for _ in 0..400 {
+            text = std::fs::read_to_string(&path).unwrap();
+            if text.lines().count() == 3 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        for (line, reply) in lines.iter().zip([&read, &search, &unknown]) {
+            assert!(line.contains(reply.request_id()), "{line}");
+        }
+        for personal in PERSONAL {
+            assert!(!text.contains(personal), "{personal}: {text}");
+        }
+        match format {
+            "json" => {
+                let first: Value = serde_json::from_str(lines[0]).unwrap();
+                assert_eq!(first["path"], "/fhir/Patient/{id}");
+                assert_eq!((&first["client"], &first["status"]), (&json!("ward-app"), &json!(404)));
+                assert_eq!(first["bytes"], read.body.len());
+            }
+            _ => {
+                assert!(lines[0].starts_with("127.0.0.1 - ward-app ["), "{text}");
+                assert!(lines[1].contains("\"GET /fhir/Patient HTTP/1.1\" 200 "), "{text}");
+                assert!(lines[2].contains("\"GET - HTTP/1.1\" 401 "), "{text}");
+            }
+        }
+        region.stop().await;
+    }
+}
