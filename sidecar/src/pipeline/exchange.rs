@@ -139,7 +139,7 @@ impl Exchange<'_> {
 
     fn trace_into(&self, headers: &mut HeaderMap) {
         let span = self.account.spans.as_ref().map(|spans| spans.current());
-        self.account.trace.into_headers(span, headers);
+        self.account.trace.put_into(span, headers);
         if let Ok(value) = HeaderValue::from_str(&self.account.request_id) {
             headers.insert(HeaderName::from_static("x-request-id"), value);
         }

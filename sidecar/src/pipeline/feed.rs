@@ -70,7 +70,7 @@ impl Gateway {
         headers.insert(header::CONTENT_TYPE, FHIR_JSON);
         headers.insert(header::ACCEPT, FHIR_JSON);
         headers.insert(HeaderName::from_static("prefer"), HeaderValue::from_static("return=minimal"));
-        feed.trace.into_headers(None, &mut headers);
+        feed.trace.put_into(None, &mut headers);
         if let Ok(value) = HeaderValue::from_str(&feed.request_id) {
             headers.insert(HeaderName::from_static("x-request-id"), value);
         }

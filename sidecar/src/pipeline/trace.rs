@@ -66,7 +66,7 @@ impl Trace {
     }
 
     /// Puts the trace into the headers for the next hop; `span` is the span that the hop is part of, if not the request's own.
-    pub fn into_headers(&self, span: Option<[u8; 8]>, headers: &mut HeaderMap) {
+    pub fn put_into(&self, span: Option<[u8; 8]>, headers: &mut HeaderMap) {
         let own = match span {
             Some(span) => self.traceparent_of(&hex(&span)),
             None => self.traceparent(),
@@ -208,7 +208,7 @@ mod tests {
 
     fn passed_on(trace: &Trace) -> Option<String> {
         let mut headers = HeaderMap::new();
-        trace.into_headers(None, &mut headers);
+        trace.put_into(None, &mut headers);
         Some(headers.get(TRACESTATE)?.to_str().unwrap().to_owned())
     }
 

@@ -205,7 +205,7 @@ impl Place {
                 interaction: INTERACTIONS.get(interaction).copied().unwrap_or_default(),
                 client: String::from_utf8_lossy(client).into_owned(),
             };
-            if turn % 2 == 0 && self.turn.load(Ordering::Acquire) == turn {
+            if turn.is_multiple_of(2) && self.turn.load(Ordering::Acquire) == turn {
                 return Some(seen);
             }
         }
