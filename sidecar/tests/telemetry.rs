@@ -27,9 +27,12 @@ use varco::{config, run};
 
 use harness::{Asking, Region, Setup};
 
+/// A path and the body that was sent to it.
+type Sent = (String, Vec<u8>);
+
 /// A collector: what it got, by path.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<(String, Vec<u8>)>>>);
+struct Collector(Arc<Mutex<Vec<Sent>>>);
 
 impl Collector {
     async fn start() -> (String, Collector) {
