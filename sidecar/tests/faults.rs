@@ -1,0 +1,707 @@
+//! What goes wrong around a sidecar, on real sockets: a server that hangs, resets, drips, lies and floods, callers that go
+//! away, a disk that is full. Each has its documented answer (`sidecar/README.md`), leaves nothing running, and is forgotten
+//! with the next good request.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use harness::serving::Serving;
+use harness::{Asking, FHIR, Reply, Setup, listening};
+use http::{Method, StatusCode};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use varco::config;
+use varco::run::{self, Running};
+
+const SECRET: &str = "Segreto";
+
+/// What the server does with a request.
+#[derive(Debug, Clone)]
+enum Manner {
+    /// Answers it as it should.
+    Good,
+    /// Answers, and closes the connection without having said so.
+    GoodThenCloses,
+    /// Answers the first request of a connection, and closes it upon the second.
+    OneAnswerAConnection,
+    /// Writes this, and goes on.
+    Says(String),
+    /// Writes this, then says nothing more.
+    ThenHangs(String),
+    /// Writes this, then closes.
+    ThenCloses(String),
+    /// Writes this, then resets.
+    ThenResets(String),
+    /// Writes this, then a byte every fifty milliseconds for ever.
+    ThenDrips(String),
+    /// Writes this, then a gigabyte.
+    ThenFloods(String),
+    /// Writes this again and again.
+    Repeats(String),
+    /// Answers as it should once it is let go.
+    Holds,
+}
+
+/// A FHIR server made of bytes, in a thread of its own.
+struct Server {
+    address: SocketAddr,
+    manner: Arc<Mutex<Manner>>,
+    connections: Arc<AtomicUsize>,
+    requests: Arc<Mutex<Vec<String>>>,
+    written: Arc<AtomicU64>,
+    held: Arc<AtomicBool>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Server {
+    fn start() -> Server {
+        Server::at("127.0.0.1:0".parse().unwrap())
+    }
+
+    fn at(address: SocketAddr) -> Server {
+        let listener = std::net::TcpListener::bind(address).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let server = Server {
+            address: listener.local_addr().unwrap(),
+            manner: Arc::new(Mutex::new(Manner::Good)),
+            connections: Arc::default(),
+            requests: Arc::default(),
+            written: Arc::default(),
+            held: Arc::new(AtomicBool::new(true)),
+            stopped: Arc::default(),
+        };
+        let own = server.share();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener).unwrap();
+                while !own.stopped.load(Ordering::SeqCst) {
+                    let accepted = tokio::time::timeout(Duration::from_millis(20), listener.accept()).await;
+                    let Ok(Ok((stream, _))) = accepted else { continue };
+                    own.connections.fetch_add(1, Ordering::SeqCst);
+                    let own = own.share();
+                    tokio::spawn(async move {
+                        let _ = own.serve(stream).await;
+                    });
+                }
+            });
+        });
+        server
+    }
+
+    fn share(&self) -> Server {
+        Server {
+            address: self.address,
+            manner: self.manner.clone(),
+            connections: self.connections.clone(),
+            requests: self.requests.clone(),
+            written: self.written.clone(),
+            held: self.held.clone(),
+            stopped: self.stopped.clone(),
+        }
+    }
+
+    /// Closes its port and its connections.
+    async fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        while TcpStream::connect(self.address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/fhir", self.address)
+    }
+
+    fn does(&self, manner: Manner) {
+        *self.manner.lock().unwrap() = manner;
+    }
+
+    /// The lines of requests that it got, and it forgets them.
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.requests.lock().unwrap())
+    }
+
+    async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut first = true;
+        while let Some((line, id)) = request(&mut stream).await? {
+            self.requests.lock().unwrap().push(line.clone());
+            let manner = self.manner.lock().unwrap().clone();
+            let good = if line.starts_with("GET") { good(200, &id) } else { good(201, &id) };
+            match manner {
+                Manner::Good => stream.write_all(good.as_bytes()).await?,
+                Manner::Says(text) => stream.write_all(text.as_bytes()).await?,
+                Manner::GoodThenCloses => return stream.write_all(good.as_bytes()).await,
+                Manner::OneAnswerAConnection if first => stream.write_all(good.as_bytes()).await?,
+                Manner::OneAnswerAConnection => return Ok(()),
+                Manner::Holds => {
+                    while self.held.load(Ordering::SeqCst) {
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                    stream.write_all(good.as_bytes()).await?;
+                }
+                Manner::ThenCloses(text) => return stream.write_all(text.as_bytes()).await,
+                Manner::ThenResets(text) => {
+                    stream.write_all(text.as_bytes()).await?;
+                    return stream.set_zero_linger();
+                }
+                Manner::ThenHangs(text) => {
+                    stream.write_all(text.as_bytes()).await?;
+                    // Until the other side hangs up.
+                    let _ = stream.read(&mut [0]).await;
+                    return Ok(());
+                }
+                Manner::ThenDrips(text) => {
+                    stream.write_all(text.as_bytes()).await?;
+                    loop {
+                        stream.write_all(b" ").await?;
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+                Manner::ThenFloods(text) => {
+                    stream.write_all(text.as_bytes()).await?;
+                    let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+                    for _ in 0..(1 << 30) / 0x10000 {
+                        stream.write_all(chunk.as_bytes()).await?;
+                        self.written.fetch_add(chunk.len() as u64, Ordering::SeqCst);
+                    }
+                }
+                Manner::Repeats(text) => {
+                    let text = text.repeat(1 + 4096 / text.len());
+                    loop {
+                        stream.write_all(text.as_bytes()).await?;
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+            first = false;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Clones end with the first one.
+        self.stopped.store(Arc::strong_count(&self.stopped) <= 2, Ordering::SeqCst);
+    }
+}
+
+/// A request's line, and the last segment of its path; nothing where the connection ended.
+async fn request(stream: &mut TcpStream) -> std::io::Result<Option<(String, String)>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return Ok(None),
+        }
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().unwrap())
+    });
+    stream.read_exact(&mut vec![0; length.unwrap_or_default()]).await?;
+    let line = head.lines().next().unwrap().to_owned();
+    let path = line.split(' ').nth(1).unwrap();
+    let id = path.rsplit('/').next().unwrap().to_owned();
+    Ok(Some((line, id)))
+}
+
+fn good(status: u16, id: &str) -> String {
+    let body = match status {
+        200 => json!({ "resourceType": "Patient", "id": id }),
+        _ => {
+            json!({ "resourceType": "Observation", "id": "new", "status": "final", "code": { "text": "x" } })
+        }
+    };
+    with_length(status, &body.to_string())
+}
+
+fn with_length(status: u16, body: &str) -> String {
+    format!("HTTP/1.1 {status} X\r\ncontent-type: {FHIR}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+fn patient() -> String {
+    json!({ "resourceType": "Patient", "id": "anna", "name": [{ "family": SECRET }] }).to_string()
+}
+
+/// A sidecar in this process before such a server. Everybody consents, so that nothing but the server decides.
+struct Site {
+    setup: Setup,
+    server: Server,
+    running: Running,
+}
+
+impl Site {
+    async fn start(upstream: &str, more: &str) -> Site {
+        let server = Server::start();
+        for _ in 0..5 {
+            let more = format!("[consent]\nwithout_consent = \"permit\"\n{more}");
+            let setup = Setup::new(&server.url(), &more);
+            setup.replace("answer_seconds = 5\n", upstream);
+            let metrics = PrometheusBuilder::new().build_recorder().handle();
+            match run::start(config::load(&setup.config_file()).unwrap(), metrics).await {
+                Ok(running) => return Site { setup, server, running },
+                Err(run::StartError::Bind { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("no port is free");
+    }
+
+    fn asking(&self) -> Asking {
+        self.setup.client()
+    }
+
+    /// Asks on a connection that ends with the answer, so that none is left to be counted.
+    async fn get_alone(&self, path: &str) -> Reply {
+        self.asking().send(Method::GET, path, &[("connection", "close")], Bytes::new()).await
+    }
+
+    fn records(&self) -> u64 {
+        self.running.gateway().store().verify_audit().unwrap().unwrap()
+    }
+
+    async fn ready(&self) -> Value {
+        self.get_alone(&format!("http://127.0.0.1:{}/ready", self.setup.admin)).await.json()
+    }
+
+    /// Waits until nothing of a request is left running: neither at the server nor in this program.
+    async fn is_quiet(&self, tasks: usize) {
+        for _ in 0..1000 {
+            let alive = Handle::current().metrics().num_alive_tasks();
+            if self.running.gateway().upstream_load() == (0, 0) && alive <= tasks {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let alive = Handle::current().metrics().num_alive_tasks();
+        panic!(
+            "{:?} requests and {alive} tasks are left, of {tasks}",
+            self.running.gateway().upstream_load()
+        );
+    }
+
+    async fn stop(self) {
+        self.running.stop().await;
+        self.server.stop().await;
+    }
+}
+
+/// Refused for the server's sake: status, an OperationOutcome that says it in these words, nothing of what the server sent.
+#[track_caller]
+fn refused(reply: &Reply, status: u16, words: &str, when: &str) {
+    assert_eq!(reply.status.as_u16(), status, "{when}: {:?}", reply.body);
+    let (code, text) = reply.issue();
+    assert!(code == "transient" && text.contains(words), "{when}: {code} {text}");
+    assert!(!String::from_utf8_lossy(&reply.body).contains(SECRET), "{when}");
+    assert_eq!(reply.headers.contains_key("retry-after"), status == 503, "{when}");
+}
+
+const LATE: (u16, &str) = (504, "did not answer in time");
+const BROKEN: (u16, &str) = (502, "can't be reached or did not answer as it should");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_fault_of_the_server_has_its_answer_and_the_next_request_is_well() {
+    let site = Site::start(
+        "answer_seconds = 3\nfirst_byte_seconds = 1\nidle_seconds = 1\nretry_percent = 0\nbreaker = { failures = 1000, requests = 100000 }\n",
+        "[limits]\nanswer_bytes = 1048576\n",
+    )
+    .await;
+    // Once each, so that what is begun with the first connection and the first failure stands.
+    for (manner, status) in
+        [(Manner::Good, 200), (Manner::ThenCloses(String::new()), 502), (Manner::Good, 200)]
+    {
+        site.server.does(manner);
+        assert_eq!(site.get_alone("Patient/anna").await.status, status);
+    }
+    let tasks = Handle::current().metrics().num_alive_tasks();
+    let (head, whole) =
+        (|more: &str| format!("HTTP/1.1 200 OK\r\ncontent-type: {FHIR}\r\n{more}\r\n"), patient());
+    let length = whole.len();
+    let chunked = head("transfer-encoding: chunked\r\n");
+    let chunk = format!("{length:x}\r\n{whole}\r\n");
+    let cases = [
+        ("hangs before the head", Manner::ThenHangs(String::new()), LATE),
+        ("hangs in the head", Manner::ThenHangs("HTTP/1.1 200 OK\r\nconte".to_owned()), LATE),
+        (
+            "hangs in the body",
+            Manner::ThenHangs(format!("{}{}", head("content-length: 900\r\n"), whole)),
+            LATE,
+        ),
+        ("drips", Manner::ThenDrips(format!("{}{}", head("content-length: 900000\r\n"), whole)), LATE),
+        ("closes before the head", Manner::ThenCloses(String::new()), BROKEN),
+        ("resets before the head", Manner::ThenResets(String::new()), BROKEN),
+        ("resets in the head", Manner::ThenResets("HTTP/1.1 200 OK\r\nconte".to_owned()), BROKEN),
+        (
+            "resets in the body",
+            Manner::ThenResets(format!("{}{}", head("content-length: 900\r\n"), whole)),
+            BROKEN,
+        ),
+        (
+            "says more than it sends",
+            Manner::ThenCloses(format!("{}{}", head("content-length: 900\r\n"), whole)),
+            BROKEN,
+        ),
+        (
+            "says less than it sends",
+            Manner::ThenHangs(format!("{}{}", head("content-length: 9\r\n"), whole)),
+            BROKEN,
+        ),
+        (
+            "says a gigabyte",
+            Manner::ThenHangs(format!("{}{}", head("content-length: 1073741824\r\n"), whole)),
+            BROKEN,
+        ),
+        ("sends a gigabyte", Manner::ThenFloods(chunked.clone()), BROKEN),
+        ("no chunk size", Manner::ThenHangs(format!("{chunked}zz\r\n{whole}")), BROKEN),
+        (
+            "a chunk size beyond all",
+            Manner::ThenHangs(format!("{chunked}fffffffffffffffff\r\n{whole}")),
+            BROKEN,
+        ),
+        ("a chunk without its end", Manner::ThenHangs(format!("{chunked}5\r\n{whole}")), BROKEN),
+        ("chunks that end too early", Manner::ThenCloses(format!("{chunked}{chunk}")), BROKEN),
+        (
+            "two lengths",
+            Manner::ThenHangs(format!(
+                "{}{whole}",
+                head(&format!("content-length: {length}\r\ncontent-length: 9\r\n"))
+            )),
+            BROKEN,
+        ),
+        (
+            "the same length twice",
+            Manner::ThenCloses(format!(
+                "{}{whole}",
+                head(&format!("content-length: {length}\r\ncontent-length: {length}\r\n"))
+            )),
+            BROKEN,
+        ),
+        (
+            "a length and chunks",
+            Manner::ThenCloses(format!(
+                "{}{chunk}0\r\n\r\n",
+                head(&format!("content-length: {length}\r\ntransfer-encoding: chunked\r\n"))
+            )),
+            BROKEN,
+        ),
+        (
+            "a length that is none",
+            Manner::ThenHangs(format!("{}{whole}", head("content-length: -1\r\n"))),
+            BROKEN,
+        ),
+        ("not HTTP", Manner::ThenHangs(format!("220 mail.example ESMTP {SECRET}\r\n")), BROKEN),
+        (
+            "another protocol",
+            Manner::ThenHangs("HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\n\r\n".to_owned()),
+            BROKEN,
+        ),
+        ("100 Continue for ever", Manner::Repeats("HTTP/1.1 100 Continue\r\n\r\n".to_owned()), LATE),
+        ("headers for ever", Manner::ThenHangs(head(&format!("x: {}\r\n", "x".repeat(4 << 20)))), BROKEN),
+        ("ten thousand headers", Manner::ThenHangs(head(&"x: y\r\n".repeat(10_000))), BROKEN),
+        ("a page of a portal", Manner::Says(with_length(200, &format!("<html>{SECRET}</html>"))), BROKEN),
+        ("503", Manner::Says(with_length(503, SECRET)), BROKEN),
+    ];
+    for (what, manner, (status, words)) in cases {
+        site.server.does(manner);
+        let before = site.records();
+        refused(&site.get_alone("Patient/anna").await, status, words, what);
+        assert_eq!(site.records(), before + 1, "{what}: it is on record");
+        site.server.does(Manner::Good);
+        let good = site.get_alone("Patient/bruno").await;
+        assert_eq!((good.status, &good.json()["id"]), (StatusCode::OK, &json!("bruno")), "after: {what}");
+    }
+    // A gigabyte was sent, and but a little more than the bound was taken: what lies in the system's buffers.
+    assert!(site.server.written.load(Ordering::SeqCst) < 64 << 20, "{:?}", site.server.written);
+    site.is_quiet(tasks).await;
+    assert_eq!(site.ready().await["upstream_requests"], json!({ "under_way": 0, "waiting": 0 }));
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unusual_and_clear_is_taken() {
+    let site = Site::start("answer_seconds = 5\n", "").await;
+    let asking = site.asking();
+    let body = json!({ "resourceType": "Patient", "id": "anna" }).to_string();
+    let chunks: String = body.chars().map(|own| format!("1;x=y\r\n{own}\r\n")).collect();
+    for (what, text) in [
+        (
+            "1xx before the answer",
+            format!("{}{}", "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n".repeat(20), good(200, "anna")),
+        ),
+        (
+            "chunks of a byte, with a trailer",
+            format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}0\r\nx: y\r\n\r\n"),
+        ),
+        ("a body to the connection's end", format!("HTTP/1.0 200 OK\r\n\r\n{body}")),
+    ] {
+        site.server.does(Manner::ThenCloses(text));
+        let reply = asking.get("Patient/anna").await;
+        assert_eq!(reply.status, StatusCode::OK, "{what}: {:?}", reply.body);
+    }
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_the_server_closes_between_requests_cost_no_reader_an_error() {
+    let site =
+        Site::start("answer_seconds = 5\n", "[limits]\nrequests_per_second = 10000\nburst = 10000\n").await;
+    let asking = site.asking();
+    // The second manner costs a retry each time: as many as the budget holds.
+    for (manner, requests) in [(Manner::GoodThenCloses, 60), (Manner::OneAnswerAConnection, 12)] {
+        site.server.does(manner.clone());
+        let first = site.server.connections.load(Ordering::SeqCst);
+        for at in 0..requests {
+            let reply = asking.get("Patient/anna").await;
+            assert_eq!(reply.status, StatusCode::OK, "{manner:?} {at}: {:?}", reply.body);
+        }
+        assert!(site.server.connections.load(Ordering::SeqCst) - first >= 10, "{manner:?}");
+        site.server.does(Manner::Good);
+        asking.get("Patient/anna").await;
+    }
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_an_answer_is_never_the_next_answer() {
+    let site = Site::start("answer_seconds = 5\n", "").await;
+    let asking = site.asking();
+    let forged =
+        json!({ "resourceType": "Patient", "id": "bruno", "name": [{ "family": SECRET }] }).to_string();
+    for _ in 0..20 {
+        let text = format!("{}{}", good(200, "anna"), with_length(200, &forged));
+        site.server.does(Manner::ThenHangs(text));
+        assert_eq!(asking.get("Patient/anna").await.status, StatusCode::OK);
+        site.server.does(Manner::Good);
+        let next = asking.get("Patient/bruno").await;
+        assert_eq!(next.status, StatusCode::OK, "{:?}", next.body);
+        assert!(!String::from_utf8_lossy(&next.body).contains(SECRET));
+    }
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_are_made_again_and_writes_never() {
+    let site =
+        Site::start("answer_seconds = 5\nbreaker = { failures = 1000, requests = 100000 }\n", "").await;
+    let asking = site.asking();
+    for manner in [Manner::ThenResets(String::new()), Manner::ThenCloses(with_length(503, ""))] {
+        site.server.does(manner);
+        refused(&asking.get("Patient/anna").await, BROKEN.0, BROKEN.1, "a read");
+        assert_eq!(site.server.asked(), ["GET /fhir/Patient/anna HTTP/1.1"; 3]);
+        let observation = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "x" },
+            "subject": { "reference": "Patient/anna" } });
+        refused(&asking.post("Observation", &observation).await, BROKEN.0, BROKEN.1, "a write");
+        let posts: Vec<String> =
+            site.server.asked().into_iter().filter(|line| line.starts_with("POST")).collect();
+        assert!(posts.len() <= 1, "{posts:?}");
+    }
+    // A server that says when to come again is not asked before.
+    site.server
+        .does(Manner::ThenCloses("HTTP/1.1 503 X\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n".to_owned()));
+    asking.get("Patient/anna").await;
+    assert_eq!(site.server.asked().len(), 1);
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_down_is_left_alone_through_a_reload_and_asked_again_when_it_is_back() {
+    let site = Site::start(
+        "answer_seconds = 5\nretry_percent = 0\nbreaker = { failures = 4, open_seconds = 1, most_open_seconds = 1, probes = 1 }\n",
+        "[limits]\nburst = 10000\nrequests_per_second = 10000\n",
+    )
+    .await;
+    let asking = site.asking();
+    assert_eq!(asking.get("Patient/anna").await.status, StatusCode::OK);
+    assert_eq!(site.ready().await["upstream"], "no failure seen");
+    site.server.does(Manner::ThenCloses(String::new()));
+    for _ in 0..4 {
+        refused(&asking.get("Patient/anna").await, BROKEN.0, BROKEN.1, "closed");
+    }
+    site.server.asked();
+    let busy = asking.get("Patient/anna").await;
+    refused(&busy, 503, "is busy; try again later", "open");
+    let state = site.ready().await;
+    assert!(state["upstream"].as_str().unwrap().contains("left alone"), "{state}");
+    assert_eq!(state["ready"], true, "consents and the trail are served all the same");
+    // The same server under other settings: still left alone, and for as long.
+    site.setup.replace("probes = 1", "probes = 2");
+    site.running.reloader(site.setup.config_file()).reload().await.unwrap();
+    assert!(site.ready().await["upstream"].as_str().unwrap() != "no failure seen");
+    site.server.does(Manner::Good);
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&StatusCode::OK) {
+        statuses.push(asking.get("Patient/anna").await.status);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(statuses.iter().rev().skip(1).all(|status| *status == StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!(site.server.asked().len(), 1, "only what it could answer");
+    while site.ready().await["upstream"] != "no failure seen" {
+        asking.get("Patient/anna").await;
+    }
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_fits_is_refused_at_once_and_takes_no_part_in_what_is_under_way() {
+    let site =
+        Site::start("answer_seconds = 60\nconcurrency = 1\nqueue = 1\nqueue_milliseconds = 60000\n", "")
+            .await;
+    let asking = site.asking();
+    site.server.does(Manner::Holds);
+    let ask = || {
+        let asking = asking.clone();
+        tokio::spawn(async move { asking.get("Patient/anna").await })
+    };
+    let load = async |wanted: (usize, usize)| {
+        while site.running.gateway().upstream_load() != wanted {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let first = ask();
+    load((1, 0)).await;
+    let second = ask();
+    load((1, 1)).await;
+    for _ in 0..10 {
+        refused(&asking.get("Patient/anna").await, 503, "is busy; try again later", "full");
+    }
+    assert_eq!(site.ready().await["upstream_requests"], json!({ "under_way": 1, "waiting": 1 }));
+    site.server.held.store(false, Ordering::SeqCst);
+    assert_eq!((first.await.unwrap().status, second.await.unwrap().status), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(site.server.asked().len(), 2);
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_machines_the_one_that_fails_is_left_out_and_no_reader_notices() {
+    let other = Server::start();
+    let site =
+        Site::start("answer_seconds = 5\n", "[limits]\nburst = 10000\nrequests_per_second = 10000\n").await;
+    let addresses =
+        format!("answer_seconds = 5\naddresses = [\"{}\", \"{}\"]\n", site.server.address, other.address);
+    site.setup.replace("answer_seconds = 5\n", &addresses);
+    site.running.reloader(site.setup.config_file()).reload().await.unwrap();
+    let asking = site.asking();
+    for _ in 0..20 {
+        assert_eq!(asking.get("Patient/anna").await.status, StatusCode::OK);
+    }
+    assert_eq!((site.server.asked().len(), other.asked().len()), (10, 10), "in turn");
+    other.does(Manner::ThenResets(String::new()));
+    for _ in 0..20 {
+        assert_eq!(asking.get("Patient/anna").await.status, StatusCode::OK);
+    }
+    assert_eq!((site.server.asked().len(), other.asked().len()), (20, 3));
+    assert_eq!(site.ready().await["upstream"], "1 of its 2 addresses are left out");
+    other.stop().await;
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_goes_away_stops_nothing_and_is_on_record() {
+    let site = Site::start("answer_seconds = 60\n", "").await;
+    assert_eq!(site.get_alone("Patient/anna").await.status, StatusCode::OK);
+    site.is_quiet(usize::MAX).await;
+    let (tasks, before) = (Handle::current().metrics().num_alive_tasks(), site.records());
+    site.server.does(Manner::Holds);
+    let token = site.setup.token(json!({}));
+    let observation = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "x" },
+        "subject": { "reference": "Patient/anna" } })
+    .to_string();
+    let read = format!("GET /fhir/Patient/anna HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let mut gone = TcpStream::connect(("127.0.0.1", site.setup.port)).await.unwrap();
+    gone.write_all(read.as_bytes()).await.unwrap();
+    while site.running.gateway().upstream_load() != (1, 0) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    gone.set_zero_linger().unwrap();
+    drop(gone);
+    assert_eq!(site.records(), before);
+    site.server.held.store(false, Ordering::SeqCst);
+    while site.records() < before + 1 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    // One that goes away inside of its body: nothing is forwarded, and that is on record too.
+    site.server.asked();
+    let half = format!(
+        "POST /fhir/Observation HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: {FHIR}\r\nContent-Length: {}\r\n\r\n{}",
+        observation.len(),
+        &observation[..20]
+    );
+    let mut gone = TcpStream::connect(("127.0.0.1", site.setup.port)).await.unwrap();
+    gone.write_all(half.as_bytes()).await.unwrap();
+    drop(gone);
+    while site.records() < before + 2 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert!(site.server.asked().is_empty());
+    site.is_quiet(tasks).await;
+    site.stop().await;
+}
+
+/// Bounds the size of the files that a running process may write: for it, the disk is full.
+fn bound_files(process: &Serving, bytes: &str) {
+    let pid = process.0.id().to_string();
+    let done = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:")]).status().unwrap();
+    assert!(done.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_full_disk_nothing_is_released_or_forwarded_until_there_is_room_again() {
+    let server = Server::start();
+    let setup =
+        Setup::new(&server.url(), "[consent]\nwithout_consent = \"permit\"\n[log]\nlevel = \"error\"\n");
+    // A process that outgrows its bound gets a signal; ignored, each write fails as it does on a full disk.
+    let child = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_varco"), "serve", "--config"])
+        .arg(setup.config_file())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let serving = Serving(child);
+    listening(setup.port).await;
+    let asking = setup.client();
+    while asking.try_send(Method::GET, "Patient/anna", &[], Bytes::new()).await.is_err() {}
+    assert_eq!(asking.get("Patient/anna").await.status, StatusCode::OK);
+    let log = std::fs::metadata(setup.folder.path().join("varco.sqlite-wal")).unwrap().len();
+    bound_files(&serving, &log.to_string());
+    let observation = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "x" },
+        "subject": { "reference": "Patient/anna" } });
+    server.asked();
+    for _ in 0..5 {
+        for reply in [asking.get("Patient/anna").await, asking.post("Observation", &observation).await] {
+            assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{:?}", reply.body);
+            assert_eq!(
+                reply.issue(),
+                ("no-store".to_owned(), "A needed store is out of order; try again.".to_owned())
+            );
+        }
+    }
+    assert!(
+        server.asked().iter().all(|line| !line.starts_with("POST")),
+        "nothing is written without its intent"
+    );
+    bound_files(&serving, "unlimited");
+    assert_eq!(asking.get("Patient/anna").await.status, StatusCode::OK, "no restart is needed");
+    assert_eq!(asking.post("Observation", &observation).await.status, StatusCode::CREATED);
+    serving.kill();
+    let proof = Command::new(env!("CARGO_BIN_EXE_varco"))
+        .args(["audit", "verify", "--output", "json", "--config"])
+        .arg(setup.config_file())
+        .output()
+        .unwrap();
+    let proof: Value = serde_json::from_slice(&proof.stdout).unwrap();
+    assert_eq!((&proof["intact"], &proof["open"]), (&json!(true), &json!([])), "{proof}");
+    server.stop().await;
+}
