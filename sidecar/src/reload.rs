@@ -15,6 +15,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use metrics::counter;
+use metrics_exporter_prometheus::PrometheusHandle;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
@@ -25,21 +26,24 @@ use crate::listen::tls::{self, TlsError};
 use crate::listen::{Handler, Peer};
 use crate::mapping;
 use crate::pipeline::{Gateway, SetupError};
+use crate::telemetry::background;
 use crate::{policy, review, telemetry};
 
 /// The gateway that answers now.
 pub struct Current {
     gateway: ArcSwap<Gateway>,
+    /// Renders the metrics that are pushed.
+    metrics: PrometheusHandle,
     /// Ends what the present gateway has running beside requests, when it is dropped.
     tasks: Mutex<watch::Sender<bool>>,
 }
 
 impl Current {
     /// This one, with its work beside requests begun.
-    pub fn new(gateway: Gateway) -> Arc<Current> {
+    pub fn new(gateway: Gateway, metrics: PrometheusHandle) -> Arc<Current> {
         let gateway = Arc::new(gateway);
-        let tasks = Mutex::new(begin(&gateway));
-        Arc::new(Current { gateway: ArcSwap::new(gateway), tasks })
+        let tasks = Mutex::new(begin(&gateway, &metrics));
+        Arc::new(Current { gateway: ArcSwap::new(gateway), metrics, tasks })
     }
 
     /// The gateway that answers now; whoever holds it keeps it through a reload.
@@ -49,7 +53,7 @@ impl Current {
 
     fn replace(&self, next: Gateway) {
         let next = Arc::new(next);
-        let begun = begin(&next);
+        let begun = begin(&next, &self.metrics);
         self.gateway.store(next);
         *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) = begun;
     }
@@ -62,10 +66,16 @@ impl Handler for Current {
 }
 
 /// Begins what a gateway does beside requests; it ends when the sender is dropped.
-fn begin(gateway: &Arc<Gateway>) -> watch::Sender<bool> {
+fn begin(gateway: &Arc<Gateway>, metrics: &PrometheusHandle) -> watch::Sender<bool> {
     let (stop, stopping) = watch::channel(false);
     let background = &gateway.reporting().tasks.background;
-    gateway.reporting().start();
+    let (observed, rendered) = (gateway.clone(), metrics.clone());
+    let render = move || {
+        observed.observe();
+        rendered.run_upkeep();
+        rendered.render()
+    };
+    gateway.reporting().start(render, &stopping);
     background
         .spawn("maps", mapping::watch(gateway.maps().clone(), gateway.config().clone(), stopping.clone()));
     match AuditCare::new(gateway.config()) {
@@ -128,7 +138,10 @@ impl Reloader {
         if let (Some(here), Some(next)) = (&self.tls, made.tls) {
             here.store(Arc::new(next));
         }
-        telemetry::set_level(made.gateway.config().log.level);
+        // A level that was set at the operator's port holds until the configuration says another.
+        if made.differences.iter().any(|own| own.setting == "log" || own.setting == "log.level") {
+            telemetry::set_level(made.gateway.config().log.level);
+        }
         self.current.replace(made.gateway);
         Ok(made.differences)
     }
@@ -163,10 +176,12 @@ impl Reloader {
                         some => config::tell(some),
                     };
                     tracing::info!(differences = told, "the configuration was taken up");
+                    background::done(None);
                     seen = self.state();
                     "done"
                 }
                 Err(error) => {
+                    background::failed(&error.to_string(), None);
                     tracing::error!(cause = %error, "the configuration is not taken up: the one before stays in force");
                     "refused"
                 }

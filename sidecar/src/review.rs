@@ -16,6 +16,7 @@ use varco_core::requester::{BusinessIdentifier, Requester};
 use crate::config::Config;
 use crate::pipeline::Gateway;
 use crate::store::{AuditRow, CloseError, ReviewDesk, ReviewsWaiting, StoreError};
+use crate::telemetry::background;
 
 /// How often the operator is reminded.
 const EVERY: Duration = Duration::from_secs(600);
@@ -109,6 +110,7 @@ pub async fn watch(gateway: Arc<Gateway>, mut stopping: Receiver<bool>) {
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "the review queue can't be read"),
         }
+        background::done(Some(EVERY));
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             changed = stopping.changed() => {

@@ -87,7 +87,7 @@ pub async fn start(config: Config, metrics: PrometheusHandle) -> Result<Running,
     };
     // What is begun with the gateway can be begun: said here, where a fault ends the start.
     AuditCare::new(&config)?;
-    let current = Current::new(Gateway::new(config)?);
+    let current = Current::new(Gateway::new(config)?, metrics.clone());
     let gateway = current.gateway();
     let (stop, stopping) = watch::channel(false);
     let (phase, serving) = watch::channel(Phase::Serving);

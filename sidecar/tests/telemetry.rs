@@ -6,6 +6,7 @@ mod harness;
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,15 +17,19 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use varco::{config, run};
+use varco_conformance::hospital::{Effect, Fault, Hospital, HospitalOptions};
 
+use harness::serving::Serving;
 use harness::{Asking, Region, Setup};
 
 /// A path and the body that was sent to it.
@@ -278,4 +283,124 @@ async fn each_request_has_a_line_in_the_access_log_without_its_path_and_query() 
         }
         region.stop().await;
     }
+}
+
+/// What the operator's port answers.
+async fn operator(setup: &Setup, method: Method, path: &str, body: &str) -> (u16, String) {
+    let url = format!("http://127.0.0.1:{}{path}", setup.admin);
+    let asking = setup.client().with_token(None);
+    let reply = asking.send(method, &url, &[], Bytes::from(body.to_owned())).await;
+    (reply.status.as_u16(), String::from_utf8(reply.body.to_vec()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_stands_in_tasks_and_is_gone_when_it_ends() {
+    let region = Region::start("").await;
+    region.hospital.inject(Fault::new(Effect::Delay(Duration::from_secs(3))));
+    let asking = region.asking();
+    let open = tokio::spawn(async move { asking.get("Patient/anna").await });
+    let seen = loop {
+        let (status, text) = operator(&region.setup, Method::GET, "/tasks", "").await;
+        assert_eq!(status, 200);
+        let tasks: Value = serde_json::from_str(&text).unwrap();
+        for personal in PERSONAL {
+            assert!(!text.contains(personal), "{personal}: {text}");
+        }
+        assert!(
+            tasks["background"].as_array().unwrap().iter().any(|task| task["name"] == "keys of an issuer"),
+            "{text}"
+        );
+        if tasks["requests"][0]["stage"] == "upstream" {
+            break tasks["requests"][0].clone();
+        }
+        assert!(!open.is_finished(), "it was never seen: {text}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!((&seen["client"], &seen["interaction"]), (&json!("ward-app"), &json!("read")));
+    let reply = open.await.unwrap();
+    assert_eq!(seen["id"], reply.request_id());
+    let (_, text) = operator(&region.setup, Method::GET, "/tasks", "").await;
+    let tasks: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&tasks["requests"], &tasks["requests_not_shown"]), (&json!([]), &json!(0)));
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_pushes_its_metrics_turns_its_log_and_shows_itself_in_top() {
+    let (url, collector) = Collector::start().await;
+    let hospital =
+        Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
+    let more = format!(
+        "[telemetry.otlp]\nendpoint = \"{url}\"\nmetrics = {{ seconds = 1 }}\n[telemetry.access_log]\npath = \"access.log\"\n"
+    );
+    let setup = Setup::new(hospital.base_url(), &more);
+    let serving = Serving::start(&setup).await;
+    let asking = setup.client();
+    asking.get("Patient/anna").await;
+    asking.with_token(None).get("Patient/anna").await;
+
+    // Counters, gauges and histograms arrive as what they are.
+    let metrics = async |name: &str| {
+        for _ in 0..400 {
+            for body in collector.bodies("/v1/metrics").iter().rev() {
+                let message = ExportMetricsServiceRequest::decode(body.as_slice()).unwrap();
+                let scopes = message.resource_metrics.into_iter().flat_map(|own| own.scope_metrics);
+                let found = scopes.flat_map(|scope| scope.metrics).find(|metric| metric.name == name);
+                if let Some(data) = found.and_then(|metric| metric.data) {
+                    return data;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{name} was never pushed");
+    };
+    assert!(
+        matches!(metrics("varco_requests_total").await, Data::Sum(sum) if sum.is_monotonic && sum.data_points.len() == 2)
+    );
+    assert!(
+        matches!(metrics("varco_request_seconds").await, Data::Histogram(own) if own.data_points[0].explicit_bounds.len() == 18)
+    );
+    assert!(matches!(metrics("varco_store_queue").await, Data::Gauge(_)));
+    collector.tells_nothing_of(PERSONAL);
+
+    // The level of the log.
+    let level = async |method, body: &str| operator(&setup, method, "/log-level", body).await;
+    assert_eq!(level(Method::GET, "").await, (200, "info\n".to_owned()));
+    assert_eq!(level(Method::PUT, "debug\n").await, (200, "debug\n".to_owned()));
+    assert_eq!(level(Method::PUT, "loud").await.0, 400);
+    assert_eq!(level(Method::POST, "info").await.0, 405);
+    assert_eq!(level(Method::GET, "").await.1, "debug\n");
+
+    // A log that was moved away is let go of.
+    let (log, moved) = (setup.folder.path().join("access.log"), setup.folder.path().join("access.log.1"));
+    std::fs::rename(&log, &moved).unwrap();
+    let hung_up = Command::new("kill").args(["-HUP", &serving.0.id().to_string()]).status().unwrap();
+    assert!(hung_up.success());
+    for _ in 0..400 {
+        asking.get("metadata").await;
+        if std::fs::read_to_string(&log).is_ok_and(|text| text.contains("/fhir/metadata")) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert!(std::fs::read_to_string(&log).unwrap().contains("/fhir/metadata"));
+    assert!(std::fs::read_to_string(&moved).unwrap().contains("/fhir/Patient/{id}"));
+
+    // One frame as plain text.
+    let admin = format!("http://127.0.0.1:{}", setup.admin);
+    let top = |admin: &str| {
+        Command::new(env!("CARGO_BIN_EXE_varco")).args(["top", "--once", "--admin", admin]).output().unwrap()
+    };
+    let frame = top(&admin);
+    let text = String::from_utf8(frame.stdout).unwrap();
+    assert!(frame.status.success() && !text.contains('\x1b'), "{text}");
+    for row in ["requests/s", "latency", "upstream", "audit", "INTERACTION", "read ", "token "] {
+        assert!(text.lines().any(|line| line.starts_with(row)), "{row}: {text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    drop(serving);
+    let gone = top(&admin);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(String::from_utf8(gone.stderr).unwrap().contains("nothing answers at"));
+    hospital.stop().await;
 }

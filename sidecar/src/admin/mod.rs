@@ -1,4 +1,7 @@
-//! The operator's port: `/live`, `/ready`, `/metrics`. It shows counts and causes, never data.
+//! The operator's port: `/live`, `/ready`, `/metrics`, `/tasks`, `/log-level`. It shows counts and causes, never data.
+
+mod log_level;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -22,8 +25,12 @@ pub struct Admin {
 
 impl Handler for Admin {
     async fn handle(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Full<Bytes>> {
+        if request.method() == Method::PUT && request.uri().path() == "/log-level" {
+            let (status, text) = log_level::change(request.into_body()).await;
+            return answer(status, "text/plain", text);
+        }
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return answer(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n");
+            return answer(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET, and PUT of /log-level\n");
         }
         match request.uri().path() {
             "/live" => answer(StatusCode::OK, "text/plain", "live\n"),
@@ -33,7 +40,19 @@ impl Handler for Admin {
                 self.metrics.run_upkeep();
                 answer(StatusCode::OK, "text/plain; version=0.0.4", self.metrics.render())
             }
-            _ => answer(StatusCode::NOT_FOUND, "text/plain", "there are /live, /ready and /metrics\n"),
+            "/tasks" => {
+                let told = tasks::told(&self.current.gateway().reporting().tasks);
+                answer(StatusCode::OK, "application/json", format!("{told}\n"))
+            }
+            "/log-level" => {
+                let (status, text) = log_level::show();
+                answer(status, "text/plain", text)
+            }
+            _ => answer(
+                StatusCode::NOT_FOUND,
+                "text/plain",
+                "there are /live, /ready, /metrics, /tasks and /log-level\n",
+            ),
         }
     }
 }

@@ -12,6 +12,7 @@ mod policy_tests;
 mod say;
 mod serve;
 mod snapshot;
+mod top;
 mod validate;
 
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ struct Cli {
 enum Command {
     Demo(demo::DemoCommand),
     Serve(serve::Serve),
+    Top(top::Top),
     Check(check::Check),
     Consent(consent::Consent),
     Audit(audit::Audit),
@@ -47,6 +49,7 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Demo(command) => command.run(),
         Command::Serve(command) => command.run(),
+        Command::Top(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Consent(command) => command.run(),
         Command::Audit(command) => command.run(),

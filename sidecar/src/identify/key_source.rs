@@ -22,6 +22,7 @@ use crate::config::Issuer;
 use crate::fetch::address::NetworkError;
 use crate::fetch::{FetchError, Fetcher};
 use crate::listen::tls::TlsError;
+use crate::telemetry::background;
 
 /// How soon a first reading that failed is tried again, at most.
 const FIRST_AGAIN: Duration = Duration::from_secs(5);
@@ -214,6 +215,10 @@ pub async fn watch(source: Arc<KeySource>, mut stopping: Receiver<bool>) {
             Some(_) => source.refresh,
             None => source.refresh.min(FIRST_AGAIN),
         };
+        match source.current() {
+            Some(_) => background::done(Some(every)),
+            None => background::failed("no keys are at hand; the log says why", Some(every)),
+        }
         tokio::select! {
             () = tokio::time::sleep(every) => {}
             _ = stopping.wait_for(|stop| *stop) => return,

@@ -3,7 +3,10 @@
 pub mod access_log;
 pub mod background;
 mod collector;
+pub mod exposition;
+pub mod frame;
 pub mod names;
+mod pushed;
 pub mod reporting;
 pub mod spans;
 pub mod stage;
@@ -42,6 +45,21 @@ fn filter(level: Level) -> LevelFilter {
     }
 }
 
+/// The level of the open log, as the configuration writes it; `None` where no log is open.
+pub fn level() -> Option<&'static str> {
+    LEVEL
+        .get()?
+        .with_current(|level| match *level {
+            LevelFilter::ERROR => "error",
+            LevelFilter::WARN => "warn",
+            LevelFilter::INFO => "info",
+            LevelFilter::DEBUG => "debug",
+            LevelFilter::TRACE => "trace",
+            _ => "off",
+        })
+        .ok()
+}
+
 /// Lets lines of this level and above through from now on.
 pub fn set_level(level: Level) {
     if let Some(Err(error)) = LEVEL.get().map(|own| own.reload(filter(level))) {
@@ -69,6 +87,7 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), BUCKETS)?
         .install_recorder()?;
     names::describe();
+    pushed::begin();
     Ok(handle)
 }
 
@@ -81,3 +100,6 @@ pub async fn keep_up(metrics: PrometheusHandle, mut stopping: watch::Receiver<bo
         }
     }
 }
+
+#[cfg(test)]
+mod dashboard_tests;

@@ -101,6 +101,7 @@ pub const METRICS: &[Metric] = &[
     gauge("varco_mllp_waiting", &[], "HL7 v2 messages that were read and not yet answered"),
     counter("varco_otlp_audit_dropped_total", &[], "Audit records that were not sent as logs"),
     counter("varco_otlp_audit_sent_total", &[], "Audit records that the collector took as logs"),
+    counter("varco_otlp_metrics_sent_total", &["result"], "Times that metrics were sent to the collector"),
     counter("varco_otlp_spans_dropped_total", &["cause"], "Spans that were not sent"),
     counter("varco_otlp_spans_sent_total", &[], "Spans that the collector took"),
     gauge("varco_otlp_traces_waiting", &[], "Requests whose spans wait to be sent"),

@@ -6,12 +6,16 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::access_log::{AccessLog, AccessLogFile};
 use super::background::Background;
 use super::collector::Collector;
+use super::pushed;
 use super::traces::{self, Place, TraceExport, Tracer};
 use super::under_way::UnderWay;
+use tokio::sync::watch;
+
 use crate::audit::destination::DestinationError;
 use crate::config::Config;
 
@@ -56,6 +60,7 @@ pub struct Reporting {
 struct Unstarted {
     traces: Option<TraceExport>,
     access_log: Option<AccessLogFile>,
+    metrics: Option<(Collector, Duration)>,
 }
 
 impl Reporting {
@@ -71,6 +76,12 @@ impl Reporting {
             let (takes, sends) = Tracer::new(traces, collector, own, upstream);
             (tracer, unstarted.traces) = (Some(takes), Some(sends));
         }
+        if let Some(otlp) = &config.telemetry.otlp
+            && let Some(metrics) = &otlp.metrics
+        {
+            let collector = Collector::new(otlp, &config.site)?;
+            unstarted.metrics = Some((collector, Duration::from_secs(metrics.seconds)));
+        }
         let mut access_log = None;
         if let Some(log) = &config.telemetry.access_log {
             let (takes, writes) = AccessLog::new(&log.path, log.format)
@@ -80,14 +91,22 @@ impl Reporting {
         Ok(Reporting { tracer, access_log, tasks, unstarted: Mutex::new(unstarted) })
     }
 
-    /// Starts what sends and writes.
-    pub fn start(&self) {
+    /// Starts what sends and writes; `render` gives the metrics that are pushed until `stopping` turns true.
+    pub fn start(
+        &self,
+        render: impl Fn() -> String + Send + Sync + 'static,
+        stopping: &watch::Receiver<bool>,
+    ) {
         let unstarted = std::mem::take(&mut *self.unstarted.lock().unwrap_or_else(PoisonError::into_inner));
         if let Some(traces) = unstarted.traces {
             self.tasks.background.spawn("traces to the collector", traces.run());
         }
         if let Some(log) = unstarted.access_log {
             self.tasks.background.spawn("access log", log.run());
+        }
+        if let Some((collector, every)) = unstarted.metrics {
+            let pushed = pushed::run(collector, every, render, stopping.clone());
+            self.tasks.background.spawn("metrics to the collector", pushed);
         }
     }
 
