@@ -148,11 +148,16 @@ impl Breaker {
         }
     }
 
+    /// A pass, while it is closed.
+    pub fn admit_while_closed(&self) -> Option<Pass> {
+        let state = self.latch.load(Ordering::Acquire);
+        (state & 1 == 1).then_some(Pass { state, probe: false })
+    }
+
     /// A pass for a request that may be made now; else when the next may.
     pub fn admit(&self, now: Instant) -> Result<Pass, Instant> {
-        let latch = self.latch.load(Ordering::Acquire);
-        if latch & 1 == 1 {
-            return Ok(Pass { state: latch, probe: false });
+        if let Some(pass) = self.admit_while_closed() {
+            return Ok(pass);
         }
         let mut inner = self.lock();
         let state = self.latch.load(Ordering::Relaxed);

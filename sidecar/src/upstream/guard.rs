@@ -157,7 +157,9 @@ impl Guard {
 
     /// Notes a request, whatever becomes of it.
     pub(super) fn begin(&self) {
-        self.budget.earn(Instant::now());
+        if !self.budget.is_full() {
+            self.budget.earn(Instant::now());
+        }
     }
 
     /// Leave for one attempt: at once, or after a short wait for a place. `avoid` is an address that has just failed.
@@ -177,9 +179,15 @@ impl Guard {
         })?;
         // From here on the place is given back when this is dropped.
         let mut passage = Passage { guard: self.clone(), pass: None, address: None };
-        let now = Instant::now();
-        passage.pass = Some(self.breaker.admit(now).map_err(|until| self.resting(until, now))?);
-        passage.address = self.ejections().map(|mut own| own.choose(avoid, now));
+        let pass = self.breaker.admit_while_closed().map_or_else(
+            || {
+                let now = Instant::now();
+                self.breaker.admit(now).map_err(|until| self.resting(until, now))
+            },
+            Ok,
+        )?;
+        passage.pass = Some(pass);
+        passage.address = self.ejections().map(|mut own| own.choose(avoid, Instant::now()));
         Ok(passage)
     }
 
@@ -275,9 +283,8 @@ impl Passage {
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        let now = Instant::now();
         if let Some(pass) = self.pass.take() {
-            let _ = self.guard.breaker.settle(pass, Verdict::Nothing, now);
+            let _ = self.guard.breaker.settle(pass, Verdict::Nothing, Instant::now());
         }
         if let (Some(mut own), Some(at)) = (self.guard.ejections(), self.address.take()) {
             own.left(at);

@@ -1,5 +1,8 @@
 //! How long is waited for an answer: for its head, between its bytes, and for the whole.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -35,7 +38,7 @@ impl Patience {
         deadline: Instant,
         head: impl Future<Output = Result<T, UpstreamError>>,
     ) -> Result<T, UpstreamError> {
-        let until = Instant::now() + self.head;
+        let until = if self.head < self.whole { Instant::now() + self.head } else { deadline };
         match timeout_at(until.min(deadline), head).await {
             Ok(head) => head,
             Err(_) if until < deadline => Err(UpstreamError::NoHead(self.head.as_secs())),
@@ -55,13 +58,23 @@ impl Patience {
         }
         let (mut first, mut gathered) = (Bytes::new(), BytesMut::new());
         loop {
-            let until = Instant::now() + self.idle;
-            let frame = match timeout_at(until.min(deadline), body.frame()).await {
-                Ok(None) => break,
-                Ok(Some(frame)) => frame.map_err(|error| UpstreamError::Unreachable(chain(&error)))?,
-                Err(_) if until < deadline => return Err(UpstreamError::Stalled(self.idle.as_secs())),
-                Err(_) => return Err(UpstreamError::Timeout(self.whole.as_secs())),
+            let mut next = pin!(body.frame());
+            // What is there already needs no timer.
+            let frame = match poll_fn(|context| Poll::Ready(next.as_mut().poll(context))).await {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    let until = Instant::now() + self.idle;
+                    match timeout_at(until.min(deadline), next).await {
+                        Ok(frame) => frame,
+                        Err(_) if until < deadline => {
+                            return Err(UpstreamError::Stalled(self.idle.as_secs()));
+                        }
+                        Err(_) => return Err(UpstreamError::Timeout(self.whole.as_secs())),
+                    }
+                }
             };
+            let Some(frame) = frame else { break };
+            let frame = frame.map_err(|error| UpstreamError::Unreachable(chain(&error)))?;
             // Trailers say nothing that is used.
             let Ok(data) = frame.into_data() else { continue };
             if first.len() + gathered.len() + data.len() > most {

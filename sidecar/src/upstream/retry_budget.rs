@@ -46,6 +46,11 @@ impl RetryBudget {
         RetryBudget { held: AtomicU64::new(packed(0, first)), began, settings }
     }
 
+    /// True while nothing can be added.
+    pub fn is_full(&self) -> bool {
+        unpacked(self.held.load(Ordering::Relaxed)).1 >= self.settings.most.saturating_mul(COST)
+    }
+
     /// Notes a first request.
     pub fn earn(&self, now: Instant) {
         let BudgetSettings { percent, each_second, most, .. } = self.settings;
