@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod audit;
+pub mod cache;
 pub mod config;
 pub mod definitions;
 pub mod demo;

@@ -83,6 +83,11 @@ pub struct Validation {
 pub struct ValidationFailed;
 
 impl Validation {
+    /// Sets the gauges, before metrics are rendered.
+    pub fn observe(&self) {
+        self.terminology.iter().for_each(Terminology::observe);
+    }
+
     /// A validator with the configured definitions and terminology server.
     pub fn new(config: &Config) -> Result<Validation, ValidationSetupError> {
         let gathered = definitions::gather(&config.validation.packages, &config.validation.definitions)?;

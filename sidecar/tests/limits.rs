@@ -1,4 +1,4 @@
-//! Limits, quotas and lanes, as callers meet them.
+//! Limits, quotas, lanes and kept answers, as callers meet them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod harness;
@@ -128,5 +128,130 @@ async fn a_quota_outlives_a_stop_and_limits_outlive_a_reload() {
     let region = Region::edited("", settings, edit).await;
     assert_eq!(region.asking().get("Patient/anna").await.status, StatusCode::NOT_FOUND);
     assert_eq!(region.asking().get("Patient/anna").await.status, StatusCode::TOO_MANY_REQUESTS);
+    region.stop().await;
+}
+
+const KEEPING: &str =
+    "[[route]]\nname = \"kept\"\ntypes = [\"Patient\", \"Observation\"]\ncache_seconds = 60\n";
+
+/// What hidden, labelled and plain data there is beside the patients.
+fn seed_observations(region: &Region) {
+    for (id, patient, label) in
+        [("oa", "anna", "N"), ("ob", "bruno", "N"), ("oc", "carla", "N"), ("or", "anna", "R")]
+    {
+        region.seed(&json!({ "resourceType": "Observation", "id": id, "status": "final", "code": { "text": "x" },
+            "subject": { "reference": format!("Patient/{patient}") },
+            "meta": { "security": [{ "system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": label }] } }));
+    }
+}
+
+/// How many requests the hospital's server got while this was asked.
+async fn asked_of_server(region: &Region, caller: &Asking, path: &str) -> (Reply, u64) {
+    let before = region.hospital.request_count();
+    let reply = caller.get(path).await;
+    (reply, region.hospital.request_count() - before)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_gives_nobody_more_than_the_server_would() {
+    let (keeping, asking_each_time) = (Region::start(KEEPING).await, Region::start("").await);
+    [&keeping, &asking_each_time].into_iter().for_each(seed_observations);
+    let callers = [
+        json!({}),
+        json!({ "sub": "dr-bianchi" }),
+        json!({ "client_id": "another-app" }),
+        json!({ "scope": "system/Patient.rs" }),
+        json!({ "patient": "bruno", "scope": "patient/*.rs" }),
+        json!({ "extensions": { "ihe_iua": { "purpose_of_use": [{
+            "system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HMARKT" }] } } }),
+    ];
+    let paths = [
+        "Patient/anna",
+        "Patient/carla",
+        "Patient/nobody",
+        "Observation/oa",
+        "Observation/oc",
+        "Observation/or",
+        "Observation?patient=anna",
+        "Observation?patient=carla",
+        "Observation?_id=oa,ob,oc",
+        "Patient?_sort=_id",
+        "Patient?_sort=_id&_summary=count",
+    ];
+    // Each caller asks after all others did, and more than once.
+    for round in 0..2 {
+        for claims in &callers {
+            for path in paths {
+                let ask = async |region: &Region| {
+                    let token = region.setup.token(claims.clone());
+                    let reply = region.asking().with_token(Some(token)).get(path).await;
+                    harness::twins::seen(&reply, region.setup.port)
+                };
+                assert_eq!(
+                    ask(&keeping).await,
+                    ask(&asking_each_time).await,
+                    "round {round}: {claims} {path}"
+                );
+            }
+        }
+    }
+    keeping.stop().await;
+    asking_each_time.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_was_released_whole_is_kept_and_for_its_caller_alone() {
+    let region = Region::start(KEEPING).await;
+    seed_observations(&region);
+    let ward = region.asking();
+    for (path, first, second) in [
+        ("Patient/anna", 1, 0),
+        ("Observation/oa", 1, 0),
+        ("Observation?patient=bruno", 1, 0),
+        // Hidden, absent and partly hidden: the server is asked each time, and alike.
+        ("Patient/carla", 1, 1),
+        ("Patient/nobody", 1, 1),
+        ("Patient?_sort=_id", 1, 1),
+        // Above normal.
+        ("Observation/or", 1, 1),
+        ("Observation?patient=anna", 1, 1),
+    ] {
+        let counts =
+            (asked_of_server(&region, &ward, path).await.1, asked_of_server(&region, &ward, path).await.1);
+        assert_eq!(counts, (first, second), "{path}");
+    }
+    let other = ward.with_token(Some(region.setup.token(json!({ "sub": "dr-bianchi" }))));
+    assert_eq!(asked_of_server(&region, &other, "Patient/anna").await.1, 1);
+    // Each request has its record, kept or not.
+    let again = ward.get("Patient/anna").await;
+    assert_eq!(region.audited(&again).await["action"], "R");
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_consent_and_a_write_count_at_once() {
+    let region = Region::start(KEEPING).await;
+    let ward = region.asking();
+    let absent = ward.get("Patient/nobody").await;
+    for expected in [1, 0] {
+        let (reply, asked) = asked_of_server(&region, &ward, "Patient/anna").await;
+        assert_eq!((reply.status, asked), (StatusCode::OK, expected));
+    }
+    let permits = harness::consent("Patient/anna", json!({ "type": "deny" }));
+    let mut revoked = permits.clone();
+    revoked["dateTime"] = json!("2026-02-01");
+    assert_eq!(ward.post("Consent", &revoked).await.status, StatusCode::CREATED);
+    let (reply, asked) = asked_of_server(&region, &ward, "Patient/anna").await;
+    assert_eq!((reply.status, asked), (StatusCode::NOT_FOUND, 1));
+    assert_eq!(reply.appearance(), absent.appearance());
+
+    let (_, first) = asked_of_server(&region, &ward, "Patient/bruno").await;
+    let (before, second) = asked_of_server(&region, &ward, "Patient/bruno").await;
+    assert_eq!((first, second), (1, 0));
+    let mut bruno = before.json();
+    bruno["birthDate"] = json!("1970-01-01");
+    assert_eq!(ward.put("Patient/bruno", &bruno).await.status, StatusCode::OK);
+    let (after, asked) = asked_of_server(&region, &ward, "Patient/bruno").await;
+    assert_eq!((after.json()["birthDate"].as_str(), asked), (Some("1970-01-01"), 1));
     region.stop().await;
 }

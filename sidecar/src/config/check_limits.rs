@@ -55,7 +55,17 @@ pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Faul
     }
     lanes("priority", &limits.priority, &mut fault);
     lanes("bulk", &limits.bulk, &mut fault);
+    for (at, route) in config.route.iter().enumerate().filter(|(_, route)| route.cache_seconds > 0) {
+        if let Some(never) = route.types.iter().find(|own| NEVER_KEPT.contains(&own.as_str())) {
+            let cause = format!("Answers about {never} are never kept.");
+            let cure = "Give them a route of their own, without cache_seconds.";
+            faults.push(source.fault(&format!("/route/{at}/cache_seconds"), cause, cure));
+        }
+    }
 }
+
+/// Types that no route keeps: genomics, and what this gateway answers itself.
+const NEVER_KEPT: &[&str] = &["MolecularSequence", "Consent", "AuditEvent"];
 
 fn lanes(lane: &str, rules: &[LaneRule], fault: &mut impl FnMut(&str, String, &str)) {
     for (at, rule) in rules.iter().enumerate() {

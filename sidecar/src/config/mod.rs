@@ -7,6 +7,7 @@
 mod access;
 mod audit;
 mod break_glass;
+mod cache;
 mod check;
 mod check_audit;
 mod check_fse;
@@ -42,6 +43,7 @@ use varco_core::consent::fse::FseSystems;
 pub use access::{Access, Attachments, Elements, Nested, References};
 pub use audit::{Audit, AuditExport};
 pub use break_glass::{BreakGlass, Overridden};
+pub use cache::Cache;
 pub(crate) use check::aliases;
 pub use destination::Destination;
 pub use difference::{Difference, tell};
@@ -86,6 +88,9 @@ pub struct Config {
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
+    /// Room for what is remembered.
+    #[serde(default)]
+    pub cache: Cache,
     /// What writes are taken.
     #[serde(default)]
     pub writes: Writes,

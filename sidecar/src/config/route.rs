@@ -20,6 +20,9 @@ pub struct Route {
     /// Client ids of tokens; empty: all.
     #[serde(default)]
     pub clients: Vec<String>,
+    /// For how long the server's answers to reads and searches may be kept; 0: not at all.
+    #[serde(default)]
+    pub cache_seconds: u64,
     #[serde(default)]
     pub validation: RouteValidation,
     /// Maps, for resources that the route takes.

@@ -567,6 +567,10 @@ fn limits_are_told_apart_and_a_priority_lane_is_for_some_alone() {
             format!("concurrent = 193\n{alarms}"),
             ["limits.concurrent", "wait behind others for the hospital's server"],
         ),
+        (
+            "[[route]]\nname = \"g\"\ntypes = [\"MolecularSequence\"]\ncache_seconds = 9".to_owned(),
+            ["route[0].cache_seconds", "never kept"],
+        ),
         ("[[limits.bulk]]".to_owned(), ["limits.bulk[0]", "every request"]),
         (
             "[[limits.quota]]\nclients = [\"a\", \"a\"]\nrequests_per_day = 1".to_owned(),

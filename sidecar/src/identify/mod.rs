@@ -28,6 +28,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use varco_core::requester::Requester;
 
+use crate::cache::Counted;
 use crate::config::{Config, IssuerKind};
 use crate::listen::tls::TlsError;
 pub(crate) use chain::Authorities;
@@ -70,7 +71,7 @@ pub enum TokenSetupError {
 pub struct TokenGate {
     issuers: Vec<Issuer>,
     fse: Vec<FseIssuer>,
-    accepted: Cache<[u8; 32], Arc<(By, Accepted)>>,
+    accepted: Counted<[u8; 32], Arc<(By, Accepted)>>,
     replay: Arc<Replay>,
 }
 
@@ -100,10 +101,9 @@ impl TokenGate {
             FseIssuer::new(own, base)
                 .map_err(|cause| TokenSetupError::Authorities { issuer: own.issuer.clone(), cause })
         });
-        let accepted = Cache::builder()
-            .max_capacity(REMEMBERED)
-            .time_to_live(Duration::from_secs(REMEMBERED_SECONDS))
-            .build();
+        let remembered =
+            Cache::builder().max_capacity(REMEMBERED).time_to_live(Duration::from_secs(REMEMBERED_SECONDS));
+        let accepted = Counted::new("tokens", remembered);
         let (issuers, fse) = (issuers.collect::<Result<_, _>>()?, fse.collect::<Result<_, _>>()?);
         Ok(TokenGate { issuers, fse, accepted, replay })
     }
@@ -209,6 +209,7 @@ impl TokenGate {
     /// Sets the gauges, before metrics are rendered.
     pub fn observe(&self) {
         self.key_sources().for_each(|source| source.observe());
+        self.accepted.observe();
         gauge!("varco_tokens_once_remembered").set(self.replay.len() as f64);
     }
 }

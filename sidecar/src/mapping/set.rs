@@ -18,6 +18,7 @@ use varco_core::mapping::{CompiledMap, MapError, Mapper, regional_maps};
 use varco_core::terminology::concept_map::ConceptMap;
 
 use super::FILES;
+use crate::cache::Counted;
 use crate::config::{Config, Direction, OnMapFailure, Route};
 use crate::definitions;
 use crate::files::{self, FileText, Fingerprint};
@@ -62,7 +63,7 @@ pub struct MapSet {
     routes: Vec<Vec<RouteMapCode>>,
     /// What each concept map is between; read once somebody asks without naming one.
     scopes: OnceLock<Vec<Scope>>,
-    concept_maps: Cache<String, Arc<ConceptMap>>,
+    concept_maps: Counted<String, Arc<ConceptMap>>,
     fingerprint: Fingerprint,
 }
 
@@ -161,7 +162,7 @@ impl MapSet {
             known: BTreeMap::new(),
             routes: Vec::new(),
             scopes: OnceLock::new(),
-            concept_maps: Cache::new(CONCEPT_MAPS_KEPT),
+            concept_maps: Counted::new("concept-maps", Cache::builder().max_capacity(CONCEPT_MAPS_KEPT)),
             fingerprint,
         };
         let own = set.add_own(maps, &mut faults);
@@ -308,6 +309,11 @@ impl MapSet {
     pub fn of_route(&self, route: usize, resource_type: &str, direction: Direction) -> Option<&RouteMapCode> {
         let own = self.routes.get(route)?;
         own.iter().find(|it| it.resource_type == resource_type && it.direction == direction)
+    }
+
+    /// Sets the gauges, before metrics are rendered.
+    pub fn observe(&self) {
+        self.concept_maps.observe();
     }
 
     /// The concept map with this canonical; an error says why it can't be used. `None` where there is none.

@@ -15,6 +15,7 @@ use varco_core::requester::Requester;
 use super::glass::Glass;
 use super::inspect::Summary;
 use super::judge::Judgement;
+use super::remembered::Remembered;
 use super::surroundings::Surroundings;
 use super::trace::Trace;
 use crate::config::Direction;
@@ -92,6 +93,8 @@ pub(super) struct Account {
     pub warnings: Vec<(Direction, Summary)>,
     /// What was gathered around the resources that were judged.
     pub surroundings: Surroundings,
+    /// What of it has to do with answers that are kept.
+    pub remembered: Remembered,
     /// The request's places among all and among its client's, until it is answered.
     pub places: (Option<Place>, Option<ClientPlace>),
     /// What is left of the caller's limits, where that is told.
@@ -142,6 +145,7 @@ impl Account {
             plugins: Vec::new(),
             warnings: Vec::new(),
             surroundings: Surroundings::default(),
+            remembered: Remembered::default(),
             places: (None, None),
             standings: Vec::new(),
             owed: false,
@@ -179,6 +183,7 @@ impl Account {
             matched: None,
             warnings: Vec::new(),
             surroundings: Surroundings::default(),
+            remembered: Remembered::default(),
             places: (None, None),
             standings: Vec::new(),
             owed: true,

@@ -90,6 +90,7 @@ async fn entry(exchange: &mut Exchange<'_>, asked: Work) -> Result<Answer, Refus
             }
         }
     };
+    gateway.remember(&mut account, outcome.is_ok());
     let (status, refusal) = match &outcome {
         Ok(answer) => (answer.status, None),
         Err(refusal) => {

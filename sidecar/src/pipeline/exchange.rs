@@ -13,6 +13,7 @@ use varco_core::requester::Requester;
 use varco_plugin_host::Hook;
 
 use super::account::{Account, Within};
+use super::remembered::AtHand;
 use super::{Gateway, Refusal, includes, plugin, template};
 use crate::telemetry::stage::Stage;
 use crate::upstream::{UpstreamAnswer, UpstreamError};
@@ -61,8 +62,12 @@ impl Exchange<'_> {
         request: &UpstreamRequest,
         body: Bytes,
     ) -> Result<UpstreamAnswer, Refusal> {
-        let call = self.begin_call(request.method.as_str(), &request.path_and_query);
         let mut headers = HeaderMap::new();
+        let plan = match self.at_hand(interaction, request, &mut headers) {
+            AtHand::Answer(answer) => return Ok(answer),
+            AtHand::Ask(plan) => plan,
+        };
+        let call = self.begin_call(request.method.as_str(), &request.path_and_query);
         for (name, value) in self.headers.to_upstream(interaction, request) {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 headers.insert(HeaderName::from_static(name), value);
@@ -77,7 +82,9 @@ impl Exchange<'_> {
         };
         let body = request.form.clone().map_or(body, Bytes::from);
         let answer = self.gateway.upstream.ask(method, &request.path_and_query, headers, body).await;
-        self.seen(&call, answer)
+        self.wrote(interaction);
+        let answer = self.seen(&call, answer)?;
+        Ok(self.came(plan, answer))
     }
 
     /// Puts on record what is about to be written; without that nothing may be forwarded.
@@ -98,6 +105,7 @@ impl Exchange<'_> {
         self.trace_into(&mut headers);
         let base = if self.gateway.upstream.is_at_root() { "/" } else { "" };
         let answer = self.gateway.upstream.ask(Method::POST, base, headers, bundle).await;
+        self.gateway.answers.wrote_any();
         self.seen(&call, answer)
     }
 

@@ -77,6 +77,7 @@ impl Gateway {
         let base = if self.upstream.is_at_root() { "/" } else { "" };
         let started = Instant::now();
         let answer = self.upstream.ask(Method::POST, base, headers, bundle).await;
+        self.answers.wrote_any();
         self.tally.upstream(answer.as_ref().ok().map(|answer| answer.status), started.elapsed());
         let failing = answer.as_ref().map_or(true, |answer| answer.status.is_server_error());
         self.upstream_failing.store(failing, Ordering::Relaxed);

@@ -44,6 +44,7 @@ mod receive;
 mod record;
 mod refusal;
 mod refused;
+mod remembered;
 mod search;
 mod setup;
 mod subset;
@@ -83,6 +84,7 @@ use varco_core::interaction::{HistoryOf, Interaction, InteractionError, SearchSc
 use varco_core::requester::BusinessIdentifier;
 use varco_plugin_host::{PluginEngine, PluginSet};
 
+use crate::cache::Answers;
 use crate::config::Config;
 use crate::identify::{TokenError, TokenGate};
 use crate::limit::{self, Lanes, Limiter, QuotaBook, Shape};
@@ -116,6 +118,8 @@ pub struct Gateway {
     lanes: Lanes,
     quotas: Arc<QuotaBook>,
     upstream: Upstream,
+    /// Answers of the hospital's server that are kept.
+    answers: Answers,
     schema: SearchSchema,
     compartment: PatientsOf,
     summary: SummaryOf,
@@ -238,6 +242,7 @@ impl Gateway {
             }
         };
         account.leave(&audit);
+        self.remember(&mut account, outcome.is_ok());
         let close = matches!(&outcome, Err(Refusal::Framing(_) | Refusal::BodyTimeout | Refusal::BodyBroken));
         let took = started.elapsed();
         self.tell(&account, &outcome, took);
@@ -439,6 +444,10 @@ impl Gateway {
     pub fn observe(&self) {
         self.reporting.observe();
         self.tokens.observe();
+        self.answers.observe();
+        self.store.observe();
+        self.validation.observe();
+        self.maps.current().observe();
         self.limit.observe();
         self.lanes.observe();
         self.quotas.observe();

@@ -21,6 +21,7 @@ use super::patient_match::Matching;
 use super::refused::RefusedTally;
 use super::tally::Tally;
 use super::turns::Turns;
+use crate::cache::Answers;
 use crate::config::{self, Config};
 use crate::identify::{Replay, TokenGate, TokenSetupError};
 use crate::limit::{Lanes, Limiter, QuotaBook};
@@ -149,6 +150,7 @@ impl Gateway {
         let engine = PluginEngine::start(&EngineSettings::default())?;
         let plugins = PluginSet::load_files(&engine, config.plugin.iter().map(|plugin| &plugin.manifest))?;
         Ok(Gateway {
+            answers: Answers::new(config.cache.bytes),
             store,
             tokens,
             limit,

@@ -26,6 +26,8 @@ use moka::sync::Cache;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use varco_core::consent::{CompiledConsent, Reading};
 
+use crate::cache::Counted;
+
 pub use export_cursor::TrailRecord;
 pub use intent::{OpenIntent, intent_before};
 pub use received::{ReceivedRow, Seen};
@@ -98,7 +100,7 @@ pub struct Store {
     trail: Mutex<Connection>,
     writer: Writer,
     /// Compiled consents by patient and revision: a write makes every older entry unreachable.
-    compiled: Cache<(String, u64), Compiled>,
+    compiled: Counted<(String, u64), Compiled>,
     revision: AtomicU64,
     /// True once a consent is kept under an identifier: then lookups must ask who a patient is.
     identified: AtomicBool,
@@ -118,8 +120,13 @@ impl Store {
         )?;
         let (reader, identified) = (Mutex::new(reader), AtomicBool::new(identified));
         let trail = Mutex::new(schema::open(path)?);
-        let compiled = Cache::builder().max_capacity(PATIENTS_REMEMBERED).build();
+        let compiled = Counted::new("consents", Cache::builder().max_capacity(PATIENTS_REMEMBERED));
         Ok(Store { reader, trail, writer, compiled, revision: AtomicU64::new(0), identified, reading })
+    }
+
+    /// Sets the gauges, before metrics are rendered.
+    pub fn observe(&self) {
+        self.compiled.observe();
     }
 
     /// The one that writes.
@@ -141,6 +148,11 @@ impl Store {
         );
         self.compiled.insert(key, compiled.clone());
         Ok(compiled)
+    }
+
+    /// A number that grows with each consent that is written: what was decided before may not hold any more.
+    pub fn consent_revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
     }
 
     /// The consents about a patient, as they were written, newest first.

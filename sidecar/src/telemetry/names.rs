@@ -81,6 +81,11 @@ pub const METRICS: &[Metric] = &[
     gauge("varco_break_glass_reviews_open", &[], "Uses of break-glass that wait for their review"),
     gauge("varco_break_glass_reviews_overdue", &[], "Uses of break-glass whose review is overdue"),
     counter("varco_break_glass_total", &["result"], "Requests that asked for break-glass"),
+    gauge("varco_cache_answers_bytes", &[], "Bytes of the answers of the hospital's server that are kept"),
+    gauge("varco_cache_entries", &["cache"], "Entries that are kept"),
+    counter("varco_cache_evictions_total", &["cache"], "Entries that went because their time was over or others needed the room"),
+    counter("varco_cache_hits_total", &["cache"], "Questions that a cache answered"),
+    counter("varco_cache_misses_total", &["cache"], "Questions that a cache could not answer"),
     counter("varco_config_reloads_total", &["result"], "Times that a changed configuration was read"),
     counter("varco_connections_ended_total", &["cause"], "Connections that were ended for what their caller did, or did not do"),
     counter("varco_connections_refused_total", &["cause"], "Connections that were not taken"),
@@ -144,6 +149,7 @@ pub const METRICS: &[Metric] = &[
 /// Every label and what bounds its values.
 #[rustfmt::skip]
 pub const LABELS: &[(&str, &str)] = &[
+    ("cache", "tokens, consents, terminology, concept-maps or answers"),
     ("cause", "a word of a closed list in the code, such as scope, consent, rate or upstream-timeout"),
     ("direction", "requests or responses"),
     ("effect", "permit, forbid or failed"),

@@ -9,6 +9,7 @@ use moka::Expiry;
 use moka::sync::Cache;
 use varco_core::terminology::{Answer, Membership, Question};
 
+use crate::cache::Counted;
 use crate::config;
 
 /// How long each kind of answer is kept.
@@ -41,7 +42,7 @@ impl Expiry<Question, Answer> for Lives {
 
 /// Answers by question.
 #[derive(Debug)]
-pub(super) struct Memory(Cache<Question, Answer>);
+pub(super) struct Memory(Counted<Question, Answer>);
 
 impl Memory {
     pub fn new(config: &config::Terminology) -> Memory {
@@ -50,7 +51,8 @@ impl Memory {
             not_member: Duration::from_secs(config.not_member_seconds),
             unknown: Duration::from_secs(config.unknown_seconds),
         };
-        Memory(Cache::builder().max_capacity(config.cache_entries).expire_after(lives).build())
+        let kept = Cache::builder().max_capacity(config.cache_entries).expire_after(lives);
+        Memory(Counted::new("terminology", kept))
     }
 
     pub fn get(&self, question: &Question) -> Option<Answer> {
@@ -61,9 +63,8 @@ impl Memory {
         self.0.insert(question, answer);
     }
 
-    /// Does at once what the cache does from time to time.
-    #[cfg(test)]
-    pub fn settle(&self) {
-        self.0.run_pending_tasks();
+    /// Does at once what the cache does from time to time, and sets the gauge.
+    pub fn observe(&self) {
+        self.0.observe();
     }
 }

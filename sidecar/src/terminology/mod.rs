@@ -112,6 +112,11 @@ impl Terminology {
         })))
     }
 
+    /// Sets the gauges, before metrics are rendered.
+    pub fn observe(&self) {
+        self.0.memory.observe();
+    }
+
     /// Why the last request that failed did, in words; none where none did.
     pub fn last_failure(&self) -> Option<String> {
         self.0.line.last_failure()
