@@ -2,7 +2,7 @@
 //!
 //! A request crosses these modules in this order: [`listen`] takes it, [`identify`] says who asks,
 //! [`pipeline`] decides, asks [`upstream`], withholds what is hidden, and records in the [`store`]. HL7 v2 messages of the
-//! hospital's own systems come in by [`mllp`]. [`audit`] cares for what was recorded. [`admin`] and [`telemetry`]
+//! hospital's own systems come in by [`mllp`], messages to the national gateway go out by [`fse`]. [`audit`] cares for what was recorded. [`admin`] and [`telemetry`]
 //! are the operator's windows; [`config`] is checked before any of it starts; [`run`] ties it together, and [`reload`] puts
 //! a changed configuration in its place.
 
@@ -14,6 +14,7 @@ pub mod definitions;
 pub mod demo;
 pub mod fetch;
 mod files;
+pub mod fse;
 pub mod identify;
 pub mod limit;
 pub mod listen;

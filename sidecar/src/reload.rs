@@ -27,7 +27,7 @@ use crate::listen::{Handler, Peer};
 use crate::mapping;
 use crate::pipeline::{Gateway, SetupError};
 use crate::telemetry::background;
-use crate::{policy, review, telemetry};
+use crate::{fse, policy, review, telemetry};
 
 /// The gateway that answers now.
 pub struct Current {
@@ -90,6 +90,9 @@ fn begin(gateway: &Arc<Gateway>, metrics: &PrometheusHandle) -> watch::Sender<bo
         background.spawn("keys of an issuer", key_source::watch(source.clone(), stopping.clone()));
     }
     background.spawn("quotas", gateway.quotas().clone().keep(stopping.clone()));
+    if let Some(plane) = gateway.publication() {
+        background.spawn("publications", fse::replay::watch(plane.clone(), stopping.clone()));
+    }
     background.spawn("break-glass reviews", review::watch(gateway.clone(), stopping));
     stop
 }

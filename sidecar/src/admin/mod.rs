@@ -1,6 +1,7 @@
-//! The operator's port: `/live`, `/ready`, `/metrics`, `/tasks`, `/log-level`. It shows counts and causes, never data.
+//! The operator's port: `/live`, `/ready`, `/metrics`, `/tasks`, `/log-level`, `/outbox`. It shows counts and causes, never data.
 
 mod log_level;
+mod outbox;
 mod tasks;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use hyper::body::Incoming;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
+use crate::fse::Operation;
 use crate::listen::{Handler, Peer};
 use crate::reload::Current;
 
@@ -29,12 +31,18 @@ impl Handler for Admin {
             let (status, text) = log_level::change(request.into_body()).await;
             return answer(status, "text/plain", text);
         }
+        if let Some((id, operation)) =
+            Operation::of(request.uri().path()).filter(|_| request.method() == Method::POST)
+        {
+            return outbox::operate(&self.current.gateway(), id, operation).await;
+        }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return answer(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET, and PUT of /log-level\n");
         }
         match request.uri().path() {
             "/live" => answer(StatusCode::OK, "text/plain", "live\n"),
             "/ready" => self.ready(),
+            "/outbox" => outbox::show(&self.current.gateway()),
             "/metrics" => {
                 self.current.gateway().observe();
                 self.metrics.run_upkeep();
@@ -51,7 +59,7 @@ impl Handler for Admin {
             _ => answer(
                 StatusCode::NOT_FOUND,
                 "text/plain",
-                "there are /live, /ready, /metrics, /tasks and /log-level\n",
+                "there are /live, /ready, /metrics, /outbox, /tasks and /log-level\n",
             ),
         }
     }

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use clap::Args;
 use varco::config::{
-    self, AuditIncludes, Config, ConfigError, DEFAULT_ROUTE, Direction, Issuer, IssuerKind, Mllp,
-    OnMapFailure, Policy, PolicyDefault, Route, RouteMap, SCHEMA, ValidationMode,
+    self, AuditIncludes, Callers, Config, ConfigError, DEFAULT_ROUTE, Direction, Issuer, IssuerKind, Mllp,
+    OnMapFailure, Policy, PolicyDefault, Publication, Route, RouteMap, SCHEMA, ValidationMode,
 };
 use varco::policy::{TESTS_SCHEMA, load};
 use varco_core::policy::{self, PolicyEffect};
@@ -160,6 +160,7 @@ fn summary(config: &Config) {
     if let Some(mllp) = &config.mllp {
         messages(mllp);
     }
+    config.publication.iter().for_each(publications);
     for plugin in &config.plugin {
         say::line(format!("  plugin {}", plugin.manifest.display()));
     }
@@ -239,6 +240,35 @@ fn accepted(issuer: &Issuer, base: &str) {
         let networks = issuer.jwks_networks.join(", ");
         say::line(format!("    beside public addresses, {networks} may be asked for them"));
     }
+}
+
+/// Which messages go to which national gateway, and what becomes of them while it is silent.
+fn publications(publication: &Publication) {
+    for route in &publication.route {
+        let shown = match &route.certificate {
+            Some(path) => format!("with the certificate {}", path.display()),
+            None => "without a certificate, which the real one would refuse".to_owned(),
+        };
+        let callers = match route.callers {
+            Callers::Certificates => {
+                format!("whoever shows one of {} listed certificates", route.certificates.len())
+            }
+            Callers::Tokens => format!("holders of two tokens made for {}", route.gateway),
+            Callers::Network => format!(
+                "whoever calls from {}: anything there publishes in this hospital's name, so nothing else should be there",
+                route.networks.join(", ")
+            ),
+        };
+        say::line(format!(
+            "  FSE messages below {}/ go to {} as they are, {shown}",
+            route.path, route.gateway
+        ));
+        say::line(format!("    callers: {callers}"));
+    }
+    say::line(format!(
+        "    publications that a gateway can't take wait for {} days, {} of them and {} bytes at most, and are sent in order",
+        publication.days, publication.records, publication.bytes
+    ));
 }
 
 /// Where HL7 v2 messages arrive, and from whom.

@@ -16,6 +16,7 @@ mod check_listen;
 mod check_map;
 mod check_mllp;
 mod check_policy;
+mod check_publication;
 mod check_route;
 mod check_tokens;
 mod check_upstream;
@@ -27,6 +28,7 @@ mod listen;
 mod mapping;
 mod mllp;
 mod policy;
+mod publication;
 mod route;
 mod schema;
 mod source;
@@ -53,6 +55,7 @@ pub use listen::{AlsoCertificate, ClientCertificate, UnknownName};
 pub use mapping::{Mapping, OnMapFailure, RouteMap};
 pub use mllp::{Mllp, MllpSender};
 pub use policy::{Policy, PolicyDefault};
+pub use publication::{Callers, Publication, PublicationMode, PublicationRoute};
 pub use route::{
     DEFAULT_ROUTE, Direction, Route, RouteProfile, RouteValidation, Terminology, Validation, ValidationMode,
 };
@@ -127,6 +130,9 @@ pub struct Config {
     /// Routes, in order.
     #[serde(default)]
     pub route: Vec<Route>,
+    /// Messages to the national gateway of FSE 2.0.
+    #[serde(default)]
+    pub publication: Option<Publication>,
     /// HL7 v2 messages.
     #[serde(default)]
     pub mllp: Option<Mllp>,
@@ -467,6 +473,7 @@ impl Config {
             .chain(authorities)
             .chain(plugins)
             .chain(sent_to)
+            .chain(self.publication.iter().flat_map(Publication::files))
             .chain(&self.validation.definitions)
             .map(PathBuf::as_path)
     }
@@ -497,6 +504,7 @@ impl Config {
             .chain(access_log)
             .chain(definitions)
             .chain(policies)
+            .chain(self.publication.iter_mut().flat_map(Publication::paths))
         {
             *path = folder.join(&*path);
         }

@@ -580,3 +580,82 @@ fn limits_are_told_apart_and_a_priority_lane_is_for_some_alone() {
         folder.fault(&with(&lines), &words);
     }
 }
+
+const PUBLICATION: &str = r#"[publication]
+[[publication.route]]
+name = "fse"
+path = "/fse/v1"
+gateway = "https://gateway.example/gateway/v1"
+ca = "server.pem"
+certificate = "server.pem"
+key = "server.key"
+callers = "network"
+networks = ["10.1.4.0/24"]
+"#;
+
+#[test]
+fn messages_to_the_national_gateway_need_a_path_of_their_own_and_callers_that_are_known() {
+    let folder = Folder::new();
+    let config = from_text(&format!("{GOOD}{PUBLICATION}"), &folder.file()).unwrap();
+    let publication = config.publication.unwrap();
+    assert_eq!((publication.days, publication.route[0].mode), (5, PublicationMode::FseTransparent));
+    assert_eq!(publication.route[0].below("/fse/v1/documents"), Some("/documents"));
+    assert_eq!(
+        (publication.route[0].below("/fse/v1"), publication.route[0].below("/fse/v10")),
+        (Some(""), None)
+    );
+    let whole = format!("{GOOD}{PUBLICATION}");
+    let cases: [(&str, &str, &[&str]); 12] = [
+        ("path = \"/fse/v1\"", "path = \"/fhir/fse\"", &["route[0].path", "meets the FHIR base"]),
+        ("path = \"/fse/v1\"", "path = \"fse\"", &["has not the right form"]),
+        ("[publication]\n", "[publication]\ndays = 6\n", &["publication.days", "The most is 5"]),
+        (
+            "[publication]\n",
+            "[publication]\nbytes = 1048576\n",
+            &["body_bytes", "larger than the whole outbox"],
+        ),
+        (
+            "ca = \"server.pem\"\ncertificate = \"server.pem\"\nkey = \"server.key\"\n",
+            "",
+            &["gateway", "needs authorities"],
+        ),
+        (
+            "certificate = \"server.pem\"\nkey = \"server.key\"\n",
+            "certificate = \"server.pem\"\n",
+            &["has no key"],
+        ),
+        ("\nkey = \"server.key\"\n", "\nkey = \"other.key\"\n", &["key", "don't belong together"]),
+        ("networks = [\"10.1.4.0/24\"]\n", "", &["callers", "No network is listed"]),
+        ("10.1.4.0/24", "10.1.4.0/33", &["networks[0]", "10.1.4.0/33 is not a range"]),
+        (
+            "callers = \"network\"\nnetworks = [\"10.1.4.0/24\"]",
+            "callers = \"tokens\"",
+            &["no issuer whose two tokens"],
+        ),
+        ("callers = \"network\"\n", "", &["`callers` is missing", "Who may publish"]),
+        (
+            "callers = \"network\"\n",
+            "mode = \"enforce\"\ncallers = \"network\"\n",
+            &["mode", "fse-transparent"],
+        ),
+    ];
+    for (part, by, words) in cases {
+        assert!(whole.contains(part), "{part}");
+        folder.fault(&whole.replace(part, by), words);
+    }
+    let listed = |own: &str| {
+        let callers = format!("callers = \"certificates\"\ncertificates = [\"{own}\"]");
+        whole.replace("callers = \"network\"\nnetworks = [\"10.1.4.0/24\"]", &callers)
+    };
+    folder.fault(&listed(&"0f".repeat(32)), &["callers", "No caller shows a certificate", "client_ca"]);
+    let shown = "key = \"server.key\", client_ca = \"server.pem\" }";
+    folder
+        .fault(&listed("aa").replace("key = \"server.key\" }", shown), &["certificates[0]", "not a SHA-256"]);
+    let second = PUBLICATION.replace("[publication]\n", "").replace("/fse/v1", "/fse/v1/more");
+    let faults = folder.faults(&format!("{whole}{second}"));
+    assert!(
+        faults.iter().any(|(_, told)| told.contains("could belong to this route and to fse")),
+        "{faults:?}"
+    );
+    assert!(faults.iter().any(|(_, told)| told.contains("The name fse is taken")), "{faults:?}");
+}

@@ -40,7 +40,7 @@ mod patient_match;
 mod plugin;
 mod policy;
 mod read;
-mod receive;
+pub(crate) mod receive;
 mod record;
 mod refusal;
 mod refused;
@@ -54,7 +54,7 @@ mod tally;
 mod targets;
 mod template;
 mod timeline;
-mod trace;
+pub(crate) mod trace;
 mod trail;
 mod trail_search;
 mod transaction;
@@ -86,6 +86,7 @@ use varco_plugin_host::{PluginEngine, PluginSet};
 
 use crate::cache::Answers;
 use crate::config::Config;
+use crate::fse::{Outbox, Publication};
 use crate::identify::{TokenError, TokenGate};
 use crate::limit::{self, Lanes, Limiter, QuotaBook, Shape};
 use crate::listen::{Handler, Peer};
@@ -151,6 +152,9 @@ pub struct Gateway {
     tally: Tally,
     reporting: Reporting,
     refused: RefusedTally,
+    /// Messages to the national gateway wait here, whatever configuration there is.
+    outbox: Arc<Outbox>,
+    publication: Option<Arc<Publication>>,
     capabilities: OnceLock<Bytes>,
     started: Instant,
     draining: AtomicBool,
@@ -161,7 +165,15 @@ impl Handler for Gateway {
     /// Runs in a task of its own: a caller that hangs up does not stop what it began, so that nothing happens at
     /// the hospital's server without its audit record.
     async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
-        match tokio::spawn(self.process(request, peer)).await {
+        let route = self
+            .publication
+            .as_ref()
+            .and_then(|plane| Some((plane.clone(), plane.leads(request.uri().path())?.clone())));
+        let task = match route {
+            Some((plane, route)) => tokio::spawn(plane.serve(route, request, peer)),
+            None => tokio::spawn(self.process(request, peer)),
+        };
+        match task.await {
             Ok(response) => response,
             Err(error) => {
                 tracing::error!(%error, "a request's task ended badly");
@@ -452,6 +464,7 @@ impl Gateway {
         self.lanes.observe();
         self.quotas.observe();
         crate::review::observe(self);
+        self.publication.iter().for_each(|plane| plane.observe());
         gauge!("varco_store_queue").set(self.store.writer().waiting() as f64);
         self.upstream.guard().iter().for_each(|guard| guard.observe());
         for plugin in self.plugins.iter() {
@@ -500,6 +513,11 @@ impl Gateway {
     /// The site's policies, where there are any.
     pub fn policies(&self) -> Option<&Arc<Policies>> {
         self.policies.as_ref()
+    }
+
+    /// The way to the national gateway, where there is one.
+    pub fn publication(&self) -> Option<&Arc<Publication>> {
+        self.publication.as_ref()
     }
 
     /// The configuration it was made from.

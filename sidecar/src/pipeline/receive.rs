@@ -16,7 +16,7 @@ use crate::listen::framing::FramingFault;
 
 /// Refuses a request whose framing, or whose target, two programs could read differently. What the bytes themselves say
 /// wrong was found by the listener ([`crate::listen::framing`]).
-pub(super) fn check_framing(head: &request::Parts) -> Result<(), Refusal> {
+pub(crate) fn check_framing(head: &request::Parts) -> Result<(), Refusal> {
     if let Some(fault) = head.extensions.get::<FramingFault>() {
         return Err(Refusal::Framing(fault.text()));
     }
@@ -54,7 +54,7 @@ fn names_a_header(headers: &HeaderMap) -> bool {
 }
 
 /// The whole body.
-pub(super) async fn body<B>(body: B, most: usize, within: Duration) -> Result<Bytes, Refusal>
+pub(crate) async fn body<B>(body: B, most: usize, within: Duration) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -1,5 +1,6 @@
 //! Making a gateway from a configuration: whatever can fail fails here, before a port is open.
 
+use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -23,11 +24,12 @@ use super::tally::Tally;
 use super::turns::Turns;
 use crate::cache::Answers;
 use crate::config::{self, Config};
+use crate::fse::{Outbox, Publication, PublicationSetupError};
 use crate::identify::{Replay, TokenGate, TokenSetupError};
 use crate::limit::{Lanes, Limiter, QuotaBook};
 use crate::mapping::{MapSetError, Maps};
 use crate::policy::{Policies, PolicyLoadError};
-use crate::store::{OpenIntent, Store, StoreError};
+use crate::store::{OpenIntent, Store, StoreError, intent_before};
 use crate::telemetry::reporting::{Reporting, ReportingError, Tasks};
 use crate::upstream::{Guard, Upstream, UpstreamSetupError};
 use crate::validation::{Validation, ValidationSetupError};
@@ -71,6 +73,9 @@ pub enum SetupError {
     /// Traces and the access log.
     #[error(transparent)]
     Reporting(#[from] ReportingError),
+    /// The way to the national gateway.
+    #[error(transparent)]
+    Publication(#[from] PublicationSetupError),
     /// Random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -87,6 +92,7 @@ struct Lasting {
     once: Arc<Replay>,
     guard: Arc<Guard>,
     tasks: Tasks,
+    outbox: Arc<Outbox>,
 }
 
 /// How dates and references are read here.
@@ -108,6 +114,7 @@ impl Gateway {
             limit: Limiter::new(&config.limits, None),
             lanes: Lanes::new(&config.limits, None),
             quotas: Arc::new(QuotaBook::open(reading.zone, store.clone(), Timestamp::now())?),
+            outbox: Arc::new(Outbox::open(store.clone(), Timestamp::now().as_second())?),
             store,
             turns: Arc::new(Turns::new()),
             seal: Arc::new(PageSeal::new().map_err(|_| SetupError::Random)?),
@@ -134,12 +141,13 @@ impl Gateway {
                 .guard()
                 .map_or_else(|| Guard::new(&config.upstream), |own| Guard::following(own, &config.upstream)),
             tasks: self.reporting.tasks.clone(),
+            outbox: self.outbox.clone(),
         };
         Gateway::make(config, lasting)
     }
 
     fn make(config: Config, lasting: Lasting) -> Result<Gateway, SetupError> {
-        let Lasting { store, limit, lanes, quotas, turns, seal, once, guard, tasks } = lasting;
+        let Lasting { store, limit, lanes, quotas, turns, seal, once, guard, tasks, outbox } = lasting;
         let definitions = Definitions::r4();
         let tokens = TokenGate::new(&config, once)?;
         let reading = reading(&config)?;
@@ -196,6 +204,8 @@ impl Gateway {
             tally: Tally::new(),
             reporting: Reporting::new(&config, tasks)?,
             refused: RefusedTally::default(),
+            publication: Publication::new(&config, &outbox)?,
+            outbox,
             capabilities: OnceLock::new(),
             started: Instant::now(),
             draining: AtomicBool::new(false),
@@ -207,7 +217,11 @@ impl Gateway {
 
 /// Writes that the process before had begun, and of whose end it left no record.
 fn tell_of_open_intents(store: &Store) -> Result<(), SetupError> {
-    let open = store.open_intents()?;
+    // What waits for the national gateway has not ended, and is told by the outbox.
+    let waiting: HashSet<String> =
+        store.outbox_waiting()?.into_iter().map(|(head, _)| intent_before(&head.id)).collect();
+    let mut open = store.open_intents()?;
+    open.retain(|own| !waiting.contains(&own.id));
     gauge!("varco_audit_open_intents").set(open.len() as f64);
     for OpenIntent { id, recorded } in open.iter().take(MOST_TOLD) {
         tracing::warn!(

@@ -21,7 +21,7 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Where a request stands in its trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trace {
+pub(crate) struct Trace {
     /// The trace's id, 32 hexadecimal digits.
     pub trace_id: String,
     /// This hop's span id, 16 hexadecimal digits.
@@ -53,6 +53,17 @@ impl Trace {
             },
             // Nothing has been decided about a new trace: it may be recorded.
             None => Trace { trace_id: random_hex::<16>(), span_id, parent: None, sampled: true, state: None },
+        }
+    }
+
+    /// Another hop of a trace.
+    pub fn next_of(trace_id: &str) -> Trace {
+        Trace {
+            trace_id: trace_id.to_owned(),
+            span_id: random_hex::<8>(),
+            parent: None,
+            sampled: true,
+            state: None,
         }
     }
 

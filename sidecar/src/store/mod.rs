@@ -1,10 +1,11 @@
-//! What the sidecar keeps: consents, audit records, and which HL7 v2 messages were done.
+//! What the sidecar keeps: consents, audit records, which HL7 v2 messages were done, and messages to the national gateway.
 //!
 //! Invariants: a write is answered only after its transaction is on disk; the audit table is only ever
 //! appended to, but for old records that its rule removes ([`Removal`]); a consent that was written is what the next decision reads.
 
 mod export_cursor;
 mod intent;
+mod outbox;
 mod quota;
 mod received;
 mod refused;
@@ -30,6 +31,7 @@ use crate::cache::Counted;
 
 pub use export_cursor::TrailRecord;
 pub use intent::{OpenIntent, intent_before};
+pub use outbox::{OutboxAnswer, OutboxChange, OutboxHead, OutboxMessage, OutboxWaiting};
 pub use received::{ReceivedRow, Seen};
 pub use refused::{ClosedMinutes, RefusedRow};
 pub use retention::{Anchor, Removal};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use varco_core::audit::chain::RecordHash;
 
-use super::{StoreError, export_cursor, quota, received, refused, retention, review, trail_index};
+use super::{StoreError, export_cursor, outbox, quota, received, refused, retention, review, trail_index};
 
 /// The version of the tables below, kept in `PRAGMA user_version`.
 const VERSION: i64 = 1;
@@ -49,6 +49,7 @@ fn prepare(path: &Path) -> Result<(Connection, i64), rusqlite::Error> {
     }
     if matches!(version, 0 | VERSION) {
         received::prepare(&connection)?;
+        outbox::prepare(&connection)?;
         review::prepare(&connection)?;
         trail_index::prepare(&connection)?;
         retention::prepare(&connection)?;

@@ -15,6 +15,7 @@ use rusqlite::{Connection, Transaction, params};
 use tokio::sync::oneshot;
 use varco_core::audit::chain::RecordHash;
 
+use super::outbox::{self, OutboxChange};
 use super::quota;
 use super::received::{self, ReceivedRow};
 use super::refused::{self, ClosedMinutes, RefusedRow};
@@ -64,6 +65,8 @@ enum Work {
     Quota(Vec<DayCount>),
     /// A place took the records up to this one.
     Exported(String, i64),
+    /// Messages to the national gateway, and the records that tell of them.
+    Outbox(Vec<OutboxChange>, Vec<AuditRow>),
 }
 
 struct Job {
@@ -107,6 +110,11 @@ impl Writer {
         received: Option<ReceivedRow>,
     ) -> Result<(), StoreError> {
         self.submit(Work::Audit(rows, received, Vec::new())).await
+    }
+
+    /// Changes the outbox and appends the audit records that tell of it: all of it or nothing.
+    pub async fn outbox(&self, changes: Vec<OutboxChange>, rows: Vec<AuditRow>) -> Result<(), StoreError> {
+        self.submit(Work::Outbox(changes, rows)).await
     }
 
     pub(super) async fn put_consent(
@@ -246,6 +254,14 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Er
                 }
             }
             Work::Consent { consent, patient, updated } => put(&transaction, consent, patient, updated)?,
+            Work::Outbox(changes, rows) => {
+                for change in changes {
+                    outbox::change(&transaction, change)?;
+                }
+                for row in rows {
+                    last = append(&transaction, row, &last)?;
+                }
+            }
             Work::Exported(place, seq) => export_cursor::write(&transaction, place, *seq)?,
             Work::Quota(counts) => quota::add(&transaction, counts)?,
             Work::Refused(rows) => rows.iter().try_for_each(|row| refused::add(&transaction, row))?,

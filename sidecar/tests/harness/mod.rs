@@ -3,6 +3,7 @@
 
 pub mod authority;
 pub mod mllp;
+pub mod national;
 pub mod sekmet;
 pub mod serving;
 pub mod twins;

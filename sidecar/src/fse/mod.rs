@@ -1,0 +1,168 @@
+//! The publication plane: messages of the hospital's applications to the national gateway of FSE 2.0, by the rules for regional
+//! middlewares (published by the Ministry of Health with the gateway's interfaces: "Modello Middleware Regionale").
+//!
+//! ```text
+//! caller → kind, chains, findings → outbox (on disk) → national gateway → settle + audit → answer, with own warnings
+//!                                        ↑                    ↓ no answer
+//!                                        └── replay, in order ┘
+//! ```
+//!
+//! Invariants:
+//! 1. Every message is forwarded as soon as it has come: method, path, query, body and the listed headers as they are. What
+//!    this gateway notices becomes a warning and never a refusal.
+//! 2. The national gateway's answer goes back as it is, status, content type and body; own warnings are appended to a success
+//!    alone. Own errors are RFC 7807 and of type `mw/…`.
+//! 3. A publication is on disk before it is forwarded. While the gateway is silent it waits; the messages about one document are sent
+//!    in the order in which they came, each has its effect once, and none waits longer than the gateway takes it.
+//! 4. Nothing here touches what this hospital shows to the federation: masks and consents are those of its own store and server,
+//!    whatever the national gateway has taken or not.
+//!
+//! Bounds: messages in hand, bytes of a message and an answer, time for each, number, bytes and days of what waits.
+
+mod caller;
+mod claims;
+mod finding;
+mod forward;
+mod kind;
+mod listing;
+mod message;
+mod multipart;
+mod outbox;
+mod plan;
+mod problem;
+mod publish;
+mod record;
+pub mod replay;
+mod serve;
+mod verdict;
+mod warning;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use metrics::histogram;
+use tokio::sync::Semaphore;
+
+use crate::config::{self, Config, PublicationRoute};
+use crate::identify::TokenSetupError;
+use crate::pipeline::trace::Trace;
+use crate::store::OutboxMessage;
+use crate::upstream::UpstreamSetupError;
+use caller::{Admission, Caller};
+use forward::{Outgoing, Way};
+use kind::Kind;
+pub use listing::{Operated, Operation};
+pub use outbox::Outbox;
+use record::{Origin, Recorder};
+
+/// A plane that can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PublicationSetupError {
+    /// The way to a national gateway.
+    #[error("the national gateway of route {route} can't be reached: {cause}")]
+    Way {
+        /// The route's name.
+        route: String,
+        /// Why.
+        cause: UpstreamSetupError,
+    },
+    /// Those who may publish.
+    #[error(transparent)]
+    Tokens(#[from] TokenSetupError),
+}
+
+/// One route.
+pub struct Route {
+    /// Its name.
+    name: Arc<str>,
+    config: PublicationRoute,
+    way: Way,
+    admission: Admission,
+    places: Semaphore,
+}
+
+impl Route {
+    /// How long an attempt takes at most, in seconds.
+    fn longest(&self) -> u64 {
+        self.config.answer_seconds
+    }
+
+    async fn send(&self, outgoing: Outgoing) -> outbox::Outcome {
+        let started = Instant::now();
+        let outcome = self.way.send(outgoing).await;
+        let status = outcome.as_ref().map_or("none".to_owned(), |answer| answer.status.as_str().to_owned());
+        histogram!("varco_fse_gateway_seconds", "status" => status).record(started.elapsed().as_secs_f64());
+        outcome
+    }
+}
+
+/// The routes of one configuration, and the outbox.
+pub struct Publication {
+    config: config::Publication,
+    routes: Vec<Arc<Route>>,
+    outbox: Arc<Outbox>,
+    recorder: Recorder,
+}
+
+impl Publication {
+    /// What the configuration asks for; `None` where it asks for nothing.
+    pub fn new(
+        config: &Config,
+        outbox: &Arc<Outbox>,
+    ) -> Result<Option<Arc<Publication>>, PublicationSetupError> {
+        let Some(own) = &config.publication else { return Ok(None) };
+        let route = |route: &PublicationRoute| {
+            let way = Way::new(route)
+                .map_err(|cause| PublicationSetupError::Way { route: route.name.clone(), cause })?;
+            let admission = Admission::new(config, route)?;
+            let places = Semaphore::new(route.in_flight);
+            Ok(Arc::new(Route {
+                name: route.name.as_str().into(),
+                config: route.clone(),
+                way,
+                admission,
+                places,
+            }))
+        };
+        let routes: Result<_, PublicationSetupError> = own.route.iter().map(route).collect();
+        Ok(Some(Arc::new(Publication {
+            config: own.clone(),
+            routes: routes?,
+            outbox: outbox.clone(),
+            recorder: Recorder(config.site.clone()),
+        })))
+    }
+
+    /// The route that a path belongs to.
+    pub fn leads(&self, path: &str) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| route.config.below(path).is_some())
+    }
+
+    /// Sets the gauges, before metrics are rendered.
+    pub fn observe(&self) {
+        self.outbox.observe(publish::seconds());
+    }
+
+    fn route(&self, name: &str) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| &*route.name == name)
+    }
+}
+
+/// A stored message as its records know it; `None` where its kind is not known.
+fn origin_of(stored: &OutboxMessage) -> Option<Origin> {
+    Some(Origin {
+        id: stored.head.id.clone(),
+        trace: stored.head.trace.clone(),
+        kind: Kind::publication(&stored.head.kind)?,
+        caller: serde_json::from_str::<Caller>(&stored.caller).unwrap_or_default(),
+        patient: stored.patient.clone(),
+    })
+}
+
+/// The next hop of a trace, as a header: the same trace for every attempt, another span for each.
+fn trace_into(headers: &mut HeaderMap, trace_id: &str) {
+    if let Ok(value) = HeaderValue::from_str(&Trace::next_of(trace_id).traceparent()) {
+        headers.insert(HeaderName::from_static("traceparent"), value);
+    }
+}
