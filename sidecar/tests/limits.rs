@@ -3,8 +3,12 @@
 
 mod harness;
 
-use http::StatusCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
 use serde_json::json;
+use varco_conformance::hospital::{Effect, Fault};
 
 use harness::{Asking, Region, Reply};
 
@@ -99,7 +103,7 @@ async fn an_alarm_passes_where_everything_else_is_shed() {
     assert_eq!((header(&shed, "retry-after"), shed.issue().0.as_str()), ("5", "transient"));
     // What a caller claims of itself gives no lane.
     let claimed = client(&region, "warehouse")
-        .send(http::Method::GET, "Patient/anna", &[("priority", "u=0"), ("x-priority", "alarm")], "".into())
+        .send(Method::GET, "Patient/anna", &[("priority", "u=0"), ("x-priority", "alarm")], "".into())
         .await;
     assert_eq!(claimed.status, StatusCode::SERVICE_UNAVAILABLE);
     // Others find theirs, and an alarm its own.
@@ -107,6 +111,40 @@ async fn an_alarm_passes_where_everything_else_is_shed() {
     let alarm = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "asystole" },
         "subject": { "reference": "Patient/anna" } });
     assert_eq!(client(&region, "monitor").post("Observation", &alarm).await.status, StatusCode::CREATED);
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_does_not_wait_for_a_place_that_a_slow_server_keeps_taken() {
+    let region = Region::start(
+        "[limits]\nconcurrent = 1\nconcurrent_priority = 1\n\
+         [[limits.priority]]\nclients = [\"monitor\"]\ninteractions = [\"create\"]\ntypes = [\"Observation\"]\n",
+    )
+    .await;
+    let slow =
+        Fault::new(Effect::Delay(Duration::from_secs(4))).on_method(Method::GET).on_path("/Patient/bruno");
+    region.hospital.inject(slow);
+    region.hospital.forget_requests();
+    let ward = client(&region, "ward");
+    let waiting = tokio::spawn({
+        let ward = ward.clone();
+        async move { ward.get("Patient/bruno").await }
+    });
+    while region.hospital.request_count() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let shed = ward.get("Patient/anna").await;
+    assert_eq!((shed.status, header(&shed, "retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
+    // Who has no token learns no more than that.
+    let nobody = ward.with_token(None).get("Patient/anna").await;
+    assert_eq!(nobody.appearance(), shed.appearance());
+    let alarm = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "asystole" },
+        "subject": { "reference": "Patient/anna" } });
+    assert_eq!(client(&region, "monitor").post("Observation", &alarm).await.status, StatusCode::CREATED);
+    assert_eq!(ward.post("Observation", &alarm).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    // The one that was worked on is not harmed, and its place is free again.
+    assert_eq!(waiting.await.unwrap().status, StatusCode::OK);
+    assert_eq!(ward.get("Patient/anna").await.status, StatusCode::OK);
     region.stop().await;
 }
 
@@ -253,5 +291,33 @@ async fn a_revoked_consent_and_a_write_count_at_once() {
     assert_eq!(ward.put("Patient/bruno", &bruno).await.status, StatusCode::OK);
     let (after, asked) = asked_of_server(&region, &ward, "Patient/bruno").await;
     assert_eq!((after.json()["birthDate"].as_str(), asked), (Some("1970-01-01"), 1));
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_says_what_may_be_kept_and_is_asked_by_the_tag_of_what_is() {
+    let region = Region::start(KEEPING).await;
+    let ward = region.asking();
+    let saying = |path: &str, words: &'static str| {
+        let alter = move |answer: &mut http::Response<bytes::Bytes>| {
+            answer.headers_mut().insert("cache-control", http::HeaderValue::from_static(words));
+        };
+        region.hospital.inject(Fault::new(Effect::Alter(Arc::new(alter))).on_path(path));
+    };
+    saying("/Patient/anna", "no-cache");
+    saying("/Patient/bruno", "no-store");
+    let first = ward.get("Patient/anna").await;
+    let (second, asked) = asked_of_server(&region, &ward, "Patient/anna").await;
+    assert_eq!((first.appearance(), asked), (second.appearance(), 1));
+    let seen = region.hospital.requests().pop().unwrap();
+    assert_eq!(seen.headers["if-none-match"], "W/\"1\"");
+    // What changed behind our back is what is answered.
+    region.seed(&json!({ "resourceType": "Patient", "id": "anna", "name": [{ "family": "Nuova" }] }));
+    let third = ward.get("Patient/anna").await;
+    assert_eq!(third.json()["name"][0]["family"], "Nuova");
+    for _ in 0..2 {
+        assert_eq!(asked_of_server(&region, &ward, "Patient/bruno").await.1, 1);
+        assert!(!region.hospital.requests().pop().unwrap().headers.contains_key("if-none-match"));
+    }
     region.stop().await;
 }

@@ -116,11 +116,11 @@ class Bench:
         key = {"kty": "OKP", "crv": "Ed25519", "kid": "k1", "alg": "EdDSA", "use": "sig", "x": url64(raw)}
         self.write("jwks.json", json.dumps({"keys": [key]}))
 
-    def token(self, audience):
+    def token(self, audience, client="bench"):
         now = int(time.time())
         claims = {
             "iss": "https://hub.test", "aud": audience, "iat": now, "exp": now + 14400, "sub": "dr-rossi",
-            "client_id": "bench", "scope": "system/*.cruds",
+            "client_id": client, "scope": "system/*.cruds",
             "extensions": {"ihe_iua": {
                 "subject_organization_id": ["urn:oid:2.16.840.1.113883.2.9.4.1.2|030943"],
                 "subject_role": [{"system": "urn:test:role", "code": "AAS"}],
@@ -227,7 +227,7 @@ page_size = 1000
 {more}"""
         command = [str(self.varco), "serve", "--config", str(self.write(f"{name}.toml", config))]
         side = self.start(name, command, {"h1s": port, "h2": port} if tls else {"h1": port, "h2c": port})
-        side.token = self.token(base)
+        side.token, side.admin = self.token(base), admin
         request = urllib.request.Request(
             f"{base}/Consent", bodies.text(bodies.consent()),
             {"Authorization": f"Bearer {side.token}", "Content-Type": "application/fhir+json"})

@@ -86,6 +86,34 @@ impl Check {
     }
 }
 
+/// How much is taken at a time, and of one client.
+fn limits(config: &Config) {
+    let own = &config.limits;
+    let alarms = match own.priority.as_slice() {
+        [] => String::new(),
+        _ => format!(", and beside them {} of the priority lane", own.concurrent_priority),
+    };
+    let bulk = match own.bulk.as_slice() {
+        [] => String::new(),
+        _ => format!(", {} of them bulk", own.bulk_places()),
+    };
+    say::line(format!("  at most {} requests are worked on at a time{bulk}{alarms}", own.concurrent));
+    let names: Vec<&str> = own.rule.iter().map(|rule| rule.name.as_str()).collect();
+    let more =
+        if names.is_empty() { String::new() } else { format!(", within the limits {}", names.join(", ")) };
+    let day = own.requests_per_day.map_or(String::new(), |most| format!(", {most} times a day"));
+    say::line(format!(
+        "  one client may ask {} times a second, {} at once{day}{more}",
+        own.requests_per_second, own.burst
+    ));
+    for route in config.route.iter().filter(|route| route.cache_seconds > 0) {
+        say::line(format!(
+            "  answers on the route {} are kept for at most {} seconds",
+            route.name, route.cache_seconds
+        ));
+    }
+}
+
 /// What the configuration comes to, in plain words.
 fn summary(config: &Config) {
     let site = config.site.name.as_deref().unwrap_or(&config.site.id);
@@ -107,6 +135,7 @@ fn summary(config: &Config) {
         "  with at most {} requests to it at a time and {} that wait; it is left alone after {} failures in a row",
         own.concurrency, own.queue, own.breaker.failures
     ));
+    limits(config);
     config.issuers().for_each(|issuer| accepted(issuer, config.site.base()));
     let without = match config.consent.without_consent {
         config::WithoutConsent::Deny => "hidden",
