@@ -190,6 +190,7 @@ fn summary(config: &Config) {
         messages(mllp);
     }
     config.publication.iter().for_each(publications);
+    reported(config);
     for plugin in &config.plugin {
         say::line(format!("  plugin {}", plugin.manifest.display()));
     }
@@ -224,6 +225,29 @@ fn trail(config: &Config) {
             parts => format!("with {}", parts.join(", ")),
         };
         say::line(format!("    audit records are sent as logs to {}, {includes}", otlp.collector.url));
+    }
+}
+
+/// What the operator's own systems get of requests.
+fn reported(config: &Config) {
+    if let Some(otlp) = &config.telemetry.otlp {
+        let url = &otlp.collector.url;
+        if let Some(traces) = &otlp.traces {
+            let share = traces.ratio * 100.0;
+            let whose = if traces.from_caller { ", of those without a trace of their caller's," } else { "" };
+            say::line(format!(
+                "  {share} % of requests{whose} are sent as traces to {url}, without paths and identities"
+            ));
+        }
+        if let Some(metrics) = &otlp.metrics {
+            say::line(format!("  metrics are sent to {url} every {} seconds", metrics.seconds));
+        }
+    }
+    if let Some(log) = &config.telemetry.access_log {
+        say::line(format!(
+            "  each request has a line in {}, with its path as a template; SIGHUP opens the file anew",
+            log.path.display()
+        ));
     }
 }
 

@@ -42,7 +42,7 @@ impl Trace {
             (Some(value), None) => value.to_str().ok().and_then(Parent::parse),
             _ => None,
         };
-        let span_id = random_hex::<8>();
+        let (new_trace, span_id) = random_ids();
         match parent {
             Some(parent) => Trace {
                 trace_id: parent.trace_id.to_owned(),
@@ -52,7 +52,7 @@ impl Trace {
                 state: state(headers),
             },
             // Nothing has been decided about a new trace: it may be recorded.
-            None => Trace { trace_id: random_hex::<16>(), span_id, parent: None, sampled: true, state: None },
+            None => Trace { trace_id: hex(&new_trace), span_id, parent: None, sampled: true, state: None },
         }
     }
 
@@ -73,7 +73,11 @@ impl Trace {
     }
 
     fn traceparent_of(&self, span_id: &str) -> String {
-        format!("00-{}-{span_id}-0{}", self.trace_id, u8::from(self.sampled))
+        let mut own = String::with_capacity(55);
+        for part in ["00-", &self.trace_id, "-", span_id, if self.sampled { "-01" } else { "-00" }] {
+            own.push_str(part);
+        }
+        own
     }
 
     /// Puts the trace into the headers for the next hop; `span` is the span that the hop is part of, if not the request's own.
@@ -175,18 +179,30 @@ fn is_value(value: &str) -> bool {
     (1..=256).contains(&value.len()) && value.bytes().all(within) && !value.ends_with(' ')
 }
 
-fn random_hex<const N: usize>() -> String {
-    let mut bytes = [0; N];
-    if rand::fill(&mut bytes).is_err() || bytes.iter().all(|byte| *byte == 0) {
-        bytes[0] = 1;
+/// Ids for a trace and a span, from one draw: drawing costs more than writing. Neither is all zeros, which means none.
+fn random_ids() -> ([u8; 16], String) {
+    let (mut trace, mut span) = ([0; 16], [0; 8]);
+    let mut random = [0; 24];
+    if rand::fill(&mut random).is_err() || random.iter().all(|byte| *byte == 0) {
+        random = [1; 24];
     }
-    hex(&bytes)
+    let (first, second) = random.split_at(16);
+    trace.copy_from_slice(first);
+    span.copy_from_slice(second);
+    trace[15] = if trace == [0; 16] { 1 } else { trace[15] };
+    span[7] = if span == [0; 8] { 1 } else { span[7] };
+    (trace, hex(&span))
 }
 
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(*byte));
+    }
+    text
 }
 
 fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {

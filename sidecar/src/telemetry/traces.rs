@@ -10,6 +10,7 @@
 //!
 //! Metrics: `varco_otlp_spans_sent_total`, `varco_otlp_spans_dropped_total`, `varco_otlp_traces_waiting`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{Counter, counter, gauge};
@@ -18,7 +19,7 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::background;
@@ -104,6 +105,7 @@ pub struct Tracer {
     ratio: f64,
     from_caller: bool,
     queue: mpsc::Sender<Handed>,
+    ending: Arc<Notify>,
     dropped: Counter,
 }
 
@@ -111,6 +113,7 @@ pub struct Tracer {
 pub(super) struct TraceExport {
     collector: Collector,
     queue: mpsc::Receiver<Handed>,
+    ending: Arc<Notify>,
     own: Place,
     upstream: Place,
 }
@@ -125,8 +128,15 @@ impl Tracer {
     ) -> (Tracer, TraceExport) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let dropped = counter!("varco_otlp_spans_dropped_total", "cause" => "queue-full");
-        let tracer = Tracer { ratio: config.ratio, from_caller: config.from_caller, queue: sender, dropped };
-        (tracer, TraceExport { collector, queue, own, upstream })
+        let ending = Arc::new(Notify::new());
+        let tracer = Tracer {
+            ratio: config.ratio,
+            from_caller: config.from_caller,
+            queue: sender,
+            ending: ending.clone(),
+            dropped,
+        };
+        (tracer, TraceExport { collector, queue, ending, own, upstream })
     }
 
     /// True where a request of this trace is to be traced. `from_caller` is what the caller's `traceparent` says.
@@ -155,6 +165,7 @@ impl Tracer {
     /// Returns when all that waited was sent or given up, or after [`AT_STOP`].
     pub async fn flush(&self) {
         let (done, sent) = oneshot::channel();
+        self.ending.notify_one();
         let flushed = async {
             if self.queue.send(Handed::Flush(done)).await.is_ok() {
                 let _ = sent.await;
@@ -210,7 +221,7 @@ impl TraceExport {
     }
 
     /// Sends a batch, again where it may be; once only where somebody waits for the end.
-    async fn send(&mut self, batch: Vec<Span>, last: bool) {
+    async fn send(&mut self, batch: Vec<Span>, mut last: bool) {
         let count = batch.len() as u64;
         let message = ExportTraceServiceRequest {
             resource_spans: vec![ResourceSpans {
@@ -232,7 +243,11 @@ impl TraceExport {
                         tracing::warn!(cause, count, "the collector took no spans; they are dropped");
                         break;
                     }
-                    tokio::time::sleep(wait).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        // Nobody waits for long at the end: once more, and that is it.
+                        () = self.ending.notified() => last = true,
+                    }
                     wait = wait.saturating_mul(2);
                 }
                 Err(Refused::ForGood(cause)) => {
