@@ -13,7 +13,6 @@ pub mod refused;
 
 use std::sync::Arc;
 
-use opentelemetry_otlp::ExporterBuildError;
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -30,9 +29,6 @@ pub enum AuditSetupError {
     /// The collector.
     #[error("audit records can't be sent to the collector: {0}")]
     Collector(DestinationError),
-    /// The encoder of logs.
-    #[error("audit records can't be sent to the collector: {0}")]
-    Otlp(#[from] ExporterBuildError),
 }
 
 /// What is to be done with records, made before anything starts.
@@ -47,8 +43,7 @@ impl AuditCare {
         let export = config.audit.export.as_ref().map(|export| Destination::new(&export.store)).transpose();
         let logs = match &config.telemetry.otlp {
             Some(otlp) if otlp.audit => {
-                let collector = Destination::new(&otlp.collector).map_err(AuditSetupError::Collector)?;
-                Some(AuditLogs::new(otlp, &config.site, collector)?)
+                Some(AuditLogs::new(otlp, &config.site).map_err(AuditSetupError::Collector)?)
             }
             _ => None,
         };

@@ -4,40 +4,30 @@
 //! configuration, and where more than [`QUEUE`] records wait, the oldest are passed over and counted. No request waits for this. By default no attribute tells
 //! of a patient or a person; `audit_includes` adds what a site wants its collector to know.
 //!
-//! The library encodes; what it would read from the environment (headers, URLs) is not used: requests go to the configured
-//! collector with the configured token alone. Metrics: `varco_otlp_audit_sent_total`, `varco_otlp_audit_dropped_total`.
+//! Metrics: `varco_otlp_audit_sent_total`, `varco_otlp_audit_dropped_total`.
 
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use fhir_models::document::{Limits, OwnedDocument, Value};
-use http::{HeaderValue, Method, Request, Response};
 use jiff::Timestamp;
 use metrics::counter;
-use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity};
-use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_http::{HttpClient, HttpError};
-use opentelemetry_otlp::{
-    ExporterBuildError, LogExporter, Protocol, RetryPolicy, WithExportConfig, WithHttpConfig,
-};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::logs::{LogBatch, LogExporter as _, SdkLogRecord, SdkLogger, SdkLoggerProvider};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
 use tokio::sync::watch;
 use varco_core::audit::Access;
 use varco_core::audit::chain::RecordHash;
 use varco_core::requester::{BusinessIdentifier, Code};
 
 use super::backoff::Backoff;
-use super::destination::Destination;
+use super::destination::DestinationError;
 use crate::config::{AuditIncludes, Otlp, Site};
 use crate::pipeline::Gateway;
 use crate::store::{Store, TrailRecord};
 use crate::telemetry::background;
+use crate::telemetry::collector::{Collector, Refused, number, scope, text as attribute};
 
 /// Most records that wait to be sent.
 const QUEUE: i64 = 10_000;
@@ -46,82 +36,16 @@ const BATCH: usize = 200;
 /// How often it is looked for new records.
 const EVERY: Duration = Duration::from_millis(500);
 
-const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
-const SCOPE: &str = "varco.audit";
-
 /// Sends records to a collector.
 pub struct AuditLogs {
-    exporter: LogExporter,
-    logger: SdkLogger,
-    scope: InstrumentationScope,
+    collector: Collector,
     includes: Vec<AuditIncludes>,
-    status: Arc<AtomicU16>,
-}
-
-/// The library's requests, sent by our own client.
-struct Collector {
-    destination: Destination,
-    /// The status of the last answer; 0 where there was none.
-    status: Arc<AtomicU16>,
-}
-
-impl fmt::Debug for Collector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Collector")
-    }
-}
-
-impl HttpClient for Collector {
-    fn send_bytes<'life0, 'async_trait>(
-        &'life0 self,
-        request: Request<Bytes>,
-    ) -> Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'async_trait>>
-    where
-        'life0: 'async_trait,
-        Self: 'async_trait,
-    {
-        Box::pin(async move {
-            self.status.store(0, Ordering::Relaxed);
-            let body = request.into_body();
-            let answer = self.destination.send(Method::POST, "/v1/logs", PROTOBUF, body).await?;
-            self.status.store(answer.status.as_u16(), Ordering::Relaxed);
-            let mut response = Response::new(answer.body);
-            *response.status_mut() = answer.status;
-            Ok(response)
-        })
-    }
 }
 
 impl AuditLogs {
     /// What the configuration asks for.
-    pub fn new(
-        config: &Otlp,
-        site: &Site,
-        destination: Destination,
-    ) -> Result<AuditLogs, ExporterBuildError> {
-        let status = Arc::new(AtomicU16::new(0));
-        let mut exporter = LogExporter::builder()
-            .with_http()
-            .with_http_client(Collector { destination, status: status.clone() })
-            .with_retry_policy(RetryPolicy::disabled())
-            .with_endpoint(config.collector.url.clone())
-            .with_protocol(Protocol::HttpBinary)
-            .with_timeout(Duration::from_secs(config.collector.answer_seconds))
-            .build()?;
-        let about = [
-            KeyValue::new("service.name", "varco"),
-            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new("service.instance.id", site.id.clone()),
-        ];
-        exporter.set_resource(&Resource::builder_empty().with_attributes(about).build());
-        Ok(AuditLogs {
-            exporter,
-            // It only makes records: no processor hangs on it.
-            logger: SdkLoggerProvider::builder().build().logger(SCOPE),
-            scope: InstrumentationScope::builder(SCOPE).with_version(env!("CARGO_PKG_VERSION")).build(),
-            includes: config.audit_includes.clone(),
-            status,
-        })
+    pub fn new(config: &Otlp, site: &Site) -> Result<AuditLogs, DestinationError> {
+        Ok(AuditLogs { collector: Collector::new(config, site)?, includes: config.audit_includes.clone() })
     }
 
     /// Sends records until `stopping` becomes true.
@@ -163,53 +87,66 @@ impl AuditLogs {
         }
         let records = store.records_after(*sent, BATCH).map_err(|error| error.to_string())?;
         let Some(reached) = records.last().map(|record| record.seq) else { return Ok(0) };
-        let logs: Vec<SdkLogRecord> = records.iter().map(|record| self.log(record)).collect();
-        let batch: Vec<_> = logs.iter().map(|log| (log, &self.scope)).collect();
+        let logs: Vec<LogRecord> = records.iter().map(|record| self.log(record)).collect();
         let count = logs.len();
-        match self.exporter.export(LogBatch::new(&batch)).await {
+        let message = ExportLogsServiceRequest {
+            resource_logs: vec![ResourceLogs {
+                resource: Some(self.collector.resource()),
+                scope_logs: vec![ScopeLogs {
+                    scope: Some(scope("varco.audit")),
+                    log_records: logs,
+                    ..ScopeLogs::default()
+                }],
+                ..ResourceLogs::default()
+            }],
+        };
+        match self.collector.send("/v1/logs", &message).await {
             Ok(()) => counter!("varco_otlp_audit_sent_total").increment(count as u64),
-            // OTLP/HTTP: only these may be sent again; the rest of the statuses say that it never will be taken.
-            Err(error) => match self.status.load(Ordering::Relaxed) {
-                400 | 413 | 415 | 422 => {
-                    tracing::warn!(%error, count, "the collector does not take audit logs; they are passed over");
-                    counter!("varco_otlp_audit_dropped_total").increment(count as u64);
-                }
-                _ => return Err(error.to_string()),
-            },
+            // These statuses say that it never will be taken; audit records are held on to through every other.
+            Err(Refused { status: Some(400 | 413 | 415 | 422), cause }) => {
+                tracing::warn!(cause, count, "the collector does not take audit logs; they are passed over");
+                counter!("varco_otlp_audit_dropped_total").increment(count as u64);
+            }
+            Err(refused) => return Err(refused.cause),
         }
         *sent = reached;
         Ok(count)
     }
 
-    fn log(&self, record: &TrailRecord) -> SdkLogRecord {
-        let mut log = self.logger.create_log_record();
-        log.set_event_name("varco.audit");
-        log.set_observed_timestamp(SystemTime::now());
+    fn log(&self, record: &TrailRecord) -> LogRecord {
+        let mut log = LogRecord {
+            event_name: "varco.audit".to_owned(),
+            observed_time_unix_nano: nanos(SystemTime::now()),
+            attributes: vec![
+                number("varco.audit.sequence", record.seq),
+                attribute("varco.audit.hash", &RecordHash(record.hash).to_string()),
+            ],
+            ..LogRecord::default()
+        };
         if let Ok(at) = record.recorded.parse::<Timestamp>() {
-            log.set_timestamp(SystemTime::from(at));
+            log.time_unix_nano = nanos(SystemTime::from(at));
         }
-        log.add_attribute("varco.audit.sequence", record.seq);
-        log.add_attribute("varco.audit.hash", RecordHash(record.hash).to_string());
         let Ok(document) = OwnedDocument::parse_json(record.body.clone(), &Limits::default()) else {
-            log.set_severity_number(Severity::Error);
+            log.severity_number = SeverityNumber::Error.into();
             return log;
         };
         self.tell(&mut log, document.root());
         if self.includes.contains(&AuditIncludes::Record) {
-            log.set_body(AnyValue::from(document.text().to_owned()));
+            log.body = Some(AnyValue { value: Some(Any::StringValue(document.text().to_owned())) });
         }
         log
     }
 
-    fn tell(&self, log: &mut SdkLogRecord, event: Value<'_>) {
+    fn tell(&self, log: &mut LogRecord, event: Value<'_>) {
         let access = Access::of(event);
         let outcome = text(event, "outcome").unwrap_or_default();
-        log.set_severity_number(match outcome.as_str() {
+        let severity = match outcome.as_str() {
             // A write that is begun has no outcome yet.
-            "0" | "" => Severity::Info,
-            "12" => Severity::Error,
-            _ => Severity::Warn,
-        });
+            "0" | "" => SeverityNumber::Info,
+            "12" => SeverityNumber::Error,
+            _ => SeverityNumber::Warn,
+        };
+        log.severity_number = severity.into();
         let kind = event.get_key("type").and_then(|kind| text(kind, "code")).unwrap_or_default();
         for (name, value) in [
             ("varco.audit.type", kind),
@@ -220,7 +157,7 @@ impl AuditLogs {
             ("varco.request_id", request_id(event).unwrap_or_default()),
         ] {
             if !value.is_empty() {
-                log.add_attribute(name, value);
+                log.attributes.push(attribute(name, &value));
             }
         }
         several(log, "varco.audit.role", access.roles.iter().map(coded));
@@ -233,7 +170,7 @@ impl AuditLogs {
                 ("varco.audit.person", access.person.as_ref().map(identified)),
             ] {
                 if let Some(value) = value {
-                    log.add_attribute(name, value);
+                    log.attributes.push(attribute(name, &value));
                 }
             }
             several(log, "varco.audit.organization", access.organizations.iter().map(identified));
@@ -244,10 +181,16 @@ impl AuditLogs {
     }
 }
 
-fn several(log: &mut SdkLogRecord, name: &'static str, values: impl Iterator<Item = String>) {
-    let values: Vec<AnyValue> = values.map(AnyValue::from).collect();
+fn nanos(at: SystemTime) -> u64 {
+    u64::try_from(at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()).unwrap_or_default()
+}
+
+fn several(log: &mut LogRecord, name: &'static str, values: impl Iterator<Item = String>) {
+    let values: Vec<AnyValue> =
+        values.map(|value| AnyValue { value: Some(Any::StringValue(value)) }).collect();
     if !values.is_empty() {
-        log.add_attribute(name, AnyValue::ListAny(Box::new(values)));
+        let value = Some(AnyValue { value: Some(Any::ArrayValue(ArrayValue { values })) });
+        log.attributes.push(KeyValue { key: name.to_owned(), value, ..KeyValue::default() });
     }
 }
 

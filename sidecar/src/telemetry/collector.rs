@@ -15,15 +15,22 @@ const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf")
 
 /// Why something was not taken.
 #[derive(Debug)]
-pub(super) enum Refused {
-    /// It may be sent again later: there was no answer, or one that says so (429, 502, 503, 504).
-    ForNow(String),
-    /// It never will be taken.
-    ForGood(String),
+pub(crate) struct Refused {
+    /// The answer's status; `None` where there was no answer.
+    pub status: Option<u16>,
+    /// In words.
+    pub cause: String,
+}
+
+impl Refused {
+    /// True where it may be sent again later: there was no answer, or one that says so (OTLP/HTTP §Retryable Response Codes).
+    pub fn is_for_now(&self) -> bool {
+        matches!(self.status, None | Some(429 | 502 | 503 | 504))
+    }
 }
 
 /// The collector.
-pub(super) struct Collector {
+pub(crate) struct Collector {
     destination: Destination,
     resource: Resource,
 }
@@ -49,35 +56,32 @@ impl Collector {
     pub async fn send(&self, path: &str, message: &impl Message) -> Result<(), Refused> {
         let body = message.encode_to_vec().into();
         match self.destination.send(Method::POST, path, PROTOBUF, body).await {
-            Err(cause) => Err(Refused::ForNow(cause)),
+            Err(cause) => Err(Refused { status: None, cause }),
             Ok(answer) if answer.status.is_success() => Ok(()),
             Ok(answer) => {
-                let told = format!("it answered with status {}", answer.status.as_u16());
-                match answer.status.as_u16() {
-                    429 | 502 | 503 | 504 => Err(Refused::ForNow(told)),
-                    _ => Err(Refused::ForGood(told)),
-                }
+                let status = answer.status.as_u16();
+                Err(Refused { status: Some(status), cause: format!("it answered with status {status}") })
             }
         }
     }
 }
 
 /// The scope of what is sent.
-pub(super) fn scope() -> InstrumentationScope {
+pub(crate) fn scope(name: &str) -> InstrumentationScope {
     InstrumentationScope {
-        name: "varco".to_owned(),
+        name: name.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ..InstrumentationScope::default()
     }
 }
 
 /// An attribute.
-pub(super) fn text(key: &str, value: &str) -> KeyValue {
+pub(crate) fn text(key: &str, value: &str) -> KeyValue {
     attribute(key, Value::StringValue(value.to_owned()))
 }
 
 /// A number as an attribute.
-pub(super) fn number(key: &str, value: impl TryInto<i64>) -> KeyValue {
+pub(crate) fn number(key: &str, value: impl TryInto<i64>) -> KeyValue {
     attribute(key, Value::IntValue(value.try_into().unwrap_or(i64::MAX)))
 }
 

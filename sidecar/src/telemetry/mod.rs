@@ -2,7 +2,7 @@
 
 pub mod access_log;
 pub mod background;
-mod collector;
+pub(crate) mod collector;
 pub mod exposition;
 pub mod frame;
 pub mod names;

@@ -50,7 +50,7 @@ pub(super) async fn run(
             resource_metrics: vec![ResourceMetrics {
                 resource: Some(collector.resource()),
                 scope_metrics: vec![ScopeMetrics {
-                    scope: Some(scope()),
+                    scope: Some(scope("varco")),
                     metrics: metrics_of(&Exposition::parse(&render()), began, now()),
                     ..ScopeMetrics::default()
                 }],
@@ -63,7 +63,7 @@ pub(super) async fn run(
                 counter!("varco_otlp_metrics_sent_total", "result" => "taken").increment(1);
                 told = false;
             }
-            Err(Refused::ForNow(cause) | Refused::ForGood(cause)) => {
+            Err(Refused { cause, .. }) => {
                 background::failed(&cause, Some(every));
                 counter!("varco_otlp_metrics_sent_total", "result" => "refused").increment(1);
                 // Once for each outage.

@@ -226,7 +226,11 @@ impl TraceExport {
         let message = ExportTraceServiceRequest {
             resource_spans: vec![ResourceSpans {
                 resource: Some(self.collector.resource()),
-                scope_spans: vec![ScopeSpans { scope: Some(scope()), spans: batch, ..ScopeSpans::default() }],
+                scope_spans: vec![ScopeSpans {
+                    scope: Some(scope("varco")),
+                    spans: batch,
+                    ..ScopeSpans::default()
+                }],
                 ..ResourceSpans::default()
             }],
         };
@@ -237,7 +241,8 @@ impl TraceExport {
                     background::done(None);
                     return counter!("varco_otlp_spans_sent_total").increment(count);
                 }
-                Err(Refused::ForNow(cause)) => {
+                Err(refused) if refused.is_for_now() => {
+                    let cause = refused.cause;
                     background::failed(&cause, (again > 0).then_some(wait));
                     if again == 0 || last || self.queue.is_closed() {
                         tracing::warn!(cause, count, "the collector took no spans; they are dropped");
@@ -250,7 +255,7 @@ impl TraceExport {
                     }
                     wait = wait.saturating_mul(2);
                 }
-                Err(Refused::ForGood(cause)) => {
+                Err(Refused { cause, .. }) => {
                     background::failed(&cause, None);
                     tracing::warn!(cause, count, "the collector does not take spans; they are passed over");
                     return counter!("varco_otlp_spans_dropped_total", "cause" => "refused").increment(count);
