@@ -60,7 +60,7 @@ impl Trace {
     pub fn next_of(trace_id: &str) -> Trace {
         Trace {
             trace_id: trace_id.to_owned(),
-            span_id: random_hex::<8>(),
+            span_id: random_ids().1,
             parent: None,
             sampled: true,
             state: None,
