@@ -31,7 +31,7 @@ A smallest configuration:
   path = \"varco.sqlite\"
 
 A FHIR server on two machines, spared when it is in trouble: at most 100 requests at a time, 200 that wait for half a
-second, and none for a while after 20 failures in a row:
+second, and none for a while after 50 failures in a row:
   [upstream]
   url = \"https://fhir.hospital.example/fhir\"
   ca = \"hospital-ca.pem\"
@@ -39,7 +39,7 @@ second, and none for a while after 20 failures in a row:
   concurrency = 100
   queue = 200
   queue_milliseconds = 500
-  breaker = { failures = 20 }
+  breaker = { failures = 50 }
 
 Audit records kept for five years, and each one sent to an external FHIR store:
   [audit]

@@ -92,7 +92,7 @@ pub struct UpstreamBreaker {
 impl Default for UpstreamBreaker {
     fn default() -> Self {
         UpstreamBreaker {
-            failures: 10,
+            failures: 20,
             percent: 50,
             requests: 50,
             window_seconds: 10,

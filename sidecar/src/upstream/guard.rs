@@ -303,8 +303,7 @@ fn verdict(answer: &Result<UpstreamAnswer, UpstreamError>) -> Verdict {
             UpstreamError::Unreachable(_)
             | UpstreamError::Timeout(_)
             | UpstreamError::NoHead(_)
-            | UpstreamError::Stalled(_)
-            | UpstreamError::Framing(_),
+            | UpstreamError::Stalled(_),
         ) => Verdict::Failed,
         Err(_) => Verdict::Nothing,
     }

@@ -37,7 +37,13 @@ async fn a_server_that_fails_is_left_alone_and_what_is_refused_takes_no_place() 
 #[tokio::test]
 async fn what_one_request_may_be_at_fault_for_does_not_count() {
     let guard = guard(|own| own.breaker.failures = 1);
-    for answer in [answered(500), answered(404), answered(429), Err(UpstreamError::TooLarge(1))] {
+    for answer in [
+        answered(500),
+        answered(404),
+        answered(429),
+        Err(UpstreamError::TooLarge(1)),
+        Err(UpstreamError::Framing("x")),
+    ] {
         guard.enter(None).await.unwrap().ended(&answer);
         assert_eq!(guard.trouble(), None, "{answer:?}");
     }
