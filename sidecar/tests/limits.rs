@@ -94,7 +94,7 @@ async fn an_alarm_passes_where_everything_else_is_shed() {
     let region = Region::start(
         "[limits]\nconcurrent = 1\nconcurrent_bulk = 0\nconcurrent_priority = 1\n\
          [[limits.priority]]\nclients = [\"monitor\"]\ninteractions = [\"create\"]\ntypes = [\"Observation\"]\n\
-         [[limits.bulk]]\nclients = [\"warehouse\"]\n",
+         [[limits.bulk]]\nclients = [\"warehouse\"]\n[[limits.quota]]\nclients = [\"monitor\"]\nrequests_per_day = 1\n",
     )
     .await;
     // No place is left for bulk.
@@ -110,7 +110,12 @@ async fn an_alarm_passes_where_everything_else_is_shed() {
     assert_eq!(client(&region, "ward").get("Patient/anna").await.status, StatusCode::OK);
     let alarm = json!({ "resourceType": "Observation", "status": "final", "code": { "text": "asystole" },
         "subject": { "reference": "Patient/anna" } });
-    assert_eq!(client(&region, "monitor").post("Observation", &alarm).await.status, StatusCode::CREATED);
+    let monitor = client(&region, "monitor");
+    assert_eq!(monitor.post("Observation", &alarm).await.status, StatusCode::CREATED);
+    // A quota that is used up stops the client's other requests, and no alarm.
+    assert_eq!(monitor.get("Patient/anna").await.status, StatusCode::OK);
+    assert_eq!(monitor.get("Patient/anna").await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(monitor.post("Observation", &alarm).await.status, StatusCode::CREATED);
     region.stop().await;
 }
 

@@ -2,10 +2,12 @@
 //!
 //! Invariant: however many arrive at once, one write at a time waits for the store on their behalf: what comes meanwhile
 //! is counted together by the next. So a flood without tokens takes no place in the store's queue from those who have one.
+//! What is shed is counted once a second, and not waited for: a process that is killed forgets those of its last second.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use metrics::counter;
 use tokio::sync::oneshot;
@@ -14,6 +16,9 @@ use super::account::Account;
 use super::{Gateway, Refusal};
 use crate::store::{RefusedRow, StoreError};
 
+/// For how long requests that are shed are gathered before they are counted on disk.
+const GATHER: Duration = Duration::from_secs(1);
+
 /// What waits to be counted.
 #[derive(Default)]
 pub(super) struct RefusedTally(Mutex<Waiting>);
@@ -21,6 +26,10 @@ pub(super) struct RefusedTally(Mutex<Waiting>);
 #[derive(Default)]
 struct Waiting {
     counts: HashMap<(i64, IpAddr, &'static str), i64>,
+    /// The same, of requests that were shed, until they are counted among the others.
+    shed: HashMap<(i64, IpAddr, &'static str), i64>,
+    /// True while a task gathers those.
+    gathering: bool,
     answers: Vec<oneshot::Sender<Result<(), StoreError>>>,
     /// True while a task writes.
     writing: bool,
@@ -56,19 +65,35 @@ impl Gateway {
         Ok(())
     }
 
-    /// The same for a request that is shed: nobody waits for the store. That would be work, and there is too much of it.
+    /// The same for a request that is shed: nobody waits for the store, and it is written once a [`GATHER`]. That is work too,
+    /// and there is too much of it.
     pub(super) fn count_shed(self: &Arc<Self>, account: &Account, refusal: &Refusal) {
         let minute = account.received.as_second().div_euclid(60);
         let key = (minute, account.client.ip().to_canonical(), cause(refusal));
         let begin = {
             let mut waiting = self.refused.lock();
-            *waiting.counts.entry(key).or_default() += 1;
+            *waiting.shed.entry(key).or_default() += 1;
+            !std::mem::replace(&mut waiting.gathering, true)
+        };
+        if begin {
+            tokio::spawn(self.clone().gather_shed());
+        }
+        counter!("varco_audit_refused_total", "cause" => key.2).increment(1);
+    }
+
+    async fn gather_shed(self: Arc<Self>) {
+        tokio::time::sleep(GATHER).await;
+        let begin = {
+            let mut waiting = self.refused.lock();
+            waiting.gathering = false;
+            for (key, count) in std::mem::take(&mut waiting.shed) {
+                *waiting.counts.entry(key).or_default() += count;
+            }
             !std::mem::replace(&mut waiting.writing, true)
         };
         if begin {
-            tokio::spawn(self.clone().write_refused());
+            self.write_refused().await;
         }
-        counter!("varco_audit_refused_total", "cause" => key.2).increment(1);
     }
 
     async fn write_refused(self: Arc<Self>) {
