@@ -26,6 +26,7 @@ use crate::listen::tls::{self, TlsError};
 use crate::listen::{Handler, Peer};
 use crate::mapping;
 use crate::pipeline::{Gateway, SetupError};
+use crate::systemd::Manager;
 use crate::telemetry::background;
 use crate::{fse, policy, review, telemetry};
 
@@ -34,16 +35,55 @@ pub struct Current {
     gateway: ArcSwap<Gateway>,
     /// Renders the metrics that are pushed.
     metrics: PrometheusHandle,
-    /// Ends what the present gateway has running beside requests, when it is dropped.
+    /// Ends what the present gateway follows beside requests, when it is dropped.
     tasks: Mutex<watch::Sender<bool>>,
+    /// Ends the work that one process at a time may do.
+    alone: Mutex<Alone>,
+}
+
+/// Work beside requests that one process at a time may do: records exported and removed, minutes closed, reviews called to mind.
+enum Alone {
+    /// Another process does it, or is about to.
+    Elsewhere,
+    Here(watch::Sender<bool>),
 }
 
 impl Current {
     /// This one, with its work beside requests begun.
     pub fn new(gateway: Gateway, metrics: PrometheusHandle) -> Arc<Current> {
+        let current = Current::beside_another(gateway, metrics);
+        current.work();
+        current
+    }
+
+    /// This one, while another process does the work that only one may do, until [`Current::work`].
+    pub fn beside_another(gateway: Gateway, metrics: PrometheusHandle) -> Arc<Current> {
         let gateway = Arc::new(gateway);
         let tasks = Mutex::new(begin(&gateway, &metrics));
-        Arc::new(Current { gateway: ArcSwap::new(gateway), metrics, tasks })
+        Arc::new(Current {
+            gateway: ArcSwap::new(gateway),
+            metrics,
+            tasks,
+            alone: Mutex::new(Alone::Elsewhere),
+        })
+    }
+
+    /// Begins the work that one process at a time may do.
+    pub fn work(&self) {
+        let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        *alone = Alone::Here(begin_alone(&self.gateway()));
+    }
+
+    /// Ends that work for another process to do it, and waits until it has come to rest.
+    pub async fn rest(&self) {
+        let before = {
+            let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *alone, Alone::Elsewhere)
+        };
+        if let Alone::Here(tasks) = before {
+            tasks.send_replace(true);
+            tasks.closed().await;
+        }
     }
 
     /// The gateway that answers now; whoever holds it keeps it through a reload.
@@ -56,6 +96,10 @@ impl Current {
         let begun = begin(&next, &self.metrics);
         self.gateway.store(next);
         *self.tasks.lock().unwrap_or_else(PoisonError::into_inner) = begun;
+        let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Alone::Here(tasks) = &mut *alone {
+            *tasks = begin_alone(&self.gateway());
+        }
     }
 }
 
@@ -78,18 +122,25 @@ fn begin(gateway: &Arc<Gateway>, metrics: &PrometheusHandle) -> watch::Sender<bo
     gateway.reporting().start(render, &stopping);
     background
         .spawn("maps", mapping::watch(gateway.maps().clone(), gateway.config().clone(), stopping.clone()));
-    match AuditCare::new(gateway.config()) {
-        Ok(audit) => audit.start(gateway, &stopping),
-        // It was tried before the gateway was made.
-        Err(error) => tracing::error!(%error, "audit records are not cared for"),
-    }
     if let Some(policies) = gateway.policies() {
         background.spawn("policies", policy::watch(policies.clone(), stopping.clone()));
     }
     for source in gateway.tokens().key_sources() {
         background.spawn("keys of an issuer", key_source::watch(source.clone(), stopping.clone()));
     }
-    background.spawn("quotas", gateway.quotas().clone().keep(stopping.clone()));
+    background.spawn("quotas", gateway.quotas().clone().keep(stopping));
+    stop
+}
+
+/// Begins the work that one process at a time may do; it ends when the sender is dropped or says so.
+fn begin_alone(gateway: &Arc<Gateway>) -> watch::Sender<bool> {
+    let (stop, stopping) = watch::channel(false);
+    match AuditCare::new(gateway.config()) {
+        Ok(audit) => audit.start(gateway, &stopping),
+        // It was tried before the gateway was made.
+        Err(error) => tracing::error!(%error, "audit records are not cared for"),
+    }
+    let background = &gateway.reporting().tasks.background;
     if let Some(plane) = gateway.publication() {
         background.spawn("publications", fse::replay::watch(plane.clone(), stopping.clone()));
     }
@@ -125,12 +176,18 @@ pub struct Reloader {
     path: PathBuf,
     current: Arc<Current>,
     tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    manager: Arc<Manager>,
 }
 
 impl Reloader {
-    /// For the file that the running configuration came from.
-    pub fn new(path: PathBuf, current: Arc<Current>, tls: Option<Arc<ArcSwap<ServerConfig>>>) -> Reloader {
-        Reloader { path, current, tls }
+    /// For the file that the running configuration came from; the service manager is told of each reload.
+    pub fn new(
+        path: PathBuf,
+        current: Arc<Current>,
+        tls: Option<Arc<ArcSwap<ServerConfig>>>,
+        manager: Arc<Manager>,
+    ) -> Reloader {
+        Reloader { path, current, tls, manager }
     }
 
     /// Reads the file again, and puts what it says into force: new connections get its certificates, new requests
@@ -171,6 +228,7 @@ impl Reloader {
                 _ = stopping.wait_for(|stop| *stop) => return,
             }
             seen = self.state();
+            self.manager.reloading();
             let result = match self.reload().await {
                 Ok(differences) => {
                     // A file that the configuration names has changed, or nothing has.
@@ -181,11 +239,15 @@ impl Reloader {
                     tracing::info!(differences = told, "the configuration was taken up");
                     background::done(None);
                     seen = self.state();
+                    self.manager.ready("requests are answered; the configuration was taken up");
                     "done"
                 }
                 Err(error) => {
                     background::failed(&error.to_string(), None);
                     tracing::error!(cause = %error, "the configuration is not taken up: the one before stays in force");
+                    self.manager.ready(
+                        "requests are answered; a changed configuration has faults and is not taken up",
+                    );
                     "refused"
                 }
             };

@@ -1,9 +1,14 @@
 //! `varco serve`: the sidecar.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use varco::handoff::Taken;
+use varco::run::{Life, Origin};
+use varco::systemd::{self, Manager};
 use varco::{config, run, telemetry};
 
 use super::check::show;
@@ -41,6 +46,11 @@ second, and none for a while after 50 failures in a row:
   queue_milliseconds = 500
   breaker = { failures = 50 }
 
+An upgrade without a lost request: with `handoff` in [listen], a second `varco serve` takes the ports of the first, which
+finishes what it has begun and ends. `kill -USR2` makes the running one start its successor from its own path:
+  [listen]
+  handoff = \"/run/varco/handoff.sock\"
+
 Audit records kept for five years, and each one sent to an external FHIR store:
   [audit]
   keep = \"5 years\"
@@ -77,20 +87,86 @@ impl Serve {
             Err(error) => return say::failed(format!("the runtime can't be started: {error}")),
         };
         runtime.block_on(async {
+            // Named now: after an upgrade the file of this program is another's.
+            let program = std::env::current_exe();
+            let manager = Arc::new(Manager::from_environment());
+            let taken = match &config.listen.handoff {
+                None => None,
+                Some(path) => match Taken::ask(path) {
+                    Ok(taken) => taken,
+                    Err(error) => {
+                        return say::failed(format!("the process that serves can't be followed: {error}"));
+                    }
+                },
+            };
+            let origin = Origin { taken, given: systemd::sockets(), manager: manager.clone() };
+            let can_hand_over = config.listen.handoff.is_some();
             let metrics = match telemetry::start_metrics() {
                 Ok(metrics) => metrics,
                 Err(error) => return say::failed(format!("metrics can't be counted: {error}")),
             };
-            match run::start(config, metrics).await {
-                Ok(running) => {
-                    running.follow(self.config);
-                    stop_asked().await;
-                    running.stop().await;
-                    ExitCode::SUCCESS
-                }
-                Err(error) => say::failed(error),
+            let mut running = match run::start_from(config, metrics, origin).await {
+                Ok(running) => running,
+                Err(error) => return say::failed(error),
+            };
+            running.follow(self.config);
+            manager.ready("requests are answered");
+            if let Some(every) = systemd::watchdog() {
+                tokio::spawn(give_life_signs(running.life(), manager.clone(), every));
             }
+            tokio::spawn(start_successors(program, can_hand_over));
+            tokio::select! {
+                () = stop_asked() => {
+                    manager.stopping();
+                    running.stop().await;
+                }
+                () = running.handed_over() => running.leave().await,
+            }
+            ExitCode::SUCCESS
         })
+    }
+}
+
+/// Tells the service manager that this process lives, for as long as it would answer requests.
+async fn give_life_signs(life: Life, manager: Arc<Manager>, every: Duration) {
+    loop {
+        match life.is_alive().await {
+            true => manager.alive(),
+            false => tracing::error!("requests would not be answered: the service manager gets no life sign"),
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+/// On SIGUSR2 starts the program that stands now where this one was started from, with the same arguments: it takes over.
+async fn start_successors(program: std::io::Result<PathBuf>, can_hand_over: bool) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut asked = match signal(SignalKind::user_defined2()) {
+        Ok(asked) => asked,
+        Err(error) => return tracing::warn!(%error, "SIGUSR2 can't be watched"),
+    };
+    while asked.recv().await.is_some() {
+        if !can_hand_over {
+            tracing::error!("SIGUSR2 asks for a new process to take over: set listen.handoff for that");
+            continue;
+        }
+        let started = program.as_ref().map_err(ToString::to_string).and_then(|program| {
+            let mut command = Command::new(program);
+            command.args(std::env::args_os().skip(1)).stdin(Stdio::null());
+            // What the service manager said of this process is not true of the next.
+            for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"] {
+                command.env_remove(name);
+            }
+            command.spawn().map_err(|error| error.to_string())
+        });
+        match started {
+            Ok(mut child) => {
+                tracing::info!(process = child.id(), "a new process was started to take over");
+                // Ends by itself where that fails; if it takes over, this process ends first.
+                std::thread::spawn(move || child.wait());
+            }
+            Err(error) => tracing::error!(%error, "no new process can be started to take over"),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ const AT_START: &[&str] = &[
     "listen.stall_seconds",
     "listen.drain_seconds",
     "listen.drain_delay_seconds",
+    "listen.handoff",
     "listen.behind_tls_terminator",
     "store",
     "admin",

@@ -101,6 +101,7 @@ impl Listen {
             stall_seconds: default::stall_seconds(),
             drain_seconds: default::drain_seconds(),
             drain_delay_seconds: 0,
+            handoff: None,
         }
     }
 

@@ -200,6 +200,8 @@ pub struct Listen {
     pub drain_seconds: u64,
     #[serde(default)]
     pub drain_delay_seconds: u64,
+    #[serde(default)]
+    pub handoff: Option<PathBuf>,
 }
 
 /// `[listen.tls]`
@@ -495,6 +497,7 @@ impl Config {
         let access_log = self.telemetry.access_log.iter_mut().map(|log| &mut log.path);
         let policies = self.policy.iter_mut().flat_map(|policy| &mut policy.files);
         let definitions = self.validation.definitions.iter_mut().chain(&mut self.mapping.maps);
+        let handoff = &mut self.listen.handoff;
         for path in tls
             .chain(others.flatten())
             .chain(keys)
@@ -505,6 +508,7 @@ impl Config {
             .chain(definitions)
             .chain(policies)
             .chain(self.publication.iter_mut().flat_map(Publication::paths))
+            .chain(handoff)
         {
             *path = folder.join(&*path);
         }

@@ -2,14 +2,15 @@
 //!
 //! Invariant: an identifier is never forgotten before its token is refused for its age. Memory is bounded; where it is full,
 //! tokens are refused rather than identifiers forgotten. It is this process's own: another instance, or this one started
-//! again, has seen nothing.
+//! again, has seen nothing; only a process that takes over gets it ([`crate::handoff`]).
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use sha2::{Digest, Sha256};
 
 use super::TokenError;
+use crate::handoff::Overlap;
 
 /// Most identifiers that are kept.
 const MOST: usize = 100_000;
@@ -21,6 +22,8 @@ type Id = [u8; 32];
 pub(crate) struct Replay {
     seen: Mutex<Seen>,
     most: usize,
+    /// Another process that may see the same tokens for a time.
+    overlap: OnceLock<Arc<Overlap>>,
 }
 
 #[derive(Default)]
@@ -41,7 +44,7 @@ pub(super) fn id(issuer: &str, jti: &str) -> Id {
 
 impl Default for Replay {
     fn default() -> Replay {
-        Replay { seen: Mutex::default(), most: MOST }
+        Replay { seen: Mutex::default(), most: MOST, overlap: OnceLock::new() }
     }
 }
 
@@ -59,9 +62,40 @@ impl Replay {
         if seen.ids.len() >= self.most {
             return Err(TokenError::ReplayMemory);
         }
+        if let Some(overlap) = self.overlap.get().filter(|overlap| overlap.is_shared()) {
+            match overlap.take_once(&id, end) {
+                Ok(true) => {}
+                Ok(false) => return Err(TokenError::Replayed),
+                Err(error) => {
+                    tracing::error!(%error, "tokens that count once can't be shared with the other process");
+                    return Err(TokenError::ReplayMemory);
+                }
+            }
+        }
         seen.ids.insert(id);
         seen.ends.insert((end, id));
         Ok(())
+    }
+
+    /// From now on, identifiers are taken for both while another process shares the work.
+    pub fn share(&self, overlap: Arc<Overlap>) {
+        let _ = self.overlap.set(overlap);
+    }
+
+    /// Every identifier that is kept, with the last second that its token is accepted in.
+    pub fn all(&self) -> Vec<(Id, u64)> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.ends.iter().map(|(end, id)| (*id, *end)).collect()
+    }
+
+    /// Keeps what another process has seen.
+    pub fn learn(&self, ids: impl IntoIterator<Item = (Id, u64)>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, end) in ids {
+            if seen.ids.insert(id) {
+                seen.ends.insert((end, id));
+            }
+        }
     }
 
     /// How many identifiers are kept.

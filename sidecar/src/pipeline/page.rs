@@ -1,7 +1,7 @@
 //! Page links that only their caller can use, and nobody can edit.
 //!
 //! A link holds the search and the offset, sealed with AES-256-GCM under a key that this process drew at its
-//! start; the caller's identity and purpose are bound in as associated data, and the link expires.
+//! start, or got from the one that it took over from; the caller's identity and purpose are bound in as associated data, and the link expires.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::error::Unspecified;
@@ -27,14 +27,27 @@ pub(super) struct Page {
 }
 
 /// Seals and opens page links.
-pub(super) struct PageSeal(RandomizedNonceKey);
+pub(super) struct PageSeal {
+    seal: RandomizedNonceKey,
+    key: [u8; 32],
+}
 
 impl PageSeal {
     /// A seal under a fresh key.
     pub fn new() -> Result<PageSeal, Unspecified> {
         let mut key = [0; 32];
         rand::fill(&mut key)?;
-        Ok(PageSeal(RandomizedNonceKey::new(&AES_256_GCM, &key)?))
+        PageSeal::with(key)
+    }
+
+    /// The seal of the process before, under its key.
+    pub fn with(key: [u8; 32]) -> Result<PageSeal, Unspecified> {
+        Ok(PageSeal { seal: RandomizedNonceKey::new(&AES_256_GCM, &key)?, key })
+    }
+
+    /// The key, for the process that takes over.
+    pub fn key(&self) -> [u8; 32] {
+        self.key
     }
 
     /// The link's token. `now` is in seconds since 1970.
@@ -42,7 +55,7 @@ impl PageSeal {
         let expires = now.saturating_add(LIFETIME);
         let mut sealed = format!("{expires} {} {}", page.offset, page.query).into_bytes();
         let nonce =
-            self.0.seal_in_place_append_tag(Aad::from(bound_to(path, requester)), &mut sealed).ok()?;
+            self.seal.seal_in_place_append_tag(Aad::from(bound_to(path, requester)), &mut sealed).ok()?;
         let mut token = nonce.as_ref().to_vec();
         token.append(&mut sealed);
         Some(URL_SAFE_NO_PAD.encode(token))
@@ -56,7 +69,7 @@ impl PageSeal {
             let nonce = Nonce::assume_unique_for_key(*nonce);
             let aad = Aad::from(bound_to(path, requester));
             let mut sealed = sealed.to_vec();
-            let plain = self.0.open_in_place(nonce, aad, &mut sealed).ok()?;
+            let plain = self.seal.open_in_place(nonce, aad, &mut sealed).ok()?;
             let mut parts = std::str::from_utf8(plain).ok()?.splitn(3, ' ');
             let expires: u64 = parts.next()?.parse().ok()?;
             let offset = parts.next()?.parse().ok()?;

@@ -25,6 +25,7 @@ use super::turns::Turns;
 use crate::cache::Answers;
 use crate::config::{self, Config};
 use crate::fse::{Outbox, Publication, PublicationSetupError};
+use crate::handoff::Bequest;
 use crate::identify::{Replay, TokenGate, TokenSetupError};
 use crate::limit::{Lanes, Limiter, QuotaBook};
 use crate::mapping::{MapSetError, Maps};
@@ -107,18 +108,52 @@ fn reading(config: &Config) -> Result<Reading, SetupError> {
 impl Gateway {
     /// Makes a gateway: opens the store, reads the keys, compiles the plugins.
     pub fn new(config: Config) -> Result<Gateway, SetupError> {
+        let gateway = Gateway::opened(config, PageSeal::new().map_err(|_| SetupError::Random)?)?;
+        gateway.tell_of_open_intents()?;
+        Ok(gateway)
+    }
+
+    /// Makes a gateway that takes over from another process, with what that one knows. Both share the work until
+    /// [`Gateway::end_overlap`].
+    pub fn taking_over(config: Config, bequest: &Bequest) -> Result<Gateway, SetupError> {
+        let gateway = Gateway::opened(config, PageSeal::with(bequest.seal).map_err(|_| SetupError::Random)?)?;
+        gateway.store.overlap().join();
+        gateway.tokens.once().learn(bequest.once.iter().copied());
+        Ok(gateway)
+    }
+
+    /// Begins to share the work with a process that is to take over.
+    pub fn begin_overlap(&self) -> std::io::Result<()> {
+        self.store.overlap().begin()
+    }
+
+    /// What a process that takes over must know.
+    pub fn bequest(&self) -> Bequest {
+        Bequest { seal: self.seal.key(), once: self.tokens.once().all() }
+    }
+
+    /// The other process is gone: this one goes on alone.
+    pub fn end_overlap(&self) {
+        match self.store.end_overlap() {
+            Ok(taken) => self.tokens.once().learn(taken),
+            Err(error) => tracing::error!(%error, "what the other process knew can't be read"),
+        }
+    }
+
+    fn opened(config: Config, seal: PageSeal) -> Result<Gateway, SetupError> {
         let reading = reading(&config)?;
         let store = Arc::new(Store::open(&config.store.path, reading.clone())?);
-        tell_of_open_intents(&store)?;
+        let once = Arc::new(Replay::default());
+        once.share(store.overlap().clone());
         let lasting = Lasting {
             limit: Limiter::new(&config.limits, None),
             lanes: Lanes::new(&config.limits, None),
             quotas: Arc::new(QuotaBook::open(reading.zone, store.clone(), Timestamp::now())?),
             outbox: Arc::new(Outbox::open(store.clone(), Timestamp::now().as_second())?),
+            turns: Arc::new(Turns::new(store.overlap().clone())),
             store,
-            turns: Arc::new(Turns::new()),
-            seal: Arc::new(PageSeal::new().map_err(|_| SetupError::Random)?),
-            once: Arc::default(),
+            seal: Arc::new(seal),
+            once,
             guard: Guard::new(&config.upstream),
             tasks: Tasks::default(),
         };
@@ -215,23 +250,28 @@ impl Gateway {
     }
 }
 
-/// Writes that the process before had begun, and of whose end it left no record.
-fn tell_of_open_intents(store: &Store) -> Result<(), SetupError> {
-    // What waits for the national gateway has not ended, and is told by the outbox.
-    let waiting: HashSet<String> =
-        store.outbox_waiting()?.into_iter().map(|(head, _)| intent_before(&head.id)).collect();
-    let mut open = store.open_intents()?;
-    open.retain(|own| !waiting.contains(&own.id));
-    gauge!("varco_audit_open_intents").set(open.len() as f64);
-    for OpenIntent { id, recorded } in open.iter().take(MOST_TOLD) {
-        tracing::warn!(
-            audit_event = id,
-            recorded,
-            "a write was begun and its end is not on record: look at the hospital's server for what became of it"
-        );
+impl Gateway {
+    /// Writes that the process before had begun, and of whose end it left no record.
+    pub fn tell_of_open_intents(&self) -> Result<(), SetupError> {
+        // What waits for the national gateway has not ended, and is told by the outbox.
+        let waiting = self.store.outbox_waiting()?;
+        let waiting: HashSet<String> = waiting.into_iter().map(|(head, _)| intent_before(&head.id)).collect();
+        let mut open = self.store.open_intents()?;
+        open.retain(|own| !waiting.contains(&own.id));
+        gauge!("varco_audit_open_intents").set(open.len() as f64);
+        for OpenIntent { id, recorded } in open.iter().take(MOST_TOLD) {
+            tracing::warn!(
+                audit_event = id,
+                recorded,
+                "a write was begun and its end is not on record: look at the hospital's server for what became of it"
+            );
+        }
+        if open.len() > MOST_TOLD {
+            tracing::warn!(
+                more = open.len() - MOST_TOLD,
+                "`varco audit verify` lists all writes without an end"
+            );
+        }
+        Ok(())
     }
-    if open.len() > MOST_TOLD {
-        tracing::warn!(more = open.len() - MOST_TOLD, "`varco audit verify` lists all writes without an end");
-    }
-    Ok(())
 }

@@ -28,6 +28,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use varco_core::consent::{CompiledConsent, Reading};
 
 use crate::cache::Counted;
+use crate::handoff::Overlap;
 
 pub use export_cursor::TrailRecord;
 pub use intent::{OpenIntent, intent_before};
@@ -107,6 +108,8 @@ pub struct Store {
     /// True once a consent is kept under an identifier: then lookups must ask who a patient is.
     identified: AtomicBool,
     reading: Reading,
+    /// Another process that may write for a time.
+    overlap: Arc<Overlap>,
 }
 
 impl Store {
@@ -115,15 +118,21 @@ impl Store {
     pub fn open(path: &Path, reading: Reading) -> Result<Store, StoreError> {
         let writer = Writer::start(schema::open(path)?)?;
         let reader = schema::open(path)?;
-        let identified = reader.query_row(
-            "SELECT EXISTS (SELECT 1 FROM consent WHERE patient NOT LIKE 'Patient/%')",
-            [],
-            |row| row.get::<_, bool>(0),
-        )?;
+        let identified = has_identified(&reader)?;
         let (reader, identified) = (Mutex::new(reader), AtomicBool::new(identified));
         let trail = Mutex::new(schema::open(path)?);
         let compiled = Counted::new("consents", Cache::builder().max_capacity(PATIENTS_REMEMBERED));
-        Ok(Store { reader, trail, writer, compiled, revision: AtomicU64::new(0), identified, reading })
+        let overlap = Arc::new(Overlap::beside(path));
+        Ok(Store {
+            reader,
+            trail,
+            writer,
+            compiled,
+            revision: AtomicU64::new(0),
+            identified,
+            reading,
+            overlap,
+        })
     }
 
     /// Sets the gauges, before metrics are rendered.
@@ -136,10 +145,26 @@ impl Store {
         &self.writer
     }
 
+    /// The time in which another process writes too.
+    pub fn overlap(&self) -> &Arc<Overlap> {
+        &self.overlap
+    }
+
+    /// The other process is gone: what it wrote counts from now on, and memory does again. Gives the tokens that either took.
+    pub fn end_overlap(&self) -> Result<Vec<([u8; 32], u64)>, StoreError> {
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        if has_identified(&self.reader())? {
+            self.identified.store(true, Ordering::Release);
+        }
+        self.overlap.end().map_err(|error| StoreError::Database(error.to_string()))
+    }
+
     /// The consents about a patient, compiled; `patient` is a key as [`StoredConsent`]s were written with.
     pub fn consents_of(&self, patient: &str) -> Result<Compiled, StoreError> {
         let key = (patient.to_owned(), self.revision.load(Ordering::Acquire));
-        if let Some(compiled) = self.compiled.get(&key) {
+        // What another process may have written is not in memory here.
+        let shared = self.overlap.is_shared();
+        if let Some(compiled) = self.compiled.get(&key).filter(|_| !shared) {
             return Ok(compiled);
         }
         let compiled: Compiled = Arc::new(
@@ -148,7 +173,9 @@ impl Store {
                 .map(|stored| compile(&stored, &self.reading))
                 .collect::<Result<_, _>>()?,
         );
-        self.compiled.insert(key, compiled.clone());
+        if !shared {
+            self.compiled.insert(key, compiled.clone());
+        }
         Ok(compiled)
     }
 
@@ -170,7 +197,7 @@ impl Store {
 
     /// Whether any consent is kept under an identifier instead of a Patient of this server.
     pub fn has_identified(&self) -> bool {
-        self.identified.load(Ordering::Acquire)
+        self.identified.load(Ordering::Acquire) || self.overlap.is_shared()
     }
 
     /// One consent by its id.
@@ -257,6 +284,12 @@ pub struct AuditQuery {
     pub until: Option<String>,
     /// Most records to give.
     pub most: usize,
+}
+
+/// Whether a consent is kept under an identifier.
+fn has_identified(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM consent WHERE patient NOT LIKE 'Patient/%')";
+    connection.query_row(sql, [], |row| row.get(0))
 }
 
 fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredConsent> {

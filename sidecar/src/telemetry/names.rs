@@ -93,6 +93,7 @@ pub const METRICS: &[Metric] = &[
     histogram("varco_fse_message_seconds", &["kind"], "Time of a message to a national gateway"),
     counter("varco_fse_messages_total", &["route", "kind", "status", "by"], "Messages to national gateways, by whom they were answered"),
     counter("varco_fse_repeated_total", &["found"], "Publications that had come before"),
+    counter("varco_handoffs_total", &["result"], "Times that another process asked to take over"),
     gauge("varco_in_flight", &["lane"], "Requests that are worked on"),
     gauge("varco_limit_buckets", &["limit"], "Token buckets that are kept"),
     counter("varco_limit_refused_total", &["limit"], "Requests refused because they were above a limit or quota"),
