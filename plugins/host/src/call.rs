@@ -101,7 +101,7 @@ pub fn call(
         })
     };
     let result = run(&mut store);
-    plugin.tally.held(store.data().limiter.held());
+    plugin.standing.tally.held(store.data().limiter.held());
     let given = result.map_err(|error| failure(plugin, &error))?;
     // What comes now may take its time: the instance's slot is free for the next call.
     drop(store);

@@ -12,10 +12,29 @@ use crate::{
     engine::PluginEngine,
 };
 
+/// One plugin in its place, and what becomes of an exchange that it fails to judge there.
+#[derive(Debug, Clone)]
+pub struct Use {
+    /// The plugin.
+    pub plugin: Arc<Plugin>,
+    /// What becomes of the exchange.
+    pub on_failure: OnFailure,
+}
+
+impl From<Arc<Plugin>> for Use {
+    /// As its manifest says.
+    fn from(plugin: Arc<Plugin>) -> Self {
+        let on_failure = plugin.on_failure();
+        Self { plugin, on_failure }
+    }
+}
+
 /// Plugins in the order in which they are called.
 #[derive(Debug, Clone, Default)]
 pub struct PluginSet {
-    plugins: Arc<[Plugin]>,
+    uses: Arc<[Use]>,
+    /// Whether any plugin has the hook, by [`Hook::number`].
+    hooks: [bool; 4],
 }
 
 /// What the chain decided, and what the audit and the metrics should know about it.
@@ -50,11 +69,21 @@ impl PluginSet {
     ///
     /// [`LoadError::SameName`] where two have the same name.
     pub fn new(plugins: Vec<Plugin>) -> Result<Self, LoadError> {
+        Self::of(plugins.into_iter().map(|plugin| Use::from(Arc::new(plugin))).collect())
+    }
+
+    /// A set of these uses, in this order.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::SameName`] where two have the same name.
+    pub fn of(uses: Vec<Use>) -> Result<Self, LoadError> {
         let mut names = BTreeSet::new();
-        if let Some(second) = plugins.iter().find(|plugin| !names.insert(plugin.name())) {
-            return Err(LoadError::SameName { plugin: second.name().to_owned() });
+        if let Some(second) = uses.iter().find(|own| !names.insert(own.plugin.name())) {
+            return Err(LoadError::SameName { plugin: second.plugin.name().to_owned() });
         }
-        Ok(Self { plugins: plugins.into() })
+        let hooks = Hook::ALL.map(|hook| uses.iter().any(|own| own.plugin.handles(hook)));
+        Ok(Self { uses: uses.into(), hooks })
     }
 
     /// Loads manifests and the components beside them, in this order.
@@ -99,7 +128,12 @@ impl PluginSet {
         self.run(Hook::Response, context, body, now)
     }
 
-    fn run<'b>(
+    /// Gives a body to each plugin that has the hook, in turn. `now` is the time since any moment that stays the same.
+    ///
+    /// # Errors
+    ///
+    /// [`PluginError`] of a plugin that fails closed: the exchange must be refused and nothing released.
+    pub fn run<'b>(
         &self,
         hook: Hook,
         context: &Context<'_>,
@@ -108,7 +142,8 @@ impl PluginSet {
     ) -> Result<ChainOutcome<'b>, PluginError> {
         let mut replaced_by = Vec::new();
         let mut skipped = Vec::new();
-        for plugin in self.plugins.iter().filter(|plugin| plugin.handles(hook)) {
+        for own in self.uses.iter().filter(|own| own.plugin.handles(hook)) {
+            let plugin = &own.plugin;
             match plugin.judge(hook, context, &body, now) {
                 Ok(Verdict::Pass) => {}
                 Ok(Verdict::Replace(replacement)) => {
@@ -119,10 +154,11 @@ impl PluginSet {
                     let decision = Decision::Refused { plugin: plugin.shared_name(), refusal };
                     return Ok(ChainOutcome { decision, replaced_by, skipped });
                 }
-                Err(error) => match plugin.on_failure() {
+                Err(error) => match own.on_failure {
                     OnFailure::Closed => return Err(error),
                     OnFailure::Open => {
                         warn!(plugin = plugin.name(), kind = error.kind(), "plugin skipped: it fails open");
+                        plugin.skipped();
                         skipped.push(error);
                     }
                 },
@@ -133,21 +169,21 @@ impl PluginSet {
 
     /// Whether any plugin wants this hook, so that a body need not be read where none does.
     pub fn handles(&self, hook: Hook) -> bool {
-        self.plugins.iter().any(|plugin| plugin.handles(hook))
+        self.hooks.get(hook.number()).is_some_and(|own| *own)
     }
 
     /// The plugins, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Plugin> {
-        self.plugins.iter()
+        self.uses.iter().map(|own| &*own.plugin)
     }
 
     /// How many plugins there are.
     pub fn len(&self) -> usize {
-        self.plugins.len()
+        self.uses.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.plugins.is_empty()
+        self.uses.is_empty()
     }
 }

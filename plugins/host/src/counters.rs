@@ -1,8 +1,13 @@
-//! What happened to a plugin since it was loaded, for metrics.
+//! What happened to a plugin, for metrics and for those who ask in the process.
+//!
+//! Handles of metrics are looked up once, when a plugin is loaded.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use crate::{PluginError, Verdict};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use crate::{Hook, PluginError, Verdict};
 
 /// A moment's counts. All but the last only grow; `peak_memory` is no count but a maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,63 +44,116 @@ pub struct PluginCounters {
     pub log_lines: u64,
     /// Lines above the limit of a call.
     pub log_lines_dropped: u64,
-    /// The most linear memory that one call held, in bytes.
-    pub peak_memory: u64,
     /// Counts of names that the manifest doesn't list.
     pub counts_dropped: u64,
+    /// Failures that were skipped, because the plugin fails open where it was used.
+    pub skipped: u64,
+    /// The most linear memory that one call held, in bytes.
+    pub peak_memory: u64,
     /// Whether the plugin is in quarantine now.
     pub in_quarantine: bool,
 }
 
-/// The running counts, shared by the calls.
-#[derive(Debug, Default)]
-pub struct Tally {
-    calls: AtomicU64,
-    passed: AtomicU64,
-    replaced: AtomicU64,
-    refused: AtomicU64,
-    traps: AtomicU64,
-    deadlines: AtomicU64,
-    memory_limits: AtomicU64,
-    outputs_too_large: AtomicU64,
-    outputs_malformed: AtomicU64,
-    additions: AtomicU64,
-    inputs_too_large: AtomicU64,
-    busy: AtomicU64,
-    quarantined: AtomicU64,
-    quarantines: AtomicU64,
-    log_lines: AtomicU64,
-    log_lines_dropped: AtomicU64,
-    peak_memory: AtomicU64,
-    counts_dropped: AtomicU64,
-    /// The manifest's counters.
-    own: Vec<(Box<str>, AtomicU64)>,
+/// A count that is also a metric.
+struct Count {
+    here: AtomicU64,
+    metric: Counter,
 }
 
-fn add(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
+impl Count {
+    fn of(metric: Counter) -> Self {
+        Self { here: AtomicU64::new(0), metric }
+    }
+
+    fn add(&self, by: u64) {
+        self.here.fetch_add(by, Ordering::Relaxed);
+        self.metric.increment(by);
+    }
+
+    fn read(&self) -> u64 {
+        self.here.load(Ordering::Relaxed)
+    }
+}
+
+/// The running counts, shared by the calls.
+pub struct Tally {
+    calls: AtomicU64,
+    passed: Count,
+    replaced: Count,
+    refused: Count,
+    traps: Count,
+    deadlines: Count,
+    memory_limits: Count,
+    outputs_too_large: Count,
+    outputs_malformed: Count,
+    additions: Count,
+    inputs_too_large: Count,
+    busy: Count,
+    quarantined: Count,
+    quarantines: Count,
+    log_lines: Count,
+    log_lines_dropped: Count,
+    counts_dropped: Count,
+    skipped: Count,
+    peak_memory: AtomicU64,
+    peak: Gauge,
+    quarantine: Gauge,
+    /// By [`Hook::number`].
+    seconds: [Histogram; 4],
+    /// The manifest's counters.
+    own: Vec<(Box<str>, Count)>,
+}
+
+impl std::fmt::Debug for Tally {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.snapshot(false).fmt(formatter)
+    }
 }
 
 impl Tally {
-    /// With the manifest's counters.
-    pub fn with(counters: &[String]) -> Self {
-        let own = counters.iter().map(|name| (Box::from(name.as_str()), AtomicU64::new(0))).collect();
-        Self { own, ..Self::default() }
-    }
-
-    /// Adds to one of the manifest's counters; false where it has none of this name.
-    pub fn count(&self, name: &str, by: u64) -> bool {
-        let own = self.own.iter().find(|(own, _)| **own == *name);
-        own.map(|(_, counter)| counter.fetch_add(by, Ordering::Relaxed)).is_some()
-    }
-
-    pub fn count_dropped(&self) {
-        add(&self.counts_dropped);
-    }
-
-    /// The manifest's counters with their counts.
-    pub fn own(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.own.iter().map(|(name, counter)| (&**name, counter.load(Ordering::Relaxed)))
+    /// For a plugin of this name, with its manifest's counters.
+    pub fn new(plugin: &str, counters: &[String]) -> Self {
+        let name = || plugin.to_owned();
+        let calls = |result: &'static str| {
+            Count::of(counter!("varco_plugin_calls_total", "plugin" => name(), "result" => result))
+        };
+        let dropped = |what: &'static str| {
+            Count::of(counter!("varco_plugin_dropped_total", "plugin" => name(), "what" => what))
+        };
+        let seconds =
+            |hook: Hook| histogram!("varco_plugin_seconds", "plugin" => name(), "hook" => hook.as_str());
+        let own = |counter_name: &String| {
+            let metric =
+                counter!("varco_plugin_counter_total", "plugin" => name(), "counter" => counter_name.clone());
+            (Box::from(counter_name.as_str()), Count::of(metric))
+        };
+        let quarantine = gauge!("varco_plugin_quarantine", "plugin" => name());
+        quarantine.set(0.0);
+        Self {
+            calls: AtomicU64::new(0),
+            passed: calls("passed"),
+            replaced: calls("replaced"),
+            refused: calls("refused"),
+            traps: calls("trapped"),
+            deadlines: calls("too-slow"),
+            memory_limits: calls("out-of-memory"),
+            outputs_too_large: calls("output-too-large"),
+            outputs_malformed: calls("output-malformed"),
+            additions: calls("addition-refused"),
+            inputs_too_large: calls("input-too-large"),
+            busy: calls("busy"),
+            quarantined: calls("quarantined"),
+            quarantines: Count::of(counter!("varco_plugin_quarantines_total", "plugin" => name())),
+            log_lines: Count::of(counter!("varco_plugin_log_lines_total", "plugin" => name())),
+            log_lines_dropped: dropped("log-lines"),
+            counts_dropped: dropped("counts"),
+            skipped: Count::of(counter!("varco_plugin_skipped_total", "plugin" => name())),
+            peak_memory: AtomicU64::new(0),
+            peak: gauge!("varco_plugin_peak_memory_bytes", "plugin" => name()),
+            quarantine,
+            seconds: Hook::ALL.map(seconds),
+            own: counters.iter().map(own).collect(),
+        }
     }
 
     pub fn ended(&self, result: &Result<Verdict, PluginError>) {
@@ -114,52 +172,85 @@ impl Tally {
             Err(PluginError::Busy { .. }) => &self.busy,
             Err(PluginError::HookNotDeclared { .. }) => return,
         };
-        add(counter);
+        counter.add(1);
         if result.as_ref().err().is_none_or(PluginError::blames_plugin) {
-            add(&self.calls);
+            self.calls.fetch_add(1, Ordering::Relaxed);
         }
     }
 
+    /// A call took this long, from making the instance to taking its answer.
+    pub fn took(&self, hook: Hook, time: Duration) {
+        if let Some(histogram) = self.seconds.get(hook.number()) {
+            histogram.record(time.as_secs_f64());
+        }
+    }
+
+    /// The quarantine was opened or renewed.
     pub fn quarantined(&self) {
-        add(&self.quarantines);
+        self.quarantines.add(1);
+        self.quarantine.set(1.0);
+    }
+
+    /// The quarantine is over, or nobody is left whom it concerns.
+    pub fn released(&self) {
+        self.quarantine.set(0.0);
     }
 
     pub fn log_line(&self) {
-        add(&self.log_lines);
+        self.log_lines.add(1);
     }
 
     pub fn log_line_dropped(&self) {
-        add(&self.log_lines_dropped);
+        self.log_lines_dropped.add(1);
+    }
+
+    /// Adds to one of the manifest's counters. Other names are dropped, and that is counted.
+    pub fn count(&self, name: &str, by: u64) {
+        match self.own.iter().find(|(own, _)| **own == *name) {
+            Some((_, counter)) => counter.add(by),
+            None => self.counts_dropped.add(1),
+        }
+    }
+
+    pub fn skipped(&self) {
+        self.skipped.add(1);
+    }
+
+    /// The manifest's counters with their counts.
+    pub fn own(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.own.iter().map(|(name, counter)| (&**name, counter.read()))
     }
 
     pub fn held(&self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        if self.peak_memory.load(Ordering::Relaxed) < bytes {
-            self.peak_memory.fetch_max(bytes, Ordering::Relaxed);
+        if self.peak_memory.load(Ordering::Relaxed) < bytes
+            && self.peak_memory.fetch_max(bytes, Ordering::Relaxed) < bytes
+        {
+            self.peak.set(bytes as f64);
         }
     }
 
     pub fn snapshot(&self, in_quarantine: bool) -> PluginCounters {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PluginCounters {
-            calls: read(&self.calls),
-            passed: read(&self.passed),
-            replaced: read(&self.replaced),
-            refused: read(&self.refused),
-            traps: read(&self.traps),
-            deadlines: read(&self.deadlines),
-            memory_limits: read(&self.memory_limits),
-            outputs_too_large: read(&self.outputs_too_large),
-            outputs_malformed: read(&self.outputs_malformed),
-            additions: read(&self.additions),
-            inputs_too_large: read(&self.inputs_too_large),
-            busy: read(&self.busy),
-            quarantined: read(&self.quarantined),
-            quarantines: read(&self.quarantines),
-            log_lines: read(&self.log_lines),
-            log_lines_dropped: read(&self.log_lines_dropped),
-            peak_memory: read(&self.peak_memory),
-            counts_dropped: read(&self.counts_dropped),
+            calls: self.calls.load(Ordering::Relaxed),
+            passed: self.passed.read(),
+            replaced: self.replaced.read(),
+            refused: self.refused.read(),
+            traps: self.traps.read(),
+            deadlines: self.deadlines.read(),
+            memory_limits: self.memory_limits.read(),
+            outputs_too_large: self.outputs_too_large.read(),
+            outputs_malformed: self.outputs_malformed.read(),
+            additions: self.additions.read(),
+            inputs_too_large: self.inputs_too_large.read(),
+            busy: self.busy.read(),
+            quarantined: self.quarantined.read(),
+            quarantines: self.quarantines.read(),
+            log_lines: self.log_lines.read(),
+            log_lines_dropped: self.log_lines_dropped.read(),
+            counts_dropped: self.counts_dropped.read(),
+            skipped: self.skipped.read(),
+            peak_memory: self.peak_memory.load(Ordering::Relaxed),
             in_quarantine,
         }
     }

@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 
 use thiserror::Error;
 
-use crate::{Hook, manifest::ManifestError};
+use crate::{
+    Hook,
+    manifest::{ManifestError, signature::SignatureError},
+};
 
 /// Why the engine can't start.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -128,6 +131,17 @@ pub enum LoadError {
         /// The plugin.
         plugin: String,
     },
+    /// Nobody whom the operator trusts vouches for it.
+    #[error("plugin {plugin}: {error}")]
+    Signature {
+        /// The plugin.
+        plugin: String,
+        /// What is wrong with its signature.
+        error: SignatureError,
+    },
+    /// The engine doesn't start.
+    #[error(transparent)]
+    Engine(EngineError),
     /// Two plugins have the same name.
     #[error(
         "two plugins are named {plugin}. Name each plugin once: the name stands in logs, metrics and refusals."

@@ -10,8 +10,8 @@
 //!   output and log lines. Nothing a plugin does can end or block the process.
 //! * A component imports nothing but what its manifest grants; there is no WASI.
 //! * A plugin that keeps failing is left alone for a time that doubles ([`Quarantine`]).
-//! * The crate reads no clock: callers pass `now`, a monotonic time since any fixed moment. Only
-//!   [`PluginEngine::start`] makes a thread, which ends with the engine.
+//! * Nothing is decided by a clock of the crate's own: callers pass `now`, a monotonic time since any fixed moment; calls are
+//!   timed for metrics alone. Only [`PluginEngine::start`] makes a thread, which ends with the engine.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,6 +39,7 @@
 //! # }
 //! ```
 
+mod artefact;
 mod call;
 mod chain;
 mod contract;
@@ -49,23 +50,29 @@ mod enrichment;
 mod error;
 mod grant;
 mod host_function;
+mod library;
 mod limiter;
 mod manifest;
 mod output;
 mod plugin;
 mod quarantine;
+mod standing;
 mod ticker;
+mod trust;
 mod verdict;
 
-pub use chain::{ChainOutcome, Decision, PluginSet};
+pub use artefact::{ArtefactError, ArtefactFolder};
+pub use chain::{ChainOutcome, Decision, PluginSet, Use};
 pub use contract::{Context, VERSION};
 pub use counters::PluginCounters;
 pub use deployment::{Deployment, KeyLength, PseudonymKey};
 pub use engine::{EngineSettings, PluginEngine};
 pub use error::{EngineError, LoadError, PluginError};
+pub use library::{PluginLibrary, Terms};
 pub use manifest::{
     Grant, Hook, Limits, MANIFEST_SCHEMA, Manifest, ManifestError, ManifestFault, OnFailure, World, signature,
 };
 pub use plugin::Plugin;
 pub use quarantine::{Admission, Quarantine};
+pub use trust::{Trust, Unsigned};
 pub use verdict::{Refusal, StatusHint, Verdict};

@@ -5,12 +5,12 @@
 use std::{
     fmt, fs,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use sha2::{Digest, Sha256};
-use tracing::{info, warn};
+use tracing::info;
 use varco_core::terminology::concept_map::ConceptMap;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
@@ -18,16 +18,16 @@ use crate::{
     Grant, Hook, Limits, LoadError, Manifest, OnFailure, PluginCounters, PluginError, Verdict,
     call::{self, CallState},
     contract::Context,
-    counters::Tally,
     deployment::{Deployment, PseudonymKey, hex},
     engine::PluginEngine,
     grant,
     host_function::Expressions,
-    quarantine::Quarantine,
+    library::Compiled,
+    standing::Standing,
 };
 
 /// The largest component that is compiled, in bytes.
-const COMPONENT_BYTES: usize = 16 << 20;
+pub const COMPONENT_BYTES: usize = 16 << 20;
 
 /// What every call of a plugin shares.
 #[derive(Debug)]
@@ -42,7 +42,20 @@ pub struct Identity {
     pub pseudonym_key: Option<PseudonymKey>,
     pub concept_maps: Vec<Arc<ConceptMap>>,
     pub expressions: Expressions,
-    pub tally: Tally,
+    pub standing: Arc<Standing>,
+}
+
+/// The component's digest, where it is the one that the manifest states.
+pub fn digest(manifest: &Manifest, component: &[u8]) -> Result<String, LoadError> {
+    let plugin = || manifest.name().to_owned();
+    if component.len() > COMPONENT_BYTES {
+        return Err(LoadError::TooLarge { plugin: plugin(), bytes: component.len(), limit: COMPONENT_BYTES });
+    }
+    let actual = hex(&Sha256::digest(component));
+    if actual != manifest.sha256() {
+        return Err(LoadError::Digest { plugin: plugin(), expected: manifest.sha256().to_owned(), actual });
+    }
+    Ok(actual)
 }
 
 /// A plugin that is ready to be called, from any thread.
@@ -52,7 +65,7 @@ pub struct Plugin {
     component: InstancePre<CallState>,
     hooks: Vec<(Hook, ComponentExportIndex)>,
     identity: Arc<Identity>,
-    quarantine: Mutex<Quarantine>,
+    _compiled: Arc<Compiled>,
 }
 
 impl fmt::Debug for Plugin {
@@ -86,33 +99,33 @@ impl Plugin {
         component: &[u8],
         deployment: Deployment,
     ) -> Result<Self, LoadError> {
+        let sha256 = digest(&manifest, component)?;
+        let component =
+            Component::from_binary(engine.wasm(), component).map_err(|error| LoadError::NotAComponent {
+                plugin: manifest.name().to_owned(),
+                cause: error.root_cause().to_string(),
+            })?;
+        let standing = Arc::new(Standing::new(manifest.name(), &sha256, manifest.counters()));
+        Self::assembled(engine, manifest, Arc::new(Compiled { component }), deployment, standing)
+    }
+
+    /// Of a component whose digest is the manifest's.
+    pub(crate) fn assembled(
+        engine: &PluginEngine,
+        manifest: Manifest,
+        compiled: Arc<Compiled>,
+        deployment: Deployment,
+        standing: Arc<Standing>,
+    ) -> Result<Self, LoadError> {
         let plugin = || manifest.name().to_owned();
-        if component.len() > COMPONENT_BYTES {
-            return Err(LoadError::TooLarge {
-                plugin: plugin(),
-                bytes: component.len(),
-                limit: COMPONENT_BYTES,
-            });
-        }
-        let actual = hex(&Sha256::digest(component));
-        if actual != manifest.sha256() {
-            return Err(LoadError::Digest {
-                plugin: plugin(),
-                expected: manifest.sha256().to_owned(),
-                actual,
-            });
-        }
-        let compiled = Component::from_binary(engine.wasm(), component).map_err(|error| {
-            LoadError::NotAComponent { plugin: plugin(), cause: error.root_cause().to_string() }
-        })?;
-        grant::check_imports(engine, &manifest, &compiled)?;
+        grant::check_imports(engine, &manifest, &compiled.component)?;
 
         let contract = |error: wasmtime::Error| LoadError::Contract {
             plugin: plugin(),
             cause: error.root_cause().to_string(),
         };
         let linker = grant::linker(engine, manifest.grants()).map_err(contract)?;
-        let linked = linker.instantiate_pre(&compiled).map_err(contract)?;
+        let linked = linker.instantiate_pre(&compiled.component).map_err(contract)?;
         let find = |hook: Hook| {
             let missing =
                 || LoadError::MissingHook { plugin: plugin(), hook, export: hook.interface().to_owned() };
@@ -136,7 +149,7 @@ impl Plugin {
             pseudonym_key: deployment.pseudonym_key,
             concept_maps: deployment.concept_maps,
             expressions: Expressions::default(),
-            tally: Tally::with(manifest.counters()),
+            standing,
         });
         info!(
             plugin = manifest.name(),
@@ -144,14 +157,7 @@ impl Plugin {
             sha256 = manifest.sha256(),
             "plugin loaded"
         );
-        Ok(Self {
-            manifest,
-            engine: engine.clone(),
-            component: linked,
-            hooks,
-            identity,
-            quarantine: Mutex::default(),
-        })
+        Ok(Self { manifest, engine: engine.clone(), component: linked, hooks, identity, _compiled: compiled })
     }
 
     /// Loads the manifest at `path` and the component beside it.
@@ -214,7 +220,7 @@ impl Plugin {
         now: Duration,
     ) -> Result<Verdict, PluginError> {
         let result = self.attempt(hook, context, body, now);
-        self.identity.tally.ended(&result);
+        self.identity.standing.tally.ended(&result);
         result
     }
 
@@ -233,36 +239,20 @@ impl Plugin {
         if body.len() > limit {
             return Err(PluginError::InputTooLarge { plugin: plugin(), bytes: body.len(), limit });
         }
-        let admission = self
-            .quarantine()
+        let standing = &self.identity.standing;
+        let admission = standing
             .admit(now)
             .map_err(|retry_after| PluginError::Quarantined { plugin: plugin(), retry_after })?;
+        let begun = Instant::now();
         let result =
             call::call(&self.engine, &self.component, function, &self.identity, (hook, context, body));
-        match &result {
-            Ok(_) => {
-                if self.quarantine().succeeded(admission) {
-                    info!(plugin = self.name(), "quarantine ended");
-                }
-            }
-            Err(error) if error.blames_plugin() => {
-                warn!(plugin = self.name(), hook = hook.as_str(), kind = error.kind(), "plugin failed");
-                if let Some(period) = self.quarantine().failed(admission, now) {
-                    self.identity.tally.quarantined();
-                    warn!(plugin = self.name(), seconds = period.as_secs(), "plugin in quarantine");
-                }
-            }
-            Err(_) => self.quarantine().abandoned(admission, now),
-        }
+        standing.tally.took(hook, begun.elapsed());
+        standing.ended(self.name(), hook, admission, &result, now);
         result
     }
 
     fn function(&self, hook: Hook) -> Option<&ComponentExportIndex> {
         self.hooks.iter().find(|(own, _)| *own == hook).map(|(_, index)| index)
-    }
-
-    fn quarantine(&self) -> MutexGuard<'_, Quarantine> {
-        self.quarantine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The plugin's name in logs, metrics and refusals.
@@ -287,13 +277,17 @@ impl Plugin {
 
     /// What happened since the plugin was loaded.
     pub fn counters(&self) -> PluginCounters {
-        let in_quarantine = self.quarantine().is_open();
-        self.identity.tally.snapshot(in_quarantine)
+        self.identity.standing.counts()
     }
 
     /// The manifest's counters and what the plugin added to them.
     pub fn own_counters(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.identity.tally.own()
+        self.identity.standing.tally.own()
+    }
+
+    /// A failure was skipped, because the plugin fails open where it was used.
+    pub(crate) fn skipped(&self) {
+        self.identity.standing.tally.skipped();
     }
 
     pub(crate) fn shared_name(&self) -> Arc<str> {

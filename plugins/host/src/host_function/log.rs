@@ -36,10 +36,10 @@ pub fn line(
 ) -> wasmtime::Result<()> {
     let state = store.data_mut();
     if !take(&mut state.allowance.lines) {
-        state.plugin.tally.log_line_dropped();
+        state.plugin.standing.tally.log_line_dropped();
         return Ok(());
     }
-    state.plugin.tally.log_line();
+    state.plugin.standing.tally.log_line();
     let line = printable(&text.to_str(&store)?, LINE_BYTES);
     let state = store.data();
     let (plugin, trace) = (&*state.plugin.name, state.traceparent.as_deref().unwrap_or_default());

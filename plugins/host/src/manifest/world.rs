@@ -19,6 +19,19 @@ pub enum Hook {
 }
 
 impl Hook {
+    /// Every hook there is.
+    pub const ALL: [Self; 4] = [Self::Request, Self::Response, Self::Transform, Self::Enrich];
+
+    /// Its place in [`Hook::ALL`].
+    pub(crate) fn number(self) -> usize {
+        match self {
+            Self::Request => 0,
+            Self::Response => 1,
+            Self::Transform => 2,
+            Self::Enrich => 3,
+        }
+    }
+
     /// The name in manifests, logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,0 +1,91 @@
+//! How a plugin did so far: its counts and its quarantine, which outlive a reload where the component is the same.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tracing::{info, warn};
+
+use crate::{
+    Hook, PluginError, Verdict,
+    counters::{PluginCounters, Tally},
+    quarantine::{Admission, Quarantine},
+};
+
+/// The standing of one component under one name.
+#[derive(Debug)]
+pub struct Standing {
+    pub tally: Tally,
+    /// The component's digest.
+    sha256: String,
+    counters: Vec<String>,
+    quarantine: Mutex<Quarantine>,
+}
+
+impl Standing {
+    /// A good one.
+    pub fn new(plugin: &str, sha256: &str, counters: &[String]) -> Self {
+        Self {
+            tally: Tally::new(plugin, counters),
+            sha256: sha256.to_owned(),
+            counters: counters.to_vec(),
+            quarantine: Mutex::default(),
+        }
+    }
+
+    /// Whether it is of this component with these counters.
+    pub fn is_of(&self, sha256: &str, counters: &[String]) -> bool {
+        self.sha256 == sha256 && self.counters == counters
+    }
+
+    /// Leave for a call at `now`, or the time after which to ask again.
+    pub fn admit(&self, now: Duration) -> Result<Admission, Duration> {
+        self.quarantine().admit(now)
+    }
+
+    /// Takes up how a call ended.
+    pub fn ended(
+        &self,
+        plugin: &str,
+        hook: Hook,
+        admission: Admission,
+        result: &Result<Verdict, PluginError>,
+        now: Duration,
+    ) {
+        match result {
+            Ok(_) => {
+                if self.quarantine().succeeded(admission) {
+                    self.tally.released();
+                    info!(plugin, "quarantine ended");
+                }
+            }
+            Err(error) if error.blames_plugin() => {
+                warn!(plugin, hook = hook.as_str(), kind = error.kind(), cause = %error, "plugin failed");
+                let opened = self.quarantine().failed(admission, now);
+                if let Some(period) = opened {
+                    self.tally.quarantined();
+                    warn!(plugin, seconds = period.as_secs(), "plugin in quarantine");
+                }
+            }
+            Err(_) => self.quarantine().abandoned(admission, now),
+        }
+    }
+
+    pub fn counts(&self) -> PluginCounters {
+        let in_quarantine = self.quarantine().is_open();
+        self.tally.snapshot(in_quarantine)
+    }
+
+    fn quarantine(&self) -> MutexGuard<'_, Quarantine> {
+        self.quarantine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        if self.quarantine().is_open() {
+            self.tally.released();
+        }
+    }
+}
