@@ -5,7 +5,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use std::{error::Error, fs, hint::black_box, path::Path, time::Duration, time::Instant};
+use std::{error::Error, fs, hint::black_box, path::Path, thread, time::Duration, time::Instant};
 
 use varco_plugin_host::{Context, EngineSettings, Hook, Manifest, Plugin, PluginEngine, Verdict};
 
@@ -35,7 +35,43 @@ fn main() -> Result<(), Box<dyn Error>> {
     measure("request, searched for scripts", &stripper, Hook::Request, &bare)?;
     measure("response, nothing to cut", &stripper, Hook::Response, &bare)?;
     measure("response, free text cut", &stripper, Hook::Response, &noted)?;
+    for threads in [1, 2, 4] {
+        measure_together("pass, nothing read", threads, &idle, Hook::Request, &bare)?;
+        measure_together("response, free text cut", threads, &stripper, Hook::Response, &noted)?;
+    }
     Ok(())
+}
+
+/// CPU time of the process for each call, while this many threads call: what one call costs the others shows here.
+fn measure_together(
+    name: &str,
+    threads: usize,
+    plugin: &Plugin,
+    hook: Hook,
+    body: &[u8],
+) -> Result<(), Box<dyn Error>> {
+    let before = cpu()?;
+    let failures: usize = thread::scope(|scope| {
+        let calls = |_| {
+            scope.spawn(|| {
+                let call = || plugin.judge(hook, &CONTEXT, body, Duration::ZERO);
+                (0..CALLS).filter(|_| black_box(call()).is_err()).count()
+            })
+        };
+        let running: Vec<_> = (0..threads).map(calls).collect();
+        running.into_iter().map(|own| own.join().unwrap_or(CALLS)).sum()
+    });
+    let each = (cpu()? - before) / u32::try_from(CALLS * threads)?;
+    println!("{name:32} {threads} threads  CPU {each:?}  failures {failures}");
+    Ok(())
+}
+
+/// CPU time of this process: user and system, in clock ticks of 10 ms (proc(5), `/proc/PID/stat`).
+fn cpu() -> Result<Duration, Box<dyn Error>> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let after = stat.rsplit(')').next().ok_or("no stat")?;
+    let ticks = after.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    Ok(Duration::from_millis(ticks * 10))
 }
 
 fn measure(name: &str, plugin: &Plugin, hook: Hook, body: &[u8]) -> Result<(), Box<dyn Error>> {
