@@ -265,6 +265,15 @@ pub enum PluginError {
 impl PluginError {
     /// The plugin's name.
     pub fn plugin(&self) -> &str {
+        self.name()
+    }
+
+    /// The plugin's name, shared.
+    pub fn shared_name(&self) -> Arc<str> {
+        self.name().clone()
+    }
+
+    fn name(&self) -> &Arc<str> {
         match self {
             Self::Trap { plugin, .. }
             | Self::Deadline { plugin, .. }

@@ -8,6 +8,7 @@ use std::{
     fs,
     path::Path,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::{Duration, Instant},
 };
 
 use wasmtime::component::Component;
@@ -34,8 +35,8 @@ pub struct Terms {
 }
 
 /// Loads plugins and knows those that are loaded.
-#[derive(Default)]
 pub struct PluginLibrary {
+    born: Instant,
     settings: EngineSettings,
     engine: Mutex<Option<PluginEngine>>,
     /// By digest.
@@ -53,6 +54,12 @@ impl std::fmt::Debug for PluginLibrary {
     }
 }
 
+impl Default for PluginLibrary {
+    fn default() -> Self {
+        Self::new(EngineSettings::default())
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -60,7 +67,18 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl PluginLibrary {
     /// A library whose engine will have these settings.
     pub fn new(settings: EngineSettings) -> Self {
-        Self { settings, ..Self::default() }
+        Self {
+            born: Instant::now(),
+            settings,
+            engine: Mutex::default(),
+            compiled: Mutex::default(),
+            standings: Mutex::default(),
+        }
+    }
+
+    /// The time since the library was made, for calls: it goes on through all reloads.
+    pub fn now(&self) -> Duration {
+        self.born.elapsed()
     }
 
     /// The engine; it is started where it is not running yet.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 use varco_core::identity::{AliasError, AliasGroup, IdentifierAliases};
-use varco_plugin_host::Manifest;
 
 use super::source::Source;
 use super::{Config, Fault, Terminology};
@@ -32,18 +31,7 @@ pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
         let cure = "Let every system stand in one alias only.";
         faults.push(source.fault("/identity/alias", format!("{error}."), cure));
     }
-    for (at, plugin) in config.plugin.iter().enumerate() {
-        let read = std::fs::read_to_string(&plugin.manifest).map_err(|error| error.to_string());
-        let parsed = read.and_then(|json| Manifest::parse(&json).map_err(|error| error.to_string()));
-        if let Err(error) = parsed {
-            let cause = format!("The plugin manifest {} can't be used: {error}.", plugin.manifest.display());
-            faults.push(source.fault(
-                &format!("/plugin/{at}/manifest"),
-                cause,
-                "Correct the manifest, or remove the plugin.",
-            ));
-        }
-    }
+    super::check_plugin::faults(config, source, &mut faults);
     super::check_route::faults(config, source, &mut faults);
     super::check_mllp::faults(config, source, &mut faults);
     super::check_limits::faults(config, source, &mut faults);

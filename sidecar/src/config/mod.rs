@@ -15,6 +15,7 @@ mod check_limits;
 mod check_listen;
 mod check_map;
 mod check_mllp;
+mod check_plugin;
 mod check_policy;
 mod check_publication;
 mod check_route;
@@ -27,6 +28,7 @@ mod limits;
 mod listen;
 mod mapping;
 mod mllp;
+mod plugin;
 mod policy;
 mod publication;
 mod route;
@@ -54,6 +56,7 @@ pub use limits::{DailyQuota, LaneRule, LimitRule, Limits, Per, Tell};
 pub use listen::{AlsoCertificate, ClientCertificate, UnknownName};
 pub use mapping::{Mapping, OnMapFailure, RouteMap};
 pub use mllp::{Mllp, MllpSender};
+pub use plugin::{OnPluginFailure, Plugin, PluginUse, Plugins, UnsignedPlugins};
 pub use policy::{Policy, PolicyDefault};
 pub use publication::{Callers, Publication, PublicationMode, PublicationRoute};
 pub use route::{
@@ -115,6 +118,9 @@ pub struct Config {
     /// Identifier systems.
     #[serde(default)]
     pub identity: Identity,
+    /// What holds for all plugins.
+    #[serde(default)]
+    pub plugins: Plugins,
     /// Plugins, in order.
     #[serde(default)]
     pub plugin: Vec<Plugin>,
@@ -351,13 +357,6 @@ pub struct Alias {
     pub also: Vec<String>,
 }
 
-/// `[[plugin]]`
-#[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs)]
-pub struct Plugin {
-    pub manifest: PathBuf,
-}
-
 /// `[log]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -442,6 +441,7 @@ pub fn from_text(text: &str, path: &Path) -> Result<Config, ConfigError> {
     })?;
     config.written = source.value.clone();
     config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+    config.plugin.iter_mut().for_each(Plugin::find_beside);
     let faults = check::faults(&config, &source);
     if faults.is_empty() { Ok(config) } else { Err(refuse(faults)) }
 }
@@ -464,7 +464,8 @@ impl Config {
     /// definitions.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
         let tls = self.listen.tls.iter().flat_map(Tls::files);
-        let plugins = self.plugin.iter().map(|plugin| &plugin.manifest);
+        let plugins = self.plugin.iter().flat_map(Plugin::files);
+        let plugins = plugins.chain(self.plugins.trusted_keys.iter().map(PathBuf::as_path));
         let authorities = self.issuers().filter_map(|issuer| issuer.ca.as_ref());
         let export = self.audit.export.iter().map(|export| &export.store);
         let otlp = self.telemetry.otlp.iter().map(|otlp| &otlp.collector);
@@ -473,11 +474,11 @@ impl Config {
             [&self.upstream.ca, &self.upstream.certificate, &self.upstream.key].into_iter().flatten();
         tls.chain(upstream)
             .chain(authorities)
-            .chain(plugins)
             .chain(sent_to)
             .chain(self.publication.iter().flat_map(Publication::files))
             .chain(&self.validation.definitions)
             .map(PathBuf::as_path)
+            .chain(plugins)
     }
 
     fn resolve_paths(&mut self, folder: &Path) {
@@ -488,7 +489,8 @@ impl Config {
         let others = server.into_iter().chain([Some(&mut self.store.path)]);
         let issuers = self.tokens.iter_mut().chain(&mut self.issuer);
         let keys = issuers.flat_map(|it| [it.jwks.as_mut(), it.jwks_ca.as_mut(), it.ca.as_mut()]).flatten();
-        let plugins = self.plugin.iter_mut().map(|plugin| &mut plugin.manifest);
+        let plugins = self.plugin.iter_mut().flat_map(Plugin::paths);
+        let plugins = plugins.chain(&mut self.plugins.trusted_keys).chain(&mut self.plugins.compiled);
         let terminology = self.terminology.iter_mut();
         let terminology = terminology.flat_map(|it| [it.ca.as_mut(), it.token_file.as_mut()]).flatten();
         let export = self.audit.export.iter_mut().map(|export| &mut export.store);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::RouteMap;
+use super::{PluginUse, RouteMap};
 
 /// The name of the route that everything takes for which no other is configured.
 pub const DEFAULT_ROUTE: &str = "exchange";
@@ -25,6 +25,9 @@ pub struct Route {
     pub cache_seconds: u64,
     #[serde(default)]
     pub validation: RouteValidation,
+    /// Plugins, in order; absent: all, as they are listed.
+    #[serde(default)]
+    pub plugins: Option<Vec<PluginUse>>,
     /// Maps, for resources that the route takes.
     #[serde(default)]
     pub map: Vec<RouteMap>,

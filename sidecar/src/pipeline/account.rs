@@ -88,7 +88,9 @@ pub(super) struct Account {
     /// The person that was looked for, as the caller described them.
     pub matched: Option<String>,
     /// Plugins that changed a body.
-    pub plugins: Vec<String>,
+    pub plugins: BTreeSet<Arc<str>>,
+    /// Plugins that failed and were skipped, with the kind of failure.
+    pub plugins_skipped: BTreeSet<(Arc<str>, &'static str)>,
     /// Faults that the caller is to be told of in a header.
     pub warnings: Vec<(Direction, Summary)>,
     /// What was gathered around the resources that were judged.
@@ -142,7 +144,8 @@ impl Account {
             left_out: 0,
             map_bytes: 0,
             matched: None,
-            plugins: Vec::new(),
+            plugins: BTreeSet::new(),
+            plugins_skipped: BTreeSet::new(),
             warnings: Vec::new(),
             surroundings: Surroundings::default(),
             remembered: Remembered::default(),
@@ -175,7 +178,8 @@ impl Account {
             policy: self.policy.clone(),
             policies: Vec::new(),
             mapped: 0,
-            plugins: Vec::new(),
+            plugins: BTreeSet::new(),
+            plugins_skipped: BTreeSet::new(),
             maps: BTreeSet::new(),
             map_set: self.map_set.clone(),
             left_out: 0,

@@ -11,9 +11,9 @@ use varco_core::interaction::ResourceType;
 use varco_core::mapping::Output;
 use varco_core::outcome::{Issue, IssueSeverity, IssueType, Outcome};
 
-use super::Refusal;
 use super::exchange::Exchange;
 use super::judge::Judgement;
+use super::{Refusal, plugin};
 use crate::config::{Direction, OnMapFailure};
 use crate::mapping::{MapFailure, MapSet, RouteMapCode};
 use crate::telemetry::stage::Stage;
@@ -72,14 +72,16 @@ impl Exchange<'_> {
         let resource = without.as_ref().map_or(resource, OwnedDocument::root);
         let resource_type = resource.resource_type().unwrap_or_default();
         let Some(own) = self.route_map(&resource_type, Direction::Responses) else {
-            return Ok(Shown::Json(self.in_network_terms(resource)));
+            let json = self.in_network_terms(resource);
+            return Ok(Shown::Json(plugin::leaving(self, json, &resource_type)?));
         };
         match self.mapped(&own, resource).await {
             Ok(made) => {
                 self.account.maps.insert(own.map.url.clone());
                 let judgement = self.judge(made.root()).await?;
                 if judgement.permitted {
-                    Ok(Shown::Json(self.in_network_terms(made.root())))
+                    let json = self.in_network_terms(made.root());
+                    Ok(Shown::Json(plugin::leaving(self, json, &resource_type)?))
                 } else {
                     Ok(Shown::Hidden(judgement))
                 }

@@ -45,6 +45,7 @@ mod record;
 mod refusal;
 mod refused;
 mod remembered;
+mod route_plugins;
 mod search;
 mod setup;
 mod subset;
@@ -74,7 +75,7 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use metrics::{counter, gauge};
+use metrics::gauge;
 use varco_core::access::{Necessary, PatientsOf, ScopeDecision, Scopes, SummaryOf};
 use varco_core::consent::fse::FseSystems;
 use varco_core::consent::{BreakGlass, Combining, LiteralReference, Reading, WithoutConsent};
@@ -82,7 +83,7 @@ use varco_core::identity::{AliasMap, IdentifierAliases};
 use varco_core::interaction::headers::{RequestHeaders, check_form, handling};
 use varco_core::interaction::{HistoryOf, Interaction, InteractionError, SearchSchema};
 use varco_core::requester::BusinessIdentifier;
-use varco_plugin_host::{PluginEngine, PluginSet};
+use varco_plugin_host::PluginLibrary;
 
 use crate::cache::Answers;
 use crate::config::Config;
@@ -106,6 +107,8 @@ use page::PageSeal;
 use patient_match::Matching;
 pub use refusal::Refusal;
 use refused::RefusedTally;
+use route_plugins::RoutePlugins;
+pub(crate) use route_plugins::read_concept_map;
 pub use setup::SetupError;
 use tally::{Outcome, Tally};
 use turns::Turns;
@@ -140,8 +143,8 @@ pub struct Gateway {
     parties: Vec<(BusinessIdentifier, LiteralReference)>,
     combining: Combining,
     without_consent: WithoutConsent,
-    plugins: PluginSet,
-    _engine: PluginEngine,
+    plugins: RoutePlugins,
+    library: Arc<PluginLibrary>,
     turns: Arc<Turns>,
     seal: Arc<PageSeal>,
     validation: Validation,
@@ -156,7 +159,6 @@ pub struct Gateway {
     outbox: Arc<Outbox>,
     publication: Option<Arc<Publication>>,
     capabilities: OnceLock<Bytes>,
-    started: Instant,
     draining: AtomicBool,
     upstream_failing: AtomicBool,
 }
@@ -467,22 +469,6 @@ impl Gateway {
         self.publication.iter().for_each(|plane| plane.observe());
         gauge!("varco_store_queue").set(self.store.writer().waiting() as f64);
         self.upstream.guard().iter().for_each(|guard| guard.observe());
-        for plugin in self.plugins.iter() {
-            let counters = plugin.counters();
-            let name = plugin.name().to_owned();
-            let count = |result: &'static str, value: u64| {
-                counter!("varco_plugin_calls_total", "plugin" => name.clone(), "result" => result)
-                    .absolute(value);
-            };
-            count("passed", counters.passed);
-            count("replaced", counters.replaced);
-            count("refused", counters.refused);
-            count("trapped", counters.traps);
-            count("too-slow", counters.deadlines);
-            count("quarantined", counters.quarantined);
-            gauge!("varco_plugin_quarantine", "plugin" => name.clone())
-                .set(f64::from(u8::from(counters.in_quarantine)));
-        }
     }
 
     /// What it reports beside its metrics.

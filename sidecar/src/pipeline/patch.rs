@@ -13,7 +13,7 @@ use varco_core::patch::{PatchError, PatchLimits, fhirpath_patch, json_patch, mer
 
 use super::exchange::Exchange;
 use super::write::Ready;
-use super::{Refusal, write};
+use super::{Refusal, plugin, write};
 use crate::config::Direction;
 
 /// Patches a resource that stands there and is visible to the caller.
@@ -42,7 +42,7 @@ pub(super) async fn patch(
         .map_err(|error| Refusal::Body { text: format!("{error}."), too_large: error.is_limit() })?;
     let plugins = exchange.account.plugins.len();
     let current = write::guard_change(exchange, &instance).await?;
-    if exchange.account.plugins.len() > plugins {
+    if exchange.account.plugins.len() > plugins || plugin::changes_what_leaves(exchange) {
         return Err(Refusal::NotServed(
             "A plugin changes this resource on its way out: a patch of what is left would lose the rest.",
         ));

@@ -1,7 +1,8 @@
 //! The plugin stage: bodies pass the configured WebAssembly plugins.
 //!
 //! On the way in plugins see a body before it is judged; on the way out they see the server's answer before it
-//! is judged. What a plugin writes is therefore judged like anything else: it can hide, never reveal.
+//! is judged. What a plugin writes is therefore judged like anything else: it can hide, never reveal. Transforms and
+//! enrichment come last: they see one resource that may leave, and keep its type and id.
 
 use std::borrow::Cow;
 
@@ -18,8 +19,43 @@ pub(super) fn run<'b>(
     hook: Hook,
     body: Cow<'b, [u8]>,
 ) -> Result<Cow<'b, [u8]>, Refusal> {
+    if body.is_empty() || !exchange.gateway.plugins.any(hook) {
+        return Ok(body);
+    }
+    let resource_type = exchange.account.resource_type().to_owned();
+    run_on(exchange, hook, &resource_type, body)
+}
+
+/// A resource that may leave, after the transforms and the enrichment of its route. Each sees it alone, and nothing that the
+/// caller may not see: what they make is not decided about again.
+pub(super) fn leaving(
+    exchange: &mut Exchange<'_>,
+    resource: Vec<u8>,
+    kind: &str,
+) -> Result<Vec<u8>, Refusal> {
+    let plugins = &exchange.gateway.plugins;
+    if !plugins.any(Hook::Transform) && !plugins.any(Hook::Enrich) {
+        return Ok(resource);
+    }
+    let transformed = run_on(exchange, Hook::Transform, kind, Cow::Owned(resource))?;
+    Ok(run_on(exchange, Hook::Enrich, kind, transformed)?.into_owned())
+}
+
+/// Whether plugins of the route change resources on their way out.
+pub(super) fn changes_what_leaves(exchange: &Exchange<'_>) -> bool {
+    let plugins = exchange.gateway.plugins.of(exchange.route_number());
+    plugins.handles(Hook::Transform) || plugins.handles(Hook::Enrich)
+}
+
+fn run_on<'b>(
+    exchange: &mut Exchange<'_>,
+    hook: Hook,
+    resource_type: &str,
+    body: Cow<'b, [u8]>,
+) -> Result<Cow<'b, [u8]>, Refusal> {
     let gateway = exchange.gateway;
-    if body.is_empty() || !gateway.plugins.handles(hook) {
+    let plugins = gateway.plugins.of(exchange.route_number());
+    if !plugins.handles(hook) {
         return Ok(body);
     }
     let codes = |codes: &[varco_core::requester::Code]| -> Vec<String> {
@@ -28,23 +64,19 @@ pub(super) fn run<'b>(
     let (roles, purposes) = (codes(&exchange.requester.roles), codes(&exchange.requester.purposes));
     let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
     let purposes: Vec<&str> = purposes.iter().map(String::as_str).collect();
-    let resource_type = exchange.account.resource_type().to_owned();
     let traceparent = exchange.account.trace.traceparent();
     let context = Context {
         interaction: exchange.account.interaction_name(),
-        resource_type: Some(resource_type.as_str()).filter(|name| !name.is_empty()),
+        resource_type: Some(resource_type).filter(|name| !name.is_empty()),
         route: exchange.route_name(),
         roles: &roles,
         purposes: &purposes,
         content_type: "application/fhir+json",
         traceparent: Some(&traceparent),
     };
-    let now = gateway.started.elapsed();
+    let now = gateway.library.now();
     let within = exchange.account.enter(Stage::Plugin);
-    let outcome = match hook {
-        Hook::Request => gateway.plugins.run_request(&context, body, now),
-        _ => gateway.plugins.run_response(&context, body, now),
-    };
+    let outcome = plugins.run(hook, &context, body, now);
     exchange.account.leave(&within);
     let outcome = outcome.map_err(|error| match error {
         PluginError::InputTooLarge { .. } if hook == Hook::Request => {
@@ -52,7 +84,9 @@ pub(super) fn run<'b>(
         }
         error => Refusal::PluginFailed(error.to_string()),
     })?;
-    exchange.account.plugins.extend(outcome.replaced_by.iter().map(ToString::to_string));
+    exchange.account.plugins.extend(outcome.replaced_by);
+    let skipped = outcome.skipped.iter().map(|error| (error.shared_name(), error.kind()));
+    exchange.account.plugins_skipped.extend(skipped);
     match outcome.decision {
         Decision::Continue(body) => Ok(body),
         Decision::Refused { refusal, .. } => Err(Refusal::Plugin {

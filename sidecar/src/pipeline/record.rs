@@ -166,7 +166,9 @@ fn mapped(account: &Account) -> Vec<String> {
     let identifiers = (account.mapped > 0).then(|| format!("identifier systems: {}", account.mapped));
     let maps = account.maps.iter().map(|map| format!("map: {map}"));
     let plugins = account.plugins.iter().map(|plugin| format!("plugin: {plugin}"));
-    identifiers.into_iter().chain(maps).chain(plugins).collect()
+    let skipped = account.plugins_skipped.iter();
+    let skipped = skipped.map(|(plugin, kind)| format!("plugin skipped: {plugin} ({kind})"));
+    identifiers.into_iter().chain(maps).chain(plugins).chain(skipped).collect()
 }
 
 /// A request that was not understood is recorded as an operation: BALP has no word for it.

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use fhir_models::definition::Definitions;
 use jiff::Timestamp;
@@ -14,12 +13,13 @@ use varco_core::consent::{Combining, LiteralReference, Reading, WithoutConsent};
 use varco_core::identity::{AliasError, IdentifierAliases};
 use varco_core::interaction::SearchSchema;
 use varco_core::requester::BusinessIdentifier;
-use varco_plugin_host::{EngineError, EngineSettings, LoadError, PluginEngine, PluginSet};
+use varco_plugin_host::PluginLibrary;
 
 use super::Gateway;
 use super::page::PageSeal;
 use super::patient_match::Matching;
 use super::refused::RefusedTally;
+use super::route_plugins::{PluginSetupError, RoutePlugins};
 use super::tally::Tally;
 use super::turns::Turns;
 use crate::cache::Answers;
@@ -56,12 +56,9 @@ pub enum SetupError {
     /// The time zone.
     #[error("there is no time zone {0}; use a name such as Europe/Rome")]
     TimeZone(String),
-    /// The WebAssembly engine.
-    #[error("plugins can't be run: {0}")]
-    Engine(#[from] EngineError),
-    /// A plugin.
-    #[error("a plugin can't be loaded: {0}")]
-    Plugin(#[from] LoadError),
+    /// Plugins.
+    #[error(transparent)]
+    Plugins(#[from] PluginSetupError),
     /// Definitions and the terminology server.
     #[error("traffic can't be validated: {0}")]
     Validation(#[from] ValidationSetupError),
@@ -94,6 +91,7 @@ struct Lasting {
     guard: Arc<Guard>,
     tasks: Tasks,
     outbox: Arc<Outbox>,
+    library: Arc<PluginLibrary>,
 }
 
 /// How dates and references are read here.
@@ -156,6 +154,7 @@ impl Gateway {
             once,
             guard: Guard::new(&config.upstream),
             tasks: Tasks::default(),
+            library: Arc::default(),
         };
         Gateway::make(config, lasting)
     }
@@ -177,12 +176,14 @@ impl Gateway {
                 .map_or_else(|| Guard::new(&config.upstream), |own| Guard::following(own, &config.upstream)),
             tasks: self.reporting.tasks.clone(),
             outbox: self.outbox.clone(),
+            library: self.library.clone(),
         };
         Gateway::make(config, lasting)
     }
 
     fn make(config: Config, lasting: Lasting) -> Result<Gateway, SetupError> {
-        let Lasting { store, limit, lanes, quotas, turns, seal, once, guard, tasks, outbox } = lasting;
+        let Lasting { store, limit, lanes, quotas, turns, seal, once, guard, tasks, outbox, library } =
+            lasting;
         let definitions = Definitions::r4();
         let tokens = TokenGate::new(&config, once)?;
         let reading = reading(&config)?;
@@ -190,8 +191,7 @@ impl Gateway {
         let systems = |pick: fn(&config::Alias) -> &String| -> Vec<&String> {
             config.identity.alias.iter().map(pick).collect()
         };
-        let engine = PluginEngine::start(&EngineSettings::default())?;
-        let plugins = PluginSet::load_files(&engine, config.plugin.iter().map(|plugin| &plugin.manifest))?;
+        let plugins = RoutePlugins::load(&config, &library)?;
         Ok(Gateway {
             answers: Answers::new(config.cache.bytes),
             store,
@@ -229,7 +229,7 @@ impl Gateway {
             aliases: IdentifierAliases::over_defaults(aliases.groups().iter().cloned())?,
             reading,
             plugins,
-            _engine: engine,
+            library,
             turns,
             seal,
             validation: Validation::new(&config)?,
@@ -242,7 +242,6 @@ impl Gateway {
             publication: Publication::new(&config, &outbox)?,
             outbox,
             capabilities: OnceLock::new(),
-            started: Instant::now(),
             draining: AtomicBool::new(false),
             upstream_failing: AtomicBool::new(false),
             config,

@@ -4,9 +4,9 @@
 //! published schema, so that documentation and error text can't drift apart. Values of `settings` are never shown:
 //! they may be secret.
 
-use std::fmt;
+use std::{fmt, sync::LazyLock};
 
-use jsonschema::{ValidationError, error::ValidationErrorKind};
+use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -66,14 +66,18 @@ impl ManifestError {
     }
 }
 
+/// The published schema, parsed and compiled once.
+static COMPILED: LazyLock<Result<(Value, Validator), String>> = LazyLock::new(|| {
+    let schema: Value = serde_json::from_str(MANIFEST_SCHEMA).map_err(|error| error.to_string())?;
+    let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?;
+    Ok((schema, validator))
+});
+
 /// Checks a manifest against the published schema.
 pub(super) fn check(manifest: &Value) -> Result<(), ManifestError> {
-    let schema: Value =
-        serde_json::from_str(MANIFEST_SCHEMA).map_err(|error| ManifestError::Schema(error.to_string()))?;
-    let validator =
-        jsonschema::validator_for(&schema).map_err(|error| ManifestError::Schema(error.to_string()))?;
+    let (schema, validator) = COMPILED.as_ref().map_err(|cause| ManifestError::Schema(cause.clone()))?;
     let faults: Vec<ManifestFault> =
-        validator.iter_errors(manifest).flat_map(|error| faults_of(&error, &schema)).collect();
+        validator.iter_errors(manifest).flat_map(|error| faults_of(&error, schema)).collect();
     if faults.is_empty() { Ok(()) } else { Err(ManifestError::Faults(faults)) }
 }
 
