@@ -1,0 +1,277 @@
+//! Plugins in a running sidecar: what each failure comes to, and what a reload takes up.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use harness::serving::Serving;
+use harness::{Region, Setup};
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use varco::reload::ReloadError;
+use varco_conformance::hospital::{Hospital, HospitalOptions};
+
+fn components() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/samples/components"))
+}
+
+/// Puts a sample into a folder, with its manifest changed.
+fn install(folder: &Path, sample: &str, change: impl FnOnce(&mut Value)) {
+    fs::copy(components().join(format!("{sample}.wasm")), folder.join(format!("{sample}.wasm"))).unwrap();
+    let path = format!("{sample}.plugin.json");
+    let text = fs::read_to_string(components().join(&path)).unwrap();
+    let mut manifest: Value = serde_json::from_str(&text).unwrap();
+    change(&mut manifest);
+    fs::write(folder.join(path), manifest.to_string()).unwrap();
+}
+
+/// Misdeeds, the type whose route they spoil, and the result that they are counted under.
+const MISDEEDS: [(&str, &str, &str); 6] = [
+    ("panic", "Observation", "trapped"),
+    ("loop", "Condition", "too-slow"),
+    ("memory", "Procedure", "out-of-memory"),
+    ("recursion", "Encounter", "trapped"),
+    ("garbage", "Immunization", "output-malformed"),
+    ("oversize", "DiagnosticReport", "output-too-large"),
+];
+
+/// One hostile plugin for each misdeed, under its name. Those that compute get the longest deadline: on a busy machine they
+/// may take their time.
+fn install_misdeeds(folder: &Path) {
+    for (misdeed, ..) in MISDEEDS {
+        install(folder, "hostile", |manifest| {
+            manifest["name"] = misdeed.into();
+            manifest["settings"]["behaviour"] = misdeed.into();
+            manifest["limits"]["deadline_ms"] = if misdeed == "loop" { 20 } else { 1000 }.into();
+        });
+        fs::rename(folder.join("hostile.plugin.json"), folder.join(format!("{misdeed}.plugin.json")))
+            .unwrap();
+    }
+}
+
+/// A route for each misdeed, and one for FHIR's other types that has no plugin.
+fn routes_of_misdeeds() -> String {
+    let plugins = MISDEEDS.map(|(misdeed, ..)| format!("[[plugin]]\nmanifest = \"{misdeed}.plugin.json\"\n"));
+    let routes = MISDEEDS.map(|(misdeed, kind, _)| {
+        format!("[[route]]\nname = \"{misdeed}\"\ntypes = [\"{kind}\"]\nplugins = [\"{misdeed}\"]\n")
+    });
+    format!("{}{}[[route]]\nname = \"rest\"\nplugins = []\n", plugins.concat(), routes.concat())
+}
+
+/// Something of Anna's, of this type.
+fn resource(kind: &str) -> Value {
+    let who = if kind == "Immunization" { "patient" } else { "subject" };
+    let mut resource = json!({ "resourceType": kind, "id": "one", "status": "completed" });
+    resource[who] = json!({ "reference": "Patient/anna" });
+    match kind {
+        "Condition" => drop(resource.as_object_mut().unwrap().remove("status")),
+        "Encounter" => {
+            resource["status"] = "finished".into();
+            resource["class"] = json!({ "code": "AMB" });
+        }
+        "Immunization" => {
+            resource["vaccineCode"] = json!({ "text": "a" });
+            resource["occurrenceString"] = "in spring".into();
+        }
+        "Observation" | "DiagnosticReport" => resource["status"] = "final".into(),
+        _ => {}
+    }
+    if !["Encounter", "Immunization"].contains(&kind) {
+        resource["code"] = json!({ "text": "a" });
+    }
+    resource
+}
+
+/// A metric of a sidecar in a process of its own.
+async fn metric(setup: &Setup, line: &str) -> Option<f64> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, setup.admin)).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let found = answer.lines().find_map(|own| own.strip_prefix(line)?.strip_prefix(' '));
+    found.map(|value| value.trim().parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_misdeed_costs_its_own_route_alone_and_quarantine_shows_in_metrics() {
+    let hospital =
+        Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
+    let setup = Setup::new(hospital.base_url(), &routes_of_misdeeds());
+    install_misdeeds(setup.folder.path());
+    let serving = Serving::start(&setup).await;
+    let asking = setup.client();
+    hospital.seed([json!({ "resourceType": "Patient", "id": "anna" }).to_string()]).unwrap();
+    let permit = json!({ "type": "permit" });
+    assert_eq!(
+        asking.post("Consent", &harness::consent("Patient/anna", permit)).await.status,
+        StatusCode::CREATED
+    );
+    for (misdeed, kind, result) in MISDEEDS {
+        hospital.seed([resource(kind).to_string()]).unwrap();
+        // Three failures, and then it is left alone.
+        for _ in 0..4 {
+            let refused = asking.get(&format!("{kind}/one")).await;
+            assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{misdeed}: {:?}", refused.body);
+            assert!(!String::from_utf8_lossy(&refused.body).contains("oops"));
+        }
+        let calls =
+            |result: &str| format!("varco_plugin_calls_total{{plugin=\"{misdeed}\",result=\"{result}\"}}");
+        let counted = metric(&setup, &calls(result)).await;
+        assert!(counted.is_some_and(|count| count >= 3.0), "{misdeed}: {counted:?}");
+        assert!(metric(&setup, &calls("quarantined")).await.is_some_and(|count| count <= 1.0));
+        let quarantine = format!("varco_plugin_quarantine{{plugin=\"{misdeed}\"}}");
+        assert_eq!(metric(&setup, &quarantine).await, Some(1.0), "{misdeed}");
+        let opened = format!("varco_plugin_quarantines_total{{plugin=\"{misdeed}\"}}");
+        assert!(metric(&setup, &opened).await.is_some_and(|count| count >= 1.0), "{misdeed}");
+        // The others go on.
+        assert_eq!(asking.get("Patient/anna").await.status, StatusCode::OK, "{misdeed}");
+    }
+    serving.kill();
+    hospital.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_route_says_open_the_exchange_goes_on_and_its_record_says_so() {
+    let more = "[[plugin]]\nmanifest = \"hostile.plugin.json\"\n\
+        [[route]]\nname = \"open\"\ntypes = [\"Observation\"]\nplugins = [{ name = \"hostile\", on_failure = \"open\" }]\n\
+        [[route]]\nname = \"closed\"\ntypes = [\"Condition\"]\nplugins = [\"hostile\"]\n\
+        [[route]]\nname = \"rest\"\nplugins = []\n";
+    let region = Region::edited("", more, |setup| {
+        install(setup.folder.path(), "hostile", |manifest| {
+            manifest["settings"]["behaviour"] = "panic".into()
+        });
+    })
+    .await;
+    let asking = region.asking();
+    region.seed(&json!({ "resourceType": "Patient", "id": "anna" }));
+    let permit = json!({ "type": "permit" });
+    asking.post("Consent", &harness::consent("Patient/anna", permit)).await;
+    region.seed(&resource("Observation"));
+    region.seed(&resource("Condition"));
+    let read = asking.get("Observation/one").await;
+    assert_eq!(read.status, StatusCode::OK, "{:?}", read.body);
+    let record = region.audited(&read).await.to_string();
+    assert!(record.contains("plugin skipped: hostile (trap)"), "{record}");
+    assert_eq!(asking.get("Condition/one").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quarantine_outlives_a_reload_and_ends_by_itself() {
+    let more = "[[plugin]]\nmanifest = \"hostile.plugin.json\"\n[limits]\npage_size = 1\n\
+        [[route]]\nname = \"labs\"\ntypes = [\"Observation\"]\n[[route]]\nname = \"rest\"\nplugins = []\n";
+    let region = Region::edited("", more, |setup| {
+        install(setup.folder.path(), "hostile", |manifest| manifest["limits"]["deadline_ms"] = 1000.into());
+    })
+    .await;
+    let asking = region.asking();
+    region.seed(&json!({ "resourceType": "Patient", "id": "anna" }));
+    asking.post("Consent", &harness::consent("Patient/anna", json!({ "type": "permit" }))).await;
+    let (good, mut bad) = (resource("Observation"), resource("Observation"));
+    bad["id"] = "bad".into();
+    bad["behaviour"] = "panic".into();
+    region.seed(&good);
+    region.seed(&bad);
+    for _ in 0..3 {
+        assert_eq!(asking.get("Observation/bad").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    region.setup.replace("page_size = 1", "page_size = 2");
+    region.running.reloader(region.setup.config_file()).reload().await.unwrap();
+    // Its end is a matter of time, not of what is asked meanwhile.
+    let mut refused = 0;
+    while asking.get("Observation/one").await.status != StatusCode::OK {
+        refused += 1;
+        assert!(refused < 6000, "it never ends");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(asking.get("Observation/one").await.status, StatusCode::OK);
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_takes_up_changed_plugins_and_refuses_those_that_do_not_fit() {
+    let more = "[[plugin]]\nmanifest = \"narrative-stripper.plugin.json\"\n[plugins]\nunsigned = \"allow\"\n";
+    let region =
+        Region::edited("", more, |setup| install(setup.folder.path(), "narrative-stripper", |_| {})).await;
+    let (asking, folder) = (region.asking(), region.setup.folder.path().to_owned());
+    let reloader = region.running.reloader(region.setup.config_file());
+    region.seed(&json!({ "resourceType": "Patient", "id": "anna" }));
+    asking.post("Consent", &harness::consent("Patient/anna", json!({ "type": "permit" }))).await;
+    let mut told = resource("Observation");
+    told["note"] = json!([{ "text": "tired" }]);
+    told["code"] = json!({ "coding": [{ "code": "a", "display": "A" }] });
+    region.seed(&told);
+    let read = async || asking.get("Observation/one").await.json();
+    assert!(read().await.get("note").is_none());
+
+    // The operator's settings stand over those of the manifest.
+    region.setup.replace("[plugins]", "settings = { keep = [\"note\"] }\n[plugins]");
+    reloader.reload().await.unwrap();
+    let kept = read().await;
+    assert_eq!((&kept["note"][0]["text"], kept["code"]["coding"][0].get("display")), (&json!("tired"), None));
+    region.setup.replace("keep = [\"note\"]", "keep = [\"everything\"]");
+    let Err(ReloadError::Config(fault)) = reloader.reload().await else { panic!("settings that don't fit") };
+    assert!(fault.to_string().contains("settings_schema"), "{fault}");
+    region.setup.replace("keep = [\"everything\"]", "keep = [\"note\"]");
+
+    // Another component than the manifest states.
+    let component = folder.join("narrative-stripper.wasm");
+    let bytes = fs::read(&component).unwrap();
+    fs::write(&component, [bytes.as_slice(), b"x"].concat()).unwrap();
+    let Err(ReloadError::Setup(fault)) = reloader.reload().await else { panic!("an altered component") };
+    assert!(fault.to_string().contains("SHA-256"), "{fault}");
+    assert!(read().await.get("note").is_some());
+    fs::write(&component, &bytes).unwrap();
+
+    // Nobody vouches for it.
+    fs::write(folder.join("vendor.pem"), "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n").unwrap();
+    region.setup.replace("unsigned = \"allow\"", "trusted_keys = [\"vendor.pem\"]");
+    let Err(ReloadError::Setup(fault)) = reloader.reload().await else { panic!("an unsigned plugin") };
+    assert!(fault.to_string().contains("no trusted key has signed"), "{fault}");
+
+    // A route can't name what isn't loaded.
+    region.setup.replace("trusted_keys = [\"vendor.pem\"]", "[[route]]\nname = \"x\"\nplugins = [\"other\"]");
+    let Err(ReloadError::Config(fault)) = reloader.reload().await else { panic!("an unknown plugin") };
+    assert!(fault.to_string().contains("There is no plugin other"), "{fault}");
+    assert!(read().await.get("note").is_some());
+    region.stop().await;
+}
+
+/// Resident memory in KiB (proc(5), `/proc/PID/status`).
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_of_plugins_leave_memory_flat_and_fail_no_request() {
+    let more = "[[plugin]]\nmanifest = \"narrative-stripper.plugin.json\"\n";
+    let region =
+        Region::edited("", more, |setup| install(setup.folder.path(), "narrative-stripper", |_| {})).await;
+    let (asking, folder) = (region.asking(), region.setup.folder.path().to_owned());
+    let reloader = region.running.reloader(region.setup.config_file());
+    region.seed(&json!({ "resourceType": "Patient", "id": "anna" }));
+    asking.post("Consent", &harness::consent("Patient/anna", json!({ "type": "permit" }))).await;
+    let reload = async |rounds: std::ops::Range<u32>| {
+        for round in rounds {
+            install(&folder, "narrative-stripper", |manifest| {
+                manifest["limits"]["deadline_ms"] = (500 + round).into();
+            });
+            reloader.reload().await.unwrap();
+            let read = asking.get("Patient/anna").await;
+            assert_eq!(read.status, StatusCode::OK, "{:?}", read.body);
+        }
+    };
+    reload(0..30).await;
+    let before = resident();
+    reload(30..230).await;
+    let after = resident();
+    assert!(after < before + (48 << 10), "{before} KiB before, {after} KiB after");
+    region.stop().await;
+}
