@@ -29,6 +29,7 @@ use tokio::net::TcpListener;
 use varco::{config, run};
 use varco_conformance::hospital::{Effect, Fault, Hospital, HospitalOptions};
 
+use harness::national::{National, tokens};
 use harness::serving::Serving;
 use harness::{Asking, Region, Setup};
 
@@ -403,4 +404,42 @@ async fn a_process_pushes_its_metrics_turns_its_log_and_shows_itself_in_top() {
     assert_eq!(gone.status.code(), Some(1));
     assert!(String::from_utf8(gone.stderr).unwrap().contains("nothing answers at"));
     hospital.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_to_the_national_gateway_are_told_of_by_their_kind_alone() {
+    let (url, collector) = Collector::start().await;
+    let national = National::start().await;
+    let region = Region::start_bare(&format!(
+        "[publication]\n[[publication.route]]\nname = \"fse\"\npath = \"/fse/v1\"\nregion = \"030\"\n\
+         gateway = \"http://127.0.0.1:{}/gateway/v1\"\ncallers = \"network\"\nnetworks = [\"127.0.0.1\"]\n\
+         [telemetry.otlp]\nendpoint = \"{url}\"\ntraces = {{}}\n[telemetry.access_log]\npath = \"access.log\"\n",
+        national.port
+    ))
+    .await;
+    let (caller, signature) = tokens("t1", 600, &json!({ "action_id": "DELETE" }));
+    let document =
+        format!("http://127.0.0.1:{}/fse/v1/documents/RSSMRA80A01H501U%5Edoc?name=Rossi", region.setup.port);
+    let headers = [("fse-jwt-signature", signature.as_str()), ("traceparent", CALLER)];
+    let asking = region.asking().with_token(Some(caller));
+    let reply = asking.send(Method::DELETE, &document, &headers, Bytes::new()).await;
+    let spans = collector.trace_of(reply.request_id()).await;
+    assert_eq!(spans[0].name, "DELETE /fse/v1/{delete}");
+    assert_eq!(hex(&spans[0].trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(national.arrived()[0].trace(), "4bf92f3577b34da6a3ce929d0e0e4736");
+    let path = region.setup.folder.path().join("access.log");
+    let mut text = String::new();
+    for _ in 0..400 {
+        text = std::fs::read_to_string(&path).unwrap();
+        if text.contains(reply.request_id()) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let line: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert_eq!((&line["path"], &line["status"]), (&json!("/fse/v1/{delete}"), &json!(reply.status.as_u16())));
+    let citizens = ["RSSMRA71E01F205E", "GTWGWY82B42G920M", "RSSMRA80A01H501U", "Rossi"];
+    collector.tells_nothing_of(&citizens);
+    assert!(citizens.iter().all(|own| !text.contains(own)), "{text}");
+    region.stop().await;
 }

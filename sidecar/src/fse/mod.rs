@@ -55,6 +55,7 @@ use kind::Kind;
 pub use listing::{Operated, Operation};
 pub use outbox::Outbox;
 use record::{Origin, Recorder};
+pub(crate) use serve::Told;
 
 /// A plane that can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// Where its paths begin, without a slash at the end.
+    pub(crate) fn path(&self) -> &str {
+        self.config.path.trim_end_matches('/')
+    }
+
     /// How long an attempt takes at most, in seconds.
     fn longest(&self) -> u64 {
         self.config.answer_seconds

@@ -36,26 +36,29 @@ struct Served {
     kept: Option<String>,
 }
 
-/// What is said of a message in the log.
-#[derive(Default)]
-struct Told {
-    kind: &'static str,
-    client: String,
+/// What is said of a message in the log; beside the answer, for whoever tells of it elsewhere.
+#[derive(Clone, Default)]
+pub(crate) struct Told {
+    /// What it is.
+    pub kind: &'static str,
+    /// Who sent it; empty where it is not known.
+    pub client: String,
     cause: Option<String>,
 }
 
 impl Publication {
     /// Answers a request to one of the routes.
-    pub async fn serve(
+    pub(crate) async fn serve(
         self: Arc<Self>,
         route: Arc<Route>,
         request: Request<Incoming>,
         peer: Peer,
+        id: Uuid,
+        trace: Trace,
     ) -> Response<Full<Bytes>> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
-        let trace = Trace::continue_from(&head.headers);
-        let id = Uuid::now_v7().to_string();
+        let id = id.to_string();
         let mut told = Told { kind: "other", ..Told::default() };
         let result = self.take(&route, &head, body, peer, (&id, &trace), &mut told).await;
         let status = result.as_ref().map_or_else(|problem| problem.row().2, |served| served.answer.status);
@@ -64,7 +67,7 @@ impl Publication {
             Ok(served) => served.kept.is_some(),
             Err(problem) => problem.kept().is_some(),
         };
-        let Told { kind, client, cause } = told;
+        let Told { kind, client, cause } = told.clone();
         let cause = cause.or_else(|| result.as_ref().err().map(|problem| problem.row().0.to_owned()));
         let (cause, micros) = (cause.unwrap_or_default(), started.elapsed().as_micros() as u64);
         let (request_id, trace_id, name, status_code) =
@@ -105,10 +108,12 @@ impl Publication {
             "status" => status.as_str().to_owned(), "by" => by)
         .increment(1);
         histogram!("varco_fse_message_seconds", "kind" => kind).record(started.elapsed().as_secs_f64());
-        match result {
+        let mut response = match result {
             Ok(served) => given(served, &id),
             Err(problem) => refused(&problem, &id, &trace),
-        }
+        };
+        response.extensions_mut().insert(told);
+        response
     }
 
     async fn take(

@@ -111,13 +111,7 @@ impl Account {
         let id = Uuid::now_v7();
         let request_id = id.to_string();
         let mut trace = Trace::continue_from(&head.headers);
-        let mut spans = None;
-        if let Some(tracer) = &reporting.tracer
-            && let Some(ids) = trace.ids()
-        {
-            trace.sampled = tracer.samples(&ids, trace.sampled);
-            spans = trace.sampled.then(|| Box::new(Spans::begin(ids)));
-        }
+        let spans = reporting.begin_trace(&mut trace);
         Account {
             record_id: request_id.clone(),
             request_id,

@@ -39,6 +39,7 @@ mod patch;
 mod patient_match;
 mod plugin;
 mod policy;
+mod publication;
 mod read;
 pub(crate) mod receive;
 mod record;
@@ -86,7 +87,7 @@ use varco_core::requester::BusinessIdentifier;
 use varco_plugin_host::PluginLibrary;
 
 use crate::cache::Answers;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::fse::{Outbox, Publication};
 use crate::identify::{TokenError, TokenGate};
 use crate::limit::{self, Lanes, Limiter, QuotaBook, Shape};
@@ -172,7 +173,7 @@ impl Handler for Gateway {
             .as_ref()
             .and_then(|plane| Some((plane.clone(), plane.leads(request.uri().path())?.clone())));
         let task = match route {
-            Some((plane, route)) => tokio::spawn(plane.serve(route, request, peer)),
+            Some((plane, route)) => tokio::spawn(self.publish(plane, route, request, peer)),
             None => tokio::spawn(self.process(request, peer)),
         };
         match task.await {
@@ -403,6 +404,10 @@ impl Gateway {
         };
         self.tally.request(interaction, status, result, took);
         self.tally.resources(released, withheld);
+        if let Some(requester) = account.requester.as_ref().filter(|_| !self.config.route.is_empty()) {
+            let takes = |it: &config::Route| it.takes(resource_type, &requester.client_id);
+            self.tally.route(self.config.route.iter().position(takes), result, took);
+        }
         if let Err(refusal) = outcome {
             self.tally.refusal(refusal.word());
         }
@@ -438,7 +443,7 @@ impl Gateway {
         if let (Some(tracer), Some(spans)) = (&self.reporting.tracer, account.spans.take()) {
             let request = traces::Request {
                 method,
-                scheme: if self.config.listen.tls.is_some() { "https" } else { "http" },
+                scheme: self.scheme(),
                 protocol,
                 route,
                 status: answer.status.as_u16(),

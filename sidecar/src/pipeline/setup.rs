@@ -236,7 +236,7 @@ impl Gateway {
             maps: Arc::new(Maps::new(&config)?),
             policies: config.policy.as_ref().map(Policies::new).transpose()?.map(Arc::new),
             matching: Matching::new(&config)?,
-            tally: Tally::new(),
+            tally: Tally::new(config.route.iter().map(|route| route.name.as_str())),
             reporting: Reporting::new(&config, tasks)?,
             refused: RefusedTally::default(),
             publication: Publication::new(&config, &outbox)?,

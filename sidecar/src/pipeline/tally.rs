@@ -2,13 +2,15 @@
 //!
 //! The table is filled as it is needed and bounded by its lists: interactions × statuses × outcomes. What stands in no list
 //! is counted as `unknown` or `other`. Metrics: `varco_requests_total`, `varco_request_seconds`, `varco_refusals_total`,
-//! `varco_resources_total`, `varco_upstream_seconds`.
+//! `varco_resources_total`, `varco_upstream_seconds`, `varco_route_requests_total`, `varco_route_seconds`.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::StatusCode;
 use metrics::{Counter, Histogram, counter, histogram};
+
+use crate::config::DEFAULT_ROUTE;
 
 /// Interactions, as [`varco_core::interaction::Interaction::name`] has them; the last stands for every other.
 const INTERACTIONS: [&str; 15] = [
@@ -89,22 +91,47 @@ struct Row {
     by_status: [[OnceLock<Counter>; Outcome::ALL.len()]; STATUSES.len()],
 }
 
+/// The handles of one route.
+struct RouteRow {
+    seconds: Histogram,
+    by_outcome: [Counter; Outcome::ALL.len()],
+}
+
+impl RouteRow {
+    fn new(route: &str) -> RouteRow {
+        let name = || route.to_owned();
+        RouteRow {
+            seconds: histogram!("varco_route_seconds", "route" => name()),
+            by_outcome: Outcome::ALL.map(|outcome| {
+                counter!("varco_route_requests_total", "route" => name(), "outcome" => outcome.name())
+            }),
+        }
+    }
+}
+
 /// The handles of what each request counts.
 pub(super) struct Tally {
     rows: [OnceLock<Box<Row>>; INTERACTIONS.len()],
     upstream: [OnceLock<Histogram>; STATUSES.len()],
     upstream_silent: OnceLock<Histogram>,
+    routes: Vec<RouteRow>,
     released: Counter,
     withheld: Counter,
 }
 
 impl Tally {
-    /// Handles of the recorder that is installed now.
-    pub fn new() -> Tally {
+    /// Handles of the recorder that is installed now, and of these routes beside the one for what no route takes; none
+    /// where there are no routes.
+    pub fn new<'r>(routes: impl Iterator<Item = &'r str>) -> Tally {
+        let mut routes: Vec<RouteRow> = routes.map(RouteRow::new).collect();
+        if !routes.is_empty() {
+            routes.push(RouteRow::new(DEFAULT_ROUTE));
+        }
         Tally {
             rows: Default::default(),
             upstream: std::array::from_fn(|_| OnceLock::new()),
             upstream_silent: OnceLock::new(),
+            routes,
             released: counter!("varco_resources_total", "verdict" => "released"),
             withheld: counter!("varco_resources_total", "verdict" => "withheld"),
         }
@@ -125,6 +152,16 @@ impl Tally {
         if let Some(counter) = row.by_status.get(number).and_then(|all| all.get(outcome as usize)) {
             let made = || counter!("varco_requests_total", "interaction" => *name, "status" => told, "outcome" => outcome.name());
             counter.get_or_init(made).increment(1);
+        }
+    }
+
+    /// Counts a request under the route that it took, by its number; `None`: no route took it.
+    pub fn route(&self, route: Option<usize>, outcome: Outcome, took: Duration) {
+        let last = self.routes.len().saturating_sub(1);
+        let Some(row) = self.routes.get(route.map_or(last, |route| route.min(last))) else { return };
+        row.seconds.record(took.as_secs_f64());
+        if let Some(counter) = row.by_outcome.get(outcome as usize) {
+            counter.increment(1);
         }
     }
 
@@ -180,7 +217,9 @@ mod tests {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
         metrics::with_local_recorder(&recorder, || {
-            let tally = Tally::new();
+            let tally = Tally::new(["lab"].into_iter());
+            tally.route(Some(0), Outcome::Answered, Duration::from_micros(80));
+            tally.route(None, Outcome::Refused, Duration::from_micros(80));
             let took = Duration::from_micros(80);
             for _ in 0..3 {
                 tally.request("read", StatusCode::OK, Outcome::Answered, took);
@@ -198,6 +237,8 @@ mod tests {
             "varco_requests_total{interaction=\"read\",status=\"404\",outcome=\"refused\"} 1",
             "varco_requests_total{interaction=\"unknown\",status=\"other\",outcome=\"failed\"} 1",
             "varco_refusals_total{cause=\"scope\"} 1",
+            "varco_route_requests_total{route=\"lab\",outcome=\"answered\"} 1",
+            "varco_route_requests_total{route=\"exchange\",outcome=\"refused\"} 1",
             "varco_resources_total{verdict=\"released\"} 2",
             "varco_resources_total{verdict=\"withheld\"} 0",
         ] {

@@ -9,7 +9,8 @@ use super::exposition::{Buckets, Exposition, Labels, Value};
 /// Most columns of a line.
 pub const COLUMNS: usize = 80;
 /// Most rows of each list.
-const INTERACTIONS: usize = 7;
+const INTERACTIONS: usize = 6;
+const ROUTES: usize = 5;
 const CAUSES: usize = 4;
 const PLUGINS: usize = 4;
 const REQUESTS: usize = 4;
@@ -73,7 +74,10 @@ pub fn draw(before: &Look, now: &Look, seconds: f64) -> Vec<String> {
     let rates = Rates { before: &before.metrics, now: &now.metrics, seconds: seconds.max(0.001) };
     let mut lines = Vec::new();
     totals(&rates, now, &mut lines);
-    interactions(&rates, &mut lines);
+    let interactions = ("varco_requests_total", "varco_request_seconds", "interaction");
+    by(&rates, interactions, ("INTERACTION", INTERACTIONS), &mut lines);
+    let routes = ("varco_route_requests_total", "varco_route_seconds", "route");
+    by(&rates, routes, ("ROUTE", ROUTES), &mut lines);
     causes(&rates, &mut lines);
     plugins(&rates, &mut lines);
     requests(now, &mut lines);
@@ -128,29 +132,41 @@ fn totals(rates: &Rates<'_>, now: &Look, lines: &mut Vec<String>) {
         rates.gauge("varco_store_queue"),
         rates.gauge("varco_audit_export_lag_records"),
     ));
+    let hits = rates.of("varco_cache_hits_total", |_| true);
+    let asked = hits + rates.of("varco_cache_misses_total", |_| true);
+    lines.push(format!(
+        "caches     questions/s {asked:.1}   answered {:.0} %   entries {}   shed/s {:.1}",
+        if asked > 0.0 { 100.0 * hits / asked } else { 0.0 },
+        rates.gauge("varco_cache_entries"),
+        rates.of("varco_shed_total", |_| true),
+    ));
 }
 
-fn interactions(rates: &Rates<'_>, lines: &mut Vec<String>) {
-    let told = rates.by("varco_requests_total", "interaction");
+/// Rates and latency by the values of a label.
+fn by(
+    rates: &Rates<'_>,
+    (counted, timed, label): (&str, &str, &str),
+    (title, most): (&str, usize),
+    lines: &mut Vec<String>,
+) {
+    let told = rates.by(counted, label);
     if told.is_empty() {
         return;
     }
     lines.push(String::new());
     lines.push(format!(
-        "{:<18}{:>9}{:>10}{:>9}{:>8}{:>12}{:>12}",
-        "INTERACTION", "/s", "answered", "refused", "failed", "p50", "p99"
+        "{title:<18}{:>9}{:>10}{:>9}{:>8}{:>12}{:>12}",
+        "/s", "answered", "refused", "failed", "p50", "p99"
     ));
-    for (name, rate, _) in told.into_iter().take(INTERACTIONS) {
+    for (name, rate, _) in told.into_iter().take(most) {
+        let own = |labels: &Labels| labels.get(label) == Some(&name);
         let of = |outcome: &str| {
-            rates.of("varco_requests_total", |labels| {
-                labels.get("interaction") == Some(&name)
-                    && labels.get("outcome").is_some_and(|own| own == outcome)
-            })
+            rates.of(counted, |labels| own(labels) && labels.get("outcome").is_some_and(|it| it == outcome))
         };
         let (answered, refused, failed) = (of("answered"), of("refused"), of("failed"));
-        let buckets =
-            rates.buckets("varco_request_seconds", |labels| labels.get("interaction") == Some(&name));
+        let buckets = rates.buckets(timed, own);
         let (p50, p99) = (time(buckets.quantile(0.5)), time(buckets.quantile(0.99)));
+        let name: String = name.chars().take(17).collect();
         lines.push(format!(
             "{name:<18}{rate:>9.1}{answered:>10.1}{refused:>9.1}{failed:>8.1}{p50:>12}{p99:>12}"
         ));
@@ -300,7 +316,7 @@ mod tests {
     #[test]
     fn an_idle_sidecar_and_a_restarted_one_are_told_without_nonsense() {
         let idle = draw(&Look::default(), &Look::default(), 1.0);
-        assert_eq!(idle.len(), 4, "{idle:#?}");
+        assert_eq!(idle.len(), 5, "{idle:#?}");
         assert!(idle[1].contains("p50        - p99        -"), "{idle:#?}");
         let restarted = draw(&look(1000, 10), &look(5, 0), 1.0);
         assert!(restarted[0].starts_with("requests/s 5.0 "), "{restarted:#?}");
