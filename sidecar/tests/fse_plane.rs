@@ -7,11 +7,14 @@ mod harness;
 use std::time::Duration;
 
 use bytes::Bytes;
+use harness::authority::Authority;
 use harness::national::{National, multipart, taken, tokens};
 use harness::serving::Serving;
 use harness::{Asking, Region, Reply, Setup, consent};
 use http::{Method, StatusCode};
 use rusqlite::Connection;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -513,6 +516,152 @@ async fn own_errors_have_their_documented_forms_and_bounds_hold() {
     let lost = application.send("5", &delete(&format!("{DOC}3"))).await;
     assert_eq!((problem(&lost).as_str(), lost.headers.get("varco-outbox")), ("mw/io_error", None));
     assert!(lost.json()["detail"].as_str().unwrap().contains("send it again"));
+
+    // Without its store it forwards nothing that it could not account for.
+    national.answers(|_| Some(taken()));
+    national.up().await;
+    application.emptied().await;
+    let before = national.lines().len();
+    let beside = Connection::open(region.setup.folder.path().join("varco.sqlite")).unwrap();
+    beside.execute_batch("ALTER TABLE outbox_chain RENAME TO gone").unwrap();
+    let failed = application.send("6", &create(&format!("{DOC}4"))).await;
+    assert_eq!(
+        (failed.status, problem(&failed).as_str()),
+        (StatusCode::INTERNAL_SERVER_ERROR, "mw/internal_error")
+    );
+    assert!(
+        !failed.json()["detail"].as_str().unwrap().contains("outbox_chain"),
+        "the cause is the operator's"
+    );
+    assert_eq!(national.lines().len(), before);
+    beside.execute_batch("ALTER TABLE gone RENAME TO outbox_chain").unwrap();
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_comes_and_goes_gets_each_document_in_order_and_each_message_once() {
+    const DOCUMENTS: usize = 3;
+    const EACH: usize = 8;
+    let mut national = National::start().await;
+    let region = Region::edited("", &settings(&national, ""), |_| {}).await;
+    // What it answers with 503 it has not taken.
+    let taking = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let order = std::sync::Arc::new(std::sync::Mutex::new(Vec::<(String, String)>::new()));
+    let (gate, list) = (taking.clone(), order.clone());
+    national.answers(move |arrived| {
+        if !gate.load(std::sync::atomic::Ordering::SeqCst) {
+            return Some((503, "application/json", b"{}".to_vec()));
+        }
+        let number = String::from_utf8_lossy(&arrived.body).into_owned();
+        list.lock().unwrap().push((arrived.target.clone(), number));
+        Some(taken())
+    });
+    let senders = (0..DOCUMENTS).map(|document| {
+        let application = Application::of(&region.setup);
+        tokio::spawn(async move {
+            for number in 0..EACH {
+                let message = metadata(&format!("{DOC}{document}"), &format!("n{number:02}"));
+                let reply = application.send(&format!("{document}-{number}"), &message).await;
+                assert!(
+                    [201, 503, 504].contains(&reply.status.as_u16()),
+                    "{} {:?}",
+                    reply.status,
+                    reply.body
+                );
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+    });
+    let senders: Vec<_> = senders.collect();
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        taking.store(false, std::sync::atomic::Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        taking.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+    taking.store(false, std::sync::atomic::Ordering::SeqCst);
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    national.down().await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    taking.store(true, std::sync::atomic::Ordering::SeqCst);
+    national.up().await;
+    Application::of(&region.setup).emptied().await;
+    let order = order.lock().unwrap();
+    assert_eq!(order.len(), DOCUMENTS * EACH, "{order:?}");
+    for document in 0..DOCUMENTS {
+        let own = order.iter().filter(|(target, _)| target.contains(&format!("{DOC}{document}/")));
+        let own: Vec<&String> = own.map(|(_, body)| body).collect();
+        assert!(own.is_sorted() && own.len() == EACH, "{own:?}");
+    }
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hospitals_certificate_is_shown_for_listed_applications_alone() {
+    let (network, ministry) = (Authority::new(), Authority::new());
+    let keys = tempfile::tempdir().unwrap();
+    let path = |name: &str| keys.path().join(name).display().to_string();
+    network.write(keys.path(), &network.issue("127.0.0.1"));
+    let (own, gateway) = (ministry.issue("127.0.0.1"), ministry.issue("127.0.0.1"));
+    for (name, text) in [
+        ("ministry.pem", &ministry.pem),
+        ("own.pem", &own.0),
+        ("own.key", &own.1),
+        ("gateway.pem", &gateway.0),
+        ("gateway.key", &gateway.1),
+    ] {
+        std::fs::write(keys.path().join(name), text).unwrap();
+    }
+    let shown = json!({ "certificate": path("gateway.pem"), "key": path("gateway.key"), "client_ca": path("ministry.pem") });
+    let mut tls = varco::listen::tls::server_config(&serde_json::from_value(shown).unwrap()).unwrap();
+    tls.alpn_protocols.clear();
+    let national = National::over_tls(tls).await;
+    let (member, peer) = (network.issue("127.0.0.1"), network.issue("127.0.0.1"));
+    let der = CertificateDer::from_pem_slice(member.0.as_bytes()).unwrap();
+    let fingerprint: Vec<String> = Sha256::digest(&der).iter().map(|byte| format!("{byte:02X}")).collect();
+    let more = format!(
+        "[publication]\n[[publication.route]]\nname = \"fse\"\npath = \"/fse/v1\"\ngateway = \"https://127.0.0.1:{}/g\"\n\
+         ca = \"{}\"\ncertificate = \"{}\"\nkey = \"{}\"\ncallers = \"certificates\"\ncertificates = [\"{}\"]\n",
+        national.port,
+        path("ministry.pem"),
+        path("own.pem"),
+        path("own.key"),
+        fingerprint.join(":")
+    );
+    let listen = format!(
+        "tls = {{ certificate = \"{}\", key = \"{}\", client_ca = \"{}\" }}\n",
+        path("server.pem"),
+        path("server.key"),
+        path("ca.pem")
+    );
+    let region = Region::edited(&listen, &more, |_| {}).await;
+    let send = async |identity: &(String, String)| {
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(network.client(Some(identity)))
+            .https_only()
+            .enable_http1()
+            .build();
+        let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+            .build::<_, http_body_util::Full<Bytes>>(connector);
+        let (caller, signature) = tokens("1", 600, &json!({}));
+        let request =
+            http::Request::delete(format!("https://127.0.0.1:{}/fse/v1/documents/1", region.setup.port))
+                .header("authorization", format!("Bearer {caller}"))
+                .header("fse-jwt-signature", signature)
+                .body(http_body_util::Full::default())
+                .unwrap();
+        client.request(request).await.unwrap().status()
+    };
+    assert_eq!(send(&member).await, StatusCode::CREATED);
+    assert_eq!(national.lines(), ["DELETE /g/documents/1"]);
+    assert_eq!(
+        send(&peer).await,
+        StatusCode::FORBIDDEN,
+        "a member of the federation is not an application of this hospital"
+    );
+    assert_eq!(national.lines().len(), 1);
     region.stop().await;
 }
 

@@ -10,8 +10,14 @@ const REGIONS: &str = "2.16.840.1.113883.2.9.2.";
 /// Within how many seconds a token's end is worth a warning.
 const SOON: i64 = 60;
 
-/// The findings about a message; `region` is the region whose messages the route leads, `now` is in seconds since 1970.
-pub fn of(message: &Message, region: Option<&str>, now: i64) -> Vec<String> {
+/// The findings about a message; `region` is the region whose messages the route leads, `all` those of every route, `now` is in
+/// seconds since 1970.
+pub fn of<'r>(
+    message: &Message,
+    region: Option<&str>,
+    mut all: impl Iterator<Item = &'r str>,
+    now: i64,
+) -> Vec<String> {
     let mut found = Vec::new();
     let tokens = &message.tokens;
     if message.kind != Kind::Other {
@@ -61,7 +67,13 @@ pub fn of(message: &Message, region: Option<&str>, now: i64) -> Vec<String> {
         if let (Some(region), Some(organization)) = (region, &signature.subject_organization_id)
             && code(organization) != code(region)
         {
-            found.push("`subject_organization_id` is not the region that this route is for".to_owned());
+            let elsewhere = match all.any(|own| code(own) == code(organization)) {
+                true => "another route is for it",
+                false => "no route here is for it",
+            };
+            found.push(format!(
+                "`subject_organization_id` is not the region that this route is for; {elsewhere}"
+            ));
         }
     }
     let foreign = |document: &String| {
@@ -115,7 +127,7 @@ mod tests {
 
     fn delete(caller: Value, signature: Value) -> Vec<String> {
         let target = "/documents/2.16.840.1.113883.2.9.2.30.4.4%5E7";
-        of(&message(Method::DELETE, target, caller, signature), Some("030"), NOW)
+        of(&message(Method::DELETE, target, caller, signature), Some("030"), ["030", "050"].into_iter(), NOW)
     }
 
     #[test]
@@ -140,11 +152,19 @@ mod tests {
             assert!(found[0].contains(wanted) && !found[0].contains("Rossi"), "{found:?}");
         }
         let both = json!({ "subject_organization_id": "120" });
-        assert_eq!(delete(both.clone(), both).len(), 1);
+        let found = delete(both.clone(), both);
+        assert!(found.len() == 1 && found[0].contains("no route here is for it"), "{found:?}");
+        let both = json!({ "subject_organization_id": "050" });
+        assert!(delete(both.clone(), both)[0].contains("another route is for it"));
         let elsewhere = "/documents/2.16.840.1.113883.2.9.2.120.4.4%5E7";
-        let found = of(&message(Method::DELETE, elsewhere, json!({}), json!({})), Some("30"), NOW);
+        let found = of(
+            &message(Method::DELETE, elsewhere, json!({}), json!({})),
+            Some("30"),
+            ["30"].into_iter(),
+            NOW,
+        );
         assert_eq!(found, ["the document's identifier is of another region than this route"]);
         let nobody = Message::read(Method::POST, "/documents".to_owned(), &HeaderMap::new(), Bytes::new());
-        assert_eq!(of(&nobody, None, NOW).len(), 2);
+        assert_eq!(of(&nobody, None, std::iter::empty(), NOW).len(), 2);
     }
 }

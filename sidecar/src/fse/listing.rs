@@ -1,6 +1,6 @@
 //! The outbox as its operator sees and mends it: ids, ages, states, causes. No name, no identifier of a patient or document.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ impl Publication {
     /// What waits, oldest first, and what ended without being published, newest first.
     pub fn listing(&self) -> Result<Value, StoreError> {
         let (now, store) = (seconds(), &self.outbox.store);
-        let (rows, ended) = (store.outbox_waiting()?, store.outbox_ended(false, MOST)?);
+        let (rows, ended) = (store.outbox_waiting(&HashSet::new())?, store.outbox_ended(false, MOST)?);
         let (turns, resting, bytes) = {
             let plan = self.outbox.plan();
             let turns: HashMap<i64, Turn> =

@@ -93,10 +93,15 @@ impl Message {
         Message { kind, method, headers: forwarded(headers), body, tokens, documents, file_hash, target }
     }
 
-    /// The chains that it belongs to: its documents'; without one its patient's; without that, that of all such messages.
-    pub fn chains(&self) -> Vec<Chain> {
+    /// The chains that it belongs to on a route: its documents'; without one its patient's; without that, that of all such
+    /// messages.
+    pub fn chains(&self, route: &str) -> Vec<Chain> {
         let digest = |kind: &str, text: &str| {
-            let whole = Sha256::new().chain_update(kind).chain_update([0]).chain_update(text).finalize();
+            let parts = [route, kind, text];
+            let whole = parts
+                .iter()
+                .fold(Sha256::new(), |all, part| all.chain_update(part).chain_update([0]))
+                .finalize();
             let mut chain = Chain::default();
             chain.iter_mut().zip(whole).for_each(|(own, byte)| *own = byte);
             chain
@@ -228,11 +233,13 @@ mod tests {
         let create = read(Method::POST, "/documents", multipart("x", "2.16^1", "a"));
         let replace = read(Method::PUT, "/documents/2.16%5E1", multipart("x", "2.16^2", "b"));
         let delete = read(Method::DELETE, "/documents/2.16^2", (HeaderMap::new(), Bytes::new()));
-        let shares =
-            |one: &Message, other: &Message| one.chains().iter().any(|own| other.chains().contains(own));
+        let shares = |one: &Message, other: &Message| {
+            one.chains("fse").iter().any(|own| other.chains("fse").contains(own))
+        };
         assert!(shares(&create, &replace) && shares(&replace, &delete) && !shares(&create, &delete));
         let nameless = read(Method::POST, "/documents", (HeaderMap::new(), Bytes::from_static(b"x")));
-        assert_eq!(nameless.chains().len(), 1);
+        assert_eq!(nameless.chains("fse").len(), 1);
+        assert_ne!(create.chains("fse"), create.chains("another"), "each gateway has an order of its own");
     }
 
     #[test]

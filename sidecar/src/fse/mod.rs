@@ -80,7 +80,7 @@ pub struct Route {
     config: PublicationRoute,
     way: Way,
     admission: Admission,
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 impl Route {
@@ -122,7 +122,7 @@ impl Publication {
             let way = Way::new(route)
                 .map_err(|cause| PublicationSetupError::Way { route: route.name.clone(), cause })?;
             let admission = Admission::new(config, route)?;
-            let places = Semaphore::new(route.in_flight);
+            let places = Arc::new(Semaphore::new(route.in_flight));
             Ok(Arc::new(Route {
                 name: route.name.as_str().into(),
                 config: route.clone(),

@@ -5,7 +5,7 @@
 //! Bounds: number and bytes of what waits, days; gauges `varco_outbox_messages`, `varco_outbox_bytes`,
 //! `varco_outbox_oldest_seconds`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::rand;
@@ -70,7 +70,8 @@ impl Outbox {
 
     /// Takes up what is in the store and not in the plan: at the start, and what another process left. Gives how many.
     pub fn take_up(&self, now: i64) -> Result<usize, StoreError> {
-        let rows = self.store.outbox_waiting()?;
+        let known: HashSet<i64> = self.plan().iter().map(|(seq, _)| seq).collect();
+        let rows = self.store.outbox_waiting(&known)?;
         let mut plan = self.plan();
         let mut found = 0;
         for (head, chains) in rows {
@@ -110,14 +111,13 @@ impl Outbox {
         bounds: &config::Publication,
         now: i64,
     ) -> Result<Arrival, StoreError> {
-        let (identity, sending, chains) = (message.identity(), message.sending(), message.chains());
+        let (identity, sending, chains) = (message.identity(), message.sending(), message.chains(route));
         let bytes = message.body.len() as u64;
         let (seq, turn) = {
             let mut plan = self.plan();
             let known: Vec<Known> = plan
                 .in_chains(&chains)
                 .into_iter()
-                .filter(|(_, own)| &*own.route == route)
                 .map(|(seq, own)| Known { seq, kind: own.kind, identity: own.identity, sending: own.sending })
                 .collect();
             if let Some(seq) = repeated(message.kind, &identity, &sending, &known) {
@@ -146,7 +146,7 @@ impl Outbox {
             );
             (seq, plan.turn(seq))
         };
-        match self.published(message.kind, &identity, &sending, &chains, route) {
+        match self.published(message.kind, &identity, &sending, &chains) {
             Ok(None) => Ok(Arrival::New(seq, turn)),
             Ok(Some((ended, answer))) => {
                 self.forget(seq);
@@ -167,10 +167,8 @@ impl Outbox {
         identity: &[u8; 32],
         sending: &[u8; 32],
         chains: &[[u8; 16]],
-        route: &str,
     ) -> Result<Option<(i64, Answered)>, StoreError> {
-        let ended: Vec<OutboxHead> =
-            self.store.outbox_known(chains)?.into_iter().filter(|own| own.route == route).collect();
+        let ended = self.store.outbox_known(chains)?;
         let known = ended.iter().filter_map(|own| {
             Some(Known {
                 seq: own.seq,
@@ -190,7 +188,7 @@ impl Outbox {
         }
         let Some((status, headers, body)) = self.store.outbox_answer(seq)? else { return Ok(None) };
         let Ok(status) = http::StatusCode::from_u16(status) else { return Ok(None) };
-        Ok(Some((seq, Answered { status, headers: from_lines(&headers), body: body.into() })))
+        Ok(Some((seq, Answered { status, headers: from_lines(&headers), body })))
     }
 
     /// Takes a message out of the plan, and lets those behind it go on.
@@ -280,7 +278,7 @@ impl Outbox {
             method: message.method.as_str().to_owned(),
             target: message.target.clone(),
             headers: to_lines(&message.headers),
-            body: message.body.to_vec(),
+            body: message.body.clone(),
         })
     }
 

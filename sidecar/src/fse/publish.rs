@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use metrics::counter;
+use tokio::sync::OwnedSemaphorePermit;
 use varco_core::audit::AuditOutcome;
 
 use super::forward::{Answered, Outgoing, Silence};
@@ -45,18 +46,19 @@ impl Published {
 }
 
 impl Publication {
-    /// Takes a publication; `origin` is its request's.
+    /// Takes a publication; `origin` is its request's, `place` what it has in hand.
     pub(super) async fn publish(
         &self,
         route: &Arc<Route>,
         message: Message,
         origin: Origin,
+        place: OwnedSemaphorePermit,
     ) -> Result<Published, Problem> {
         for _ in 0..ARRIVALS {
             let now = Timestamp::now().as_microsecond();
             let arrival = self.outbox.arrive(&message, &route.config.name, &origin.id, &self.config, now);
             match arrival.map_err(|error| failed(&origin, &error))? {
-                Arrival::New(seq, turn) => return self.first(route, seq, turn, message, origin).await,
+                Arrival::New(seq, turn) => return self.first(route, seq, turn, message, origin, place).await,
                 Arrival::Again(seq) => {
                     if let Some(published) = self.again(route, seq, &message, &origin).await? {
                         return Ok(published);
@@ -114,6 +116,7 @@ impl Publication {
         turn: Turn,
         message: Message,
         origin: Origin,
+        place: OwnedSemaphorePermit,
     ) -> Result<Published, Problem> {
         let Some(row) = self.outbox.row(seq, &message, &origin, &route.config.name) else {
             self.outbox.forget(seq);
@@ -133,6 +136,8 @@ impl Publication {
         }
         let mut result = self.outbox.listen(seq);
         self.outbox.plan().wait(seq, State::Queued, 0);
+        // It is on disk: waiting for its turn it takes no place from others.
+        drop((message, place));
         self.wait(route, seq, &origin.id, &mut result).await
     }
 
@@ -192,7 +197,7 @@ impl Publication {
             sending,
             tokens_until: message.tokens.until(),
             headers: to_lines(&message.headers),
-            body: message.body.to_vec(),
+            body: message.body.clone(),
         };
         let mut changes = vec![renew];
         if turn == Turn::Now {
@@ -313,7 +318,7 @@ impl Publication {
             answer: outcome
                 .as_ref()
                 .ok()
-                .map(|answer| (answer.status.as_u16(), to_lines(&answer.headers), answer.body.to_vec())),
+                .map(|answer| (answer.status.as_u16(), to_lines(&answer.headers), answer.body.clone())),
         };
         let wait = |state, unsure| OutboxChange::Wait {
             seq,
@@ -328,10 +333,7 @@ impl Publication {
             Verdict::Waits { unsure, .. } => wait("queued", unsure),
         };
         let ends = matches!(verdict, Verdict::Done | Verdict::Refused);
-        let unsure = match ends {
-            true => self.outbox.store.outbox_message(seq)?.is_some_and(|own| own.head.unsure),
-            false => false,
-        };
+        let unsure = ends && self.outbox.store.outbox_unsure(seq)?;
         let again = unsure.then_some("it was sent again after an attempt whose end was not known");
         let description: Vec<&str> = [cause.as_deref(), again].into_iter().flatten().collect();
         let description = (!description.is_empty()).then(|| description.join("; "));

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Method;
 use metrics::counter;
 use tokio::sync::{Semaphore, watch};
@@ -111,7 +110,7 @@ impl Publication {
         let mut headers = from_lines(&stored.headers);
         super::trace_into(&mut headers, &origin.trace);
         let method = Method::from_bytes(stored.method.as_bytes()).unwrap_or(Method::POST);
-        let body = Bytes::from(stored.body);
+        let body = stored.body;
         let outcome = route.send(Outgoing { method, target: stored.target, headers, body }).await;
         let verdict = self.settle(route, seq, &origin, &outcome, false).await?;
         let result = match verdict {

@@ -62,7 +62,7 @@ impl Publication {
         let mut told = Told { kind: "other", ..Told::default() };
         let result = self.take(&route, &head, body, peer, (&id, &trace), &mut told).await;
         let status = result.as_ref().map_or_else(|problem| problem.row().2, |served| served.answer.status);
-        let findings = result.as_ref().map_or(0, |served| served.findings.len());
+        let findings = result.as_ref().map_or_else(|_| String::new(), |served| served.findings.join("; "));
         let kept = match &result {
             Ok(served) => served.kept.is_some(),
             Err(problem) => problem.kept().is_some(),
@@ -125,8 +125,8 @@ impl Publication {
         (id, trace): (&str, &Trace),
         told: &mut Told,
     ) -> Result<Served, Problem> {
-        let place = tokio::time::timeout(FOR_A_PLACE, route.places.acquire()).await;
-        let _place = place.map_err(|_| Problem::Busy)?.map_err(|_| Problem::Internal)?;
+        let place = tokio::time::timeout(FOR_A_PLACE, route.places.clone().acquire_owned()).await;
+        let place = place.map_err(|_| Problem::Busy)?.map_err(|_| Problem::Internal)?;
         receive::check_framing(head).map_err(|refusal| problem(refusal, route))?;
         let path = route.config.below(head.uri.path()).ok_or(Problem::Path)?;
         if climbs(path) {
@@ -147,7 +147,8 @@ impl Publication {
         let target = head.uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
         let message = Message::read(head.method.clone(), target, &head.headers, body);
         told.kind = message.kind.name();
-        let mut findings = finding::of(&message, route.config.region.as_deref(), now);
+        let others = self.routes.iter().filter_map(|own| own.config.region.as_deref());
+        let mut findings = finding::of(&message, route.config.region.as_deref(), others, now);
         let origin = Origin {
             id: id.to_owned(),
             trace: trace.trace_id.clone(),
@@ -156,7 +157,7 @@ impl Publication {
             patient: message.tokens.person().map(str::to_owned),
         };
         if message.kind.is_publication() {
-            let published = self.publish(route, message, origin).await?;
+            let published = self.publish(route, message, origin, place).await?;
             findings.extend(published.finding.map(str::to_owned));
             return Ok(Served { answer: published.answer, findings, kept: published.kept });
         }

@@ -168,12 +168,12 @@ impl Handler for Gateway {
     /// Runs in a task of its own: a caller that hangs up does not stop what it began, so that nothing happens at
     /// the hospital's server without its audit record.
     async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
-        let route = self
-            .publication
-            .as_ref()
-            .and_then(|plane| Some((plane.clone(), plane.leads(request.uri().path())?.clone())));
-        let task = match route {
-            Some((plane, route)) => tokio::spawn(self.publish(plane, route, request, peer)),
+        let plane = self.publication.as_ref();
+        let led = plane.and_then(|plane| Some((plane, plane.leads(request.uri().path())?)));
+        let task = match led {
+            Some((plane, route)) => {
+                tokio::spawn(self.clone().publish(plane.clone(), route.clone(), request, peer))
+            }
             None => tokio::spawn(self.process(request, peer)),
         };
         match task.await {

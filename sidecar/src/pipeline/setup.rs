@@ -253,7 +253,7 @@ impl Gateway {
     /// Writes that the process before had begun, and of whose end it left no record.
     pub fn tell_of_open_intents(&self) -> Result<(), SetupError> {
         // What waits for the national gateway has not ended, and is told by the outbox.
-        let waiting = self.store.outbox_waiting()?;
+        let waiting = self.store.outbox_waiting(&HashSet::new())?;
         let waiting: HashSet<String> = waiting.into_iter().map(|(head, _)| intent_before(&head.id)).collect();
         let mut open = self.store.open_intents()?;
         open.retain(|own| !waiting.contains(&own.id));

@@ -5,6 +5,9 @@
 //! commit. Two processes that share the store for a moment don't send one message both: who sends says so first
 //! ([`OutboxChange::Claim`]), and looks whether it was the one.
 
+use std::collections::HashSet;
+
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 
 use super::{Store, StoreError};
@@ -87,14 +90,14 @@ pub struct OutboxMessage {
     /// Header lines.
     pub headers: Vec<u8>,
     /// The body.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 /// A message that waits, and the chains that it belongs to.
 pub type OutboxWaiting = (OutboxHead, Vec<[u8; 16]>);
 
 /// An answer as it came: status, header lines, body.
-pub type OutboxAnswer = (u16, Vec<u8>, Vec<u8>);
+pub type OutboxAnswer = (u16, Vec<u8>, Bytes);
 
 /// A change of the outbox.
 #[derive(Debug, Clone)]
@@ -123,7 +126,7 @@ pub enum OutboxChange {
         /// Header lines.
         headers: Vec<u8>,
         /// The body.
-        body: Vec<u8>,
+        body: Bytes,
     },
     /// It waits, in this state and for this cause.
     Wait {
@@ -185,9 +188,9 @@ fn head(row: &Row<'_>) -> rusqlite::Result<OutboxHead> {
 }
 
 impl Store {
-    /// Everything that waits, in order, each with its chains.
-    pub fn outbox_waiting(&self) -> Result<Vec<OutboxWaiting>, StoreError> {
-        let connection = self.reader();
+    /// Everything that waits, in order, each with its chains; those that are known are left out.
+    pub fn outbox_waiting(&self, known: &HashSet<i64>) -> Result<Vec<OutboxWaiting>, StoreError> {
+        let connection = self.trail();
         let sql = format!("SELECT {HEAD} FROM outbox WHERE ended IS NULL ORDER BY seq");
         let mut query = connection.prepare_cached(&sql)?;
         let heads = query.query_map([], head)?.collect::<Result<Vec<_>, _>>()?;
@@ -197,7 +200,7 @@ impl Store {
             query.query_map([seq], |row| row.get(0))?.collect()
         };
         let mut waiting = Vec::with_capacity(heads.len());
-        for head in heads {
+        for head in heads.into_iter().filter(|head| !known.contains(&head.seq)) {
             let own = chains(head.seq)?;
             waiting.push((head, own));
         }
@@ -207,7 +210,7 @@ impl Store {
     /// What ended, newest first: at most `most`; those without trouble only where `all`.
     pub fn outbox_ended(&self, all: bool, most: usize) -> Result<Vec<OutboxHead>, StoreError> {
         let only = if all { "" } else { "AND state <> 'done'" };
-        let connection = self.reader();
+        let connection = self.trail();
         let sql = format!(
             "SELECT {HEAD} FROM outbox WHERE ended IS NOT NULL {only} ORDER BY ended DESC, seq DESC LIMIT ?1"
         );
@@ -247,7 +250,7 @@ impl Store {
                 method: row.get(21)?,
                 target: row.get(22)?,
                 headers: row.get(23)?,
-                body: row.get::<_, Option<Vec<u8>>>(24)?.unwrap_or_default(),
+                body: row.get::<_, Option<Vec<u8>>>(24)?.unwrap_or_default().into(),
             })
         });
         Ok(message.optional()?)
@@ -262,13 +265,22 @@ impl Store {
         Ok(query.query_row([seq], |row| row.get(0)).optional()?.flatten())
     }
 
+    /// True where an attempt to send a message began of which it is not known how it ended.
+    pub fn outbox_unsure(&self, seq: i64) -> Result<bool, StoreError> {
+        let connection = self.reader();
+        let mut query = connection.prepare_cached("SELECT unsure FROM outbox WHERE seq = ?1")?;
+        Ok(query.query_row([seq], |row| row.get(0)).optional()?.unwrap_or(false))
+    }
+
     /// The answer that a message ended with.
     pub fn outbox_answer(&self, seq: i64) -> Result<Option<OutboxAnswer>, StoreError> {
         let connection = self.reader();
         let mut query = connection.prepare_cached(
             "SELECT status, answer_headers, answer FROM outbox WHERE seq = ?1 AND status IS NOT NULL",
         )?;
-        Ok(query.query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?)
+        Ok(query
+            .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?.into())))
+            .optional()?)
     }
 }
 
@@ -293,7 +305,7 @@ pub(super) fn change(transaction: &Transaction<'_>, change: &OutboxChange) -> Re
                 "UPDATE outbox SET sending = ?2, tokens_until = ?3, headers = ?4, body = ?5, bytes = ?6, state = 'queued'
                  WHERE seq = ?1 AND ended IS NULL AND state <> 'sending'",
             )?
-            .execute(params![seq, sending, tokens_until, headers, body, body.len() as i64])?,
+            .execute(params![seq, sending, tokens_until, headers, &body[..], body.len() as i64])?,
         OutboxChange::Wait { seq, state, cause, unsure } => transaction
             .prepare_cached(
                 "UPDATE outbox SET state = ?2, cause = ?3, unsure = max(unsure, ?4), holder = NULL, until = NULL
@@ -302,7 +314,7 @@ pub(super) fn change(transaction: &Transaction<'_>, change: &OutboxChange) -> Re
             .execute(params![seq, state, cause, unsure])?,
         OutboxChange::End { seq, state, cause, told, at, answer } => {
             let (status, headers, body) = match answer {
-                Some((status, headers, body)) => (Some(status), Some(headers), Some(body)),
+                Some((status, headers, body)) => (Some(status), Some(headers), Some(&body[..])),
                 None => (None, None, None),
             };
             transaction
@@ -339,7 +351,7 @@ fn put(transaction: &Transaction<'_>, message: &OutboxMessage) -> Result<(), rus
         .execute(params![
             head.seq, head.id, head.route, head.kind, head.state, head.arrived, head.identity, head.sending,
             head.tokens_until, head.request, head.trace, head.bytes, head.attempts, head.until, caller, patient, method,
-            target, headers, body, None::<String>
+            target, headers, &body[..], None::<String>
         ])?;
     let mut index =
         transaction.prepare_cached("INSERT OR IGNORE INTO outbox_chain (chain, seq) VALUES (?1, ?2)")?;

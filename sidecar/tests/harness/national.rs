@@ -13,9 +13,12 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 use super::now;
 
@@ -51,6 +54,7 @@ pub struct National {
     pub port: u16,
     inner: Arc<Inner>,
     task: Option<JoinHandle<()>>,
+    tls: Option<TlsAcceptor>,
 }
 
 /// What it answers a message that it takes.
@@ -62,7 +66,7 @@ impl National {
     /// One that takes everything, and is up.
     pub async fn start() -> National {
         let inner = Inner { arrived: Mutex::default(), answers: Mutex::new(Box::new(|_| Some(taken()))) };
-        let mut own = National { port: super::free_port(), inner: Arc::new(inner), task: None };
+        let mut own = National { port: super::free_port(), inner: Arc::new(inner), task: None, tls: None };
         own.up().await;
         own
     }
@@ -75,13 +79,32 @@ impl National {
         *self.inner.answers.lock().unwrap() = Box::new(answer);
     }
 
+    /// One that shows this certificate and demands one of its callers.
+    pub async fn over_tls(config: ServerConfig) -> National {
+        let mut own = National::start().await;
+        own.down().await;
+        own.tls = Some(TlsAcceptor::from(Arc::new(config)));
+        own.up().await;
+        own
+    }
+
     pub async fn up(&mut self) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.unwrap();
-        let inner = self.inner.clone();
+        let (inner, tls) = (self.inner.clone(), self.tls.clone());
         self.task = Some(tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, inner.clone()));
+                let (inner, tls) = (inner.clone(), tls.clone());
+                connections.spawn(async move {
+                    match tls {
+                        None => serve(stream, inner).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, inner).await;
+                            }
+                        }
+                    }
+                });
             }
         }));
     }
@@ -117,7 +140,10 @@ impl National {
     }
 }
 
-async fn serve(stream: TcpStream, inner: Arc<Inner>) {
+async fn serve<S>(stream: S, inner: Arc<Inner>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |request: Request<Incoming>| {
         let inner = inner.clone();
         async move {
