@@ -170,11 +170,12 @@ impl Plan {
             if message.state == State::Sending && self.is_unsure(&message.route) {
                 probed.insert(&message.route);
             }
-            if message.state != State::Queued || message.due > now || self.turn(*seq) != Turn::Now {
+            // The cheap questions first: while a route rests, everything of it is passed over.
+            if message.state != State::Queued || message.due > now || self.rests(&message.route, now) {
                 continue;
             }
-            if let Some(rest) = self.rests.get(&message.route).filter(|rest| rest.failures > 0)
-                && (rest.until > now || !probed.insert(&message.route))
+            if self.turn(*seq) != Turn::Now
+                || (self.is_unsure(&message.route) && !probed.insert(&message.route))
             {
                 continue;
             }

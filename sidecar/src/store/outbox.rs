@@ -25,6 +25,7 @@ const TABLES: &str = "
     CREATE INDEX IF NOT EXISTS outbox_ended ON outbox (ended) WHERE ended IS NOT NULL;
     CREATE TABLE IF NOT EXISTS outbox_chain (
         chain BLOB NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (chain, seq)) STRICT, WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS outbox_chain_seq ON outbox_chain (seq);
 ";
 /// Most ended messages that are looked through for one that comes again.
 const LOOKED_THROUGH: usize = 64;
