@@ -592,7 +592,7 @@ async fn a_gateway_that_comes_and_goes_gets_each_document_in_order_and_each_mess
     taking.store(true, std::sync::atomic::Ordering::SeqCst);
     national.up().await;
     Application::of(&region.setup).emptied().await;
-    let order = order.lock().unwrap();
+    let order = order.lock().unwrap().clone();
     assert_eq!(order.len(), DOCUMENTS * EACH, "{order:?}");
     for document in 0..DOCUMENTS {
         let own = order.iter().filter(|(target, _)| target.contains(&format!("{DOC}{document}/")));
