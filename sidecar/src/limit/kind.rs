@@ -58,7 +58,7 @@ impl Kind {
 }
 
 /// What method and path say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape<'p> {
     /// Its kind.
     pub kind: Kind,

@@ -6,9 +6,11 @@
 //! verified token, method and path ([`LaneRule`]); nothing that a caller merely claims (a header, a category in a body) counts.
 //!
 //! A request that can't be of the priority lane, whoever sends it, must find a place before its token is checked: under
-//! overload the work for what is shed ends there. One atomic word holds the counts; no lock.
+//! overload the work for what is shed ends there. So it does for bulk whose token was found to be of bulk a moment ago
+//! ([`Lanes::shed_bulk`]): what is remembered of it only ever refuses. One atomic word holds the counts; no lock.
 //! Metrics: `varco_in_flight` and `varco_shed_total`, by lane.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -21,6 +23,8 @@ use crate::config::{LaneRule, Limits};
 /// Bits of one count in the word.
 const BITS: u32 = 21;
 const MASK: u64 = (1 << BITS) - 1;
+/// How many tokens of bulk are remembered.
+const KNOWN_BULK: usize = 1_024;
 
 /// Who goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -108,6 +112,9 @@ pub struct Lanes {
     bulk: Vec<LaneRule>,
     shed: [Counter; 3],
     told: AtomicI64,
+    hash: RandomState,
+    /// Hashes of tokens and shapes that were shed as bulk, each in its own place or over an older one.
+    known_bulk: Box<[AtomicU64; KNOWN_BULK]>,
 }
 
 /// No place for a request of this lane.
@@ -148,12 +155,41 @@ impl Lanes {
             bulk: limits.bulk.clone(),
             shed: Lane::ALL.map(|lane| counter!("varco_shed_total", "lane" => lane.name())),
             told: AtomicI64::new(i64::MIN),
+            hash: RandomState::new(),
+            known_bulk: Box::new(std::array::from_fn(|_| AtomicU64::new(0))),
         }
+    }
+
+    /// Remembers that a request with this `Authorization` was shed as bulk.
+    pub fn shed_bulk(&self, shape: &Shape<'_>, authorization: &[u8]) {
+        let key = self.hash.hash_one((shape, authorization));
+        if let Some(own) = self.known_bulk.get((key % KNOWN_BULK as u64) as usize) {
+            own.store(key, Ordering::Relaxed);
+        }
+    }
+
+    /// True where the bulk lane is full and such a request is known to be of it.
+    fn is_known_bulk(&self, shape: &Shape<'_>, authorization: Option<&[u8]>) -> bool {
+        let now = InFlight(self.counts.load(Ordering::Relaxed));
+        if self.bulk.is_empty() || self.places.has_room(now, Lane::Bulk) {
+            return false;
+        }
+        let Some(authorization) = authorization else { return false };
+        let key = self.hash.hash_one((shape, authorization));
+        let known = self.known_bulk.get((key % KNOWN_BULK as u64) as usize);
+        known.is_some_and(|own| own.load(Ordering::Relaxed) == key)
     }
 
     /// Before the token is checked: a place for a request that nobody could send in the priority lane, `None` for one that
     /// somebody could.
-    pub fn before_token(&self, shape: &Shape<'_>) -> Result<Option<Place>, Shed> {
+    pub fn before_token(
+        &self,
+        shape: &Shape<'_>,
+        authorization: Option<&[u8]>,
+    ) -> Result<Option<Place>, Shed> {
+        if self.is_known_bulk(shape, authorization) {
+            return Err(self.no_place(Lane::Bulk));
+        }
         let somebody_could = self.priority.iter().any(|rule| shape.is(&rule.interactions, &rule.types));
         if somebody_could { Ok(None) } else { self.enter(Lane::Normal).map(Some) }
     }
@@ -193,13 +229,15 @@ impl Lanes {
         let step = |now| self.places.has_room(InFlight(now), lane).then(|| now + lane.one());
         match self.counts.fetch_update(Ordering::AcqRel, Ordering::Acquire, step) {
             Ok(_) => Ok(Place { counts: self.counts.clone(), lane }),
-            Err(_) => {
-                if let Some(counter) = self.shed.get(lane.at()) {
-                    counter.increment(1);
-                }
-                Err(Shed(lane))
-            }
+            Err(_) => Err(self.no_place(lane)),
         }
+    }
+
+    fn no_place(&self, lane: Lane) -> Shed {
+        if let Some(counter) = self.shed.get(lane.at()) {
+            counter.increment(1);
+        }
+        Shed(lane)
     }
 
     /// True once in each second that something is shed in: then the log says so. `now` is in seconds since 1970.
@@ -273,16 +311,35 @@ mod tests {
     fn what_nobody_could_send_as_an_alarm_needs_a_place_before_its_token_is_checked() {
         let own = lanes(1, 1, 1);
         let read = Shape::of("GET", "/Patient/anna");
-        let held = own.before_token(&read).unwrap();
+        let held = own.before_token(&read, None).unwrap();
         assert!(held.is_some());
-        assert_eq!(own.before_token(&read).unwrap_err(), Shed(Lane::Normal));
+        assert_eq!(own.before_token(&read, None).unwrap_err(), Shed(Lane::Normal));
         let alarm = Shape::of("POST", "/Observation");
-        assert!(own.before_token(&alarm).unwrap().is_none());
+        assert!(own.before_token(&alarm, None).unwrap().is_none());
         assert_eq!(own.after_token(None, &alarm, &caller("stranger", "")).unwrap_err(), Shed(Lane::Normal));
         assert_eq!(own.after_token(None, &alarm, &caller("monitor", "")).unwrap().lane(), Lane::Priority);
         drop(held);
-        assert!(own.before_token(&read).unwrap().is_some());
+        assert!(own.before_token(&read, None).unwrap().is_some());
         assert_eq!(own.counts.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn bulk_that_is_known_is_shed_before_its_token_is_checked_while_its_lane_is_full() {
+        let own = lanes(4, 1, 1);
+        let read = Shape::of("GET", "/Patient/anna");
+        let (token, another) = (Some(&b"Bearer a"[..]), Some(&b"Bearer b"[..]));
+        let bulk = caller("warehouse", "system/*.rs");
+        let held = own.before_token(&read, token).unwrap();
+        let held = own.after_token(held, &read, &bulk).unwrap();
+        let second = own.before_token(&read, token).unwrap();
+        assert_eq!(own.after_token(second, &read, &bulk).unwrap_err(), Shed(Lane::Bulk));
+        own.shed_bulk(&read, b"Bearer a");
+        assert_eq!(own.before_token(&read, token).unwrap_err(), Shed(Lane::Bulk));
+        assert!(own.before_token(&read, another).is_ok() && own.before_token(&read, None).is_ok());
+        let search = Shape::of("GET", "/Patient");
+        assert!(own.before_token(&search, token).is_ok(), "another kind of request may be of another lane");
+        drop(held);
+        assert!(own.before_token(&read, token).is_ok(), "there is room again");
     }
 
     #[test]

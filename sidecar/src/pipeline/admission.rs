@@ -18,11 +18,16 @@ impl Gateway {
         &self,
         requester: &Requester,
         shape: &Shape<'_>,
+        authorization: Option<&[u8]>,
         account: &mut Account,
     ) -> Result<(), Refusal> {
         let held = account.places.0.take();
-        let place =
-            self.lanes.after_token(held, shape, requester).map_err(|shed| self.shed(shed, account))?;
+        let place = self.lanes.after_token(held, shape, requester).map_err(|shed| {
+            if let (Shed(Lane::Bulk), Some(own)) = (shed, authorization) {
+                self.lanes.shed_bulk(shape, own);
+            }
+            self.shed(shed, account)
+        })?;
         let asked = Asked { requester, shape: *shape, lane: place.lane() };
         account.places.0 = Some(place);
         account.places.1 = self.limit.place(&asked).map_err(Refusal::Rate)?;

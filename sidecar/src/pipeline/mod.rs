@@ -72,8 +72,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use metrics::gauge;
@@ -291,7 +292,9 @@ impl Gateway {
             return Ok(own::capabilities(self));
         }
         let shape = Shape::of(method, path);
-        account.places.0 = self.lanes.before_token(&shape).map_err(|shed| self.shed(shed, account))?;
+        let authorization = head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        let before = self.lanes.before_token(&shape, authorization);
+        account.places.0 = before.map_err(|shed| self.shed(shed, account))?;
         let now = u64::try_from(account.received.as_second()).unwrap_or_default();
         let identify = account.enter(Stage::Identify);
         let known = self.tokens.identify(&head.headers, peer.certificate.as_ref(), now).await;
@@ -300,7 +303,7 @@ impl Gateway {
         if let Some(ticket) = &account.ticket {
             ticket.client(&requester.client_id);
         }
-        self.admit_request(&requester, &shape, account)?;
+        self.admit_request(&requester, &shape, authorization, account)?;
         account.requester = Some(requester.clone());
         account.owed = true;
         self.admit(account, &requester, now);
@@ -394,6 +397,8 @@ impl Gateway {
                 );
                 Outcome::Failed
             }
+            // Told once a second: a line for each would be most of the work.
+            Err(Refusal::Shed(_)) => Outcome::Refused,
             Err(refusal) => {
                 tracing::info!(
                     request_id, trace_id, client, interaction, resource_type, status = status_code, cause = %refusal,
