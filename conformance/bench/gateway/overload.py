@@ -30,13 +30,13 @@ from servers import Bench, missing
 
 #: Seconds within which bulk must be answered again.
 RECOVERY = 5.0
+#: Processes that send bulk.
+GENERATORS = 8
 #: How often memory is looked at, in seconds.
 LOOK = 0.05
 
-LANES = """concurrent = 48
-concurrent_bulk = 32
-concurrent_priority = 32
-[[limits.priority]]
+#: The places are those that are there without being set.
+LANES = """[[limits.priority]]
 clients = ["alarms"]
 interactions = ["create"]
 types = ["Observation"]
@@ -114,19 +114,32 @@ class Memory(threading.Thread):
 
 
 def bulk(side, token, seconds, connections, rate=None):
-    """Bulk reads for so long; answers a second that were 2xx and that were 5xx, and how many failed to be answered."""
-    command = ["nice", "-n", "5", "h2load", "--h1", "-D", str(seconds), "-c", str(connections), "-t", "1",
+    """Bulk reads for so long; answers a second that were 2xx, 5xx and 4xx, and how many were not answered.
+
+    With a rate, several generators begin one after the other: the connections of one send at the same moment.
+    """
+    generators = GENERATORS if rate else 1
+    each = connections // generators
+    command = ["nice", "-n", "5", "h2load", "--h1", "-D", str(seconds), "-c", str(each), "-t", "1",
                "-H", f"Authorization: Bearer {token}", "-H", "Accept: application/fhir+json"]
     if rate:
         command += ["--rps", f"{rate / connections:.3f}"]
     command.append(f"http://127.0.0.1:{side.ports['h1']}/fhir/Patient/p1")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 120)
-    codes = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", done.stdout)
-    if done.returncode or not codes:
-        raise SystemExit(f"h2load ended with {done.returncode}: {done.stdout[-300:]}{done.stderr[-300:]}")
-    failed = re.search(r"(\d+) errored, (\d+) timeout", done.stdout)
-    good, _, refused, shed = (int(own) / seconds for own in codes.groups())
-    return good, shed, refused, sum(int(own) for own in failed.groups())
+    running = []
+    for _ in range(generators):
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+        time.sleep(connections / rate / generators if rate else 0)
+    totals = [0.0, 0.0, 0.0, 0.0]
+    failed = 0
+    for process in running:
+        told, _ = process.communicate(timeout=seconds + 120)
+        codes = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", told)
+        if process.returncode or not codes:
+            raise SystemExit(f"h2load ended with {process.returncode}: {told[-600:]}")
+        totals = [total + int(own) / seconds for total, own in zip(totals, codes.groups())]
+        failed += sum(int(own) for own in re.search(r"(\d+) errored, (\d+) timeout", told).groups())
+    good, _, refused, shed = totals
+    return good, shed, refused, failed
 
 
 def metrics(side):
