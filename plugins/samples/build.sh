@@ -1,38 +1,22 @@
 #!/usr/bin/env bash
-# Builds every folder that has a plugin.json into components/NAME.wasm with its stamped manifest
-# components/NAME.plugin.json. The folder's name is the crate's name.
+# Builds samples into components/: NAME.wasm and its stamped manifest NAME.plugin.json. Names as arguments build those alone.
 #
-# WASM_CARGO and WASM_RUSTC name the toolchain for WebAssembly (default: cargo and rustc). Where that toolchain has no
-# ready standard library for wasm32-unknown-unknown, the library is built from source, which needs rust-src and a
-# linker: WASM_LINKER (default: rust-lld).
+# VARCO names the program that builds them (default: target/debug/varco of this repository, built first). It finds the
+# compilers and says what is missing; JavaScript samples get theirs from npm here.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-export CARGO_TARGET_DIR="$PWD/target"
-target=wasm32-unknown-unknown
-wasm_cargo="${WASM_CARGO:-cargo}"
-wasm_rustc="${WASM_RUSTC:-rustc}"
-cargo_home="${CARGO_HOME:-$HOME/.cargo}"
-
-# The bytes must not depend on where they were built.
-flags="--remap-path-prefix=$PWD=samples --remap-path-prefix=$(cd ../sdk-rust && pwd)=sdk"
-for registry in "$cargo_home"/registry/src/*; do
-    flags="$flags --remap-path-prefix=$registry=dependencies"
-done
-from_source=()
-if [ -z "$(find "$("$wasm_rustc" --print target-libdir --target $target)" -name 'libstd-*' 2>/dev/null)" ]; then
-    from_source=(-Zbuild-std=std,panic_abort)
-    flags="$flags --remap-path-prefix=$("$wasm_rustc" --print sysroot)=rust"
-    export RUSTC_BOOTSTRAP=1
+if [ -z "${VARCO:-}" ]; then
+    cargo build --quiet --manifest-path ../../Cargo.toml -p varco
+    VARCO=../../target/debug/varco
 fi
-if [ -n "${WASM_LINKER:-}" ]; then
-    export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="$WASM_LINKER"
+if [ $# -eq 0 ]; then
+    set -- */plugin.json
 fi
-
-for manifest in */plugin.json; do
-    sample="${manifest%/plugin.json}"
-    RUSTC="$wasm_rustc" CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="$flags" \
-        "$wasm_cargo" build --quiet --release --locked --target $target "${from_source[@]}" -p "$sample"
-    cargo run --quiet --locked -p componentize -- \
-        "$CARGO_TARGET_DIR/$target/release/${sample//-/_}.wasm" "$manifest" components
+for sample in "$@"; do
+    sample="${sample%/plugin.json}"
+    if [ -f "$sample/package.json" ] && [ ! -d "$sample/node_modules" ]; then
+        (cd "$sample" && npm ci --silent --no-audit --no-fund --ignore-scripts)
+    fi
+    "$VARCO" plugin build --locked --out components "$sample"
 done

@@ -3,39 +3,93 @@
 //! ```
 //! use varco_plugin::{Level, testing};
 //!
-//! let lines = testing::with_settings(r#"{"limit": 3}"#, || {
+//! let seen = testing::Gateway::new().settings(r#"{"limit": 3}"#).run(|| {
 //!     assert_eq!(varco_plugin::settings(), r#"{"limit": 3}"#);
 //!     varco_plugin::log(Level::Info, "limit is 3");
+//!     varco_plugin::count("limited", 2);
 //! });
-//! assert_eq!(lines, [(Level::Info, "limit is 3".to_owned())]);
+//! assert_eq!(seen.lines, [(Level::Info, "limit is 3".to_owned())]);
+//! assert_eq!(seen.counts["limited"], 2);
 //! ```
+//!
+//! Settings and answers hold for the calling thread while [`Gateway::run`] runs. Outside of it, settings are `{}`,
+//! nothing is a tax code, no map is known and no expression can be evaluated. `varco plugin test` runs the built
+//! component with the gateway's own answers.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::BTreeMap};
 
-use crate::{Context, Direction, Level};
+use crate::{Coding, Context, Direction, FhirPathError, Finding, Item, Level, Target, TranslateError};
 
-struct Gateway {
-    settings: String,
-    lines: Vec<(Level, String)>,
+type Translate = Box<dyn Fn(&str, &Coding) -> Result<Vec<Target>, TranslateError>>;
+type Evaluate = Box<dyn Fn(&str) -> Result<Vec<Item>, FhirPathError>>;
+type Check = Box<dyn Fn(&str) -> Finding>;
+
+/// A gateway that answers as the test says.
+#[derive(Default)]
+pub struct Gateway {
+    settings: Option<String>,
+    translate: Option<Translate>,
+    evaluate: Option<Evaluate>,
+    check: Option<Check>,
+    seen: Seen,
+}
+
+/// What the plugin did beside its verdict.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The lines that it logged.
+    pub lines: Vec<(Level, String)>,
+    /// What it added to counters.
+    pub counts: BTreeMap<String, u64>,
 }
 
 thread_local! {
-    static GATEWAY: RefCell<Gateway> = const { RefCell::new(Gateway { settings: String::new(), lines: Vec::new() }) };
+    static GATEWAY: RefCell<Gateway> = RefCell::new(Gateway::default());
 }
 
-/// Runs `test` with these settings, as JSON text, and returns the lines that it logged.
-///
-/// The settings hold for the calling thread until `test` returns.
-pub fn with_settings(settings: &str, test: impl FnOnce()) -> Vec<(Level, String)> {
-    GATEWAY.with_borrow_mut(|gateway| {
-        gateway.settings = settings.to_owned();
-        gateway.lines.clear();
-    });
-    test();
-    GATEWAY.with_borrow_mut(|gateway| {
-        gateway.settings.clear();
-        std::mem::take(&mut gateway.lines)
-    })
+impl Gateway {
+    /// One that knows nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gives the plugin these settings, as JSON text.
+    #[must_use]
+    pub fn settings(mut self, json: &str) -> Self {
+        self.settings = Some(json.to_owned());
+        self
+    }
+
+    /// Answers [`crate::translate`]. The function must not call the gateway itself; nor may the next ones.
+    #[must_use]
+    pub fn translate(
+        mut self,
+        answer: impl Fn(&str, &Coding) -> Result<Vec<Target>, TranslateError> + 'static,
+    ) -> Self {
+        self.translate = Some(Box::new(answer));
+        self
+    }
+
+    /// Answers [`crate::fhirpath`].
+    #[must_use]
+    pub fn fhirpath(mut self, answer: impl Fn(&str) -> Result<Vec<Item>, FhirPathError> + 'static) -> Self {
+        self.evaluate = Some(Box::new(answer));
+        self
+    }
+
+    /// Answers [`crate::codice_fiscale`].
+    #[must_use]
+    pub fn codice_fiscale(mut self, answer: impl Fn(&str) -> Finding + 'static) -> Self {
+        self.check = Some(Box::new(answer));
+        self
+    }
+
+    /// Runs a test with this gateway, and tells what the plugin did.
+    pub fn run(self, test: impl FnOnce()) -> Seen {
+        GATEWAY.set(self);
+        test();
+        GATEWAY.take().seen
+    }
 }
 
 /// The context of a `create` of this resource type by a practitioner for treatment.
@@ -61,15 +115,70 @@ fn context(direction: Direction, interaction: &str, resource_type: &str) -> Cont
     }
 }
 
-#[cfg_attr(target_arch = "wasm32", allow(dead_code))]
-pub(crate) fn current_settings() -> String {
-    GATEWAY.with_borrow(|gateway| match gateway.settings.as_str() {
-        "" => "{}".to_owned(),
-        settings => settings.to_owned(),
-    })
+pub(crate) mod settings {
+    pub fn json() -> String {
+        super::GATEWAY.with_borrow(|gateway| gateway.settings.clone().unwrap_or_else(|| "{}".to_owned()))
+    }
 }
 
-#[cfg_attr(target_arch = "wasm32", allow(dead_code))]
-pub(crate) fn record(level: Level, text: &str) {
-    GATEWAY.with_borrow_mut(|gateway| gateway.lines.push((level, text.to_owned())));
+pub(crate) mod log {
+    pub fn line(level: super::Level, text: &str) {
+        super::GATEWAY.with_borrow_mut(|gateway| gateway.seen.lines.push((level, text.to_owned())));
+    }
+}
+
+pub(crate) mod counters {
+    pub fn add(name: &str, by: u32) {
+        super::GATEWAY.with_borrow_mut(|gateway| {
+            let count = gateway.seen.counts.entry(name.to_owned()).or_default();
+            *count = count.saturating_add(by.into());
+        });
+    }
+}
+
+pub(crate) mod fhirpath {
+    use super::{FhirPathError, GATEWAY, Item};
+
+    pub fn evaluate(expression: &str) -> Result<Vec<Item>, FhirPathError> {
+        GATEWAY.with_borrow(|gateway| match &gateway.evaluate {
+            Some(answer) => answer(expression),
+            None => Err(FhirPathError::Failed),
+        })
+    }
+}
+
+pub(crate) mod concept_map {
+    use super::{Coding, GATEWAY, Target, TranslateError};
+
+    pub fn translate(map: &str, coding: &Coding) -> Result<Vec<Target>, TranslateError> {
+        GATEWAY.with_borrow(|gateway| match &gateway.translate {
+            Some(answer) => answer(map, coding),
+            None => Err(TranslateError::UnknownMap),
+        })
+    }
+}
+
+pub(crate) mod codice_fiscale {
+    use super::{Finding, GATEWAY};
+
+    pub fn check(text: &str) -> Finding {
+        GATEWAY.with_borrow(|gateway| match &gateway.check {
+            Some(answer) => answer(text),
+            None => Finding::NotACode,
+        })
+    }
+}
+
+pub(crate) mod pseudonym {
+    /// 64 hexadecimal digits that depend on both arguments (FNV-1a, four times). The gateway's are HMAC-SHA-256.
+    pub fn pseudonym(system: &str, value: &str) -> String {
+        let digits = |seed: u64| {
+            let bytes = system.bytes().chain([0]).chain(value.bytes());
+            let hash = bytes.fold(0xcbf2_9ce4_8422_2325 ^ seed, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+            format!("{hash:016x}")
+        };
+        (1..=4).map(digits).collect()
+    }
 }

@@ -8,6 +8,7 @@ mod demo;
 mod fhirpath;
 mod map;
 mod packages;
+mod plugin;
 mod policy_tests;
 mod say;
 mod serve;
@@ -42,6 +43,7 @@ enum Command {
     #[command(name = "fhirpath")]
     FhirPath(fhirpath::FhirPath),
     Map(map::Map),
+    Plugin(plugin::Plugin),
 }
 
 /// Runs the command that the arguments name.
@@ -59,5 +61,6 @@ pub fn run() -> ExitCode {
         Command::Snapshot(command) => command.run(),
         Command::FhirPath(command) => command.run(),
         Command::Map(command) => command.run(),
+        Command::Plugin(command) => command.run(),
     }
 }

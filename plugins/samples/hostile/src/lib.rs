@@ -5,23 +5,14 @@
 
 use std::hint::black_box;
 
-use varco_plugin::{Context, Level, Plugin, Verdict};
+use varco_plugin::{Context, Level, Verdict};
 
-/// The plugin.
-#[derive(Debug)]
-pub struct Hostile;
-
-impl Plugin for Hostile {
-    fn on_request(_context: &Context, body: &[u8]) -> Verdict {
-        misbehave(body)
-    }
-
-    fn on_response(_context: &Context, body: &[u8]) -> Verdict {
-        misbehave(body)
-    }
+/// Misbehaves on requests and on answers alike.
+pub fn misdeed(_context: &Context, body: &[u8]) -> Verdict {
+    misbehave(body)
 }
 
-varco_plugin::export!(Hostile);
+varco_plugin::export!(request: misdeed, response: misdeed);
 
 fn misbehave(body: &[u8]) -> Verdict {
     let settings = varco_plugin::settings();
@@ -95,19 +86,19 @@ mod tests {
     fn the_setting_or_the_body_chooses_the_misdeed() {
         assert_eq!(setting(r#"{"behaviour": "loop"}"#), "loop");
         assert_eq!(setting("{}"), "pass");
-        testing::with_settings(r#"{"behaviour":"by-body"}"#, || {
+        testing::Gateway::new().settings(r#"{"behaviour":"by-body"}"#).run(|| {
             let context = testing::request("Patient");
-            assert_eq!(Hostile::on_request(&context, b"{}"), Verdict::Pass);
-            let verdict = Hostile::on_request(&context, br#"{"behaviour":"garbage"}"#);
+            assert_eq!(misdeed(&context, b"{}"), Verdict::Pass);
+            let verdict = misdeed(&context, br#"{"behaviour":"garbage"}"#);
             assert!(matches!(verdict, Verdict::Replace(_)));
         });
     }
 
     #[test]
     fn a_flood_is_more_than_the_gateway_keeps() {
-        let lines = testing::with_settings(r#"{"behaviour":"log-flood"}"#, || {
-            assert_eq!(Hostile::on_response(&testing::response("Patient"), b"{}"), Verdict::Pass);
+        let seen = testing::Gateway::new().settings(r#"{"behaviour":"log-flood"}"#).run(|| {
+            assert_eq!(misdeed(&testing::response("Patient"), b"{}"), Verdict::Pass);
         });
-        assert_eq!(lines.len(), 21);
+        assert_eq!(seen.lines.len(), 21);
     }
 }

@@ -1,0 +1,3 @@
+export function codiceFiscale(
+  text: string,
+): 'not-a-code' | 'wrong-check-letter' | 'valid' | 'valid-omocodia' | 'provisional';

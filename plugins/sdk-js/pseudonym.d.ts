@@ -1,0 +1,1 @@
+export function pseudonym(system: string, value: string): string;

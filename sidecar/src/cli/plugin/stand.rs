@@ -1,0 +1,79 @@
+//! The gateway's own host, for tests and measurements: one engine, and plugins with what an operator would give them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use fhir_models::document::{Limits, OwnedDocument};
+use serde_json::{Map, Value};
+use varco_core::terminology::concept_map::ConceptMap;
+use varco_plugin_host::{Deployment, EngineSettings, Plugin, PluginEngine, PseudonymKey};
+
+use super::project::Built;
+
+/// The key for pseudonyms in tests. It is public: a gateway has its own.
+const TEST_KEY: [u8; 32] = *b"varco plugin test: not a secret!";
+
+/// A host that runs plugins for their author.
+#[derive(Debug)]
+pub struct Stand {
+    engine: PluginEngine,
+    concept_maps: Vec<Arc<ConceptMap>>,
+}
+
+impl Stand {
+    /// Starts the engine.
+    ///
+    /// # Errors
+    ///
+    /// Where the machine has no address space or thread for it.
+    pub fn new() -> Result<Self> {
+        let settings = EngineSettings { concurrent_calls: 2, warm_slots: 2, ..EngineSettings::default() };
+        Ok(Self { engine: PluginEngine::start(&settings)?, concept_maps: Vec::new() })
+    }
+
+    /// Gives plugins the concept maps of a folder, where there is one.
+    ///
+    /// # Errors
+    ///
+    /// The file that can't be read or is none.
+    pub fn with_concept_maps(mut self, folder: &Path) -> Result<Self> {
+        for path in json_files(folder)? {
+            let name = path.display().to_string();
+            let text = fs::read(&path).with_context(|| format!("{name} can't be read"))?;
+            let document = OwnedDocument::parse_json(text, &Limits::default())
+                .map_err(|fault| anyhow!("{name} is not FHIR JSON: {fault}"))?;
+            let map = ConceptMap::read(document.root(), &|_| None)
+                .map_err(|fault| anyhow!("{name} is not a usable ConceptMap: {fault}"))?;
+            self.concept_maps.push(Arc::new(map));
+        }
+        Ok(self)
+    }
+
+    /// Loads a plugin as a gateway would, with these settings over those of its manifest.
+    ///
+    /// # Errors
+    ///
+    /// What the gateway would say.
+    pub fn load(&self, built: &Built, settings: &[(String, Value)]) -> Result<Plugin> {
+        let deployment = Deployment {
+            settings: settings.iter().cloned().collect::<Map<_, _>>(),
+            pseudonym_key: Some(PseudonymKey::new(&TEST_KEY)?),
+            concept_maps: self.concept_maps.clone(),
+        };
+        Ok(Plugin::load_with(&self.engine, built.manifest.clone(), &built.component()?, deployment)?)
+    }
+}
+
+/// The JSON files of a folder by name; none where the folder isn't there.
+pub fn json_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(folder).with_context(|| format!("{} can't be read", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    files.retain(|path| path.extension().is_some_and(|it| it == "json"));
+    files.sort();
+    Ok(files)
+}
