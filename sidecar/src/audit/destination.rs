@@ -37,14 +37,13 @@ pub struct Destination {
 impl Destination {
     /// The server that a section of the configuration describes.
     pub fn new(config: &config::Destination) -> Result<Destination, DestinationError> {
-        let credential =
-            Credential::read(&config.url, config.token_file.as_deref(), config.token_env.as_deref())?;
+        let credential = Credential::of(config)?;
         let server = config::Upstream {
             ca: config.ca.clone(),
             certificate: config.certificate.clone(),
             key: config.key.clone(),
             connect_seconds: config.connect_seconds,
-            answer_seconds: config.answer_seconds,
+            answer_seconds: config.answers_within(),
             ..config::Upstream::at(&config.url)
         };
         let server = Upstream::new(&server, LARGEST)?;

@@ -179,12 +179,15 @@ fn summary(config: &Config) {
         ));
     }
     if let Some(server) = &config.terminology {
-        let credential = match (&server.token_file, &server.token_env) {
+        let credential = match (&server.server.token_file, &server.server.token_env) {
             (Some(path), _) => format!(", with the token in {}", path.display()),
             (None, Some(name)) => format!(", with the token in the variable {name}"),
             (None, None) => String::new(),
         };
-        say::line(format!("  codes that can't be judged here are asked of {}{credential}", server.url));
+        say::line(format!(
+            "  codes that can't be judged here are asked of {}{credential}",
+            server.server.url
+        ));
     }
     if let Some(mllp) = &config.mllp {
         messages(mllp);

@@ -8,7 +8,6 @@ use varco_core::identity::{AliasError, AliasGroup, IdentifierAliases};
 use super::source::Source;
 use super::{Config, Fault, Terminology};
 use crate::listen::tls;
-use crate::terminology::{Credential, CredentialError};
 
 /// Every fault, by line.
 pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
@@ -81,17 +80,8 @@ fn listener(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {
 
 /// The terminology server: reachable by TLS or in the clear, with at most one credential that is there.
 fn server(terminology: &Terminology, source: &Source<'_>, faults: &mut Vec<Fault>) {
-    address("/terminology", "url", &terminology.url, terminology.ca.as_ref(), source, faults);
-    if let Err(error) = Credential::of(terminology) {
-        let setting = match &error {
-            CredentialError::Both | CredentialError::Variable(_) => "/terminology/token_env",
-            CredentialError::Clear(_) => "/terminology/url",
-            CredentialError::File { .. } | CredentialError::Form(_) => "/terminology/token_file",
-        };
-        let cure = "Put the bearer token alone into one file, or into one environment variable.";
-        faults.push(source.fault(setting, format!("{error}."), cure));
-    }
-    if terminology.total_seconds < terminology.answer_seconds {
+    super::check_audit::destination("/terminology", "url", &terminology.server, source, faults);
+    if terminology.total_seconds < terminology.answers_within() {
         let cause = "The time for all questions is shorter than the time for one answer.";
         let cure = "Let total_seconds be at least answer_seconds.";
         faults.push(source.fault("/terminology/total_seconds", cause, cure));

@@ -32,7 +32,8 @@ pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Faul
     }
 }
 
-fn destination(
+/// Faults of a server that is sent to, or asked: `url` is the setting that its URL stands in.
+pub(super) fn destination(
     section: &str,
     url: &str,
     destination: &Destination,

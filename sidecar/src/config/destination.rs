@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+/// Time for the answer to something that is sent, in seconds, where nothing else is said.
+const SENT: u64 = 10;
+
 /// Where something is sent.
 #[derive(Debug, Clone, Deserialize)]
 #[allow(missing_docs)]
@@ -23,23 +26,29 @@ pub struct Destination {
     pub token_env: Option<String>,
     #[serde(default = "default::connect_seconds")]
     pub connect_seconds: u64,
-    #[serde(default = "default::answer_seconds")]
-    pub answer_seconds: u64,
+    /// How long a whole answer may take; what is usual depends on what is asked.
+    #[serde(default)]
+    pub answer_seconds: Option<u64>,
 }
 
 impl Destination {
     /// A server without certificate and token, with the usual bounds.
-    pub fn at(url: &str) -> Destination {
+    pub fn at(url: impl Into<String>) -> Destination {
         Destination {
-            url: url.to_owned(),
+            url: url.into(),
             ca: None,
             certificate: None,
             key: None,
             token_file: None,
             token_env: None,
             connect_seconds: default::connect_seconds(),
-            answer_seconds: default::answer_seconds(),
+            answer_seconds: None,
         }
+    }
+
+    /// How long the answer to something that is sent may take.
+    pub fn answers_within(&self) -> u64 {
+        self.answer_seconds.unwrap_or(SENT)
     }
 
     /// The files that it names: another token takes effect as another configuration does.
@@ -58,8 +67,5 @@ impl Destination {
 mod default {
     pub(super) fn connect_seconds() -> u64 {
         3
-    }
-    pub(super) fn answer_seconds() -> u64 {
-        10
     }
 }

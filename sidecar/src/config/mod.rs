@@ -492,7 +492,7 @@ impl Config {
         let plugins = self.plugin.iter_mut().flat_map(Plugin::paths);
         let plugins = plugins.chain(&mut self.plugins.trusted_keys).chain(&mut self.plugins.compiled);
         let terminology = self.terminology.iter_mut();
-        let terminology = terminology.flat_map(|it| [it.ca.as_mut(), it.token_file.as_mut()]).flatten();
+        let terminology = terminology.flat_map(|it| it.server.paths());
         let export = self.audit.export.iter_mut().map(|export| &mut export.store);
         let otlp = self.telemetry.otlp.iter_mut().map(|otlp| &mut otlp.collector);
         let sent_to = export.chain(otlp).flat_map(Destination::paths);

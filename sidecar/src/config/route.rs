@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{PluginUse, RouteMap};
+use super::{Destination, PluginUse, RouteMap};
 
 /// The name of the route that everything takes for which no other is configured.
 pub const DEFAULT_ROUTE: &str = "exchange";
@@ -145,17 +145,8 @@ pub struct Validation {
 #[derive(Debug, Clone, Deserialize)]
 #[allow(missing_docs)]
 pub struct Terminology {
-    pub url: String,
-    #[serde(default)]
-    pub ca: Option<PathBuf>,
-    #[serde(default)]
-    pub token_file: Option<PathBuf>,
-    #[serde(default)]
-    pub token_env: Option<String>,
-    #[serde(default = "default::connect_seconds")]
-    pub connect_seconds: u64,
-    #[serde(default = "default::answer_seconds")]
-    pub answer_seconds: u64,
+    #[serde(flatten)]
+    pub server: Destination,
     #[serde(default = "default::total_seconds")]
     pub total_seconds: u64,
     #[serde(default = "default::concurrency")]
@@ -179,12 +170,6 @@ pub struct Terminology {
 }
 
 mod default {
-    pub(super) fn connect_seconds() -> u64 {
-        3
-    }
-    pub(super) fn answer_seconds() -> u64 {
-        5
-    }
     pub(super) fn total_seconds() -> u64 {
         10
     }
@@ -217,16 +202,19 @@ mod default {
     }
 }
 
+/// Time for one answer, in seconds, where nothing else is said.
+const ASKED: u64 = 5;
+
 impl Terminology {
+    /// How long one answer may take, in seconds.
+    pub fn answers_within(&self) -> u64 {
+        self.server.answer_seconds.unwrap_or(ASKED)
+    }
+
     /// A server with the defaults of everything else.
     pub fn at(url: impl Into<String>) -> Terminology {
         Terminology {
-            url: url.into(),
-            ca: None,
-            token_file: None,
-            token_env: None,
-            connect_seconds: default::connect_seconds(),
-            answer_seconds: default::answer_seconds(),
+            server: Destination::at(url),
             total_seconds: default::total_seconds(),
             concurrency: default::concurrency(),
             batch: default::batch(),

@@ -47,7 +47,7 @@ impl fmt::Debug for Credential {
 
 impl Credential {
     /// The credential that a configuration names, or none.
-    pub fn of(config: &config::Terminology) -> Result<Credential, CredentialError> {
+    pub fn of(config: &config::Destination) -> Result<Credential, CredentialError> {
         Credential::read(&config.url, config.token_file.as_deref(), config.token_env.as_deref())
     }
 
@@ -104,7 +104,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), token).unwrap();
         let token_file = Some(file.path().to_owned());
-        Credential::of(&config::Terminology { token_file, ..config::Terminology::at(url) })
+        Credential::of(&config::Destination { token_file, ..config::Destination::at(url) })
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(credential.header().unwrap(), "Bearer s3cret-t0ken");
         assert!(!format!("{credential:?} {:?}", credential.header()).contains("s3cret"));
         assert!(
-            Credential::of(&config::Terminology::at("https://tx.example.org")).unwrap().header().is_none()
+            Credential::of(&config::Destination::at("https://tx.example.org")).unwrap().header().is_none()
         );
     }
 
@@ -137,10 +137,10 @@ mod tests {
     fn a_variable_must_be_there_and_alone() {
         let named = |token_env: &str, token_file| {
             let token_env = Some(token_env.to_owned());
-            Credential::of(&config::Terminology {
+            Credential::of(&config::Destination {
                 token_env,
                 token_file,
-                ..config::Terminology::at("https://x")
+                ..config::Destination::at("https://x")
             })
         };
         assert!(matches!(named("VARCO_TEST_NO_SUCH_TOKEN", None), Err(CredentialError::Variable(_))));

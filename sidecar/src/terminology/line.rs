@@ -59,10 +59,10 @@ enum End<T> {
 impl Line {
     pub fn new(config: &config::Terminology, credential: Credential) -> Result<Line, UpstreamSetupError> {
         let server = config::Upstream {
-            ca: config.ca.clone(),
-            connect_seconds: config.connect_seconds,
-            answer_seconds: config.answer_seconds,
-            ..config::Upstream::at(&config.url)
+            ca: config.server.ca.clone(),
+            connect_seconds: config.server.connect_seconds,
+            answer_seconds: config.answers_within(),
+            ..config::Upstream::at(&config.server.url)
         };
         let rest = Duration::from_secs(config.breaker_seconds);
         let breaker = BreakerSettings {

@@ -101,7 +101,7 @@ impl Replies {
 impl Terminology {
     /// A client for the configured server. Nothing is sent yet.
     pub fn new(config: &config::Terminology) -> Result<Terminology, TerminologySetupError> {
-        let credential = Credential::of(config)?;
+        let credential = Credential::of(&config.server)?;
         Ok(Terminology(Arc::new(Inner {
             line: Line::new(config, credential)?,
             memory: Memory::new(config),

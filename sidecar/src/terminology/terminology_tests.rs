@@ -110,8 +110,8 @@ impl Server {
     }
 
     fn config(&self) -> config::Terminology {
-        let quick = config::Terminology::at(&self.url);
-        config::Terminology { answer_seconds: 1, total_seconds: 4, ..quick }
+        let server = config::Destination { answer_seconds: Some(1), ..config::Destination::at(&self.url) };
+        config::Terminology { server, total_seconds: 4, ..config::Terminology::at(&self.url) }
     }
 
     fn client(&self) -> Terminology {
@@ -344,7 +344,8 @@ async fn the_token_goes_to_the_server() {
     let server = Server::start(Manner::Whole).await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "t0ken\n").unwrap();
-    let settings = config::Terminology { token_file: Some(file.path().to_owned()), ..server.config() };
+    let mut settings = server.config();
+    settings.server.token_file = Some(file.path().to_owned());
     ask(&Terminology::new(&settings).unwrap(), &[question("good")]).await;
     assert!(server.seen.lock().unwrap()[0].contains("/r4/ValueSet/$validate-code"), "{:?}", server.seen);
     assert!(server.seen.lock().unwrap()[0].contains("Bearer t0ken"), "{:?}", server.seen);

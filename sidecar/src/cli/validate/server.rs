@@ -52,15 +52,15 @@ impl Server {
         let token_env = token_file.is_none().then(|| TOKEN.to_owned());
         let token_env =
             token_env.filter(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-        let config = config::Terminology {
+        let server = config::Destination {
             ca,
             token_file: token_file.map(Path::to_owned),
             token_env,
-            answer_seconds: 30,
-            total_seconds: 120,
-            batch: 100,
-            ..config::Terminology::at(url)
+            answer_seconds: Some(30),
+            ..config::Destination::at(url)
         };
+        let config =
+            config::Terminology { server, total_seconds: 120, batch: 100, ..config::Terminology::at(url) };
         let runtime =
             Builder::new_current_thread().enable_all().build().context("no clock or network is to be had")?;
         let client = Terminology::new(&config).map_err(|error| anyhow!("{error}"))?;
