@@ -20,6 +20,7 @@ use crate::admin::Admin;
 use crate::audit::{AuditCare, AuditSetupError};
 use crate::config::{Config, Listen};
 use crate::handoff::{Giver, Offer, Said, Taken};
+use crate::listen::workers::Workers;
 use crate::listen::{self, Phase, tls};
 use crate::mllp::{self, Intake};
 use crate::pipeline::{Gateway, SetupError};
@@ -40,6 +41,9 @@ pub enum StartError {
         /// The system's words.
         cause: io::Error,
     },
+    /// Threads.
+    #[error("worker threads can't be started: {0}")]
+    Workers(io::Error),
     /// Certificates.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -152,6 +156,7 @@ pub async fn start_from(
         }
     };
     let gateway = current.gateway();
+    let workers = Arc::new(Workers::start(bounds.workers).map_err(StartError::Workers)?);
     let (stop, stopping) = watch::channel(false);
     let (phase, serving) = watch::channel(Phase::Serving);
     let (operator_phase, operator_serving) = watch::channel(Phase::Serving);
@@ -210,8 +215,15 @@ pub async fn start_from(
     Ok(Running {
         address,
         admin: admin_address,
-        federation: tokio::spawn(listen::serve(federation, tls.clone(), bounds, current.clone(), serving)),
-        operator: tokio::spawn(listen::serve(operator, None, admin_bounds, admin, operator_serving)),
+        federation: tokio::spawn(listen::serve(
+            federation,
+            Some(workers),
+            tls.clone(),
+            bounds,
+            current.clone(),
+            serving,
+        )),
+        operator: tokio::spawn(listen::serve(operator, None, None, admin_bounds, admin, operator_serving)),
         current,
         tls,
         stop,

@@ -19,6 +19,7 @@ const AT_START: &[&str] = &[
     "listen.drain_seconds",
     "listen.drain_delay_seconds",
     "listen.handoff",
+    "listen.workers",
     "listen.behind_tls_terminator",
     "store",
     "admin",

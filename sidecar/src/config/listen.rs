@@ -102,6 +102,7 @@ impl Listen {
             drain_seconds: default::drain_seconds(),
             drain_delay_seconds: 0,
             handoff: None,
+            workers: None,
         }
     }
 

@@ -208,6 +208,8 @@ pub struct Listen {
     pub drain_delay_seconds: u64,
     #[serde(default)]
     pub handoff: Option<PathBuf>,
+    #[serde(default)]
+    pub workers: Option<usize>,
 }
 
 /// `[listen.tls]`

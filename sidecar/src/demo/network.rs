@@ -233,6 +233,7 @@ fn serve_hub(
         Listen { connections: 256, body_seconds: 10, drain_seconds: 2, ..Listen::at(listener.local_addr()?) };
     Ok(tokio::spawn(listen::serve(
         listener,
+        None,
         Some(Arc::new(ArcSwap::from_pointee(tls))),
         bounds,
         Arc::new(hub),

@@ -12,6 +12,7 @@ mod line;
 mod names;
 mod phase;
 pub mod tls;
+pub mod workers;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -41,6 +42,7 @@ use drive::drive;
 use guard::{Guard, Patience};
 use line::{Given, Line};
 pub use phase::{Phase, until_stopped};
+use workers::Workers;
 
 /// Header bytes a request may have.
 const HEADER_BYTES: u32 = 32 * 1024;
@@ -83,9 +85,11 @@ struct Keeping {
     handshakes: Arc<Semaphore>,
 }
 
-/// Serves until `phase` says that it is over, then drains. A connection gets the certificates that hold when it begins.
+/// Serves until `phase` says that it is over, then drains. A connection gets the certificates that hold when it begins, and
+/// is driven by one of the `workers`, or where there are none by the runtime that this runs on.
 pub async fn serve<H: Handler>(
     listener: TcpListener,
+    workers: Option<Arc<Workers>>,
     tls: Option<Arc<ArcSwap<ServerConfig>>>,
     bounds: Listen,
     handler: Arc<H>,
@@ -126,10 +130,24 @@ pub async fn serve<H: Handler>(
         };
         let (handler, acceptor, keeping) =
             (handler.clone(), tls.as_ref().map(|tls| TlsAcceptor::from(tls.load_full())), keeping.clone());
-        tokio::spawn(async move {
-            connection(stream, address, acceptor, handler, keeping).await;
-            drop(place);
-        });
+        let Some(workers) = &workers else {
+            tokio::spawn(async move {
+                connection(stream, address, acceptor, handler, keeping).await;
+                drop(place);
+            });
+            continue;
+        };
+        // Its readiness is to be told on the worker's thread.
+        match stream.into_std() {
+            Ok(stream) => workers.spawn(async move {
+                match TcpStream::from_std(stream) {
+                    Ok(stream) => connection(stream, address, acceptor, handler, keeping).await,
+                    Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+                }
+                drop(place);
+            }),
+            Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
+        }
     }
     drop(listener);
     drop(keeping);

@@ -13,28 +13,24 @@ mod guard;
 mod patience;
 mod retry;
 mod retry_budget;
+mod transport;
 mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 
 pub(crate) use breaker::{Breaker, BreakerSettings, Change, Pass, Verdict};
 pub use guard::Guard;
 use patience::Patience;
 pub(crate) use retry_budget::{BudgetSettings, RetryBudget};
+use transport::{Payload, Transport};
 
 use crate::config;
 use crate::listen::tls::{self, TlsError};
@@ -130,12 +126,8 @@ pub struct UpstreamAnswer {
 
 /// A client for one server.
 pub struct Upstream {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    scheme: Scheme,
-    /// Where it is: the authority of its URL, or the addresses that are configured.
-    places: Vec<Authority>,
-    /// The authority of its URL, where `places` are others.
-    host: Option<HeaderValue>,
+    /// Where it is: at the authority of its URL, or at the addresses that are configured.
+    places: Vec<Transport>,
     base_path: String,
     patience: Patience,
     most: usize,
@@ -173,38 +165,21 @@ impl Upstream {
         most: usize,
     ) -> Result<Upstream, UpstreamSetupError> {
         let wrong = || UpstreamSetupError::Url(config.url.clone());
-        let uri: Uri = config.url.parse().map_err(|_| wrong())?;
-        let parts = uri.into_parts();
-        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else { return Err(wrong()) };
+        let parts = config.url.parse::<Uri>().map_err(|_| wrong())?.into_parts();
+        let tls = match parts.scheme.as_ref().map(http::uri::Scheme::as_str) {
+            Some("https") => Some(tls),
+            Some("http") => None,
+            _ => return Err(wrong()),
+        };
+        let authority = parts.authority.ok_or_else(wrong)?;
         let base_path =
             parts.path_and_query.map_or(String::new(), |path| path.path().trim_end_matches('/').to_owned());
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(Duration::from_secs(config.connect_seconds)));
+        let patience = Duration::from_secs(config.connect_seconds);
         // The certificate must be that of the name in the URL, whatever address it is asked at.
-        let name = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(name).map_err(|_| wrong())?;
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .with_server_name_resolver(FixedServerNameResolver::new(name));
-        let connector = match config.addresses.is_empty() {
-            true => connector.enable_all_versions().wrap_connector(http),
-            // HTTP/2 would name the address as the authority.
-            false => connector.enable_http1().wrap_connector(http),
-        };
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(Duration::from_secs(60))
-            .pool_timer(TokioTimer::new())
-            .build(connector);
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong())?;
-        let (places, host) = match config.addresses.as_slice() {
-            [] => (vec![authority], None),
-            addresses => {
-                let places = addresses.iter().map(|address| address.to_string().parse());
-                (places.collect::<Result<_, _>>().map_err(|_| wrong())?, Some(host))
-            }
+        let transport = |at| Transport::new(&authority, at, tls.clone(), patience).ok_or_else(wrong);
+        let places = match config.addresses.as_slice() {
+            [] => vec![transport(None)?],
+            addresses => addresses.iter().map(|at| transport(Some(*at))).collect::<Result<_, _>>()?,
         };
         let seconds = Duration::from_secs;
         let patience = Patience {
@@ -212,7 +187,7 @@ impl Upstream {
             idle: seconds(config.idle()),
             whole: seconds(config.answer_seconds),
         };
-        Ok(Upstream { client, scheme, places, host, base_path, patience, most, guard: None })
+        Ok(Upstream { places, base_path, patience, most, guard: None })
     }
 
     /// Asks. `path` begins with a slash and stands below the FHIR base.
@@ -246,16 +221,21 @@ impl Upstream {
         &self,
         method: Method,
         path: &str,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         body: Bytes,
     ) -> Result<UpstreamAnswer, UpstreamError> {
         let deadline = self.patience.deadline();
-        if let Some(host) = &self.host {
-            headers.insert(header::HOST, host.clone());
-        }
-        let Some(guard) = &self.guard else {
-            return self.attempt(self.request(0, &method, path, headers, body)?, deadline).await;
+        let uri = if path.is_empty() { "/" } else { path };
+        let uri: Uri =
+            uri.parse().map_err(|error: http::uri::InvalidUri| UpstreamError::Request(error.to_string()))?;
+        let request = |headers: HeaderMap, body: Bytes| {
+            let mut request = Request::new(Payload::Left(Full::new(body)));
+            *request.method_mut() = method.clone();
+            *request.uri_mut() = uri.clone();
+            *request.headers_mut() = headers;
+            request
         };
+        let Some(guard) = &self.guard else { return self.attempt(0, request(headers, body), deadline).await };
         guard.begin();
         let (mut made, mut before, mut avoid) = (0, None, None);
         loop {
@@ -265,8 +245,7 @@ impl Upstream {
                 Err(refused) => return before.unwrap_or(Err(refused)),
             };
             let place = passage.address();
-            let request = self.request(place, &method, path, headers.clone(), body.clone())?;
-            let answer = self.attempt(request, deadline).await;
+            let answer = self.attempt(place, request(headers.clone(), body.clone()), deadline).await;
             passage.ended(&answer);
             if !retry::may_be_repeated(&method, &answer, made) {
                 return answer;
@@ -280,46 +259,22 @@ impl Upstream {
         }
     }
 
-    fn request(
-        &self,
-        place: usize,
-        method: &Method,
-        path: &str,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Request<Full<Bytes>>, UpstreamError> {
-        let wrong = |what: &dyn ToString| UpstreamError::Request(what.to_string());
-        let authority = self.places.get(place).ok_or_else(|| wrong(&"there is no such address"))?;
-        let uri = Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(authority.clone())
-            .path_and_query(path)
-            .build()
-            .map_err(|error| wrong(&error))?;
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method.clone();
-        *request.uri_mut() = uri;
-        *request.headers_mut() = headers;
-        Ok(request)
-    }
-
     /// One request to one place, answered within the time until `deadline`.
     async fn attempt(
         &self,
-        request: Request<Full<Bytes>>,
+        place: usize,
+        request: Request<Payload>,
         deadline: Instant,
     ) -> Result<UpstreamAnswer, UpstreamError> {
-        let answer = self.patience.head(deadline, self.exchange(request)).await?;
+        let no_place = || UpstreamError::Request("there is no such address".to_owned());
+        let transport = self.places.get(place).ok_or_else(no_place)?;
+        let answer = self.patience.head(deadline, transport.send(request)).await?;
         if let Some(fault) = framing::fault(answer.headers()) {
             return Err(UpstreamError::Framing(fault));
         }
         let (head, body) = answer.into_parts();
         let body = self.patience.body(deadline, body, self.most).await?;
         Ok(UpstreamAnswer { status: head.status, headers: head.headers, body })
-    }
-
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, UpstreamError> {
-        self.client.request(request).await.map_err(|error| UpstreamError::Unreachable(chain(&error)))
     }
 }
 

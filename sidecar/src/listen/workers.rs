@@ -1,0 +1,102 @@
+//! Worker threads: each drives its own connections, with everything that their requests do.
+//!
+//! A connection stays with the thread that got it, so that a request's steps never wait for another thread to wake up:
+//! sockets, timers and the connections to the hospital's server are that thread's own. A connection goes to the worker
+//! that has the fewest.
+
+use std::cell::Cell;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+thread_local! {
+    static INDEX: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How long a worker that was told to stop waits for what callers left behind.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The number of the worker that this thread is, from 1; 0 on any other thread.
+pub(crate) fn index() -> usize {
+    INDEX.get()
+}
+
+struct Worker {
+    runtime: Handle,
+    connections: Arc<AtomicUsize>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+/// The worker threads of one sidecar. Dropped, they finish what was begun, within ten seconds.
+pub struct Workers {
+    workers: Vec<Worker>,
+}
+
+impl Workers {
+    /// Starts `count` of them; without a count, one for each processor.
+    pub fn start(count: Option<usize>) -> io::Result<Workers> {
+        let processors = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let numbers = 1..=count.unwrap_or_else(processors);
+        Ok(Workers { workers: numbers.map(start).collect::<Result<_, _>>()? })
+    }
+
+    /// Begins a connection on the worker that has the fewest.
+    pub fn spawn<F: Future<Output = ()> + Send + 'static>(&self, connection: F) {
+        let least = self.workers.iter().min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
+        let Some(worker) = least else { return };
+        let place = Place::take(&worker.connections);
+        worker.runtime.spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        for worker in &mut self.workers {
+            // A worker that is gone needs no telling.
+            let _ = worker.stop.take().map(|stop| stop.send(()));
+        }
+    }
+}
+
+/// One connection in a worker's count.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(count: &Arc<AtomicUsize>) -> Place {
+        count.fetch_add(1, Ordering::Relaxed);
+        Place(count.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn start(number: usize) -> io::Result<Worker> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let (stop, stopped) = oneshot::channel();
+    std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        INDEX.set(number);
+        runtime.block_on(async {
+            let _ = stopped.await;
+            // What a caller began is finished, though the caller went away.
+            let deadline = Instant::now() + PATIENCE;
+            while Handle::current().metrics().num_alive_tasks() > 0 && Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+    })?;
+    Ok(Worker { runtime: handle, connections: Arc::default(), stop: Some(stop) })
+}

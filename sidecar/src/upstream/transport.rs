@@ -1,0 +1,259 @@
+//! HTTP/1.1 to one server: connections that are kept, each driven by the request that uses it.
+//!
+//! A connection has no task of its own: whoever waits for an answer moves its bytes. So a request never wakes another
+//! task or thread, which was a third of what it cost. Idle connections stay with the worker thread that made them,
+//! because their readiness is told there.
+//!
+//! Bounds: [`MOST_IDLE`] connections wait for each worker, none longer than [`IDLE`]. One transport speaks to one server
+//! under one TLS configuration: connections are never shared between servers, names or client certificates. HTTP/2 would
+//! save nothing here: the server is near, and one connection a request under way is what it expects.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::uri::Authority;
+use http::{HeaderValue, Request, Response};
+use http_body_util::{Either, Full};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{UpstreamError, chain};
+use crate::listen::workers;
+
+/// Most connections that wait for one worker's next request.
+const MOST_IDLE: usize = 128;
+/// How long one waits.
+const IDLE: Duration = Duration::from_secs(60);
+/// Workers whose connections are kept apart; more share.
+const SHARDS: usize = 64;
+/// Most bytes of an answer's head.
+const LARGEST_HEAD: usize = 64 * 1024;
+
+/// What is sent: bytes at hand, or a caller's body as it comes.
+pub(crate) type Payload = Either<Full<Bytes>, Incoming>;
+
+/// A stream to the server, in the clear or over TLS.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+type Connection = http1::Connection<TokioIo<Box<dyn Stream>>, Payload>;
+
+/// A connection with its means to send.
+struct Line {
+    sender: http1::SendRequest<Payload>,
+    connection: Pin<Box<Connection>>,
+}
+
+impl Line {
+    /// True where the next request can be sent: the last answer is read to its end, and the server has not hung up.
+    fn is_open(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        self.connection.as_mut().poll(&mut context).is_pending() && self.sender.is_ready()
+    }
+}
+
+struct Idle {
+    line: Line,
+    since: Instant,
+}
+
+/// Where a server is found.
+enum Place {
+    At(SocketAddr),
+    Named(String, u16),
+}
+
+/// Connections to one server.
+pub(crate) struct Transport {
+    at: Place,
+    /// The name that the server's certificate must have, where TLS is spoken.
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    host_header: HeaderValue,
+    patience: Duration,
+    idle: Arc<[Mutex<Vec<Idle>>]>,
+}
+
+impl Transport {
+    /// For the server named `authority`, asked `at` this address where one is given, over TLS or not; `patience` bounds the
+    /// time to connect.
+    pub fn new(
+        authority: &Authority,
+        at: Option<SocketAddr>,
+        tls: Option<ClientConfig>,
+        patience: Duration,
+    ) -> Option<Transport> {
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = authority.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
+        let name = host.clone();
+        let at = at.map_or(Place::Named(host, port), Place::At);
+        let tls = match tls {
+            None => None,
+            Some(mut config) => {
+                config.alpn_protocols = vec![b"http/1.1".to_vec()];
+                Some((TlsConnector::from(Arc::new(config)), ServerName::try_from(name).ok()?))
+            }
+        };
+        let host_header = HeaderValue::from_str(authority.as_str()).ok()?;
+        let idle = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Some(Transport { at, tls, host_header, patience, idle })
+    }
+
+    /// Sends one request, whose URI is path and query alone, and gives the answer's head with its body to come.
+    pub async fn send(&self, mut request: Request<Payload>) -> Result<Response<AnswerBody>, UpstreamError> {
+        request.headers_mut().insert(HOST, self.host_header.clone());
+        let shard = workers::index() % SHARDS;
+        while let Some(line) = self.take(shard) {
+            match self.send_on(line, request, shard).await {
+                Ok(answer) => return Ok(answer),
+                // The server hung up before it was sent anything.
+                Err((_, Some(unsent))) => request = *unsent,
+                Err((error, None)) => return Err(error),
+            }
+        }
+        let line = self.connect().await?;
+        self.send_on(line, request, shard).await.map_err(|(error, _)| error)
+    }
+
+    fn take(&self, shard: usize) -> Option<Line> {
+        let mut idle = self.idle.get(shard)?.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(Idle { mut line, since }) = idle.pop() {
+            if since.elapsed() < IDLE && line.is_open() {
+                return Some(line);
+            }
+        }
+        None
+    }
+
+    async fn connect(&self) -> Result<Line, UpstreamError> {
+        match tokio::time::timeout(self.patience, self.handshake()).await {
+            Ok(line) => line,
+            Err(_) => Err(UpstreamError::Unreachable("no connection in time".to_owned())),
+        }
+    }
+
+    async fn handshake(&self) -> Result<Line, UpstreamError> {
+        let stream = match &self.at {
+            Place::At(address) => TcpStream::connect(address).await,
+            Place::Named(host, port) => TcpStream::connect((host.as_str(), *port)).await,
+        };
+        let stream = stream.map_err(broken)?;
+        stream.set_nodelay(true).map_err(broken)?;
+        let stream: Box<dyn Stream> = match &self.tls {
+            None => Box::new(stream),
+            Some((tls, name)) => Box::new(tls.connect(name.clone(), stream).await.map_err(broken)?),
+        };
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(LARGEST_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(broken)?;
+        Ok(Line { sender, connection: Box::pin(connection) })
+    }
+
+    /// Sends on this connection. An error comes with the request where none of it was sent.
+    async fn send_on(
+        &self,
+        mut line: Line,
+        request: Request<Payload>,
+        shard: usize,
+    ) -> Result<Response<AnswerBody>, (UpstreamError, Option<Box<Request<Payload>>>)> {
+        let answer = {
+            let Line { sender, connection } = &mut line;
+            let mut sending = pin!(sender.try_send_request(request));
+            poll_fn(|context| {
+                if let Poll::Ready(answer) = sending.as_mut().poll(context) {
+                    return Poll::Ready(answer);
+                }
+                // Polled again below: an answer or an end that the connection comes upon is told to `sending`.
+                let _ = connection.as_mut().poll(context);
+                sending.as_mut().poll(context)
+            })
+            .await
+        };
+        match answer {
+            Ok(answer) => {
+                let (head, incoming) = answer.into_parts();
+                let body = AnswerBody { incoming, line: Some(line), home: self.idle.clone(), shard };
+                Ok(Response::from_parts(head, body))
+            }
+            Err(mut error) => {
+                let unsent = error.take_message().map(Box::new);
+                Err((broken(error.into_error()), unsent))
+            }
+        }
+    }
+}
+
+fn broken(error: impl std::error::Error + 'static) -> UpstreamError {
+    UpstreamError::Unreachable(chain(&error))
+}
+
+/// The body of an answer as it comes. Read to its end, it gives its connection back; dropped before, it closes it.
+pub(crate) struct AnswerBody {
+    incoming: Incoming,
+    line: Option<Line>,
+    home: Arc<[Mutex<Vec<Idle>>]>,
+    shard: usize,
+}
+
+impl AnswerBody {
+    fn give_back(&mut self) {
+        let Some(mut line) = self.line.take() else { return };
+        if !line.is_open() {
+            return;
+        }
+        let Some(home) = self.home.get(self.shard) else { return };
+        let mut idle = home.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.first().is_some_and(|oldest| oldest.since.elapsed() >= IDLE) {
+            idle.retain(|own| own.since.elapsed() < IDLE);
+        }
+        if idle.len() < MOST_IDLE {
+            idle.push(Idle { line, since: Instant::now() });
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let own = self.get_mut();
+        let mut next = Pin::new(&mut own.incoming).poll_frame(context);
+        if next.is_pending()
+            && let Some(line) = &mut own.line
+        {
+            if line.connection.as_mut().poll(context).is_ready() {
+                own.line = None;
+            }
+            next = Pin::new(&mut own.incoming).poll_frame(context);
+        }
+        if matches!(next, Poll::Ready(None)) || (own.incoming.is_end_stream() && own.line.is_some()) {
+            own.give_back();
+        }
+        next
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
