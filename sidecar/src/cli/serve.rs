@@ -122,6 +122,7 @@ impl Serve {
                 }
                 () = running.handed_over() => running.leave().await,
             }
+            telemetry::flush_log();
             ExitCode::SUCCESS
         })
     }

@@ -149,7 +149,7 @@ impl TokenGate {
         let accepted = match remembered {
             Some(accepted) => accepted,
             None => {
-                let accepted = Arc::new(self.check(token, signature, now).await?);
+                let accepted = Arc::new(Box::pin(self.check(token, signature, now)).await?);
                 self.accepted.insert(digest, accepted.clone());
                 accepted
             }

@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::io;
 use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,6 +22,9 @@ thread_local! {
 
 /// How long a worker that was told to stop waits for what callers left behind.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The time between two beats of a worker.
+const BEAT: Duration = Duration::from_millis(500);
 
 /// The number of the worker that this thread is, from 1; 0 on any other thread.
 pub(crate) fn index() -> usize {
@@ -90,7 +94,10 @@ fn start(number: usize) -> io::Result<Worker> {
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
         INDEX.set(number);
         runtime.block_on(async {
-            let _ = stopped.await;
+            let mut stopped = pin!(stopped);
+            // A timer that is always near: tokio wakes its thread for each timer that is nearer than all others, and
+            // with this one none of a request's is.
+            while tokio::time::timeout(BEAT, stopped.as_mut()).await.is_err() {}
             // What a caller began is finished, though the caller went away.
             let deadline = Instant::now() + PATIENCE;
             while Handle::current().metrics().num_alive_tasks() > 0 && Instant::now() < deadline {

@@ -81,7 +81,8 @@ impl Exchange<'_> {
             _ => Method::GET,
         };
         let body = request.form.clone().map_or(body, Bytes::from);
-        let answer = self.gateway.upstream.ask(method, &request.path_and_query, headers, body).await;
+        let answer =
+            Box::pin(self.gateway.upstream.ask(method, &request.path_and_query, headers, body)).await;
         self.wrote(interaction);
         let answer = self.seen(&call, answer)?;
         Ok(self.came(plan, answer))
@@ -104,7 +105,7 @@ impl Exchange<'_> {
         headers.insert(HeaderName::from_static("prefer"), HeaderValue::from_static(prefer));
         self.trace_into(&mut headers);
         let base = if self.gateway.upstream.is_at_root() { "/" } else { "" };
-        let answer = self.gateway.upstream.ask(Method::POST, base, headers, bundle).await;
+        let answer = Box::pin(self.gateway.upstream.ask(Method::POST, base, headers, bundle)).await;
         self.gateway.answers.wrote_any();
         self.seen(&call, answer)
     }
@@ -115,7 +116,8 @@ impl Exchange<'_> {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::ACCEPT, HeaderValue::from_static("application/fhir+json"));
         self.trace_into(&mut headers);
-        let answer = self.gateway.upstream.ask(Method::GET, path_and_query, headers, Bytes::new()).await;
+        let answer =
+            Box::pin(self.gateway.upstream.ask(Method::GET, path_and_query, headers, Bytes::new())).await;
         self.seen(&call, answer)
     }
 
@@ -126,7 +128,7 @@ impl Exchange<'_> {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::ACCEPT, HeaderValue::from_static("application/fhir+json"));
         self.trace_into(&mut headers);
-        let answer = self.gateway.upstream.follow(link, headers).await;
+        let answer = Box::pin(self.gateway.upstream.follow(link, headers)).await;
         self.seen(&call, answer)
     }
 

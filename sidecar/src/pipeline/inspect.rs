@@ -126,7 +126,7 @@ impl<'g> Exchange<'g> {
         if documents.is_empty() {
             return Ok(());
         }
-        let reports = self.inspect(route, mode, Direction::Responses, documents).await?;
+        let reports = Box::pin(self.inspect(route, mode, Direction::Responses, documents)).await?;
         if mode == ValidationMode::Enforce && reports.iter().any(is_invalid) {
             return Err(Refusal::InvalidResponse { rules: Summary::of(&reports).rules() });
         }

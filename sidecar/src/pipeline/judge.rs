@@ -157,8 +157,10 @@ impl Exchange<'_> {
         action: Action,
         labels: &[Code],
     ) -> Result<Judgement, Refusal> {
+        let is_binary = || resource.get(name::RESOURCE_TYPE).is_some_and(|own| own.is_str("Binary"));
         if action == Action::Access
-            && let Some(mut judgement) = self.judge_content(resource, labels).await?
+            && is_binary()
+            && let Some(mut judgement) = Box::pin(self.judge_content(resource, labels)).await?
         {
             let mut facts = ResourceFacts::of_resource(resource, &self.gateway.reading);
             facts.labels.extend(labels.iter().cloned());

@@ -75,7 +75,7 @@ impl Exchange<'_> {
             let json = self.in_network_terms(resource);
             return Ok(Shown::Json(plugin::leaving(self, json, &resource_type)?));
         };
-        match self.mapped(&own, resource).await {
+        match Box::pin(self.mapped(&own, resource)).await {
             Ok(made) => {
                 self.account.maps.insert(own.map.url.clone());
                 let judgement = self.judge(made.root()).await?;

@@ -28,15 +28,12 @@ const OF_AGE: u8 = 18;
 
 impl Exchange<'_> {
     /// Judges a Binary by the resources that it is the content of, as if each had its labels too: it is visible
-    /// where all of them are. `None` for other resources, and for a Binary that nobody is known to refer to.
+    /// where all of them are. `None` for one that nobody is known to refer to.
     pub async fn judge_content(
         &mut self,
         resource: Value<'_>,
         labels: &[Code],
     ) -> Result<Option<Judgement>, Refusal> {
-        if !resource.get(name::RESOURCE_TYPE).is_some_and(|own| own.is_str("Binary")) {
-            return Ok(None);
-        }
         let refused = |note| Judgement { note: Some(note), ..Judgement::default() };
         let own: Vec<Code> = Labels::of(resource).codes().iter().chain(labels).cloned().collect();
         let mut judgement: Option<Judgement> = None;

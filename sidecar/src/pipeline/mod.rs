@@ -188,7 +188,8 @@ impl Handler for Gateway {
 }
 
 impl Exchange<'_> {
-    /// Answers an interaction that the scopes cover; `offset` says how much stood on the pages before.
+    /// Answers an interaction that the scopes cover; `offset` says how much stood on the pages before. All but a read are
+    /// boxed: a request's task is as large as its largest step, and is copied when it begins.
     async fn serve(
         &mut self,
         interaction: Interaction,
@@ -198,19 +199,25 @@ impl Exchange<'_> {
         self.admit_by_policy(&interaction)?;
         let resource_type = interaction.resource_type().cloned();
         match (resource_type.as_ref().map(|name| name.as_str()), interaction) {
-            (_, Interaction::Validate(asked)) => validate::validate(self, asked, body).await,
-            (_, Interaction::Transform(_, asked)) => transform::transform(self, asked, &body).await,
-            (_, Interaction::Translate(_, asked)) => translate::translate(self, asked, &body).await,
-            (_, Interaction::Match(on, asked)) => patient_match::patient_match(self, asked, on, &body).await,
-            (Some("Consent"), interaction) => own::consent(self, interaction, &body).await,
-            (Some("AuditEvent"), interaction) => trail::audit(self, interaction, offset).await,
+            (_, Interaction::Validate(asked)) => Box::pin(validate::validate(self, asked, body)).await,
+            (_, Interaction::Transform(_, asked)) => Box::pin(transform::transform(self, asked, &body)).await,
+            (_, Interaction::Translate(_, asked)) => Box::pin(translate::translate(self, asked, &body)).await,
+            (_, Interaction::Match(on, asked)) => {
+                Box::pin(patient_match::patient_match(self, asked, on, &body)).await
+            }
+            (Some("Consent"), interaction) => Box::pin(own::consent(self, interaction, &body)).await,
+            (Some("AuditEvent"), interaction) => Box::pin(trail::audit(self, interaction, offset)).await,
             (_, Interaction::Read(instance)) => read::read(self, instance).await,
-            (_, Interaction::Vread(instance, version)) => history::vread(self, instance, version).await,
+            (_, Interaction::Vread(instance, version)) => {
+                Box::pin(history::vread(self, instance, version)).await
+            }
             (_, Interaction::History(asked)) => match asked.of.clone() {
-                HistoryOf::Instance(instance) => history::history(self, asked, instance, offset).await,
-                _ => timeline::timeline(self, asked, offset).await,
+                HistoryOf::Instance(instance) => {
+                    Box::pin(history::history(self, asked, instance, offset)).await
+                }
+                _ => Box::pin(timeline::timeline(self, asked, offset)).await,
             },
-            (_, Interaction::SearchType(search)) => search::search(self, search, offset).await,
+            (_, Interaction::SearchType(search)) => Box::pin(search::search(self, search, offset)).await,
             (
                 _,
                 interaction @ (Interaction::Create(_)
@@ -221,13 +228,15 @@ impl Exchange<'_> {
                 | Interaction::ConditionalUpdate(_)
                 | Interaction::ConditionalPatch(_)
                 | Interaction::ConditionalDelete(_)),
-            ) => write::write(self, interaction, body).await,
+            ) => Box::pin(write::write(self, interaction, body)).await,
             // Taken apart before: no entry is a batch.
             (_, Interaction::Batch | Interaction::Transaction) => Err(Refusal::Internal),
-            (_, Interaction::Everything(asked)) => everything::everything(self, asked, offset).await,
-            (_, Interaction::PatientSummary(patient)) => summary::summary(self, patient).await,
-            (_, Interaction::LastN(asked)) => last_n::last_n(self, asked, offset).await,
-            (_, Interaction::DocRef(asked)) => doc_ref::doc_ref(self, asked, offset).await,
+            (_, Interaction::Everything(asked)) => {
+                Box::pin(everything::everything(self, asked, offset)).await
+            }
+            (_, Interaction::PatientSummary(patient)) => Box::pin(summary::summary(self, patient)).await,
+            (_, Interaction::LastN(asked)) => Box::pin(last_n::last_n(self, asked, offset)).await,
+            (_, Interaction::DocRef(asked)) => Box::pin(doc_ref::doc_ref(self, asked, offset)).await,
             (_, Interaction::Capabilities) => Ok(own::capabilities(self.gateway)),
         }
     }
@@ -351,7 +360,7 @@ impl Gateway {
         let mut exchange = Exchange { gateway: self, requester, headers, account, confined_to };
         let offset = page.map_or(0, |page| page.offset);
         if interaction == Interaction::Batch {
-            return batch::batch(&mut exchange, body, preferred).await;
+            return Box::pin(batch::batch(&mut exchange, body, preferred)).await;
         }
         exchange.serve(interaction, body, offset).await
     }

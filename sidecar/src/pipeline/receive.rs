@@ -64,6 +64,9 @@ where
     if body.size_hint().lower() > most as u64 {
         return Err(too_large());
     }
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
     match tokio::time::timeout(within, Limited::new(body, most).collect()).await {
         Err(_) => Err(Refusal::BodyTimeout),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),

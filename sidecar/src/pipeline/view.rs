@@ -43,7 +43,7 @@ impl Exchange<'_> {
         if judgement.permitted {
             return Ok(View::Whole(judgement));
         }
-        if let Some((judgement, left)) = self.without_elements(resource, labels).await? {
+        if let Some((judgement, left)) = Box::pin(self.without_elements(resource, labels)).await? {
             return Ok(View::Trimmed(judgement, left));
         }
         if self.gateway.config.access.nested == Nested::Withhold {
@@ -53,7 +53,7 @@ impl Exchange<'_> {
         if !(2..=MOST_PARTS).contains(&inside) {
             return Ok(View::Hidden(judgement));
         }
-        Ok(match self.part(resource, labels).await? {
+        Ok(match Box::pin(self.part(resource, labels)).await? {
             Some((judgement, part)) => View::Part(judgement, part),
             None => View::Hidden(judgement),
         })

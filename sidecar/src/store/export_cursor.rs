@@ -4,6 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
+use super::packed::Unpacked;
 use super::{Store, StoreError};
 
 /// Made beside the tables of the first version, whenever a database is opened.
@@ -73,7 +74,7 @@ impl Store {
                 id: row.get(1)?,
                 recorded: row.get(2)?,
                 hash: row.get(3)?,
-                body: row.get(4)?,
+                body: row.get::<_, Unpacked>(4)?.0,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -6,6 +6,7 @@
 mod export_cursor;
 mod intent;
 mod outbox;
+mod packed;
 mod quota;
 mod received;
 mod refused;
@@ -41,6 +42,8 @@ pub use trail::{TrailCondition, TrailPage, TrailSearch, TrailText, TrailValue};
 pub use trail_reader::{BrokenRecord, Tampering, TrailProof, TrailReader};
 pub use trail_time::{TrailTime, period};
 pub use writer::{AuditRow, Writer};
+
+use packed::Unpacked;
 
 /// How many patients' consents are kept compiled.
 const PATIENTS_REMEMBERED: u64 = 50_000;
@@ -245,7 +248,7 @@ impl Store {
         }
         sql.push_str(&format!(" ORDER BY seq DESC LIMIT {most}"));
         let mut query = connection.prepare_cached(&sql)?;
-        let rows = query.query_map(params_from_iter(values), |row| row.get(0))?;
+        let rows = query.query_map(params_from_iter(values), |row| Ok(row.get::<_, Unpacked>(0)?.0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

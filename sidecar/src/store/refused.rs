@@ -10,6 +10,7 @@ use rusqlite::{Connection, Transaction, params};
 use uuid::Uuid;
 use varco_core::audit::{AuditSystem, NetworkAddress, RefusedRequests};
 
+use super::packed::pack;
 use super::{AuditRow, Store, StoreError, schema, writer};
 
 /// Most addresses and causes that are told apart in one minute.
@@ -124,7 +125,7 @@ pub(super) fn step(connection: &mut Connection, closed: &ClosedMinutes) -> Resul
             patients: Vec::new(),
             body: record.to_fhir_json(),
         };
-        end = writer::append(&transaction, &row, &end)?;
+        end = writer::append(&transaction, &row, &pack(&row.body), &end)?;
         transaction.execute(
             "DELETE FROM audit_refused WHERE minute = ?1 AND address = ?2 AND cause = ?3",
             params![minute, address, cause],

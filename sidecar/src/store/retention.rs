@@ -13,6 +13,7 @@ use varco_core::requester::BusinessIdentifier;
 
 use fhir_models::document::{Limits, OwnedDocument, Value};
 
+use super::packed::{Unpacked, pack};
 use super::{AuditRow, Store, StoreError, schema, trail_index, writer};
 
 /// Most records that one step removes.
@@ -119,7 +120,7 @@ pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<(),
     connection.pragma_update(None, "secure_delete", "ON")?;
     let (transaction, last) = schema::appending(connection)?;
     let bound = may_reach(&transaction, removal.exported_to.as_deref())?;
-    let old: Vec<(i64, [u8; 32], Vec<u8>)> = {
+    let old: Vec<(i64, [u8; 32], Unpacked)> = {
         let mut query = transaction
             .prepare_cached("SELECT seq, hash, body, recorded FROM audit ORDER BY seq LIMIT ?1")?;
         let rows = query
@@ -151,9 +152,9 @@ pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<(),
     };
     let body = event.to_fhir_json();
     let row = AuditRow { id, request: String::new(), recorded: at.clone(), patients: Vec::new(), body };
-    writer::append(&transaction, &row, &last)?;
+    writer::append(&transaction, &row, &pack(&row.body), &last)?;
     let event = transaction.last_insert_rowid();
-    for (seq, _, body) in old {
+    for (seq, _, Unpacked(body)) in old {
         forget_patients(&transaction, seq, &body)?;
         trail_index::each_term(&transaction, seq, body, false)?;
     }

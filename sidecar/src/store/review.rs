@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
+use super::packed::pack;
 use super::writer::append;
 use super::{AuditRow, Store, StoreError, schema};
 
@@ -229,7 +230,7 @@ impl ReviewDesk {
             drop(transaction);
             return self.find(id).map(|_| ());
         }
-        append(&transaction, record, &last)?;
+        append(&transaction, record, &pack(&record.body), &last)?;
         transaction.commit()?;
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use varco_core::audit::chain::RecordHash;
 
+use super::packed::Unpacked;
 use super::{StoreError, export_cursor, outbox, quota, received, refused, retention, review, trail_index};
 
 /// The version of the tables below, kept in `PRAGMA user_version`.
@@ -89,7 +90,7 @@ pub(super) fn verify_chain(connection: &Connection) -> Result<Result<u64, i64>, 
     let mut previous = anchor.map_or(RecordHash::GENESIS, |anchor| anchor.removed.hash);
     let mut count = 0;
     while let Some(row) = rows.next()? {
-        let (seq, hash, body): (i64, [u8; 32], Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (seq, hash, Unpacked(body)): (i64, [u8; 32], Unpacked) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let expected = previous.of_next(&body);
         if hash != expected.0 {
             return Ok(Err(seq));

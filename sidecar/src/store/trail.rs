@@ -11,6 +11,7 @@ use rusqlite::{Connection, params_from_iter};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use varco_core::audit::SearchTerm;
 
+use super::packed::Unpacked;
 use super::{Store, StoreError, TrailTime, intent, trail_index};
 
 /// Records of one stretch.
@@ -160,7 +161,7 @@ pub(super) fn page(
                 return Ok(page);
             }
             last_given = Some(row.get(0)?);
-            page.records.push(row.get(1)?);
+            page.records.push(row.get::<_, Unpacked>(1)?.0);
         }
         let end = if wanted.oldest_first { to } else { from };
         match wanted.oldest_first {

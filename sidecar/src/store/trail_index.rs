@@ -8,6 +8,8 @@ use fhir_models::document::{Limits, OwnedDocument};
 use rusqlite::{Connection, Transaction, params};
 use varco_core::audit::{TERMS_VERSION, search_terms};
 
+use super::packed::Unpacked;
+
 /// Records indexed in one transaction.
 pub(super) const STEP: i64 = 500;
 
@@ -56,7 +58,7 @@ pub(super) fn step(connection: &mut Connection) -> Result<bool, rusqlite::Error>
             transaction.prepare_cached("SELECT seq, body FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
         let mut rows = query.query(params![mark, STEP])?;
         while let Some(row) = rows.next()? {
-            let (seq, body): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let (seq, Unpacked(body)) = (row.get(0)?, row.get(1)?);
             each_term(&transaction, seq, body, true)?;
             (records, reached) = (records + 1, seq);
         }

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use varco_core::audit::chain::RecordHash;
 use varco_core::audit::{Access, Removed, TERMS_VERSION, search_terms, split_reference};
 
+use super::packed::Unpacked;
 use super::retention::{self, Anchor};
 use super::trail::page;
 use super::{OpenIntent, StoreError, TrailCondition, TrailPage, TrailSearch, intent};
@@ -296,7 +297,7 @@ impl TrailReader {
                 recorded: row.get(2)?,
                 // A hash of another length is no hash of ours: the record then fails its proof.
                 hash: RecordHash(row.get::<_, Vec<u8>>(3)?.try_into().unwrap_or_default()),
-                body: row.get(4)?,
+                body: row.get::<_, Unpacked>(4)?.0,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use metrics::counter;
 use rusqlite::{Connection, Transaction, params};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use varco_core::audit::chain::RecordHash;
 
 use super::outbox::{self, OutboxChange};
+use super::packed::pack;
 use super::quota;
 use super::received::{self, ReceivedRow};
 use super::refused::{self, ClosedMinutes, RefusedRow};
@@ -28,6 +30,10 @@ use crate::limit::DayCount;
 const QUEUE: usize = 4_096;
 /// Most jobs in one transaction.
 const BATCH: usize = 256;
+/// Jobs of a transaction from which on the next one waits [`GATHER`] for more.
+const CROWD: usize = 4;
+/// How long: less than a flush to disk takes, which many then share.
+const GATHER: Duration = Duration::from_micros(200);
 /// How long nothing must have happened before the trail is indexed unasked.
 const IDLE: Duration = Duration::from_millis(250);
 
@@ -47,7 +53,8 @@ pub struct AuditRow {
 }
 
 enum Work {
-    Audit(Vec<AuditRow>, Option<ReceivedRow>, Vec<ReviewUse>),
+    /// Records, each with its packed form, and what is kept with them.
+    Audit(Vec<(AuditRow, Vec<u8>)>, Option<ReceivedRow>, Vec<ReviewUse>),
     Consent {
         consent: StoredConsent,
         patient: String,
@@ -71,8 +78,12 @@ enum Work {
 
 struct Job {
     work: Work,
-    reply: oneshot::Sender<Result<(), StoreError>>,
+    reply: Reply,
+    /// Where whoever waits for the reply runs.
+    home: Handle,
 }
+
+type Reply = oneshot::Sender<Result<(), StoreError>>;
 
 /// Hands work to the writing thread and waits until it is durable.
 pub struct Writer {
@@ -95,12 +106,12 @@ impl Writer {
 
     /// Appends audit records: all of them or none. Returns when they are on disk.
     pub async fn append(&self, rows: Vec<AuditRow>) -> Result<(), StoreError> {
-        self.submit(Work::Audit(rows, None, Vec::new())).await
+        self.submit(audit(rows, None, Vec::new())).await
     }
 
     /// Appends audit records and puts the uses of break-glass that they are about into the review queue: both or neither.
     pub async fn append_reviewed(&self, rows: Vec<AuditRow>, uses: Vec<ReviewUse>) -> Result<(), StoreError> {
-        self.submit(Work::Audit(rows, None, uses)).await
+        self.submit(audit(rows, None, uses)).await
     }
 
     /// Appends audit records and remembers the message that they are about: both or neither.
@@ -109,7 +120,7 @@ impl Writer {
         rows: Vec<AuditRow>,
         received: Option<ReceivedRow>,
     ) -> Result<(), StoreError> {
-        self.submit(Work::Audit(rows, received, Vec::new())).await
+        self.submit(audit(rows, received, Vec::new())).await
     }
 
     /// Changes the outbox and appends the audit records that tell of it: all of it or nothing.
@@ -173,7 +184,7 @@ impl Writer {
             let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             let queue = queue.as_ref().ok_or(StoreError::Stopped)?;
             self.waiting.fetch_add(1, Ordering::Relaxed);
-            if let Err(error) = queue.try_send(Job { work, reply }) {
+            if let Err(error) = queue.try_send(Job { work, reply, home: Handle::current() }) {
                 self.waiting.fetch_sub(1, Ordering::Relaxed);
                 return Err(match error {
                     TrySendError::Full(_) => StoreError::Busy,
@@ -196,7 +207,7 @@ impl Drop for Writer {
 }
 
 fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
-    let mut indexed = false;
+    let (mut indexed, mut crowd) = (false, 0);
     loop {
         // While records wait to be indexed, a pause is the time for it.
         let first = match indexed {
@@ -212,10 +223,14 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
             }
             Err(RecvTimeoutError::Disconnected) => return,
         };
+        if crowd >= CROWD {
+            std::thread::sleep(GATHER);
+        }
         let mut batch = vec![first];
         while let (true, Ok(job)) = (batch.len() < BATCH, jobs.try_recv()) {
             batch.push(job);
         }
+        crowd = batch.len();
         let outcome = commit(&mut connection, &batch);
         waiting.fetch_sub(batch.len(), Ordering::Relaxed);
         if outcome.is_ok() {
@@ -223,6 +238,7 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
         }
         let committed = outcome.map_err(StoreError::from);
         indexed = false;
+        let mut replies: Vec<(Handle, Vec<(Reply, Result<(), StoreError>)>)> = Vec::new();
         for job in batch {
             let answer = match job.work {
                 Work::Index => trail_index::step(&mut connection).map(|_| ()).map_err(StoreError::from),
@@ -232,10 +248,25 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
                 }
                 _ => committed.clone(),
             };
-            // A caller that went away no longer needs its answer.
-            let _ = job.reply.send(answer);
+            match replies.iter_mut().find(|(home, _)| home.id() == job.home.id()) {
+                Some((_, own)) => own.push((job.reply, answer)),
+                None => replies.push((job.home, vec![(job.reply, answer)])),
+            }
         }
+        replies.into_iter().for_each(|(home, own)| tell(&home, own));
     }
+}
+
+/// Tells all who wait on one runtime, and wakes it once.
+fn tell(home: &Handle, replies: Vec<(Reply, Result<(), StoreError>)>) {
+    let alone = replies.len() == 1;
+    let tell = move || {
+        for (reply, answer) in replies {
+            // A caller that went away no longer needs its answer.
+            let _ = reply.send(answer);
+        }
+    };
+    if alone { tell() } else { drop(home.spawn(async move { tell() })) }
 }
 
 fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Error> {
@@ -243,8 +274,8 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Er
     for job in batch {
         match &job.work {
             Work::Audit(rows, received, uses) => {
-                for row in rows {
-                    last = append(&transaction, row, &last)?;
+                for (row, packed) in rows {
+                    last = append(&transaction, row, packed, &last)?;
                 }
                 if let Some(row) = received {
                     received::put(&transaction, row)?;
@@ -259,7 +290,7 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Er
                     outbox::change(&transaction, change)?;
                 }
                 for row in rows {
-                    last = append(&transaction, row, &last)?;
+                    last = append(&transaction, row, &pack(&row.body), &last)?;
                 }
             }
             Work::Exported(place, seq) => export_cursor::write(&transaction, place, *seq)?,
@@ -271,15 +302,25 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Er
     transaction.commit()
 }
 
+/// Packs where many threads can do it at once, not in the one that writes.
+fn audit(rows: Vec<AuditRow>, received: Option<ReceivedRow>, uses: Vec<ReviewUse>) -> Work {
+    let packed = |row: AuditRow| {
+        let packed = pack(&row.body);
+        (row, packed)
+    };
+    Work::Audit(rows.into_iter().map(packed).collect(), received, uses)
+}
+
 pub(super) fn append(
     transaction: &Transaction<'_>,
     row: &AuditRow,
+    packed: &[u8],
     last: &RecordHash,
 ) -> Result<RecordHash, rusqlite::Error> {
     let hash = last.of_next(&row.body);
     transaction
         .prepare_cached("INSERT INTO audit (id, request, recorded, hash, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![row.id, row.request, row.recorded, hash.0, row.body])?;
+        .execute(params![row.id, row.request, row.recorded, hash.0, packed])?;
     let seq = transaction.last_insert_rowid();
     let mut index =
         transaction.prepare_cached("INSERT OR IGNORE INTO audit_patient (patient, seq) VALUES (?1, ?2)")?;

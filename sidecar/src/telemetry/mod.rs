@@ -5,6 +5,7 @@ pub mod background;
 pub(crate) mod collector;
 pub mod exposition;
 pub mod frame;
+mod lines;
 pub mod names;
 mod pushed;
 pub mod reporting;
@@ -19,11 +20,13 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
 use crate::config::Level;
+use lines::Lines;
 
 /// Upper bounds of the latency buckets, in seconds: 50 µs to 30 s.
 pub const BUCKETS: &[f64] = &[
@@ -32,6 +35,9 @@ pub const BUCKETS: &[f64] = &[
 ];
 /// How often values of histograms are put into their buckets. Until then each takes memory.
 const UPKEEP: Duration = Duration::from_secs(2);
+
+/// Lines of the open log that still wait.
+static LINES: OnceLock<Lines> = OnceLock::new();
 
 /// The level of the open log.
 static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
@@ -70,7 +76,13 @@ pub fn set_level(level: Level) {
 /// Sends log lines as JSON, one a line, to standard output. A second call in one process has no effect.
 pub fn start_log(level: Level) {
     let (level, handle) = reload::Layer::new(filter(level));
+    let gathered = Lines::to(std::io::stdout());
+    let out = match &gathered {
+        Ok(gathered) => BoxMakeWriter::new(gathered.clone()),
+        Err(_) => BoxMakeWriter::new(std::io::stdout),
+    };
     let lines = tracing_subscriber::fmt::layer()
+        .with_writer(out)
         .json()
         .flatten_event(true)
         .with_current_span(false)
@@ -79,6 +91,15 @@ pub fn start_log(level: Level) {
         return tracing::debug!("a log is already open");
     }
     let _ = LEVEL.set(handle);
+    match gathered {
+        Ok(gathered) => drop(LINES.set(gathered)),
+        Err(error) => tracing::warn!(%error, "there is no thread for log lines: each is written by itself"),
+    }
+}
+
+/// Writes the lines that still wait: the last thing that a process does.
+pub fn flush_log() {
+    LINES.get().into_iter().for_each(Lines::flush);
 }
 
 /// Starts to count, and gives the handle that renders the metrics.
