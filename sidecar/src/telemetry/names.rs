@@ -97,6 +97,7 @@ pub const METRICS: &[Metric] = &[
     gauge("varco_in_flight", &["lane"], "Requests that are worked on"),
     gauge("varco_limit_buckets", &["limit"], "Token buckets that are kept"),
     counter("varco_limit_refused_total", &["limit"], "Requests refused because they were above a limit or quota"),
+    counter("varco_log_lines_dropped_total", &[], "Log lines left out because standard output was read too slowly"),
     counter("varco_map_lost_total", &["map", "rule"], "Source elements that no rule read, by the rule that came nearest"),
     counter("varco_map_reloads_total", &["result"], "Times that changed maps were read anew"),
     counter("varco_map_runs_total", &["map", "result"], "Resources mapped"),
