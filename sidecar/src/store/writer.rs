@@ -84,6 +84,8 @@ struct Job {
 }
 
 type Reply = oneshot::Sender<Result<(), StoreError>>;
+/// Those who wait, each with its answer.
+type Replies = Vec<(Reply, Result<(), StoreError>)>;
 
 /// Hands work to the writing thread and waits until it is durable.
 pub struct Writer {
@@ -238,7 +240,7 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
         }
         let committed = outcome.map_err(StoreError::from);
         indexed = false;
-        let mut replies: Vec<(Handle, Vec<(Reply, Result<(), StoreError>)>)> = Vec::new();
+        let mut replies: Vec<(Handle, Replies)> = Vec::new();
         for job in batch {
             let answer = match job.work {
                 Work::Index => trail_index::step(&mut connection).map(|_| ()).map_err(StoreError::from),
@@ -258,7 +260,7 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
 }
 
 /// Tells all who wait on one runtime, and wakes it once.
-fn tell(home: &Handle, replies: Vec<(Reply, Result<(), StoreError>)>) {
+fn tell(home: &Handle, replies: Replies) {
     let alone = replies.len() == 1;
     let tell = move || {
         for (reply, answer) in replies {
