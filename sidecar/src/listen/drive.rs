@@ -1,4 +1,4 @@
-//! Drives one connection to its end, and tells it when that has come: at rest for too long, or the listener leaves.
+//! Drives one connection in HTTP/2 to its end, and tells it when that has come: at rest for too long, or the listener leaves.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,8 +10,7 @@ use tokio::sync::watch;
 use super::line::Line;
 use super::phase::Phase;
 
-/// Runs the connection. HTTP/2 is told at once that the listener leaves: its GOAWAY loses no request. HTTP/1.1 knows no such
-/// word, so its connections are closed only when the listener closes, and until then by the next answer.
+/// Runs the connection. It is told at once that the listener leaves: GOAWAY loses no request.
 pub async fn drive<C: GracefulConnection>(
     connection: C,
     line: Arc<Line>,
@@ -30,16 +29,7 @@ pub async fn drive<C: GracefulConnection>(
             ended = connection.as_mut() => return ended,
             () = rested, if !told => {}
             changed = phase.changed(), if !told => {
-                let now = *phase.borrow_and_update();
-                let goes = match now {
-                    Phase::Serving => false,
-                    Phase::Leaving | Phase::HandedOver => line.is_http2(),
-                    Phase::Closing => true,
-                };
-                if now > Phase::Serving {
-                    line.set_leaving();
-                }
-                if changed.is_ok() && !goes {
+                if changed.is_ok() && *phase.borrow_and_update() == Phase::Serving {
                     continue;
                 }
             }

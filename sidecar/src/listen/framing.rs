@@ -8,6 +8,7 @@
 //! Invariant: however the bytes are cut into pieces, the same bytes give the same fault.
 
 use std::fmt;
+use std::io::BufRead;
 
 /// Longest line that is kept while its end has not come, in bytes; longer ones are refused by the HTTP library's own bound.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -155,14 +156,17 @@ impl Framing {
 
     /// Takes one line, or the beginning of one; gives what is left.
     fn take_line<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], FramingFault> {
-        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
-            if self.partial.len() + bytes.len() > LONGEST_LINE {
+        let mut rest = bytes;
+        // Bytes in memory can be read.
+        let length = rest.skip_until(b'\n').unwrap_or(bytes.len());
+        let line = bytes.get(..length).unwrap_or(bytes);
+        if !line.ends_with(b"\n") {
+            if self.partial.len() + line.len() > LONGEST_LINE {
                 return Err(FramingFault::LongLine);
             }
-            self.partial.extend_from_slice(bytes);
-            return Ok(&[]);
-        };
-        let (line, rest) = bytes.split_at(end + 1);
+            self.partial.extend_from_slice(line);
+            return Ok(rest);
+        }
         if self.partial.is_empty() {
             self.line(line)?;
         } else {

@@ -4,8 +4,10 @@
 //! and time in which nothing of an answer is taken. While a request is being answered its caller may be silent; the time for
 //! a body is the pipeline's.
 //!
-//! Invariant: a connection that is not being worked for ends by itself. A timer is made when something is waited for and
-//! moved only when it ends, so that a request costs no timer.
+//! A connection in HTTP/1.1 that rests ends for the HTTP library before it ends for its caller: see [`super::exchange`].
+//!
+//! Invariant: a connection that is not being worked for ends by itself. It has one timer, which is moved only when it ends, so that
+//! a request costs none.
 
 use std::io;
 use std::pin::Pin;
@@ -31,6 +33,9 @@ pub struct Patience {
     pub stall: Duration,
 }
 
+/// After how long a connection rests, so that the HTTP library's buffers for it are given back.
+const REST: Duration = Duration::from_secs(2);
+
 /// Bytes to and from a caller, watched.
 pub struct Guard<S> {
     io: S,
@@ -47,6 +52,8 @@ pub struct Guard<S> {
     served: u32,
     /// While an answer is being given away: how much was, and when that was first seen.
     given: Option<(u64, Instant)>,
+    /// The HTTP library was told that the caller had hung up, because the connection rests.
+    rests: bool,
 }
 
 impl<S> Guard<S> {
@@ -65,7 +72,29 @@ impl<S> Guard<S> {
             header: Some(now),
             served: 0,
             given: None,
+            rests: false,
         }
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &S {
+        &self.io
+    }
+
+    /// Whether the connection was taken from the HTTP library only because it rests; asked once.
+    pub fn take_rest(&mut self) -> bool {
+        self.timer = None;
+        std::mem::take(&mut self.rests)
+    }
+
+    /// Until when it may rest.
+    pub fn rests_until(&self) -> Instant {
+        self.quiet + self.patience.rest
+    }
+
+    /// Counts that it rested for too long.
+    pub fn tell_rest(&self) {
+        counter!("varco_connections_ended_total", "cause" => "rest").increment(1);
     }
 
     /// Takes note of bytes that came.
@@ -120,7 +149,10 @@ impl<S> Guard<S> {
             None if self.framing.is_in_body() => Some((self.quiet + self.patience.stall, "body")),
             // One that was told to go gets a little longer, to end its way.
             None if self.line.is_rested() => Some((self.quiet + self.patience.stall, "rest")),
-            None => Some((self.quiet + self.patience.rest, "rest")),
+            None if self.framing.is_http2() || self.patience.rest <= REST => {
+                Some((self.rests_until(), "rest"))
+            }
+            None => Some((self.quiet + REST, "used")),
         }
     }
 
@@ -128,8 +160,15 @@ impl<S> Guard<S> {
     fn is_over(&mut self, context: &mut Context<'_>) -> bool {
         let mut now = Instant::now();
         loop {
-            let Some((deadline, cause)) = self.deadline(now) else { return false };
+            // The HTTP library asks once for bytes while it waits for an answer, and not again when the answer is given: what
+            // comes after that is looked for from time to time.
+            let (deadline, cause) =
+                self.deadline(now).unwrap_or((now + REST.min(self.patience.rest), "busy"));
             if now >= deadline {
+                if cause == "used" {
+                    self.rests = true;
+                    return true;
+                }
                 if cause == "rest" && self.framing.is_http2() && !self.line.is_rested() {
                     self.line.set_rested();
                     self.quiet = now;

@@ -6,6 +6,7 @@
 
 mod crowd;
 mod drive;
+mod exchange;
 pub mod framing;
 mod guard;
 mod line;
@@ -14,33 +15,26 @@ mod phase;
 pub mod tls;
 pub mod workers;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use metrics::counter;
 use rustls::ServerConfig;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Listen;
 use crowd::Crowd;
-use drive::drive;
-use guard::{Guard, Patience};
-use line::{Given, Line};
+use exchange::exchange;
+use guard::Patience;
 pub use phase::{Phase, until_stopped};
 use workers::Workers;
 
@@ -187,7 +181,8 @@ async fn connection<H: Handler>(
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let Some(acceptor) = acceptor else {
-        return exchange(stream, Peer { address, certificate: None }, handler, keeping).await;
+        let peer = Peer { address, certificate: None };
+        return exchange(stream, peer, handler, keeping.patience, keeping.phase).await;
     };
     let handshake = async {
         // Whoever waits for a place spends its own time.
@@ -198,54 +193,10 @@ async fn connection<H: Handler>(
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let certificate = shown.map(|certificate| Sha256::digest(certificate).into());
-            exchange(stream, Peer { address, certificate }, handler, keeping).await;
+            let Keeping { patience, phase, .. } = keeping;
+            exchange(stream, Peer { address, certificate }, handler, patience, phase).await;
         }
         Ok(Err(error)) => tracing::info!(%address, %error, "a TLS handshake failed"),
         Err(_) => tracing::info!(%address, "a TLS handshake took too long"),
-    }
-}
-
-async fn exchange<S, H>(stream: S, peer: Peer, handler: Arc<H>, keeping: Keeping)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Handler,
-{
-    let Keeping { patience, phase, .. } = keeping;
-    let line = Arc::new(Line::default());
-    let own = line.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let (handler, line, open) = (handler.clone(), own.clone(), own.begin());
-        if let Some(fault) = line.fault() {
-            request.extensions_mut().insert(fault);
-        }
-        async move {
-            let mut response = handler.handle(request, peer).await;
-            if line.is_leaving() && !line.is_http2() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            drop(open);
-            Ok::<_, Infallible>(response.map(|body| Given::new(body, &line)))
-        }
-    });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        // The guard's, which tells a header that is slow from a connection at rest.
-        .header_read_timeout(None)
-        .max_headers(HEADERS)
-        .max_buf_size(HEADER_BYTES as usize * 2)
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEADER_BYTES)
-        .max_pending_accept_reset_streams(RESET_STREAMS)
-        .max_local_error_reset_streams(RESET_STREAMS)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
-    let guard = Guard::new(stream, line.clone(), patience);
-    let connection = builder.serve_connection(TokioIo::new(guard), service).into_owned();
-    if let Err(error) = drive(connection, line, phase).await {
-        tracing::debug!(address = %peer.address, %error, "a connection ended badly");
     }
 }
