@@ -184,11 +184,12 @@ async fn connection<H: Handler>(
         let peer = Peer { address, certificate: None };
         return exchange(stream, peer, handler, keeping.patience, keeping.phase).await;
     };
-    let handshake = async {
+    // On the heap, and gone when it is done: a connection's task is as large as its largest step, for as long as it lasts.
+    let handshake = Box::pin(async {
         // Whoever waits for a place spends its own time.
         let _place = keeping.handshakes.acquire().await;
-        acceptor.accept(stream).await
-    };
+        acceptor.accept(stream).await.map(Box::new)
+    });
     match tokio::time::timeout(keeping.patience.header, handshake).await {
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
