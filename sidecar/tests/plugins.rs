@@ -31,13 +31,15 @@ fn install(folder: &Path, sample: &str, change: impl FnOnce(&mut Value)) {
 }
 
 /// Misdeeds, the type whose route they spoil, and the result that they are counted under.
-const MISDEEDS: [(&str, &str, &str); 6] = [
+const MISDEEDS: [(&str, &str, &str); 8] = [
     ("panic", "Observation", "trapped"),
     ("loop", "Condition", "too-slow"),
     ("memory", "Procedure", "out-of-memory"),
     ("recursion", "Encounter", "trapped"),
     ("garbage", "Immunization", "output-malformed"),
     ("oversize", "DiagnosticReport", "output-too-large"),
+    ("costly-questions", "AllergyIntolerance", "too-slow"),
+    ("host-flood", "Flag", "too-slow"),
 ];
 
 /// One hostile plugin for each misdeed, under its name. Those that compute get the longest deadline: on a busy machine they
@@ -47,7 +49,8 @@ fn install_misdeeds(folder: &Path) {
         install(folder, "hostile", |manifest| {
             manifest["name"] = misdeed.into();
             manifest["settings"]["behaviour"] = misdeed.into();
-            manifest["limits"]["deadline_ms"] = if misdeed == "loop" { 20 } else { 1000 }.into();
+            let endless = ["loop", "costly-questions", "host-flood"].contains(&misdeed);
+            manifest["limits"]["deadline_ms"] = if endless { 20 } else { 1000 }.into();
         });
         fs::rename(folder.join("hostile.plugin.json"), folder.join(format!("{misdeed}.plugin.json")))
             .unwrap();
@@ -65,11 +68,12 @@ fn routes_of_misdeeds() -> String {
 
 /// Something of Anna's, of this type.
 fn resource(kind: &str) -> Value {
-    let who = if kind == "Immunization" { "patient" } else { "subject" };
+    let who = if ["Immunization", "AllergyIntolerance"].contains(&kind) { "patient" } else { "subject" };
     let mut resource = json!({ "resourceType": kind, "id": "one", "status": "completed" });
     resource[who] = json!({ "reference": "Patient/anna" });
     match kind {
-        "Condition" => drop(resource.as_object_mut().unwrap().remove("status")),
+        "Flag" => resource["status"] = "active".into(),
+        "Condition" | "AllergyIntolerance" => drop(resource.as_object_mut().unwrap().remove("status")),
         "Encounter" => {
             resource["status"] = "finished".into();
             resource["class"] = json!({ "code": "AMB" });
@@ -239,6 +243,48 @@ async fn a_reload_takes_up_changed_plugins_and_refuses_those_that_do_not_fit() {
     let Err(ReloadError::Config(fault)) = reloader.reload().await else { panic!("an unknown plugin") };
     assert!(fault.to_string().contains("There is no plugin other"), "{fault}");
     assert!(read().await.get("note").is_some());
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transforms_change_what_leaves_after_the_decision_about_it() {
+    let more =
+        "[[plugin]]\nmanifest = \"pseudonymiser.plugin.json\"\npseudonym_key_file = \"pseudonyms.key\"\n";
+    let region = Region::edited("", more, |setup| {
+        let folder = setup.folder.path();
+        fs::write(folder.join("pseudonyms.key"), [7; 32]).unwrap();
+        install(folder, "pseudonymiser", |manifest| manifest["limits"]["deadline_ms"] = 1000.into());
+    })
+    .await;
+    let asking = region.asking();
+    let patient = |id: &str| {
+        json!({ "resourceType": "Patient", "id": id, "name": [{ "family": "Rossi" }],
+            "identifier": [{ "system": "urn:x:mrn", "value": format!("MRN-{id}") }] })
+    };
+    region.seed(&patient("anna"));
+    region.seed(&patient("carla"));
+    // Who it is decides about consent: decided before, by the identifiers that the hospital knows.
+    let permit = json!({ "type": "permit" });
+    assert_eq!(
+        asking.post("Consent", &harness::consent("Patient/anna", permit)).await.status,
+        StatusCode::CREATED
+    );
+    let read = asking.get("Patient/anna").await;
+    assert_eq!(read.status, StatusCode::OK, "{:?}", read.body);
+    let told = read.json();
+    assert_eq!(told["id"], "anna");
+    assert!(!told.to_string().contains("Rossi") && !told.to_string().contains("MRN-anna"), "{told}");
+    assert_eq!(told["identifier"][0]["value"].as_str().unwrap().len(), 64);
+    let found = asking.get("Patient").await.json();
+    assert_eq!(found["total"], 1, "{found}");
+    assert_eq!(found["entry"][0]["resource"]["identifier"], told["identifier"]);
+    assert!(!found.to_string().contains("Rossi"));
+    assert_eq!(asking.get("Patient/carla").await.status, StatusCode::NOT_FOUND);
+    assert!(region.audited(&read).await.to_string().contains("plugin: pseudonymiser"));
+    let patch = br#"[{"op":"remove","path":"/name"}]"#.as_slice().into();
+    let media = [("content-type", "application/json-patch+json")];
+    let patched = asking.send(http::Method::PATCH, "Patient/anna", &media, patch).await;
+    assert!(patched.status.is_client_error(), "{}", patched.status);
     region.stop().await;
 }
 
