@@ -1,11 +1,16 @@
 //! Does what a plugin must not do. The gateway's tests load it to see that each bound holds.
 //!
 //! The setting `behaviour` chooses the misdeed: `panic`, `loop`, `memory`, `recursion`, `garbage`, `oversize`,
-//! `log-flood`, `pass`; `by-body` takes it from the body instead, so that one plugin can fail and recover.
+//! `log-flood`, `counter-flood`, `host-flood`, `costly-questions`, `long-question`; `pass` does nothing, `ask` gives the answer
+//! to the setting `question`, and `by-body` takes the misdeed from the body, so that one plugin can fail and recover.
 
 use std::hint::black_box;
 
-use varco_plugin::{Context, Level, Verdict};
+use varco_plugin::{Context, FhirPathError, FhirPathValue, Level, Verdict, count, fhirpath};
+
+/// An expression that visits every element once for each element.
+const COSTLY: &str =
+    "descendants().where(%resource.descendants().where(%resource.descendants().count() > 0).count() > 0)";
 
 /// Misbehaves on requests and on answers alike.
 pub fn misdeed(_context: &Context, body: &[u8]) -> Verdict {
@@ -29,6 +34,11 @@ fn misbehave(body: &[u8]) -> Verdict {
         "garbage" => Verdict::Replace(b"{\"resourceType\": \"Patient\", oops".to_vec()),
         "oversize" => Verdict::Replace(oversize()),
         "log-flood" => flood_the_log(),
+        "counter-flood" => flood_the_counters(),
+        "host-flood" => flood_the_host(),
+        "costly-questions" => ask_for_ever(),
+        "long-question" => ask_at_length(),
+        "ask" => ask(&settings),
         _ => Verdict::Pass,
     }
 }
@@ -74,6 +84,71 @@ fn flood_the_log() -> Verdict {
     }
     varco_plugin::log(Level::Warn, &long);
     Verdict::Pass
+}
+
+fn flood_the_counters() -> Verdict {
+    for number in 0..500 {
+        count(&format!("name_{number}"), 1);
+        count("flood", u32::MAX);
+    }
+    count(&"x".repeat(1 << 20), 1);
+    Verdict::Pass
+}
+
+fn flood_the_host() -> Verdict {
+    loop {
+        count("flood", 1);
+        varco_plugin::log(Level::Error, "again");
+        let _ = black_box(varco_plugin::settings());
+    }
+}
+
+/// Each question is as slow as the gateway lets it be.
+fn ask_for_ever() -> Verdict {
+    loop {
+        let _ = black_box(fhirpath(COSTLY));
+    }
+}
+
+/// Passes where the gateway refuses to read expressions of any length, deep ones, and more than it answers.
+fn ask_at_length() -> Verdict {
+    let long = fhirpath(&"1 + ".repeat(1 << 16));
+    let deep = fhirpath(&format!("{}1{}", "(".repeat(2000), ")".repeat(2000)));
+    let refused = |answer: Result<_, FhirPathError>| matches!(answer, Err(FhirPathError::Expression(_)));
+    let costly = matches!(fhirpath(COSTLY), Err(FhirPathError::TooCostly));
+    let last = (0..200).map(|_| fhirpath("1")).last();
+    let exhausted = matches!(last, Some(Err(FhirPathError::TooCostly)));
+    if refused(long) && refused(deep) && costly && exhausted {
+        Verdict::Pass
+    } else {
+        Verdict::Replace(Vec::new())
+    }
+}
+
+/// Puts the answer to the question in the settings in the place of the body.
+fn ask(settings: &str) -> Verdict {
+    let question =
+        settings.split_once("\"question\"").and_then(|(_, rest)| rest.split('"').nth(1)).unwrap_or("");
+    let told = match fhirpath(question) {
+        Ok(items) => items
+            .iter()
+            .map(|item| format!("{} {}", item.type_name, value(&item.value)))
+            .collect::<Vec<_>>()
+            .join("; "),
+        Err(FhirPathError::Expression(_)) => "no expression".to_owned(),
+        Err(error) => format!("{error:?}"),
+    };
+    Verdict::Replace(format!("{{\"answer\":\"{}\"}}", told.replace('"', "'")).into_bytes())
+}
+
+fn value(value: &FhirPathValue) -> String {
+    match value {
+        FhirPathValue::Boolean(value) => value.to_string(),
+        FhirPathValue::Integer(value) => value.to_string(),
+        FhirPathValue::Decimal(text) | FhirPathValue::Text(text) => text.clone(),
+        FhirPathValue::Element(json) => String::from_utf8_lossy(json).into_owned(),
+        FhirPathValue::WithoutValue => "nothing".to_owned(),
+    }
 }
 
 #[cfg(test)]
