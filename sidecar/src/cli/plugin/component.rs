@@ -13,6 +13,9 @@ use wit_parser::Resolve;
 
 use super::CONTRACT;
 
+/// What a component starts with (magic, version, layer); a core module has another version.
+const PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
+
 /// Wraps a module that says itself what its world is, as those built with the Rust SDK do.
 ///
 /// # Errors
@@ -85,6 +88,9 @@ impl Interfaces {
     ///
     /// Where the bytes are none.
     pub fn of(component: &[u8]) -> Result<Self> {
+        if !component.starts_with(PREAMBLE) {
+            return Err(anyhow!("the file is not a WebAssembly component: its first eight bytes say so"));
+        }
         let decoded = wit_component::decode(component)
             .map_err(|error| anyhow!("{error:#}"))
             .context("the file is not a WebAssembly component")?;
