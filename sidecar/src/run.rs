@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -92,6 +92,7 @@ pub struct Running {
     /// Where HL7 v2 messages arrive, if they do.
     pub mllp: Option<SocketAddr>,
     current: Arc<Current>,
+    workers: Weak<Workers>,
     tls: Option<Arc<ArcSwap<ServerConfig>>>,
     stop: watch::Sender<bool>,
     phase: watch::Sender<Phase>,
@@ -217,7 +218,7 @@ pub async fn start_from(
         admin: admin_address,
         federation: tokio::spawn(listen::serve(
             federation,
-            Some(workers),
+            Some(workers.clone()),
             tls.clone(),
             bounds,
             current.clone(),
@@ -225,6 +226,7 @@ pub async fn start_from(
         )),
         operator: tokio::spawn(listen::serve(operator, None, None, admin_bounds, admin, operator_serving)),
         current,
+        workers: Arc::downgrade(&workers),
         tls,
         stop,
         phase,
@@ -314,18 +316,25 @@ impl Running {
 
     /// What tells whether it would answer.
     pub fn life(&self) -> Life {
-        Life { current: self.current.clone() }
+        Life { current: self.current.clone(), workers: self.workers.clone() }
     }
 }
 
 /// Tells whether a sidecar would answer requests.
 pub struct Life {
     current: Arc<Current>,
+    workers: Weak<Workers>,
 }
 
 impl Life {
-    /// Whether requests would be answered now: the store answers.
+    /// Whether requests would be answered now: each worker thread takes up work, and the store answers.
     pub async fn is_alive(&self) -> bool {
+        // While the last connections end there may be no workers any more.
+        if let Some(workers) = self.workers.upgrade()
+            && !workers.answer(ALIVE_WITHIN).await
+        {
+            return false;
+        }
         let gateway = self.current.gateway();
         let store = tokio::task::spawn_blocking(move || gateway.store().is_alive());
         matches!(tokio::time::timeout(ALIVE_WITHIN, store).await, Ok(Ok(true)))

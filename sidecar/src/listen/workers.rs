@@ -50,6 +50,17 @@ impl Workers {
         Ok(Workers { workers: numbers.map(start).collect::<Result<_, _>>()? })
     }
 
+    /// Whether every worker takes up work within this time.
+    pub async fn answer(&self, within: Duration) -> bool {
+        for worker in &self.workers {
+            let done = worker.runtime.spawn(async {});
+            if !matches!(tokio::time::timeout(within, done).await, Ok(Ok(()))) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Begins a connection on the worker that has the fewest.
     pub fn spawn<F: Future<Output = ()> + Send + 'static>(&self, connection: F) {
         let least = self.workers.iter().min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
