@@ -315,7 +315,7 @@ const BROKEN: (u16, &str) = (502, "can't be reached or did not answer as it shou
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_of_the_server_has_its_answer_and_the_next_request_is_well() {
     let site = Site::start(
-        "answer_seconds = 3\nfirst_byte_seconds = 1\nidle_seconds = 1\nretry_percent = 0\nbreaker = { failures = 1000, requests = 100000 }\n",
+        "answer_seconds = 4\nfirst_byte_seconds = 2\nidle_seconds = 2\nretry_percent = 0\nbreaker = { failures = 1000, requests = 100000 }\n",
         "[limits]\nanswer_bytes = 1048576\n",
     )
     .await;
@@ -519,7 +519,7 @@ async fn reads_are_made_again_and_writes_never() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_down_is_left_alone_through_a_reload_and_asked_again_when_it_is_back() {
     let site = Site::start(
-        "answer_seconds = 5\nretry_percent = 0\nbreaker = { failures = 4, open_seconds = 1, most_open_seconds = 1, probes = 1 }\n",
+        "answer_seconds = 5\nretry_percent = 0\nbreaker = { failures = 4, open_seconds = 4, most_open_seconds = 4, probes = 1 }\n",
         "[limits]\nburst = 10000\nrequests_per_second = 10000\n",
     )
     .await;
