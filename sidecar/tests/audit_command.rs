@@ -137,8 +137,8 @@ async fn what_was_done_to_the_trail_is_named_with_its_record() {
 
     let zeros = RecordHash::GENESIS.to_string();
     for (sql, record, words) in [
-        ("UPDATE audit SET body = CAST(replace(CAST(body AS TEXT), '\"0\"', '\"8\"') AS BLOB) WHERE seq = 4", 4, "its content was changed"),
-        ("UPDATE audit SET body = CAST(replace(CAST(body AS TEXT), '\"0\"', '\"8\"') AS BLOB) WHERE seq = 10", 10, "its content was changed"),
+        ("UPDATE audit SET body = CAST('{\"resourceType\":\"AuditEvent\"}' AS BLOB) WHERE seq = 4", 4, "its content was changed"),
+        ("UPDATE audit SET body = CAST(substr(body, 1, length(body) - 1) AS BLOB) WHERE seq = 10", 10, "its content was changed"),
         ("UPDATE audit SET hash = zeroblob(32) WHERE seq = 5", 5, "its hash was changed"),
         ("DELETE FROM audit WHERE seq IN (6, 7)", 8, "2 record(s) before it were removed"),
         ("DELETE FROM audit WHERE seq = 1", 2, "1 record(s) before it were removed"),

@@ -115,7 +115,7 @@ fn broken_json_is_an_error_with_its_place() {
 #[test]
 fn what_a_manifest_leaves_out_has_the_documented_default() {
     let mut text = support::manifest("hostile");
-    for optional in ["grants", "limits", "on_failure", "settings", "settings_schema"] {
+    for optional in ["grants", "counters", "limits", "on_failure", "settings", "settings_schema"] {
         text.as_object_mut().unwrap().shift_remove(optional);
     }
     let manifest = Manifest::parse(&text.to_string()).unwrap();

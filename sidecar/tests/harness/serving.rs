@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -63,6 +64,8 @@ impl Logged {
 
     /// Ends it; the lines of its log that tell of requests, by request id.
     pub fn log(mut self) -> HashMap<String, Value> {
+        // Lines are gathered for some milliseconds before they are written.
+        std::thread::sleep(Duration::from_millis(200));
         self.0.kill().unwrap();
         let lines = BufReader::new(self.0.stdout.take().unwrap()).lines().map_while(Result::ok);
         let lines = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok());
