@@ -85,7 +85,14 @@ pub fn now() -> u64 {
 }
 
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    let [port] = free_ports();
+    port
+}
+
+/// Ports that are free and different: all are held until all are known.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let held = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    held.map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// A folder with all that a sidecar needs, and its configuration.
@@ -105,7 +112,7 @@ impl Setup {
     /// The same, with more settings of the listener.
     pub fn listening(upstream: &str, listen: &str, more: &str) -> Setup {
         let (folder, issuer) = (tempfile::tempdir().unwrap(), Issuer::new());
-        let (port, admin) = (free_port(), free_port());
+        let [port, admin] = free_ports();
         std::fs::write(folder.path().join("hub.jwks.json"), issuer.jwks()).unwrap();
         let text = format!(
             "[site]\nid = \"030913\"\nname = \"Ospedale Niguarda\"\nbase_url = \"http://127.0.0.1:{port}/fhir\"\n\
