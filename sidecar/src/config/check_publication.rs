@@ -2,9 +2,9 @@
 //! by more than their word.
 
 use super::check::address;
+use super::check_upstream::client_certificate;
 use super::source::Source;
 use super::{Callers, Config, Fault, IssuerKind, PublicationRoute};
-use crate::listen::tls;
 
 /// Every fault of the section.
 pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {
@@ -25,7 +25,7 @@ pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Faul
             fault("name", cause, "Give each route a name of its own: messages that wait are kept under it.");
         }
         path(config, route, earlier, &mut fault);
-        shown(route, &mut fault);
+        client_certificate(route.certificate.as_ref(), route.key.as_ref(), route.ca.as_ref(), &mut fault);
         callers(config, route, &mut fault);
         if route.body_bytes as u64 > publication.bytes {
             let cause = "A message may be larger than the whole outbox.".to_owned();
@@ -59,31 +59,6 @@ fn path(
     {
         let cause = format!("A message could belong to this route and to {}.", other.name);
         fault("path", cause, "Let no path stand below another.");
-    }
-}
-
-/// The certificate towards the national gateway.
-fn shown(route: &PublicationRoute, fault: &mut impl FnMut(&str, String, &str)) {
-    match (&route.certificate, &route.key, &route.ca) {
-        (None, None, _) => {}
-        (Some(certificate), Some(key), Some(ca)) => {
-            if let Err(error) = tls::client_config_showing(ca, certificate, key)
-                && error.path != *ca
-            {
-                let setting = if error.path == *key { "key" } else { "certificate" };
-                fault(setting, format!("{error}."), "Name a PEM file that holds it.");
-            }
-        }
-        (Some(_), Some(_), None) => {
-            let cause = "A certificate is shown over https alone.".to_owned();
-            fault("certificate", cause, "Use https, with `ca`.");
-        }
-        (Some(_), None, _) => {
-            fault("certificate", "The certificate has no key.".to_owned(), "Add `key`, its PEM file.");
-        }
-        (None, Some(_), _) => {
-            fault("key", "The key has no certificate.".to_owned(), "Add `certificate`, its PEM file.");
-        }
     }
 }
 

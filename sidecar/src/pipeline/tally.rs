@@ -11,25 +11,10 @@ use http::StatusCode;
 use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::config::DEFAULT_ROUTE;
+use crate::telemetry::under_way::INTERACTIONS;
 
-/// Interactions, as [`varco_core::interaction::Interaction::name`] has them; the last stands for every other.
-const INTERACTIONS: [&str; 15] = [
-    "read",
-    "search-type",
-    "vread",
-    "history-instance",
-    "history-type",
-    "history-system",
-    "create",
-    "update",
-    "patch",
-    "delete",
-    "batch",
-    "transaction",
-    "operation",
-    "capabilities",
-    "unknown",
-];
+/// What an interaction is called that is none of [`INTERACTIONS`].
+const UNKNOWN: &str = "unknown";
 
 /// Statuses that answers have; every other is `other`.
 const STATUSES: [(u16, &str); 26] = [
@@ -111,7 +96,8 @@ impl RouteRow {
 
 /// The handles of what each request counts.
 pub(super) struct Tally {
-    rows: [OnceLock<Box<Row>>; INTERACTIONS.len()],
+    /// One for each interaction, and the last for every other.
+    rows: [OnceLock<Box<Row>>; INTERACTIONS.len() + 1],
     upstream: [OnceLock<Histogram>; STATUSES.len()],
     upstream_silent: OnceLock<Histogram>,
     routes: Vec<RouteRow>,
@@ -139,18 +125,19 @@ impl Tally {
 
     /// Counts a request that ended.
     pub fn request(&self, interaction: &'static str, status: StatusCode, outcome: Outcome, took: Duration) {
-        let at = interaction_at(interaction);
-        let (Some(row), Some(name)) = (self.rows.get(at), INTERACTIONS.get(at)) else { return };
+        let at = INTERACTIONS.iter().position(|own| *own == interaction).unwrap_or(INTERACTIONS.len());
+        let Some(row) = self.rows.get(at) else { return };
+        let name = INTERACTIONS.get(at).copied().unwrap_or(UNKNOWN);
         let row = row.get_or_init(|| {
             Box::new(Row {
-                seconds: histogram!("varco_request_seconds", "interaction" => *name),
+                seconds: histogram!("varco_request_seconds", "interaction" => name),
                 by_status: std::array::from_fn(|_| Default::default()),
             })
         });
         row.seconds.record(took.as_secs_f64());
         let (number, told) = status_at(status);
         if let Some(counter) = row.by_status.get(number).and_then(|all| all.get(outcome as usize)) {
-            let made = || counter!("varco_requests_total", "interaction" => *name, "status" => told, "outcome" => outcome.name());
+            let made = || counter!("varco_requests_total", "interaction" => name, "status" => told, "outcome" => outcome.name());
             counter.get_or_init(made).increment(1);
         }
     }
@@ -194,10 +181,6 @@ impl Tally {
             handle.get_or_init(made).record(took.as_secs_f64());
         }
     }
-}
-
-fn interaction_at(name: &str) -> usize {
-    INTERACTIONS.iter().position(|own| *own == name).unwrap_or(INTERACTIONS.len() - 1)
 }
 
 fn status_at(status: StatusCode) -> (usize, &'static str) {

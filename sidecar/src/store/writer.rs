@@ -52,9 +52,12 @@ pub struct AuditRow {
     pub body: Vec<u8>,
 }
 
+/// A record, and its packed form.
+type PackedRow = (AuditRow, Vec<u8>);
+
 enum Work {
-    /// Records, each with its packed form, and what is kept with them.
-    Audit(Vec<(AuditRow, Vec<u8>)>, Option<ReceivedRow>, Vec<ReviewUse>),
+    /// Records, and what is kept with them.
+    Audit(Vec<PackedRow>, Option<ReceivedRow>, Vec<ReviewUse>),
     Consent {
         consent: StoredConsent,
         patient: String,
@@ -73,7 +76,7 @@ enum Work {
     /// A place took the records up to this one.
     Exported(String, i64),
     /// Messages to the national gateway, and the records that tell of them.
-    Outbox(Vec<OutboxChange>, Vec<AuditRow>),
+    Outbox(Vec<OutboxChange>, Vec<PackedRow>),
 }
 
 struct Job {
@@ -108,12 +111,12 @@ impl Writer {
 
     /// Appends audit records: all of them or none. Returns when they are on disk.
     pub async fn append(&self, rows: Vec<AuditRow>) -> Result<(), StoreError> {
-        self.submit(audit(rows, None, Vec::new())).await
+        self.submit(Work::Audit(packed(rows), None, Vec::new())).await
     }
 
     /// Appends audit records and puts the uses of break-glass that they are about into the review queue: both or neither.
     pub async fn append_reviewed(&self, rows: Vec<AuditRow>, uses: Vec<ReviewUse>) -> Result<(), StoreError> {
-        self.submit(audit(rows, None, uses)).await
+        self.submit(Work::Audit(packed(rows), None, uses)).await
     }
 
     /// Appends audit records and remembers the message that they are about: both or neither.
@@ -122,12 +125,12 @@ impl Writer {
         rows: Vec<AuditRow>,
         received: Option<ReceivedRow>,
     ) -> Result<(), StoreError> {
-        self.submit(audit(rows, received, Vec::new())).await
+        self.submit(Work::Audit(packed(rows), received, Vec::new())).await
     }
 
     /// Changes the outbox and appends the audit records that tell of it: all of it or nothing.
     pub async fn outbox(&self, changes: Vec<OutboxChange>, rows: Vec<AuditRow>) -> Result<(), StoreError> {
-        self.submit(Work::Outbox(changes, rows)).await
+        self.submit(Work::Outbox(changes, packed(rows))).await
     }
 
     pub(super) async fn put_consent(
@@ -291,8 +294,8 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Er
                 for change in changes {
                     outbox::change(&transaction, change)?;
                 }
-                for row in rows {
-                    last = append(&transaction, row, &pack(&row.body), &last)?;
+                for (row, packed) in rows {
+                    last = append(&transaction, row, packed, &last)?;
                 }
             }
             Work::Exported(place, seq) => export_cursor::write(&transaction, place, *seq)?,
@@ -305,12 +308,12 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Er
 }
 
 /// Packs where many threads can do it at once, not in the one that writes.
-fn audit(rows: Vec<AuditRow>, received: Option<ReceivedRow>, uses: Vec<ReviewUse>) -> Work {
+fn packed(rows: Vec<AuditRow>) -> Vec<PackedRow> {
     let packed = |row: AuditRow| {
         let packed = pack(&row.body);
         (row, packed)
     };
-    Work::Audit(rows.into_iter().map(packed).collect(), received, uses)
+    rows.into_iter().map(packed).collect()
 }
 
 pub(super) fn append(

@@ -21,9 +21,8 @@ const CLIENT: usize = 40;
 /// How often a place is read again that is being written.
 const TRIES: usize = 4;
 
-/// Interactions by number; the first stands for every other.
-const INTERACTIONS: [&str; 15] = [
-    "",
+/// Interactions, as [`varco_core::interaction::Interaction::name`] has them.
+pub(crate) const INTERACTIONS: [&str; 14] = [
     "read",
     "search-type",
     "vread",
@@ -45,6 +44,7 @@ const INTERACTIONS: [&str; 15] = [
 struct Place {
     turn: AtomicU32,
     stage: AtomicU8,
+    /// Its place in [`INTERACTIONS`], from 1; 0 for every other.
     interaction: AtomicU8,
     client_length: AtomicU8,
     since: AtomicU64,
@@ -202,7 +202,10 @@ impl Place {
                 id: Uuid::from_u64_pair(word(&self.id[0]), word(&self.id[1])),
                 since: now.saturating_sub(Duration::from_micros(word(&self.since))),
                 stage: Stage::of_number(self.stage.load(Ordering::Acquire)),
-                interaction: INTERACTIONS.get(interaction).copied().unwrap_or_default(),
+                interaction: interaction
+                    .checked_sub(1)
+                    .and_then(|at| INTERACTIONS.get(at).copied())
+                    .unwrap_or_default(),
                 client: String::from_utf8_lossy(client).into_owned(),
             };
             if turn.is_multiple_of(2) && self.turn.load(Ordering::Acquire) == turn {
@@ -244,7 +247,7 @@ impl Ticket {
     /// It is known what is asked.
     pub fn interaction(&self, name: &str) {
         let Some(place) = self.place() else { return };
-        let number = INTERACTIONS.iter().position(|own| *own == name).unwrap_or_default();
+        let number = INTERACTIONS.iter().position(|own| *own == name).map_or(0, |at| at + 1);
         place.interaction.store(u8::try_from(number).unwrap_or_default(), Ordering::Relaxed);
     }
 }
