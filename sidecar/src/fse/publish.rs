@@ -440,18 +440,13 @@ impl Publication {
         changes: Vec<OutboxChange>,
         rows: Vec<AuditRow>,
     ) -> Result<(), StoreError> {
-        let (count, settles) = (
-            rows.len() as u64,
-            changes.iter().any(|own| matches!(own, OutboxChange::End { .. } | OutboxChange::Wait { .. })),
-        );
+        let settles =
+            changes.iter().any(|own| matches!(own, OutboxChange::End { .. } | OutboxChange::Wait { .. }));
         let tries = if settles { TRIES } else { 1 };
         let mut last = StoreError::Stopped;
         for attempt in 0..tries {
             match self.outbox.store.writer().outbox(changes.clone(), rows.clone()).await {
-                Ok(()) => {
-                    counter!("varco_audit_records_total").increment(count);
-                    return Ok(());
-                }
+                Ok(()) => return Ok(()),
                 Err(error) => last = error,
             }
             if attempt + 1 < tries {

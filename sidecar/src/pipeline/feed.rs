@@ -10,7 +10,6 @@ use bytes::Bytes;
 use fhir_models::document::Document;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use jiff::Timestamp;
-use metrics::counter;
 use uuid::Uuid;
 use varco_core::audit::{
     AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditResource, AuditedEvent, NetworkAddress,
@@ -136,9 +135,6 @@ impl Gateway {
             body: record.to_fhir_json(),
         };
         let rows: Vec<AuditRow> = record.per_patient().into_iter().map(row).collect();
-        let count = rows.len() as u64;
-        self.store.writer().append_received(rows, received).await?;
-        counter!("varco_audit_records_total").increment(count);
-        Ok(())
+        self.store.writer().append_received(rows, received).await
     }
 }

@@ -10,6 +10,7 @@ mod packed;
 mod quota;
 mod received;
 mod refused;
+mod residue;
 mod retention;
 mod review;
 mod schema;

@@ -161,6 +161,13 @@ pub enum OutboxChange {
     Forget(i64),
 }
 
+impl OutboxChange {
+    /// True where a message's text goes.
+    pub(super) fn deletes(&self) -> bool {
+        matches!(self, OutboxChange::Renew { .. } | OutboxChange::End { .. } | OutboxChange::Forget(_))
+    }
+}
+
 const HEAD: &str = "seq, id, route, kind, state, arrived, identity, sending, tokens_until, request, trace, bytes, attempts, \
     unsure, until, cause, told, ended, status";
 

@@ -142,3 +142,30 @@ async fn one_holder_sends_a_message_and_another_only_after_its_time() {
     );
     assert!(whole.head.unsure && whole.head.sending == [2; 32]);
 }
+
+#[tokio::test]
+async fn a_document_that_was_sent_is_nowhere_in_the_stores_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let document = b"%PDF Mario Rossi ".repeat(4_000);
+    let text = b"Mario Rossi";
+    let holds = || {
+        let files = std::fs::read_dir(folder.path()).unwrap();
+        let texts = files.map(|file| std::fs::read(file.unwrap().path()).unwrap());
+        texts.map(|bytes| bytes.windows(text.len()).filter(|part| part == text).count()).sum::<usize>()
+    };
+    for seq in 1..4 {
+        let whole = OutboxMessage { body: document.clone().into(), ..message(seq, 1) };
+        changed(&store, vec![OutboxChange::Put(Box::new(whole))]).await;
+    }
+    assert!(holds() >= 3 * 4_000);
+    let end = |seq| OutboxChange::End { seq, state: "done", cause: None, told: true, at: 500, answer: None };
+    changed(&store, (1..4).map(end).collect()).await;
+    for _ in 0..400 {
+        if holds() == 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    panic!("{} are left", holds());
+}

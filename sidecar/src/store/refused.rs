@@ -92,8 +92,8 @@ impl Store {
     }
 }
 
-/// One step.
-pub(super) fn step(connection: &mut Connection, closed: &ClosedMinutes) -> Result<(), rusqlite::Error> {
+/// One step; gives how many records it appended.
+pub(super) fn step(connection: &mut Connection, closed: &ClosedMinutes) -> Result<u64, rusqlite::Error> {
     let (transaction, mut end) = schema::appending(connection)?;
     let rows: Vec<(i64, String, String, i64)> = {
         let mut query = transaction.prepare_cached(
@@ -104,6 +104,7 @@ pub(super) fn step(connection: &mut Connection, closed: &ClosedMinutes) -> Resul
         })?;
         rows.collect::<Result<_, _>>()?
     };
+    let appended = rows.len() as u64;
     for (minute, address, cause, count) in rows {
         let start = |minute: i64| Timestamp::from_second(minute.saturating_mul(60)).unwrap_or(closed.at);
         let id = Uuid::now_v7().to_string();
@@ -131,7 +132,7 @@ pub(super) fn step(connection: &mut Connection, closed: &ClosedMinutes) -> Resul
             params![minute, address, cause],
         )?;
     }
-    transaction.commit()
+    transaction.commit().map(|()| appended)
 }
 
 #[cfg(test)]

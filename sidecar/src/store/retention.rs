@@ -114,10 +114,8 @@ fn may_reach(connection: &Connection, exported_to: Option<&str>) -> Result<i64, 
     }
 }
 
-/// One step.
-pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<(), rusqlite::Error> {
-    // What is removed is overwritten: nobody finds it in the file.
-    connection.pragma_update(None, "secure_delete", "ON")?;
+/// One step; gives how many records it appended.
+pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<u64, rusqlite::Error> {
     let (transaction, last) = schema::appending(connection)?;
     let bound = may_reach(&transaction, removal.exported_to.as_deref())?;
     let old: Vec<(i64, [u8; 32], Unpacked)> = {
@@ -130,7 +128,7 @@ pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<(),
             .map(|(seq, hash, body, _)| (seq, hash, body))
             .collect()
     };
-    let (Some((first, ..)), Some((through, hash, _))) = (old.first(), old.last()) else { return Ok(()) };
+    let (Some((first, ..)), Some((through, hash, _))) = (old.first(), old.last()) else { return Ok(0) };
     let before = anchor(&transaction)?.map_or(0, |anchor| anchor.removed.total);
     let count = old.len() as u64;
     let removed = Removed {
@@ -174,7 +172,7 @@ pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<(),
             event
         ],
     )?;
-    transaction.commit()
+    transaction.commit().map(|()| 1)
 }
 
 /// Takes out the patients that a record is found by: they stand in it as its entities.

@@ -9,6 +9,9 @@ use varco_core::audit::chain::RecordHash;
 use super::packed::Unpacked;
 use super::{StoreError, export_cursor, outbox, quota, received, refused, retention, review, trail_index};
 
+/// How long a connection waits for another that writes.
+pub(super) const OTHERS: Duration = Duration::from_secs(5);
+
 /// The version of the tables below, kept in `PRAGMA user_version`.
 const VERSION: i64 = 1;
 
@@ -40,9 +43,11 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 /// The connection, and the version of its tables: made now if the file is new.
 fn prepare(path: &Path) -> Result<(Connection, i64), rusqlite::Error> {
     let connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(OTHERS)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // What is deleted is overwritten: old records and documents that were sent are nowhere in the file (`residue`).
+    connection.pragma_update(None, "secure_delete", "ON")?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == 0 {
         connection

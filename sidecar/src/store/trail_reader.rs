@@ -15,7 +15,7 @@ use varco_core::audit::{Access, Removed, TERMS_VERSION, search_terms, split_refe
 use super::packed::Unpacked;
 use super::retention::{self, Anchor};
 use super::trail::page;
-use super::{OpenIntent, StoreError, TrailCondition, TrailPage, TrailSearch, intent};
+use super::{OpenIntent, StoreError, TrailCondition, TrailPage, TrailSearch, intent, schema};
 
 /// Records read at a time.
 const STEP: i64 = 500;
@@ -117,7 +117,7 @@ impl TrailReader {
             |error: rusqlite::Error| StoreError::Open { path: path.to_owned(), cause: error.to_string() };
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(refuse)?;
-        connection.busy_timeout(Duration::from_secs(5)).map_err(refuse)?;
+        connection.busy_timeout(schema::OTHERS).map_err(refuse)?;
         let found: Option<i64> = connection
             .query_row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'audit'", [], |row| {
                 row.get(0)

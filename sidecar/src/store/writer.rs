@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use metrics::counter;
+use metrics::{Counter, counter};
 use rusqlite::{Connection, Transaction, params};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -21,6 +21,7 @@ use super::packed::pack;
 use super::quota;
 use super::received::{self, ReceivedRow};
 use super::refused::{self, ClosedMinutes, RefusedRow};
+use super::residue::Residue;
 use super::retention::{self, Removal};
 use super::review::{self, ReviewUse};
 use super::{StoreError, StoredConsent, export_cursor, schema, trail_index};
@@ -212,18 +213,20 @@ impl Drop for Writer {
 }
 
 fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
-    let (mut indexed, mut crowd) = (false, 0);
+    let (mut indexed, mut crowd, mut residue) = (false, 0, Residue::default());
+    let (commits, records) = (counter!("varco_store_commits_total"), counter!("varco_audit_records_total"));
     loop {
-        // While records wait to be indexed, a pause is the time for it.
-        let first = match indexed {
+        // While records wait to be indexed, or what was deleted to be overwritten, a pause is the time for it.
+        let first = match indexed && !residue.is_left() {
             true => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
             false => jobs.recv_timeout(IDLE),
         };
         let first = match first {
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => {
+                residue.clear(&connection);
                 // What fails here is told to the search that asks for it.
-                indexed = trail_index::step(&mut connection).unwrap_or(true);
+                indexed = indexed || trail_index::step(&mut connection).unwrap_or(true);
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => return,
@@ -236,23 +239,14 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
             batch.push(job);
         }
         crowd = batch.len();
-        let outcome = commit(&mut connection, &batch);
+        let outcomes = carry_out(&mut connection, &batch, &commits);
         waiting.fetch_sub(batch.len(), Ordering::Relaxed);
-        if outcome.is_ok() {
-            counter!("varco_store_commits_total").increment(1);
-        }
-        let committed = outcome.map_err(StoreError::from);
+        records.increment(outcomes.iter().flatten().sum());
+        residue.note(batch.iter().any(|job| job.work.deletes()));
         indexed = false;
         let mut replies: Vec<(Handle, Replies)> = Vec::new();
-        for job in batch {
-            let answer = match job.work {
-                Work::Index => trail_index::step(&mut connection).map(|_| ()).map_err(StoreError::from),
-                Work::Remove(removal) => retention::step(&mut connection, &removal).map_err(StoreError::from),
-                Work::CloseRefused(closed) => {
-                    refused::step(&mut connection, &closed).map_err(StoreError::from)
-                }
-                _ => committed.clone(),
-            };
+        for (job, outcome) in batch.into_iter().zip(outcomes) {
+            let answer = outcome.map(|_| ());
             match replies.iter_mut().find(|(home, _)| home.id() == job.home.id()) {
                 Some((_, own)) => own.push((job.reply, answer)),
                 None => replies.push((job.home, vec![(job.reply, answer)])),
@@ -272,6 +266,52 @@ fn tell(home: &Handle, replies: Replies) {
         }
     };
     if alone { tell() } else { drop(home.spawn(async move { tell() })) }
+}
+
+/// Does a batch's work, most of it in one commit. Gives what came of each job: how many audit records it appended.
+fn carry_out(connection: &mut Connection, batch: &[Job], commits: &Counter) -> Vec<Result<u64, StoreError>> {
+    let commit = |connection: &mut Connection, jobs: &[Job]| {
+        commit(connection, jobs).inspect(|()| commits.increment(1))
+    };
+    let together = match commit(connection, batch) {
+        Err(error) if batch.len() > 1 && is_of_one(&error) => None,
+        outcome => Some(outcome.map_err(StoreError::from)),
+    };
+    let mut one = |job: &Job| match (&job.work, &together) {
+        (Work::Index, _) => Ok(trail_index::step(connection).map(|_| 0)?),
+        (Work::Remove(removal), _) => Ok(retention::step(connection, removal)?),
+        (Work::CloseRefused(closed), _) => Ok(refused::step(connection, closed)?),
+        (_, Some(outcome)) => outcome.clone().map(|()| job.work.records()),
+        // Nobody is refused because another's statement failed.
+        (_, None) => Ok(commit(connection, std::slice::from_ref(job)).map(|()| job.work.records())?),
+    };
+    batch.iter().map(&mut one).collect()
+}
+
+/// True where a statement is at fault and not the disk or the file, which would fail the others too.
+fn is_of_one(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch};
+    let code = error.sqlite_error_code();
+    code.is_none_or(|code| matches!(code, ConstraintViolation | ParameterOutOfRange | TooBig | TypeMismatch))
+}
+
+impl Work {
+    /// How many audit records it appends in the common commit.
+    fn records(&self) -> u64 {
+        match self {
+            Work::Audit(rows, ..) | Work::Outbox(_, rows) => rows.len() as u64,
+            _ => 0,
+        }
+    }
+
+    /// True where it deletes or overwrites what must not stay readable.
+    fn deletes(&self) -> bool {
+        match self {
+            Work::Remove(_) => true,
+            Work::Outbox(changes, _) => changes.iter().any(OutboxChange::deletes),
+            _ => false,
+        }
+    }
 }
 
 fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Error> {
@@ -350,3 +390,7 @@ fn put(
         .execute(params![consent.id, consent.version, patient, updated, consent.body])?;
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;
