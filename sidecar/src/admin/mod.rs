@@ -37,7 +37,11 @@ impl Handler for Admin {
             return outbox::operate(&self.current.gateway(), id, operation).await;
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return answer(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET, and PUT of /log-level\n");
+            return answer(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "text/plain",
+                "only GET, PUT of /log-level, and POST of /outbox/ID/retry and /outbox/ID/drop\n",
+            );
         }
         match request.uri().path() {
             "/live" => answer(StatusCode::OK, "text/plain", "live\n"),

@@ -1,12 +1,11 @@
 //! The outbox as its operator sees and mends it: ids, ages, states, causes. No name, no identifier of a patient or document.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::Publication;
 use super::plan::{State, Turn};
-use super::publish::{milliseconds, seconds};
+use super::{Publication, milliseconds, seconds};
 use crate::store::{OutboxChange, OutboxHead, StoreError};
 
 /// Most messages that are listed of each sort.
@@ -47,24 +46,23 @@ impl Publication {
     /// What waits, oldest first, and what ended without being published, newest first.
     pub fn listing(&self) -> Result<Value, StoreError> {
         let (now, store) = (seconds(), &self.outbox.store);
-        let (rows, ended) = (store.outbox_waiting(&HashSet::new())?, store.outbox_ended(false, MOST)?);
-        let (turns, resting, bytes) = {
+        let (rows, ended) = (store.outbox_heads(MOST)?, store.outbox_ended(false, MOST)?);
+        let (turns, resting, waiting, bytes) = {
             let plan = self.outbox.plan();
-            let turns: HashMap<i64, Turn> =
-                rows.iter().map(|(head, _)| (head.seq, plan.turn(head.seq))).collect();
+            let turns: HashMap<i64, Turn> = rows.iter().map(|head| (head.seq, plan.turn(head.seq))).collect();
             let names = self.routes.iter().map(|route| route.config.name.as_str());
             let resting: Vec<&str> = names.filter(|name| plan.rests(name, i64::MIN)).collect();
-            (turns, resting, plan.bytes())
+            (turns, resting, plan.iter().count(), plan.bytes())
         };
-        let waiting = rows.iter().take(MOST).map(|(head, _)| {
+        let messages = rows.iter().map(|head| {
             let mut line = line(head, now);
             line["behind"] = json!(turns.get(&head.seq).is_some_and(|turn| *turn != Turn::Now));
             line
         });
         Ok(json!({
-            "waiting": rows.len(), "bytes": bytes, "silent_routes": resting,
-            "oldest_seconds": rows.first().map_or(0, |(head, _)| now.saturating_sub(head.arrived)),
-            "messages": waiting.collect::<Vec<_>>(),
+            "waiting": waiting, "bytes": bytes, "silent_routes": resting,
+            "oldest_seconds": rows.first().map_or(0, |head| now.saturating_sub(head.arrived)),
+            "messages": messages.collect::<Vec<_>>(),
             "ended": ended.iter().map(|head| line(head, now)).collect::<Vec<_>>(),
         }))
     }

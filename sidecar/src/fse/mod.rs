@@ -34,6 +34,7 @@ mod publish;
 mod record;
 pub mod replay;
 mod serve;
+mod settle;
 mod verdict;
 mod warning;
 
@@ -41,11 +42,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
 use metrics::histogram;
 use tokio::sync::Semaphore;
 
 use crate::config::{self, Config, PublicationRoute};
 use crate::identify::TokenSetupError;
+use crate::pipeline::status_word;
 use crate::pipeline::trace::Trace;
 use crate::store::OutboxMessage;
 use crate::upstream::UpstreamSetupError;
@@ -56,6 +59,9 @@ pub use listing::{Operated, Operation};
 pub use outbox::Outbox;
 use record::{Origin, Recorder};
 pub(crate) use serve::Told;
+
+/// Time beyond its own that an attempt may take until it is settled, in seconds.
+const MARGIN: u64 = 5;
 
 /// A plane that can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -94,10 +100,15 @@ impl Route {
         self.config.answer_seconds
     }
 
+    /// The same until what came of it is on disk.
+    fn settled_within(&self) -> u64 {
+        self.longest().saturating_add(MARGIN)
+    }
+
     async fn send(&self, outgoing: Outgoing) -> outbox::Outcome {
         let started = Instant::now();
         let outcome = self.way.send(outgoing).await;
-        let status = outcome.as_ref().map_or("none".to_owned(), |answer| answer.status.as_str().to_owned());
+        let status = outcome.as_ref().map_or("none", |answer| status_word(answer.status));
         histogram!("varco_fse_gateway_seconds", "status" => status).record(started.elapsed().as_secs_f64());
         outcome
     }
@@ -147,7 +158,7 @@ impl Publication {
 
     /// Sets the gauges, before metrics are rendered.
     pub fn observe(&self) {
-        self.outbox.observe(publish::seconds());
+        self.outbox.observe(seconds());
     }
 
     fn route(&self, name: &str) -> Option<&Arc<Route>> {
@@ -171,4 +182,14 @@ fn trace_into(headers: &mut HeaderMap, trace_id: &str) {
     if let Ok(value) = HeaderValue::from_str(&Trace::next_of(trace_id).traceparent()) {
         headers.insert(HeaderName::from_static("traceparent"), value);
     }
+}
+
+/// The present instant, in seconds since 1970.
+fn seconds() -> i64 {
+    Timestamp::now().as_second()
+}
+
+/// The same in milliseconds.
+fn milliseconds() -> i64 {
+    Timestamp::now().as_millisecond()
 }

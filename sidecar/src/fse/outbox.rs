@@ -68,10 +68,15 @@ impl Outbox {
         Ok(own)
     }
 
-    /// Takes up what is in the store and not in the plan: at the start, and what another process left. Gives how many.
+    /// Takes up what is in the store and not in the plan: at the start, and what another process left; gives how many. What
+    /// another process has ended leaves the plan.
     pub fn take_up(&self, now: i64) -> Result<usize, StoreError> {
-        let known: HashSet<i64> = self.plan().iter().map(|(seq, _)| seq).collect();
-        let rows = self.store.outbox_waiting(&known)?;
+        let free = |own: &Waiting| matches!(own.state, State::Queued | State::NeedsToken);
+        let known: HashMap<i64, bool> = self.plan().iter().map(|(seq, own)| (seq, free(own))).collect();
+        let rows = self.store.outbox_waiting(|seq| known.contains_key(&seq))?;
+        let left: HashSet<i64> = self.store.outbox_numbers()?;
+        let ended = known.iter().filter(|(seq, free)| **free && !left.contains(*seq));
+        ended.for_each(|(seq, _)| self.forget(*seq));
         let mut plan = self.plan();
         let mut found = 0;
         for (head, chains) in rows {
@@ -357,7 +362,50 @@ pub fn chance() -> f64 {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use bytes::Bytes;
+    use varco_core::consent::Reading;
+
     use super::*;
+    use crate::fse::caller::Caller;
+
+    fn message(document: &str) -> (Message, Origin) {
+        let (target, trace) = (format!("/documents/{document}"), "t".to_owned());
+        let message = Message::read(http::Method::DELETE, target, &HeaderMap::new(), Bytes::new());
+        let (kind, caller) = (message.kind, Caller::default());
+        (message, Origin { id: document.to_owned(), trace, kind, caller, patient: None })
+    }
+
+    #[tokio::test]
+    async fn what_another_process_ended_leaves_the_plan_and_holds_up_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let reading = Reading { zone: jiff::tz::TimeZone::UTC, bases: Vec::new() };
+            Outbox::open(Arc::new(Store::open(&folder.path().join("s.sqlite"), reading).unwrap()), 100)
+                .unwrap()
+        };
+        let bounds = config::Publication { days: 5, records: 9, bytes: 99, replays: 1, route: Vec::new() };
+        let one = open();
+        let (message, origin) = message("2.16^1");
+        let Ok(Arrival::New(seq, Turn::Now)) = one.arrive(&message, "fse", &origin.id, &bounds, 7) else {
+            panic!()
+        };
+        let put = OutboxChange::Put(Box::new(one.row(seq, &message, &origin, "fse").unwrap()));
+        one.store.writer().outbox(vec![put], Vec::new()).await.unwrap();
+        one.plan().wait(seq, State::Queued, 0);
+        let two = open();
+        two.plan().wait(seq, State::NeedsToken, 0);
+        assert_eq!(two.take_up(100).unwrap(), 0);
+        assert_eq!(two.plan().get(seq).unwrap().state, State::NeedsToken, "it waits for both");
+        let end = OutboxChange::End { seq, state: "done", cause: None, told: true, at: 100, answer: None };
+        one.store.writer().outbox(vec![end], Vec::new()).await.unwrap();
+        assert_eq!(one.take_up(100).unwrap(), 0);
+        two.plan().wait(seq, State::Sending, 0);
+        two.take_up(100).unwrap();
+        assert!(two.plan().get(seq).is_some(), "what is under way here ends here");
+        two.plan().wait(seq, State::NeedsToken, 0);
+        two.take_up(100).unwrap();
+        assert!(one.plan().get(seq).is_none() && two.plan().get(seq).is_none());
+    }
 
     #[test]
     fn headers_are_kept_as_they_came() {

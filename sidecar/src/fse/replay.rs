@@ -12,9 +12,8 @@ use varco_core::audit::AuditOutcome;
 use super::forward::Outgoing;
 use super::outbox::from_lines;
 use super::plan::State;
-use super::publish::{milliseconds, seconds};
 use super::verdict::Verdict;
-use super::{Publication, Route};
+use super::{Publication, Route, milliseconds, seconds};
 use crate::store::{OutboxChange, StoreError};
 
 /// How often is looked for what time alone changes.
@@ -96,10 +95,9 @@ impl Publication {
 
     /// Sends one message again.
     async fn replay(&self, route: &Arc<Route>, seq: i64) -> Result<(), StoreError> {
-        let claim = self.outbox.claim(seq, seconds(), route.longest().saturating_add(5));
+        let claim = self.outbox.claim(seq, seconds(), route.settled_within());
         self.commit(vec![claim], Vec::new()).await?;
-        let Some(origin) = self.claimed(seq)? else { return Ok(()) };
-        let Some(stored) = self.outbox.store.outbox_message(seq)? else { return Ok(()) };
+        let Some((origin, stored)) = self.claimed(seq)? else { return Ok(()) };
         if stored.head.unsure {
             tracing::warn!(
                 message = origin.id,
@@ -132,7 +130,7 @@ impl Publication {
         if tick.is_multiple_of(FORGET) {
             self.commit(vec![OutboxChange::Forget(now.saturating_sub(longest))], Vec::new()).await?;
         }
-        let (mut over, mut without) = (Vec::new(), Vec::new());
+        let (mut over, mut without, at) = (Vec::new(), Vec::new(), now.saturating_mul(1_000));
         {
             let mut plan = self.outbox.plan();
             for (seq, own) in plan.iter() {
@@ -140,6 +138,8 @@ impl Publication {
                 if free && own.arrived.saturating_add(longest) <= now && over.len() < AT_ONCE {
                     over.push(seq);
                 } else if own.state == State::Queued
+                    // Another process may be sending it until then.
+                    && own.due <= at
                     && own.tokens_until.is_some_and(|until| until <= now)
                     && without.len() < AT_ONCE
                 {

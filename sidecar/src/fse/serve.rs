@@ -16,12 +16,13 @@ use super::forward::Answered;
 use super::kind::climbs;
 use super::message::Message;
 use super::problem::{Kept, Problem};
-use super::publish::{cause_of, outcome_of, outgoing, seconds};
+use super::publish::outgoing;
 use super::record::Origin;
-use super::{Publication, Route, finding, warning};
+use super::settle::{cause_of, outcome_of};
+use super::{Publication, Route, finding, seconds, warning};
 use crate::listen::Peer;
 use crate::pipeline::trace::Trace;
-use crate::pipeline::{Refusal, receive};
+use crate::pipeline::{Refusal, receive, status_word};
 use crate::store::RefusedRow;
 
 /// How long a message waits for a place in hand.
@@ -105,7 +106,7 @@ impl Publication {
         }
         let by = if result.is_ok() { "gateway" } else { "middleware" };
         counter!("varco_fse_messages_total", "route" => name.clone(), "kind" => kind,
-            "status" => status.as_str().to_owned(), "by" => by)
+            "status" => status_word(status), "by" => by)
         .increment(1);
         histogram!("varco_fse_message_seconds", "kind" => kind).record(started.elapsed().as_secs_f64());
         let mut response = match result {

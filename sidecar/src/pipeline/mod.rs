@@ -112,6 +112,7 @@ use refused::RefusedTally;
 use route_plugins::RoutePlugins;
 pub(crate) use route_plugins::read_concept_map;
 pub use setup::SetupError;
+pub(crate) use tally::status_word;
 use tally::{Outcome, Tally};
 use turns::Turns;
 
@@ -271,7 +272,7 @@ impl Gateway {
         let close = matches!(&outcome, Err(Refusal::Framing(_) | Refusal::BodyTimeout | Refusal::BodyBroken));
         let took = started.elapsed();
         self.tell(&account, &outcome, took);
-        account.tell_policies();
+        account.tell_policies(&self.tally);
         let cause = outcome.as_ref().err().map(Refusal::word);
         let mut answer = outcome.unwrap_or_else(|refusal| Answer::refused(&refusal));
         inspect::tell(&account.warnings, &mut answer);

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use fhir_models::document::Value;
-use metrics::counter;
 use varco_core::access::Patients;
 use varco_core::consent::{Action, ResourceFacts};
 use varco_core::interaction::{Interaction, ValidateMode};
@@ -17,6 +16,7 @@ use varco_core::requester::Requester;
 use super::account::Account;
 use super::exchange::Exchange;
 use super::judge::Judgement;
+use super::tally::Tally;
 use super::{Gateway, Refusal, includes};
 
 /// Most decisions by policies that one record names.
@@ -132,7 +132,7 @@ impl Account {
     }
 
     /// Tells the operator which policies decided, and why they are there.
-    pub(super) fn tell_policies(&self) {
+    pub(super) fn tell_policies(&self, tally: &Tally) {
         let mut told: Vec<&str> = Vec::new();
         let decided = self.policies.iter().flat_map(|decision| &decision.by);
         let failed = self.policies.iter().flat_map(|decision| &decision.failed);
@@ -143,7 +143,7 @@ impl Account {
                 let reason = policy.reason.as_deref().unwrap_or_default();
                 let effect = policy.effect.name();
                 tracing::info!(request_id, policy = policy.name, effect, reason, "a policy decided");
-                counter!("varco_policy_requests_total", "effect" => effect).increment(1);
+                tally.policy(effect);
             }
         }
         for policy in failed {
@@ -154,7 +154,7 @@ impl Account {
                     policy = policy.name,
                     "a policy can't be evaluated, and so denies"
                 );
-                counter!("varco_policy_requests_total", "effect" => "failed").increment(1);
+                tally.policy("failed");
             }
         }
     }

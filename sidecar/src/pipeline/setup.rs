@@ -253,8 +253,8 @@ impl Gateway {
     /// Writes that the process before had begun, and of whose end it left no record.
     pub fn tell_of_open_intents(&self) -> Result<(), SetupError> {
         // What waits for the national gateway has not ended, and is told by the outbox.
-        let waiting = self.store.outbox_waiting(&HashSet::new())?;
-        let waiting: HashSet<String> = waiting.into_iter().map(|(head, _)| intent_before(&head.id)).collect();
+        let waiting = self.store.outbox_heads(usize::MAX)?;
+        let waiting: HashSet<String> = waiting.iter().map(|head| intent_before(&head.id)).collect();
         let mut open = self.store.open_intents()?;
         open.retain(|own| !waiting.contains(&own.id));
         gauge!("varco_audit_open_intents").set(open.len() as f64);

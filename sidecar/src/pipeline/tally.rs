@@ -2,7 +2,7 @@
 //!
 //! The table is filled as it is needed and bounded by its lists: interactions × statuses × outcomes. What stands in no list
 //! is counted as `unknown` or `other`. Metrics: `varco_requests_total`, `varco_request_seconds`, `varco_refusals_total`,
-//! `varco_resources_total`, `varco_upstream_seconds`, `varco_route_requests_total`, `varco_route_seconds`.
+//! `varco_resources_total`, `varco_policy_requests_total`, `varco_upstream_seconds`, `varco_route_requests_total`, `varco_route_seconds`.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -45,6 +45,9 @@ const STATUSES: [(u16, &str); 26] = [
     (507, "507"),
     (0, "other"),
 ];
+
+/// What a policy's decision is called.
+const POLICY_EFFECTS: [&str; 3] = ["permit", "forbid", "failed"];
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +106,8 @@ pub(super) struct Tally {
     routes: Vec<RouteRow>,
     released: Counter,
     withheld: Counter,
+    /// What policies decided: permit, forbid, failed.
+    policies: [Counter; POLICY_EFFECTS.len()],
 }
 
 impl Tally {
@@ -120,6 +125,8 @@ impl Tally {
             routes,
             released: counter!("varco_resources_total", "verdict" => "released"),
             withheld: counter!("varco_resources_total", "verdict" => "withheld"),
+            policies: POLICY_EFFECTS
+                .map(|effect| counter!("varco_policy_requests_total", "effect" => effect)),
         }
     }
 
@@ -157,6 +164,12 @@ impl Tally {
         counter!("varco_refusals_total", "cause" => cause).increment(1);
     }
 
+    /// Counts a policy that decided about a request, by its effect; `failed`: it can't be evaluated.
+    pub fn policy(&self, effect: &'static str) {
+        let at = POLICY_EFFECTS.iter().position(|own| *own == effect);
+        at.and_then(|at| self.policies.get(at)).iter().for_each(|counter| counter.increment(1));
+    }
+
     /// Counts resources that were judged.
     pub fn resources(&self, released: usize, withheld: usize) {
         if released > 0 {
@@ -181,6 +194,11 @@ impl Tally {
             handle.get_or_init(made).record(took.as_secs_f64());
         }
     }
+}
+
+/// A status as a label: one of the usual, or `other`.
+pub(crate) fn status_word(status: StatusCode) -> &'static str {
+    status_at(status).1
 }
 
 fn status_at(status: StatusCode) -> (usize, &'static str) {
@@ -211,6 +229,7 @@ mod tests {
             tally.request("never-heard-of", StatusCode::IM_A_TEAPOT, Outcome::Failed, took);
             tally.refusal("scope");
             tally.resources(2, 0);
+            tally.policy("forbid");
             tally.upstream(None, took);
             tally.upstream(Some(StatusCode::OK), took);
         });
@@ -223,6 +242,7 @@ mod tests {
             "varco_route_requests_total{route=\"lab\",outcome=\"answered\"} 1",
             "varco_route_requests_total{route=\"exchange\",outcome=\"refused\"} 1",
             "varco_resources_total{verdict=\"released\"} 2",
+            "varco_policy_requests_total{effect=\"forbid\"} 1",
             "varco_resources_total{verdict=\"withheld\"} 0",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

@@ -196,21 +196,32 @@ fn head(row: &Row<'_>) -> rusqlite::Result<OutboxHead> {
 }
 
 impl Store {
-    /// Everything that waits, in order, each with its chains; those that are known are left out.
-    pub fn outbox_waiting(&self, known: &HashSet<i64>) -> Result<Vec<OutboxWaiting>, StoreError> {
+    /// The numbers of everything that waits.
+    pub fn outbox_numbers(&self) -> Result<HashSet<i64>, StoreError> {
         let connection = self.trail();
-        let sql = format!("SELECT {HEAD} FROM outbox WHERE ended IS NULL ORDER BY seq");
+        let mut query = connection.prepare_cached("SELECT seq FROM outbox WHERE ended IS NULL")?;
+        Ok(query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
+    /// What waits, in order: at most `most`.
+    pub fn outbox_heads(&self, most: usize) -> Result<Vec<OutboxHead>, StoreError> {
+        let connection = self.trail();
+        let sql = format!("SELECT {HEAD} FROM outbox WHERE ended IS NULL ORDER BY seq LIMIT ?1");
         let mut query = connection.prepare_cached(&sql)?;
-        let heads = query.query_map([], head)?.collect::<Result<Vec<_>, _>>()?;
+        let rows = query.query_map([i64::try_from(most).unwrap_or(i64::MAX)], head)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Everything that waits, in order, each with its chains; those that are known are left out.
+    pub fn outbox_waiting(&self, known: impl Fn(i64) -> bool) -> Result<Vec<OutboxWaiting>, StoreError> {
+        let heads = self.outbox_heads(usize::MAX)?;
+        let connection = self.trail();
         let mut query =
             connection.prepare_cached("SELECT chain FROM outbox_chain WHERE seq = ?1 ORDER BY chain")?;
-        let mut chains = |seq: i64| -> rusqlite::Result<Vec<[u8; 16]>> {
-            query.query_map([seq], |row| row.get(0))?.collect()
-        };
-        let mut waiting = Vec::with_capacity(heads.len());
-        for head in heads.into_iter().filter(|head| !known.contains(&head.seq)) {
-            let own = chains(head.seq)?;
-            waiting.push((head, own));
+        let mut waiting = Vec::new();
+        for head in heads.into_iter().filter(|head| !known(head.seq)) {
+            let chains = query.query_map([head.seq], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            waiting.push((head, chains));
         }
         Ok(waiting)
     }
