@@ -16,6 +16,7 @@ pub mod fetch;
 mod files;
 pub mod fse;
 pub mod handoff;
+pub mod hexadecimal;
 pub mod identify;
 pub mod limit;
 pub mod listen;

@@ -288,7 +288,7 @@ fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    varco::hexadecimal::write(&Sha256::digest(bytes))
 }
 
 fn progress(package: &Package) -> ProgressBar {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Deserialize;
 
 use super::{Tls, ValidationMode};
+use crate::hexadecimal;
 
 /// `[mllp]`
 #[derive(Debug, Clone, Deserialize)]
@@ -68,15 +69,7 @@ pub struct MllpSender {
 impl MllpSender {
     /// The digest in [`MllpSender::certificate_sha256`]; `None` where there is none or it is not written as one.
     pub fn certificate_digest(&self) -> Option<[u8; 32]> {
-        let written: String = self.certificate_sha256.as_ref()?.chars().filter(|one| *one != ':').collect();
-        let mut digest = [0; 32];
-        if written.len() != 64 || !written.is_ascii() {
-            return None;
-        }
-        for (at, byte) in digest.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(written.get(at * 2..at * 2 + 2)?, 16).ok()?;
-        }
-        Some(digest)
+        hexadecimal::read_fingerprint(self.certificate_sha256.as_ref()?)
     }
 
     /// True where something beside the message's header says who it is.

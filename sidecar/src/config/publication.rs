@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::fetch::address::{Network, NetworkError};
+use crate::hexadecimal;
 
 /// `[publication]`
 #[derive(Debug, Clone, Deserialize)]
@@ -101,7 +102,7 @@ impl PublicationRoute {
 
     /// The fingerprints in [`PublicationRoute::certificates`]; `None` for one that is not written as one.
     pub fn fingerprints(&self) -> impl Iterator<Item = Option<[u8; 32]>> {
-        self.certificates.iter().map(|own| fingerprint(own))
+        self.certificates.iter().map(|own| hexadecimal::read_fingerprint(own))
     }
 }
 
@@ -118,19 +119,6 @@ impl Publication {
     pub(super) fn files(&self) -> impl Iterator<Item = &PathBuf> {
         self.route.iter().flat_map(|route| [&route.ca, &route.certificate, &route.key]).flatten()
     }
-}
-
-/// 64 hexadecimal digits, with or without colons.
-fn fingerprint(written: &str) -> Option<[u8; 32]> {
-    let digits: String = written.chars().filter(|one| *one != ':').collect();
-    let mut digest = [0; 32];
-    if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (at, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(digits.get(at * 2..at * 2 + 2)?, 16).ok()?;
-    }
-    Some(digest)
 }
 
 mod default {

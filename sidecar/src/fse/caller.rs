@@ -13,6 +13,7 @@ use varco_core::requester::{BusinessIdentifier, Code, Requester};
 
 use crate::config::{Callers, Config, IssuerKind, PublicationRoute};
 use crate::fetch::address::Network;
+use crate::hexadecimal;
 use crate::identify::{TokenError, TokenGate, TokenSetupError};
 use crate::listen::Peer;
 
@@ -126,7 +127,7 @@ impl Admission {
     /// The caller, where it may publish; `now` is in seconds since 1970.
     pub async fn admit(&self, headers: &HeaderMap, peer: &Peer, now: u64) -> Result<Caller, NotAdmitted> {
         let ip = peer.address.ip().to_canonical();
-        let certificate = peer.certificate.map(|digest| super::message::hex(&digest));
+        let certificate = peer.certificate.map(|digest| hexadecimal::write(&digest));
         match self {
             Admission::Certificates(listed) => {
                 let digest = peer.certificate.ok_or(NotAdmitted::NoCertificate)?;

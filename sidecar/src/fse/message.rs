@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::claims::Tokens;
 use super::kind::Kind;
 use super::multipart::{self, Part};
+use crate::hexadecimal;
 
 /// Headers that are forwarded as they came: what the interface defines, what ModI adds to it, and what describes the body.
 const FORWARDED: &[&str] = &[
@@ -89,7 +90,7 @@ impl Message {
         let mut documents: Vec<String> =
             Kind::document(method.as_str(), path).into_iter().chain(named).collect();
         documents.dedup();
-        let file_hash = part("file").map(|part| hex(&Sha256::digest(part.content)));
+        let file_hash = part("file").map(|part| hexadecimal::write(&Sha256::digest(part.content)));
         Message { kind, method, headers: forwarded(headers), body, tokens, documents, file_hash, target }
     }
 
@@ -189,11 +190,6 @@ pub fn answered(headers: &HeaderMap) -> HeaderMap {
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Bytes in hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -225,7 +221,7 @@ mod tests {
         assert_ne!(one.sending(), again.sending());
         let other = read(Method::POST, "/documents", multipart("x", "2.16^1", "%PDF2"));
         assert_ne!(one.identity(), other.identity());
-        assert_eq!(one.file_hash, Some(hex(&Sha256::digest("%PDF"))));
+        assert_eq!(one.file_hash, Some(hexadecimal::write(&Sha256::digest("%PDF"))));
     }
 
     #[test]

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::hexadecimal;
+
 /// How often it is asked whether the other process has had its turn.
 const AGAIN: Duration = Duration::from_millis(5);
 /// The beginning of the names of files that stand for tokens.
@@ -62,7 +64,7 @@ impl Overlap {
 
     /// Takes a token's identifier for both: false where the other has taken it.
     pub fn take_once(&self, id: &[u8; 32], end: u64) -> io::Result<bool> {
-        let path = self.folder.join(format!("{TOKEN}{}", hexadecimal(id)));
+        let path = self.folder.join(format!("{TOKEN}{}", hexadecimal::write(id)));
         match File::create_new(path) {
             Ok(mut file) => write!(file, "{end}").map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -94,7 +96,9 @@ impl Overlap {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let name = entry.file_name();
-            let Some(id) = name.to_str().and_then(|name| name.strip_prefix(TOKEN)).and_then(bytes_of) else {
+            let Some(id) =
+                name.to_str().and_then(|name| name.strip_prefix(TOKEN)).and_then(hexadecimal::read)
+            else {
                 continue;
             };
             let text = fs::read_to_string(entry.path())?;
@@ -110,21 +114,6 @@ impl Overlap {
             _ => Ok(()),
         }
     }
-}
-
-fn hexadecimal(id: &[u8; 32]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes_of(text: &str) -> Option<[u8; 32]> {
-    let mut id = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in id.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
-    }
-    Some(id)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::issuer::Accepted;
 use super::token::{Claims, named};
 use super::{LONGEST_TOKEN, TokenError, replay};
 use crate::config::{self, FSE_ALGORITHMS};
+use crate::hexadecimal;
 use crate::listen::tls::TlsError;
 
 /// The header of the second token.
@@ -206,21 +207,9 @@ fn read(said: &Said) -> Result<FseClaims, TokenError> {
         patient_consent: said.patient_consent,
         body_hash: match said.attachment_hash.as_deref() {
             None => None,
-            Some(text) => Some(sha_256(text).ok_or_else(|| claim("attachment_hash"))?),
+            Some(text) => Some(hexadecimal::read(text).ok_or_else(|| claim("attachment_hash"))?),
         },
     })
-}
-
-/// 64 hexadecimal digits.
-fn sha_256(text: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (byte, at) in hash.iter_mut().zip((0..64).step_by(2)) {
-        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
-    }
-    Some(hash)
 }
 
 /// An organisation as XON writes it (HL7 v2.5.1 §2.A.88), `name^^^^^&OID&ISO^^^^id`: its identifier, and its name. A plain
@@ -247,14 +236,5 @@ mod tests {
         assert_eq!(own, BusinessIdentifier::new("urn:oid:2.16.840.1.113883.2.9.4.1.1", "030321"));
         assert_eq!(name.as_deref(), Some("AZIENDA OSPEDALIERA"));
         assert_eq!(place("030321"), (BusinessIdentifier::new("", "030321"), None));
-    }
-
-    #[test]
-    fn a_hash_is_64_digits() {
-        assert_eq!(sha_256(&"0f".repeat(32)), Some([15; 32]));
-        assert_eq!(sha_256(&"0F".repeat(32)), Some([15; 32]));
-        for bad in ["", "0f", &"+f".repeat(32), &"è".repeat(32), &"0".repeat(65)] {
-            assert_eq!(sha_256(bad), None, "{bad}");
-        }
     }
 }

@@ -30,6 +30,7 @@ use varco_core::requester::Requester;
 
 use crate::cache::Counted;
 use crate::config::{Config, IssuerKind};
+use crate::hexadecimal;
 use crate::listen::tls::TlsError;
 pub(crate) use chain::Authorities;
 pub use chain::ChainError;
@@ -174,8 +175,7 @@ impl TokenGate {
             self.replay.take(*id, accepted.expires.saturating_add(leeway), now)?;
         }
         let mut requester = accepted.requester.clone();
-        requester.certificate =
-            certificate.map(|digest| digest.iter().map(|byte| format!("{byte:02x}")).collect());
+        requester.certificate = certificate.map(|digest| hexadecimal::write(digest));
         Ok(requester)
     }
 

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use varco_core::requester::Requester;
 
 use crate::config::MllpSender;
+use crate::hexadecimal;
 
 /// One connection.
 #[derive(Debug)]
@@ -76,10 +77,9 @@ impl Peer {
 
     /// The sender as audit records know callers.
     pub fn requester(&self, sender: &MllpSender) -> Requester {
-        let hex = |digest: [u8; 32]| digest.iter().map(|byte| format!("{byte:02x}")).collect();
         Requester {
             client_id: sender.name.clone(),
-            certificate: self.certificate.map(hex),
+            certificate: self.certificate.map(|digest| hexadecimal::write(&digest)),
             ..Requester::default()
         }
     }

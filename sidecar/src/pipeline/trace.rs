@@ -7,6 +7,7 @@
 use aws_lc_rs::rand;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::hexadecimal;
 use crate::telemetry::spans::TraceIds;
 
 /// Most members of a `tracestate`.
@@ -52,7 +53,13 @@ impl Trace {
                 state: state(headers),
             },
             // Nothing has been decided about a new trace: it may be recorded.
-            None => Trace { trace_id: hex(&new_trace), span_id, parent: None, sampled: true, state: None },
+            None => Trace {
+                trace_id: hexadecimal::write(&new_trace),
+                span_id,
+                parent: None,
+                sampled: true,
+                state: None,
+            },
         }
     }
 
@@ -83,7 +90,7 @@ impl Trace {
     /// Puts the trace into the headers for the next hop; `span` is the span that the hop is part of, if not the request's own.
     pub fn put_into(&self, span: Option<[u8; 8]>, headers: &mut HeaderMap) {
         let own = match span {
-            Some(span) => self.traceparent_of(&hex(&span)),
+            Some(span) => self.traceparent_of(&hexadecimal::write(&span)),
             None => self.traceparent(),
         };
         if let Ok(value) = HeaderValue::from_str(&own) {
@@ -97,10 +104,14 @@ impl Trace {
     /// The ids as bytes.
     pub fn ids(&self) -> Option<TraceIds> {
         let parent = match &self.parent {
-            Some(parent) => Some(bytes(parent)?),
+            Some(parent) => Some(hexadecimal::read(parent)?),
             None => None,
         };
-        Some(TraceIds { trace: bytes(&self.trace_id)?, own: bytes(&self.span_id)?, parent })
+        Some(TraceIds {
+            trace: hexadecimal::read(&self.trace_id)?,
+            own: hexadecimal::read(&self.span_id)?,
+            parent,
+        })
     }
 }
 
@@ -191,26 +202,7 @@ fn random_ids() -> ([u8; 16], String) {
     span.copy_from_slice(second);
     trace[15] = if trace == [0; 16] { 1 } else { trace[15] };
     span[7] = if span == [0; 8] { 1 } else { span[7] };
-    (trace, hex(&span))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
-    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(*byte));
-    }
-    text
-}
-
-fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(2 * at..2 * at + 2)?, 16).ok()?;
-    }
-    (hex.len() == 2 * N).then_some(bytes)
+    (trace, hexadecimal::write(&span))
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ impl Interfaces {
 
 /// The SHA-256 digest in hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    varco::hexadecimal::write(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]
