@@ -98,8 +98,9 @@ impl Limiter {
     /// Takes a token of each bucket that the caller and the kind of request have; gives what is left, where that is told.
     pub fn admit(&self, asked: &Asked<'_>) -> Result<Vec<Standing>, Box<Exceeded>> {
         let mut standings = Vec::new();
+        let caller = self.caller(asked);
         for rule in self.rules.iter().filter(|rule| !rule.counts_subjects() && rule.takes(asked)) {
-            let left = self.take(rule, asked, self.key_of(rule, asked))?;
+            let left = take(rule, self.key_of(rule, asked, caller), caller)?;
             if self.tell == Tell::Answers && rule.setting.per != Per::Tenant {
                 standings.push(rule.standing(left));
             }
@@ -118,11 +119,12 @@ impl Limiter {
             return Ok(());
         }
         let subjects = Subjects::of(interaction, asked.requester, body);
+        let caller = self.caller(asked);
         for rule in self.rules.iter().filter(|rule| rule.counts_subjects() && rule.takes(asked)) {
             let named = if rule.setting.per == Per::Patient { &subjects.patients } else { &subjects.devices };
             for own in named {
                 let key = self.hash.hash_one((asked.lane == Lane::Priority, &asked.requester.client_id, own));
-                self.take(rule, asked, key)?;
+                take(rule, key, caller)?;
             }
         }
         Ok(())
@@ -134,28 +136,18 @@ impl Limiter {
         places.enter(self.caller(asked)).map(Some)
     }
 
-    fn take(&self, rule: &Rule, asked: &Asked<'_>, key: u64) -> Result<u32, Box<Exceeded>> {
-        match rule.buckets.take(key, self.caller(asked)) {
-            Said::Passed(left) => Ok(left),
-            Said::Refused(retry_after) => {
-                rule.refused.increment(1);
-                Err(Box::new(Exceeded { policy: rule.policy.clone(), retry_after }))
-            }
-        }
-    }
-
     fn caller(&self, asked: &Asked<'_>) -> u64 {
         self.hash.hash_one((asked.lane == Lane::Priority, &asked.requester.client_id))
     }
 
-    fn key_of(&self, rule: &Rule, asked: &Asked<'_>) -> u64 {
+    fn key_of(&self, rule: &Rule, asked: &Asked<'_>, caller: u64) -> u64 {
         let (first, requester) = (asked.lane == Lane::Priority, asked.requester);
         match rule.setting.per {
             Per::Tenant if !requester.organizations.is_empty() => {
                 self.hash.hash_one((first, &requester.organizations))
             }
             Per::Operation => self.hash.hash_one((first, &requester.client_id, asked.shape.kind)),
-            _ => self.caller(asked),
+            _ => caller,
         }
     }
 
@@ -185,6 +177,16 @@ impl Rule {
         let seconds = u64::from(self.setting.seconds);
         let resets = missing.saturating_mul(seconds).div_ceil(u64::from(self.setting.requests.max(1)));
         Standing { policy: self.policy.clone(), left: u64::from(left), resets }
+    }
+}
+
+fn take(rule: &Rule, key: u64, caller: u64) -> Result<u32, Box<Exceeded>> {
+    match rule.buckets.take(key, caller) {
+        Said::Passed(left) => Ok(left),
+        Said::Refused(retry_after) => {
+            rule.refused.increment(1);
+            Err(Box::new(Exceeded { policy: rule.policy.clone(), retry_after }))
+        }
     }
 }
 
