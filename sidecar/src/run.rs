@@ -149,7 +149,13 @@ pub async fn start_from(
     };
     // What is begun with the gateway can be begun: said here, where a fault ends the start.
     AuditCare::new(&config)?;
-    let Origin { mut taken, manager, .. } = origin;
+    let Origin { mut taken, manager, given } = origin;
+    for own in given {
+        tracing::warn!(
+            name = own.name, address = %own.address,
+            "the service manager opened a socket that nothing here listens on: name it federation, admin or mllp (FileDescriptorName=), or remove it"
+        );
+    }
     let current = match &taken {
         None => Current::new(Gateway::new(config)?, metrics.clone()),
         Some(taken) => {
