@@ -1,5 +1,5 @@
 //! Clients as nobody's library would write them: bytes with two meanings, connections that say nothing, answers that
-//! nobody reads.
+//! nobody reads, HTTP/2 that breaks lines and takes streams back.
 #![allow(clippy::unwrap_used)]
 
 mod harness;
@@ -7,6 +7,7 @@ mod harness;
 use std::time::Duration;
 
 use harness::authority::Authority;
+use harness::frames::{self, GOAWAY, HEADERS, RST_STREAM, frame};
 use harness::{FHIR, Region, consent};
 use http::StatusCode;
 use serde_json::json;
@@ -264,28 +265,10 @@ async fn who_takes_nothing_of_an_answer_is_cut_off() {
 
     // HTTP/2: the caller's window never opens.
     let mut stream = TcpStream::connect(("127.0.0.1", region.setup.port)).await.unwrap();
-    let mut block = vec![0x82, 0x86, 0x04, 18];
-    block.extend(b"/fhir/Patient/anna");
-    block.extend([0x01, 1, b'x', 0x00, 13]);
-    block.extend(b"authorization");
-    let value = format!("Bearer {token}");
-    block.push(127);
-    let mut rest = value.len() - 127;
-    while rest >= 128 {
-        block.push(u8::try_from(rest % 128).unwrap() | 128);
-        rest /= 128;
-    }
-    block.push(u8::try_from(rest).unwrap());
-    block.extend(value.bytes());
-    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
-    };
     // SETTINGS_INITIAL_WINDOW_SIZE = 0.
     let bytes = [
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
-        frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]),
-        frame(1, 5, 1, &block),
+        frames::opening(&[0, 4, 0, 0, 0, 0]),
+        frame(HEADERS, 5, 1, &frames::get("/fhir/Patient/anna", &token, &[])),
     ];
     stream.write_all(&bytes.concat()).await.unwrap();
     let mut answer = Vec::new();
@@ -336,6 +319,21 @@ async fn one_address_can_not_take_every_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_listener_without_a_free_place_can_still_be_told_to_stop() {
+    let listen = "connections = 2\nconnections_per_address = 2\nidle_seconds = 600\n";
+    let region = Region::start_bare_listening(listen).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(("127.0.0.1", region.setup.port)).await.unwrap();
+        stream.write_all(b"GET /fhir/metadata HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        held.push(stream);
+    }
+    assert!(tokio::time::timeout(PATIENCE, region.stop()).await.is_ok(), "it waits for a place");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn versions_of_tls_before_1_2_and_unknown_names_are_refused() {
     let network = Authority::new();
     let keys = tempfile::tempdir().unwrap();
@@ -372,5 +370,77 @@ async fn versions_of_tls_before_1_2_and_unknown_names_are_refused() {
     let mut answer = Vec::new();
     let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
     assert_eq!(answer.first(), Some(&21), "an alert: {answer:?}");
+    region.stop().await;
+}
+
+/// Sends frames on a new connection; gives the kinds and streams of the frames that come back until it ends or rests.
+async fn frames_back(port: u16, frames: &[u8]) -> Vec<(u8, u32)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(&frames::opening(&[])).await.unwrap();
+    // Where the server has hung up already there is nothing left to send.
+    let _ = stream.write_all(frames).await;
+    let (mut seen, mut buffer) = (Vec::new(), [0; 65536]);
+    while let Ok(Ok(length)) = tokio::time::timeout(Duration::from_secs(2), stream.read(&mut buffer)).await {
+        if length == 0 {
+            break;
+        }
+        seen.extend_from_slice(&buffer[..length]);
+    }
+    let mut kinds = Vec::new();
+    let mut rest = seen.as_slice();
+    while let [a, b, c, kind, _, s0, s1, s2, s3, after @ ..] = rest {
+        let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+        kinds.push((*kind, u32::from_be_bytes([*s0, *s1, *s2, *s3])));
+        rest = after.get(length..).unwrap_or_default();
+    }
+    kinds
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_breaks_lines_or_names_a_connection_ends_its_stream() {
+    let region = Region::start("").await;
+    let token = region.setup.token(json!({}));
+    let port = region.setup.port;
+    let good =
+        frames_back(port, &frame(HEADERS, 5, 1, &frames::get("/fhir/Patient/anna", &token, &[("x-a", "b")])))
+            .await;
+    assert!(good.contains(&(HEADERS, 1)), "a sound request is answered: {good:?}");
+    let before = region.hospital.request_count();
+    for block in [
+        frames::get("/fhir/Patient/anna", &token, &[("x-a", "b\r\nx-injected: 1")]),
+        frames::get("/fhir/Patient/anna", &token, &[("x-a\r\nx-injected", "1")]),
+        frames::get("/fhir/Patient/anna", &token, &[("x-a", "b\0c")]),
+        frames::get("/fhir/Patient/anna", &token, &[("X-Upper", "b")]),
+        frames::get("/fhir/Patient/anna HTTP/1.1\r\nHost: x\r\n\r\nGET /fhir/Patient/bruno", &token, &[]),
+        frames::get("/fhir/Patient/anna", &token, &[("transfer-encoding", "chunked")]),
+        frames::get("/fhir/Patient/anna", &token, &[("connection", "keep-alive")]),
+        frames::get("/fhir/Patient/anna", &token, &[(":path", "/fhir/Patient/bruno")]),
+    ] {
+        let answer = frames_back(port, &frame(HEADERS, 5, 1, &block)).await;
+        let ended =
+            answer.iter().any(|(kind, stream)| (*kind, *stream) == (RST_STREAM, 1) || *kind == GOAWAY);
+        assert!(ended, "{answer:?}: {}", String::from_utf8_lossy(&block));
+        assert_eq!(region.hospital.request_count(), before, "nothing may be forwarded");
+    }
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_streams_taken_back_costs_no_more_than_the_rate_allows() {
+    let region = Region::start("[limits]\nrequests_per_second = 1\nburst = 20\n").await;
+    let token = region.setup.token(json!({ "client_id": "flood" }));
+    let before = region.hospital.request_count();
+    let block = frames::get("/fhir/Patient/anna", &token, &[]);
+    let mut frames = Vec::new();
+    for number in 0..3000 {
+        let stream = 2 * number + 1;
+        frames.extend(frame(HEADERS, 5, stream, &block));
+        frames.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+    }
+    let answer = frames_back(region.setup.port, &frames).await;
+    assert!(answer.iter().any(|(kind, _)| *kind == GOAWAY), "the connection is given up: {answer:?}");
+    let asked = region.hospital.request_count() - before;
+    assert!(asked <= 60, "{asked} requests reached the server");
+    assert_eq!(region.asking().get("Patient/anna").await.status, StatusCode::OK, "others are served");
     region.stop().await;
 }

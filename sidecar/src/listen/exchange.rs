@@ -20,10 +20,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
 use super::drive::drive;
-use super::guard::{Guard, Patience};
+use super::guard::{Guard, Patience, count_ended};
 use super::line::{Given, Line};
 use super::phase::Phase;
 use super::{HEADER_BYTES, HEADERS, Handler, Peer, RESET_STREAMS, STREAMS};
@@ -78,12 +79,17 @@ pub(super) async fn exchange<S: Socket, H: Handler>(
     patience: Patience,
     mut phase: watch::Receiver<Phase>,
 ) {
+    let begun = Instant::now();
     // Nothing is lost with a connection that ends before its first byte.
     let http2 = tokio::select! {
         http2 = tokio::time::timeout(patience.header, stream.speaks_http2()) => http2,
         _ = phase.wait_for(|phase| *phase == Phase::Closing) => return,
     };
-    let Ok(Ok(http2)) = http2 else { return };
+    let http2 = match http2 {
+        Ok(Ok(http2)) => http2,
+        Ok(Err(_)) => return,
+        Err(_) => return count_ended("header"),
+    };
     let line = Arc::new(Line::default());
     let own = line.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -100,7 +106,7 @@ pub(super) async fn exchange<S: Socket, H: Handler>(
             Ok::<_, Infallible>(response.map(|body| Given::new(body, &line)))
         })
     });
-    let guard = Guard::new(stream, line.clone(), patience);
+    let guard = Guard::new(stream, line.clone(), patience, begun);
     let ended = match http2 {
         true => {
             let connection = over_http2().serve_connection(TokioIo::new(guard), service);
@@ -175,18 +181,22 @@ where
                 }
             }
         }
-        let parts = connection.into_parts();
-        (guard, service) = (parts.io.into_inner(), parts.service);
-        if told
-            || !guard.take_rest()
-            || !parts.read_buf.is_empty()
-            || !is_called(&guard, &line, &mut phase).await
-        {
+        // Of the HTTP library's part and its buffers nothing may last as long as the rest.
+        let http1::Parts { io, service: served, read_buf, .. } = unboxed(connection).into_parts();
+        let is_read = read_buf.is_empty();
+        drop(read_buf);
+        (guard, service) = (io.into_inner(), served);
+        if told || !guard.take_rest() || !is_read || !is_called(&guard, &line, &mut phase).await {
             // Whoever is gone needs no farewell.
             let _ = guard.shutdown().await;
             return Ok(());
         }
     }
+}
+
+/// The value alone: its place on the heap is free at once, and not when the caller's scope ends.
+fn unboxed<T>(boxed: Box<T>) -> T {
+    *boxed
 }
 
 /// Waits for the next byte on a connection at rest: false where it should end instead.
@@ -196,7 +206,7 @@ async fn is_called<S: Socket>(guard: &Guard<S>, line: &Line, phase: &mut watch::
             biased;
             readable = std::future::poll_fn(|context| guard.socket().poll_readable(context)) => return readable.is_ok(),
             () = tokio::time::sleep_until(guard.rests_until()) => {
-                guard.tell_rest();
+                count_ended("rest");
                 return false;
             }
             changed = phase.changed() => {

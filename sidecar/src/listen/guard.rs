@@ -36,6 +36,11 @@ pub struct Patience {
 /// After how long a connection rests, so that the HTTP library's buffers for it are given back.
 const REST: Duration = Duration::from_secs(2);
 
+/// Counts a connection that was ended for this cause.
+pub(super) fn count_ended(cause: &'static str) {
+    counter!("varco_connections_ended_total", "cause" => cause).increment(1);
+}
+
 /// Bytes to and from a caller, watched.
 pub struct Guard<S> {
     io: S,
@@ -57,9 +62,8 @@ pub struct Guard<S> {
 }
 
 impl<S> Guard<S> {
-    /// Watches a connection that has just begun.
-    pub fn new(io: S, line: Arc<Line>, patience: Patience) -> Guard<S> {
-        let now = Instant::now();
+    /// Watches a connection that has `begun`.
+    pub fn new(io: S, line: Arc<Line>, patience: Patience, begun: Instant) -> Guard<S> {
         let framing = Framing::default();
         Guard {
             io,
@@ -68,8 +72,8 @@ impl<S> Guard<S> {
             patience,
             timer: None,
             stalled: None,
-            quiet: now,
-            header: Some(now),
+            quiet: begun,
+            header: Some(begun),
             served: 0,
             given: None,
             rests: false,
@@ -92,11 +96,6 @@ impl<S> Guard<S> {
         self.quiet + self.patience.rest
     }
 
-    /// Counts that it rested for too long.
-    pub fn tell_rest(&self) {
-        counter!("varco_connections_ended_total", "cause" => "rest").increment(1);
-    }
-
     /// Takes note of bytes that came.
     fn came(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.framing.is_http2() {
@@ -104,10 +103,9 @@ impl<S> Guard<S> {
         }
         let was_body = self.framing.is_in_body();
         if let Err(fault) = self.framing.feed(bytes) {
-            if self.line.fault().is_none() {
-                counter!("varco_connections_ended_total", "cause" => "framing").increment(1);
+            if self.line.set_fault(fault) {
+                count_ended("framing");
             }
-            self.line.set_fault(fault);
             // A header's fault is told by the answer; a body's ends the body.
             if was_body {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, fault.text()));
@@ -174,7 +172,7 @@ impl<S> Guard<S> {
                     self.quiet = now;
                     continue;
                 }
-                counter!("varco_connections_ended_total", "cause" => cause).increment(1);
+                count_ended(cause);
                 return true;
             }
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
@@ -199,7 +197,7 @@ impl<S> Guard<S> {
         let stall = self.patience.stall;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
         ready!(stalled.as_mut().poll(context));
-        counter!("varco_connections_ended_total", "cause" => "unread").increment(1);
+        count_ended("unread");
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the caller takes nothing of its answer")))
     }
 }

@@ -3,8 +3,8 @@
 //! The guard ([`super::guard`]) sees bytes and time, the service sees requests; each tells the other here.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,17 +14,6 @@ use super::framing::FramingFault;
 
 /// Most bytes that an answer over HTTP/2 is given away at a time: what a caller does not take stays here, where it is seen.
 const PIECE: usize = 64 * 1024;
-
-const FAULTS: [FramingFault; 8] = [
-    FramingFault::LengthAndEncoding,
-    FramingFault::SeveralLengths,
-    FramingFault::Length,
-    FramingFault::Encoding,
-    FramingFault::BareLineFeed,
-    FramingFault::Folded,
-    FramingFault::Chunk,
-    FramingFault::LongLine,
-];
 
 /// One connection.
 #[derive(Debug, Default)]
@@ -37,8 +26,7 @@ pub struct Line {
     giving: AtomicU32,
     /// Pieces of answers that were given away.
     given: AtomicU64,
-    /// The place of the fault in the list above, from 1.
-    fault: AtomicU8,
+    fault: OnceLock<FramingFault>,
     http2: AtomicBool,
     /// It was at rest for too long.
     rested: AtomicBool,
@@ -68,18 +56,14 @@ impl Line {
         (self.giving.load(Ordering::Acquire) > 0).then(|| self.given.load(Ordering::Acquire))
     }
 
-    /// Remembers that its bytes have two meanings.
-    pub fn set_fault(&self, fault: FramingFault) {
-        let place = FAULTS.iter().position(|own| *own == fault).unwrap_or_default();
-        self.fault.store(u8::try_from(place + 1).unwrap_or(u8::MAX), Ordering::Release);
+    /// Remembers that its bytes have two meanings; true the first time.
+    pub fn set_fault(&self, fault: FramingFault) -> bool {
+        self.fault.set(fault).is_ok()
     }
 
     /// The fault of its bytes.
     pub fn fault(&self) -> Option<FramingFault> {
-        match self.fault.load(Ordering::Acquire) {
-            0 => None,
-            place => FAULTS.get(usize::from(place) - 1).copied(),
-        }
+        self.fault.get().copied()
     }
 
     /// It speaks HTTP/2.

@@ -105,10 +105,15 @@ pub async fn serve<H: Handler>(
         }
     };
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { break };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let next = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (Ok(place), accepted) = (tokio::select! {
+            next = next => next,
             () = stops(&mut phase) => break,
+        }) else {
+            break;
         };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,

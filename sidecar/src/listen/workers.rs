@@ -66,6 +66,8 @@ impl Workers {
         let least = self.workers.iter().min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
         let Some(worker) = least else { return };
         let place = Place::take(&worker.connections);
+        // On the heap by itself: what a task is given would stand in it twice.
+        let connection = Box::pin(connection);
         worker.runtime.spawn(async move {
             connection.await;
             drop(place);
