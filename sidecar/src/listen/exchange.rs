@@ -195,6 +195,7 @@ where
 }
 
 /// The value alone: its place on the heap is free at once, and not when the caller's scope ends.
+#[allow(clippy::boxed_local)]
 fn unboxed<T>(boxed: Box<T>) -> T {
     *boxed
 }
