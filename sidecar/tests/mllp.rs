@@ -17,6 +17,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use varco::store::AuditQuery;
 use varco_conformance::hospital::{Effect, Fault, Hospital, HospitalOptions};
+use varco_core::hl7v2::mllp_frame;
 
 fn address(region: &Region) -> SocketAddr {
     region.running.mllp.unwrap()
@@ -241,6 +242,24 @@ async fn identifiers_are_looked_for_as_this_hospital_writes_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_all_places_are_taken_a_message_waits_and_is_not_refused() {
+    let region =
+        Region::start_bare(&format!("{TWO_SENDERS}lane = \"bulk\"\n[limits]\nconcurrent = 1\n")).await;
+    region.hospital.inject(Fault::new(Effect::Delay(Duration::from_secs(2))).times(1));
+    let (mut ward, mut laboratory) = (Line::open(address(&region)).await, Line::open(address(&region)).await);
+    ward.send(admission("W1").as_bytes()).await;
+    while region.hospital.request_count() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    laboratory.send(result("L1").as_bytes()).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(region.hospital.request_count(), 1, "it waits for the place");
+    assert_eq!(acknowledged(&ward.answer().await), ("AA", "W1"));
+    assert_eq!(acknowledged(&laboratory.answer().await), ("AA", "L1"));
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn told_to_stop_it_does_and_answers_what_is_in_hand() {
     let region = Region::start_bare(TWO_SENDERS).await;
     region.hospital.inject(Fault::new(Effect::Delay(Duration::from_millis(500))).times(1));
@@ -288,7 +307,8 @@ async fn the_operator_sees_counts_and_causes_and_nobodys_data() {
         Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
     let port = free_port();
     let senders = TWO_SENDERS.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
-    let setup = Setup::new(hospital.base_url(), &senders);
+    let limits = "limits = { per_second = 1, burst = 1, per_day = 5 }\n";
+    let setup = Setup::new(hospital.base_url(), &format!("{senders}{limits}"));
     let varco = |command: &str| {
         let mut own = Command::new(env!("CARGO_BIN_EXE_varco"));
         own.args([command, "--config"]).arg(setup.config_file());
@@ -314,6 +334,16 @@ async fn the_operator_sees_counts_and_causes_and_nobodys_data() {
     ] {
         assert_eq!(acknowledged(&line.exchange(message.as_bytes()).await).0, code);
     }
+    // More than it may send: taken later, in order; above the day's number refused.
+    let many: Vec<u8> =
+        ["P1", "P2", "P3", "P4"].iter().flat_map(|id| mllp_frame(result(id).as_bytes())).collect();
+    line.write(&many).await;
+    for id in ["P1", "P2", "P3"] {
+        assert_eq!(acknowledged(&line.answer().await), ("AA", id));
+    }
+    let refused = line.answer().await;
+    assert_eq!(acknowledged(&refused), ("AR", "P4"));
+    assert!(refused.contains("may send 5 messages a day"), "{refused}");
     line.write(b"Rossi").await;
     assert_eq!(line.next().await, None);
     let metrics = Asking {
@@ -325,15 +355,18 @@ async fn the_operator_sees_counts_and_causes_and_nobodys_data() {
     assert!(Command::new("kill").args(["-TERM", &serving.id().to_string()]).status().unwrap().success());
     assert!(serving.wait().unwrap().success());
     for sample in [
-        "varco_mllp_messages_total{sender=\"lis\",outcome=\"accepted\",cause=\"\"} 1",
+        "varco_mllp_messages_total{sender=\"lis\",outcome=\"accepted\",cause=\"\"} 4",
         "varco_mllp_messages_total{sender=\"lis\",outcome=\"duplicate\",cause=\"\"} 1",
         "varco_mllp_messages_total{sender=\"lis\",outcome=\"refused\",cause=\"mapping\"} 1",
         "varco_mllp_messages_total{sender=\"unknown\",outcome=\"refused\",cause=\"unlisted-sender\"} 1",
+        "varco_mllp_messages_total{sender=\"lis\",outcome=\"refused\",cause=\"quota\"} 1",
         "varco_mllp_broken_total{cause=\"framing\"} 1",
         "varco_mllp_waiting 0",
     ] {
         assert!(metrics.contains(sample), "{sample} is not in\n{metrics}");
     }
+    let held = "varco_mllp_held_total{sender=\"lis\"} ";
+    assert!(metrics.contains(held) && !metrics.contains(&format!("{held}0")), "{metrics}");
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("\"control_id\":\"O2\"") && log.contains("PID-7"), "{log}");
     for data in ["Rossi", "Mario", "4711"] {

@@ -7,6 +7,7 @@ use varco_core::mapping::hl7v2::is_zone;
 use super::mllp::{Mllp, MllpSender};
 use super::source::Source;
 use super::{Config, Fault};
+use crate::limit::Lane;
 use crate::listen::tls;
 
 /// Every fault of the section.
@@ -30,6 +31,14 @@ pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Faul
     for (at, sender) in mllp.sender.iter().enumerate() {
         let earlier = mllp.sender.get(..at).unwrap_or_default();
         one(mllp, sender, earlier, &format!("sender/{at}"), &mut fault);
+        if let Some((setting, cause, cure)) = sender.limits.fault() {
+            fault(&format!("sender/{at}/limits/{setting}"), cause.to_owned(), cure);
+        }
+        if sender.lane == Lane::Priority && config.limits.concurrent_priority == 0 {
+            let cause = "The priority lane has no place of its own.".to_owned();
+            let cure = "Raise limits.concurrent_priority, or choose another lane.";
+            fault(&format!("sender/{at}/lane"), cause, cure);
+        }
     }
 }
 

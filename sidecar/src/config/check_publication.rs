@@ -27,6 +27,9 @@ pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Faul
         path(config, route, earlier, &mut fault);
         client_certificate(route.certificate.as_ref(), route.key.as_ref(), route.ca.as_ref(), &mut fault);
         callers(config, route, &mut fault);
+        if let Some((setting, cause, cure)) = route.limits.fault() {
+            fault(&format!("limits/{setting}"), cause.to_owned(), cure);
+        }
         if route.body_bytes as u64 > publication.bytes {
             let cause = "A message may be larger than the whole outbox.".to_owned();
             fault("body_bytes", cause, "Let publication.bytes be larger, or body_bytes smaller.");

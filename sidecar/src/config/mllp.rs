@@ -4,8 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 
-use super::{Tls, ValidationMode};
+use super::{Pace, Tls, ValidationMode};
 use crate::hexadecimal;
+use crate::limit::Lane;
 
 /// `[mllp]`
 #[derive(Debug, Clone, Deserialize)]
@@ -64,6 +65,11 @@ pub struct MllpSender {
     /// `ADT` or `ADT^A01`; empty: all that are mapped.
     #[serde(default)]
     pub types: Vec<String>,
+    /// Whose places its messages take.
+    #[serde(default)]
+    pub lane: Lane,
+    #[serde(default)]
+    pub limits: Pace,
 }
 
 impl MllpSender {

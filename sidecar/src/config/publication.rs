@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::Pace;
 use crate::fetch::address::{Network, NetworkError};
 use crate::hexadecimal;
 
@@ -65,6 +66,9 @@ pub struct PublicationRoute {
     /// The region whose messages it leads: `030`.
     #[serde(default)]
     pub region: Option<String>,
+    /// What each of its callers may send.
+    #[serde(default)]
+    pub limits: Pace,
 }
 
 /// `publication.route.mode`

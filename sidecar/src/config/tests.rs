@@ -282,7 +282,13 @@ fn each_fault_of_the_messages_names_line_cause_and_cure() {
     let tls = "tls = { certificate = \"server.pem\", key = \"server.key\", client_ca = \"server.pem\" }\n";
     let changed = |from: &str, to: &str| format!("{GOOD}{}", MLLP.replace(from, to));
     let header = |more: &str| changed("[[mllp", &format!("{more}[[mllp"));
-    let cases: [(String, usize, &[&str]); 12] = [
+    let cases: [(String, usize, &[&str]); 14] = [
+        (
+            format!("{GOOD}{MLLP}limits = {{ burst = 9 }}\n"),
+            19,
+            &["limits.burst", "no effect without a rate"],
+        ),
+        (format!("{GOOD}{MLLP}limits = {{ at_a_time = 9 }}\n"), 19, &["at_a_time"]),
         (changed("127.0.0.1:2575", "127.0.0.1:9464"), 15, &["operator's port"]),
         (header("zone = \"Europe/Milan\"\n"), 16, &["no time zone Europe/Milan", "Europe/Rome"]),
         (header("validation = \"warn\"\n"), 16, &["not one of the choices", "enforce"]),
@@ -605,7 +611,12 @@ fn messages_to_the_national_gateway_need_a_path_of_their_own_and_callers_that_ar
         (Some(""), None)
     );
     let whole = format!("{GOOD}{PUBLICATION}");
-    let cases: [(&str, &str, &[&str]); 12] = [
+    let cases: [(&str, &str, &[&str]); 13] = [
+        (
+            "callers = \"network\"\n",
+            "limits = { burst = 3 }\ncallers = \"network\"\n",
+            &["limits.burst", "no effect without a rate"],
+        ),
         ("path = \"/fse/v1\"", "path = \"/fhir/fse\"", &["route[0].path", "meets the FHIR base"]),
         ("path = \"/fse/v1\"", "path = \"fse\"", &["has not the right form"]),
         ("[publication]\n", "[publication]\ndays = 6\n", &["publication.days", "The most is 5"]),

@@ -17,7 +17,10 @@
 //! 4. Nothing here touches what this hospital shows to the federation: masks and consents are those of its own store and server,
 //!    whatever the national gateway has taken or not.
 //!
-//! Bounds: messages in hand, bytes of a message and an answer, time for each, number, bytes and days of what waits.
+//! Bounds: messages in hand, bytes of a message and an answer, time for each, number, bytes and days of what waits. How much one
+//! caller may send is bounded only where the route's `limits` say so: they look at nothing of a message, and what is above them is
+//! told in the forms of own errors (429). The plane has places of its own, so that it neither takes those of requests nor waits
+//! for them.
 
 mod caller;
 mod claims;
@@ -44,10 +47,11 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use metrics::histogram;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{self, Config, PublicationRoute};
 use crate::identify::TokenSetupError;
+use crate::limit::{ClientPlace, Pace, QuotaBook};
 use crate::pipeline::status_word;
 use crate::pipeline::trace::Trace;
 use crate::store::OutboxMessage;
@@ -87,6 +91,14 @@ pub struct Route {
     way: Way,
     admission: Admission,
     places: Arc<Semaphore>,
+    /// What each caller may send.
+    pace: Arc<Pace>,
+}
+
+/// What a message has in hand, until it is answered or on disk.
+struct InHand {
+    _place: OwnedSemaphorePermit,
+    _of_caller: Option<ClientPlace>,
 }
 
 impl Route {
@@ -123,10 +135,12 @@ pub struct Publication {
 }
 
 impl Publication {
-    /// What the configuration asks for; `None` where it asks for nothing.
+    /// What the configuration asks for; `None` where it asks for nothing. A route's limits that are set as `before` go on.
     pub fn new(
         config: &Config,
         outbox: &Arc<Outbox>,
+        quotas: &Arc<QuotaBook>,
+        before: Option<&Publication>,
     ) -> Result<Option<Arc<Publication>>, PublicationSetupError> {
         let Some(own) = &config.publication else { return Ok(None) };
         let route = |route: &PublicationRoute| {
@@ -134,12 +148,18 @@ impl Publication {
                 .map_err(|cause| PublicationSetupError::Way { route: route.name.clone(), cause })?;
             let admission = Admission::new(config, route)?;
             let places = Arc::new(Semaphore::new(route.in_flight));
+            let earlier = before.and_then(|plane| plane.route(&route.name));
+            let pace = earlier.filter(|own| own.config.limits == route.limits).map(|own| own.pace.clone());
+            let pace = pace.unwrap_or_else(|| {
+                Arc::new(Pace::new(format!("publication {}", route.name), &route.limits, quotas.clone()))
+            });
             Ok(Arc::new(Route {
                 name: route.name.as_str().into(),
                 config: route.clone(),
                 way,
                 admission,
                 places,
+                pace,
             }))
         };
         let routes: Result<_, PublicationSetupError> = own.route.iter().map(route).collect();

@@ -3,8 +3,11 @@
 //!
 //! Invariant: an error of the national gateway is never one of these, and never gets anything of them.
 
-use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
+
+use crate::limit::Exceeded;
 
 /// What became of a message that could not be delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,10 @@ pub enum Problem {
     TooLarge(usize),
     /// Too many messages at once.
     Busy,
+    /// More than the caller may send at a time or in a second.
+    Rate(Box<Exceeded>),
+    /// More than it may send in a day.
+    Quota(Box<Exceeded>),
     /// The request can be read in two ways.
     Framing(&'static str),
     /// The path leads out of the route.
@@ -58,7 +65,12 @@ impl Problem {
             Problem::TooLarge(_) => {
                 ("mw/payload_too_large", "The message is too large", StatusCode::PAYLOAD_TOO_LARGE)
             }
-            Problem::Busy => ("mw/too_many_requests", "Too many messages", StatusCode::TOO_MANY_REQUESTS),
+            Problem::Busy | Problem::Rate(_) => {
+                ("mw/too_many_requests", "Too many messages", StatusCode::TOO_MANY_REQUESTS)
+            }
+            Problem::Quota(_) => {
+                ("mw/limit_exceeded", "The day's quota is used up", StatusCode::TOO_MANY_REQUESTS)
+            }
             Problem::Framing(_) => ("mw/framing", "The request is not clear", StatusCode::BAD_REQUEST),
             Problem::Path => ("mw/path", "There is no such path", StatusCode::BAD_REQUEST),
             Problem::Slow => ("mw/body_timeout", "The message came too slowly", StatusCode::REQUEST_TIMEOUT),
@@ -87,6 +99,14 @@ impl Problem {
             Problem::Internal => "The gateway failed; the operator has the cause.".to_owned(),
             Problem::TooLarge(most) => format!("The message is larger than {most} bytes."),
             Problem::Busy => "Too many messages are being forwarded; send it again in a few seconds.".to_owned(),
+            Problem::Rate(exceeded) => format!(
+                "This application sends more than it may: nothing was forwarded or kept, send it again in {} s.",
+                exceeded.retry_after
+            ),
+            Problem::Quota(exceeded) => format!(
+                "This application may send {} messages a day, and has: nothing was forwarded or kept, send it again in {} s.",
+                exceeded.policy.most, exceeded.retry_after
+            ),
             Problem::Framing(what) => format!("The request is refused: {what}."),
             Problem::Path => "The path leads out of the national gateway's interface.".to_owned(),
             Problem::Slow => "The message did not arrive in time.".to_owned(),
@@ -103,6 +123,15 @@ impl Problem {
         match self {
             Problem::Unreachable(Kept::Waits(id)) | Problem::Behind(id) => Some(id),
             _ => None,
+        }
+    }
+
+    /// The fields that tell of limits, and when to come again.
+    pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        match self {
+            Problem::Rate(exceeded) | Problem::Quota(exceeded) => exceeded.headers(),
+            Problem::Busy => vec![(RETRY_AFTER, HeaderValue::from_static("5"))],
+            _ => Vec::new(),
         }
     }
 
@@ -131,6 +160,23 @@ impl Problem {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::limit::Policy;
+
+    fn exceeded(name: &str, retry_after: u64) -> Box<Exceeded> {
+        let policy = Policy { name: name.to_owned(), most: 9, seconds: Some(60) };
+        Box::new(Exceeded { policy, retry_after })
+    }
+
+    #[test]
+    fn both_limits_are_told_apart_and_say_when_to_come_again() {
+        let (rate, quota) = (Problem::Rate(exceeded("client", 3)), Problem::Quota(exceeded("day", 60)));
+        assert_ne!(rate.row().0, quota.row().0);
+        for (problem, expected) in [(rate, "3"), (quota, "60"), (Problem::Busy, "5")] {
+            let headers = problem.headers();
+            assert!(headers.iter().any(|(name, value)| *name == RETRY_AFTER && value == expected));
+        }
+        assert!(Problem::Path.headers().is_empty());
+    }
 
     fn all() -> Vec<Problem> {
         vec![
@@ -141,6 +187,8 @@ mod tests {
             Problem::Internal,
             Problem::TooLarge(1),
             Problem::Busy,
+            Problem::Rate(exceeded("client", 3)),
+            Problem::Quota(exceeded("day", 60)),
             Problem::Framing("x"),
             Problem::Path,
             Problem::Slow,

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use metrics::counter;
-use tokio::sync::OwnedSemaphorePermit;
 use varco_core::audit::AuditOutcome;
 
 use super::forward::{Answered, Outgoing};
@@ -20,7 +19,7 @@ use super::problem::{Kept, Problem};
 use super::record::Origin;
 use super::settle::{audited, cause_of, outcome_of};
 use super::verdict::Verdict;
-use super::{Publication, Route, milliseconds, seconds};
+use super::{InHand, Publication, Route, milliseconds, seconds};
 use crate::store::{OutboxChange, StoreError};
 
 /// How often a message that ended while it was found is looked for again.
@@ -49,7 +48,7 @@ impl Publication {
         route: &Arc<Route>,
         message: Message,
         origin: Origin,
-        place: OwnedSemaphorePermit,
+        place: InHand,
     ) -> Result<Published, Problem> {
         for _ in 0..ARRIVALS {
             let now = Timestamp::now().as_microsecond();
@@ -113,7 +112,7 @@ impl Publication {
         turn: Turn,
         message: Message,
         origin: Origin,
-        place: OwnedSemaphorePermit,
+        place: InHand,
     ) -> Result<Published, Problem> {
         let Some(row) = self.outbox.row(seq, &message, &origin, &route.config.name) else {
             self.outbox.forget(seq);

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use metrics::{counter, histogram};
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::caller::NotAdmitted;
@@ -19,7 +21,7 @@ use super::problem::{Kept, Problem};
 use super::publish::outgoing;
 use super::record::Origin;
 use super::settle::{cause_of, outcome_of};
-use super::{Publication, Route, finding, seconds, warning};
+use super::{InHand, Publication, Route, finding, seconds, warning};
 use crate::listen::Peer;
 use crate::pipeline::trace::Trace;
 use crate::pipeline::{Refusal, receive, status_word};
@@ -141,6 +143,13 @@ impl Publication {
             Err(error) => return Err(self.not_admitted(&error, &peer, now, told).await),
         };
         told.client.clone_from(&caller.client);
+        let place = match self.within_limits(route, &caller.client, place) {
+            Ok(place) => place,
+            Err((cause, problem)) => {
+                self.count_refused(cause, &peer, now, told).await?;
+                return Err(problem);
+            }
+        };
         let within = Duration::from_secs(route.config.answer_seconds);
         let body = receive::body(body, route.config.body_bytes, within).await;
         let body = body.map_err(|refusal| problem(refusal, route))?;
@@ -175,20 +184,48 @@ impl Publication {
         }
     }
 
-    /// A caller that is not let through is counted in the trail, as on every other plane.
+    /// A caller that is not let through, or sends too much, is counted in the trail, as on every other plane.
     async fn not_admitted(&self, error: &NotAdmitted, peer: &Peer, now: i64, told: &mut Told) -> Problem {
         told.cause = Some(error.to_string());
-        let address = peer.address.ip().to_canonical().to_string();
-        let row = RefusedRow { minute: now.div_euclid(60), address, cause: error.name(), count: 1 };
-        if let Err(error) = self.outbox.store.count_refused(vec![row]).await {
-            told.cause = Some(error.to_string());
-            return Problem::Internal;
+        if let Err(problem) = self.count_refused(error.name(), peer, now, told).await {
+            return problem;
         }
-        counter!("varco_audit_refused_total", "cause" => error.name()).increment(1);
         match error {
             NotAdmitted::NoCertificate | NotAdmitted::Tokens(_) => Problem::Unknown,
             NotAdmitted::Certificate(_) | NotAdmitted::Network(_) => Problem::NotAdmitted,
         }
+    }
+
+    /// Takes what a message costs its caller; gives the cause in a word where that is more than it may send.
+    fn within_limits(
+        &self,
+        route: &Route,
+        client: &str,
+        place: OwnedSemaphorePermit,
+    ) -> Result<InHand, (&'static str, Problem)> {
+        let rate = |exceeded| ("rate", Problem::Rate(exceeded));
+        let of_caller = route.pace.place(client).map_err(rate)?;
+        route.pace.take(client).map_err(rate)?;
+        let day = route.pace.count_day(client, Timestamp::now());
+        day.map_err(|exceeded| ("quota", Problem::Quota(exceeded)))?;
+        Ok(InHand { _place: place, _of_caller: of_caller })
+    }
+
+    async fn count_refused(
+        &self,
+        cause: &'static str,
+        peer: &Peer,
+        now: i64,
+        told: &mut Told,
+    ) -> Result<(), Problem> {
+        let address = peer.address.ip().to_canonical().to_string();
+        let row = RefusedRow { minute: now.div_euclid(60), address, cause, count: 1 };
+        if let Err(error) = self.outbox.store.count_refused(vec![row]).await {
+            told.cause = Some(error.to_string());
+            return Err(Problem::Internal);
+        }
+        counter!("varco_audit_refused_total", "cause" => cause).increment(1);
+        Ok(())
     }
 }
 
@@ -223,9 +260,7 @@ fn refused(problem: &Problem, id: &str, trace: &Trace) -> Response<Full<Bytes>> 
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if response.status() == StatusCode::TOO_MANY_REQUESTS {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-    }
+    response.headers_mut().extend(problem.headers());
     if matches!(problem, Problem::Framing(_) | Problem::Slow | Problem::Broken) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

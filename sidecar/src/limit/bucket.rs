@@ -55,16 +55,21 @@ impl<C: Clock + Clone> Buckets<C> {
 
     /// Takes one token of the bucket with this key, or of the caller's while there are too many.
     pub fn take(&self, key: u64, caller: u64) -> Said {
+        match self.ask(key, caller) {
+            Ok(left) => Said::Passed(left),
+            Err(wait) => Said::Refused(wait.as_secs().saturating_add(1)),
+        }
+    }
+
+    /// The same: how many may still come at once, or after how long the next one passes.
+    pub fn ask(&self, key: u64, caller: u64) -> Result<u32, Duration> {
         if self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK) {
             self.tidy();
         }
         let key = if self.full.load(Ordering::Relaxed) { caller } else { key };
-        match self.by_key.check_key(&key) {
-            Ok(state) => Said::Passed(state.remaining_burst_capacity()),
-            Err(not_until) => {
-                Said::Refused(not_until.wait_time_from(self.clock.now()).as_secs().saturating_add(1))
-            }
-        }
+        let said = self.by_key.check_key(&key);
+        said.map(|state| state.remaining_burst_capacity())
+            .map_err(|not_until| not_until.wait_time_from(self.clock.now()))
     }
 
     /// Forgets full buckets where there are many.

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use metrics::{Counter, counter, gauge};
+use serde::Deserialize;
 use varco_core::requester::Requester;
 
 use super::kind::Shape;
@@ -27,11 +28,13 @@ const MASK: u64 = (1 << BITS) - 1;
 const KNOWN_BULK: usize = 1_024;
 
 /// Who goes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Lane {
     /// Alarms: they have places of their own.
     Priority,
     /// What no rule names.
+    #[default]
     Normal,
     /// What can wait: it has a share of the places.
     Bulk,
@@ -226,11 +229,14 @@ impl Lanes {
     }
 
     fn enter(&self, lane: Lane) -> Result<Place, Shed> {
+        self.find(lane).ok_or_else(|| self.no_place(lane))
+    }
+
+    /// A place for what is not shed where there is none, but looks again.
+    pub fn find(&self, lane: Lane) -> Option<Place> {
         let step = |now| self.places.has_room(InFlight(now), lane).then(|| now + lane.one());
-        match self.counts.fetch_update(Ordering::AcqRel, Ordering::Acquire, step) {
-            Ok(_) => Ok(Place { counts: self.counts.clone(), lane }),
-            Err(_) => Err(self.no_place(lane)),
-        }
+        self.counts.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).ok()?;
+        Some(Place { counts: self.counts.clone(), lane })
     }
 
     fn no_place(&self, lane: Lane) -> Shed {

@@ -22,6 +22,10 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Seconds of a day, as the limit is told.
 const DAY_SECONDS: u64 = 86_400;
 
+fn policy(most: u64) -> Policy {
+    Policy { name: DAY_RULE.to_owned(), most, seconds: Some(DAY_SECONDS) }
+}
+
 /// The counts of the day, in memory and in the store.
 pub struct QuotaBook {
     day: Mutex<Day>,
@@ -48,15 +52,18 @@ impl QuotaBook {
         let Some(most) = own.map(|own| own.requests_per_day).or(limits.requests_per_day) else {
             return Ok(None);
         };
-        let (said, resets) = self.lock().count(client, most, now);
-        let policy = || Policy { name: DAY_RULE.to_owned(), most, seconds: Some(DAY_SECONDS) };
+        let (left, resets) = self.spend(client, most, now)?;
+        Ok((limits.tell == Tell::Answers).then(|| Standing { policy: policy(most), left, resets }))
+    }
+
+    /// Counts one of the `most` that somebody has in a day; gives how many are left, and in how many seconds the day ends.
+    pub fn spend(&self, who: &str, most: u64, now: Timestamp) -> Result<(u64, u64), Box<Exceeded>> {
+        let (said, resets) = self.lock().count(who, most, now);
         match said {
-            Counted::Within(left) => {
-                Ok((limits.tell == Tell::Answers).then(|| Standing { policy: policy(), left, resets }))
-            }
+            Counted::Within(left) => Ok((left, resets)),
             Counted::UsedUp => {
                 counter!("varco_limit_refused_total", "limit" => DAY_RULE).increment(1);
-                Err(Box::new(Exceeded { policy: policy(), retry_after: resets }))
+                Err(Box::new(Exceeded { policy: policy(most), retry_after: resets }))
             }
         }
     }

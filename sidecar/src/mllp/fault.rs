@@ -207,6 +207,26 @@ impl Fault {
         Fault::new(Class::Content, cause, code, "", text)
     }
 
+    /// More than its rate allows, for longer than it can be held back.
+    pub fn too_fast() -> Fault {
+        let text = "this sender sends more than its site allows it: send the message again later, and slower";
+        Fault::new(Class::Later, "rate", ErrorCode::Internal, "", text)
+    }
+
+    /// More than its day allows.
+    pub fn quota(most: u64, resets: u64) -> Fault {
+        let text = format!(
+            "this sender may send {most} messages a day, and has: send the message again after midnight, in {resets} seconds"
+        );
+        Fault::new(Class::Later, "quota", ErrorCode::Internal, "", text)
+    }
+
+    /// No place to work on it.
+    pub fn busy() -> Fault {
+        let text = "this site has more to do than it can: send the message again later";
+        Fault::new(Class::Later, "busy", ErrorCode::Internal, "", text)
+    }
+
     /// A fault of this program.
     pub fn internal() -> Fault {
         let text = "this site failed; its operator has the cause";

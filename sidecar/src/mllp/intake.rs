@@ -13,6 +13,7 @@ use varco_core::hl7v2::FrameError;
 use varco_core::mapping::hl7v2::{ConverterError, Hl7v2Converter};
 
 use super::fault::Fault;
+use super::hold::Hold;
 use super::outcome::{self, Done};
 use super::prepare::{Header, Prepared, prepare};
 use super::reply;
@@ -33,6 +34,8 @@ pub struct Intake {
     settings: Mllp,
     /// One for each sender: who holds it is at work.
     turns: Vec<Mutex<()>>,
+    /// What each sender may send.
+    holds: Vec<Hold>,
 }
 
 /// How a message ended.
@@ -48,7 +51,9 @@ impl Intake {
     pub fn new(current: Arc<Current>, settings: Mllp) -> Result<Intake, ConverterError> {
         let converter = Hl7v2Converter::new(Definitions::r4(), &settings.zone)?;
         let turns = settings.sender.iter().map(|_| Mutex::new(())).collect();
-        Ok(Intake { current, converter, settings, turns })
+        let quotas = current.gateway().quotas().clone();
+        let holds = settings.sender.iter().map(|sender| Hold::new(sender, quotas.clone())).collect();
+        Ok(Intake { current, converter, settings, turns, holds })
     }
 
     /// Its configuration.
@@ -94,6 +99,8 @@ impl Intake {
             let number = peer.sender(self.senders(), &header.application, &header.facility);
             number.map_err(Fault::sender).map(|number| (header, number))
         });
+        let sender = identified.as_ref().ok().and_then(|(_, number)| self.senders().get(*number));
+        let sender = sender.map_or("unknown", |sender| sender.name.as_str());
         let (ended, answer) = match identified {
             Err(fault) => {
                 let answer = reply::answer(&message, Some(&fault));
@@ -101,11 +108,6 @@ impl Intake {
             }
             Ok((header, number)) => self.in_turn(number, header, &message, &peer, &feed).await,
         };
-        let sender = header.as_ref().ok().and_then(|header| {
-            let number = peer.sender(self.senders(), &header.application, &header.facility).ok()?;
-            self.senders().get(number)
-        });
-        let sender = sender.map_or("unknown", |sender| sender.name.as_str());
         self.tell(sender, header.as_ref().ok(), &feed, &ended, started.elapsed());
         answer
     }
@@ -123,7 +125,9 @@ impl Intake {
             let answer = reply::answer(message, Some(&fault));
             (Ended::Refused(fault), answer)
         };
-        let (Some(sender), Some(turn)) = (self.senders().get(number), self.turns.get(number)) else {
+        let (Some(sender), Some(turn), Some(hold)) =
+            (self.senders().get(number), self.turns.get(number), self.holds.get(number))
+        else {
             return refuse(Fault::internal());
         };
         let _turn = turn.lock().await;
@@ -143,6 +147,11 @@ impl Intake {
             Ok(Seen::Never) => {}
             Err(error) => return refuse(Fault::store(&error)),
         }
+        let gateway = self.current.gateway();
+        let _place = match hold.wait(sender, &gateway).await {
+            Ok(place) => place,
+            Err(fault) => return refuse(fault),
+        };
         let mut fed = Fed {
             requester: peer.requester(sender),
             client: NetworkAddress::Ip(peer.address.ip().to_canonical().to_string()),

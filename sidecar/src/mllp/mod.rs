@@ -2,7 +2,7 @@
 //! server, and is acknowledged once its outcome and its audit record are on disk.
 //!
 //! ```text
-//! connection → frame → sender → known already? → parse, map, address → validate → transact → audit + remember → answer
+//! connection → frame → sender → known already? → hold back → parse, map, address → validate → transact → audit + remember → answer
 //! ```
 //!
 //! Invariants:
@@ -17,10 +17,11 @@
 //! 5. Answers, logs and metrics hold places, causes and control ids, never values of a message.
 //!
 //! Bounds: connections, messages in flight and their bytes, time for a handshake, a message and an answer to be
-//! taken, silence.
+//! taken, silence; how much a sender may send, for which it is slowed down (`hold`).
 
 mod connection;
 mod fault;
+mod hold;
 mod intake;
 mod outcome;
 mod prepare;

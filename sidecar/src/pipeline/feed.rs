@@ -19,6 +19,7 @@ use varco_core::requester::Requester;
 
 use super::Gateway;
 use super::trace::Trace;
+use crate::limit::{Lane, Place};
 use crate::store::{AuditRow, ReceivedRow, StoreError};
 use crate::upstream::{UpstreamAnswer, UpstreamError};
 use crate::validation::Validation;
@@ -63,6 +64,11 @@ pub(crate) struct Fed {
 }
 
 impl Gateway {
+    /// A place among those that feeds share with requests, where one is free.
+    pub(crate) fn place_for_feed(&self, lane: Lane) -> Option<Place> {
+        self.lanes.find(lane)
+    }
+
     /// A transaction at the hospital's server (FHIR R4 §3.1.0.11.2).
     pub(crate) async fn transact(&self, feed: &Feed, bundle: Bytes) -> Result<UpstreamAnswer, UpstreamError> {
         let mut headers = HeaderMap::new();

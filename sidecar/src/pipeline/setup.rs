@@ -92,6 +92,8 @@ struct Lasting {
     tasks: Tasks,
     outbox: Arc<Outbox>,
     library: Arc<PluginLibrary>,
+    /// The plane before, whose limits go on.
+    publication: Option<Arc<Publication>>,
 }
 
 /// How dates and references are read here.
@@ -155,6 +157,7 @@ impl Gateway {
             guard: Guard::new(&config.upstream),
             tasks: Tasks::default(),
             library: Arc::default(),
+            publication: None,
         };
         Gateway::make(config, lasting)
     }
@@ -177,13 +180,26 @@ impl Gateway {
             tasks: self.reporting.tasks.clone(),
             outbox: self.outbox.clone(),
             library: self.library.clone(),
+            publication: self.publication.clone(),
         };
         Gateway::make(config, lasting)
     }
 
     fn make(config: Config, lasting: Lasting) -> Result<Gateway, SetupError> {
-        let Lasting { store, limit, lanes, quotas, turns, seal, once, guard, tasks, outbox, library } =
-            lasting;
+        let Lasting {
+            store,
+            limit,
+            lanes,
+            quotas,
+            turns,
+            seal,
+            once,
+            guard,
+            tasks,
+            outbox,
+            library,
+            publication,
+        } = lasting;
         let definitions = Definitions::r4();
         let tokens = TokenGate::new(&config, once)?;
         let reading = reading(&config)?;
@@ -198,7 +214,6 @@ impl Gateway {
             tokens,
             limit,
             lanes,
-            quotas,
             upstream: Upstream::guarded(&config.upstream, config.limits.answer_bytes, guard)?,
             schema: SearchSchema::from_definitions(definitions.clone()),
             summary: SummaryOf::from_definitions(definitions.clone()),
@@ -239,8 +254,9 @@ impl Gateway {
             tally: Tally::new(config.route.iter().map(|route| route.name.as_str())),
             reporting: Reporting::new(&config, tasks)?,
             refused: RefusedTally::default(),
-            publication: Publication::new(&config, &outbox)?,
+            publication: Publication::new(&config, &outbox, &quotas, publication.as_deref())?,
             outbox,
+            quotas,
             capabilities: OnceLock::new(),
             draining: AtomicBool::new(false),
             upstream_failing: AtomicBool::new(false),

@@ -105,6 +105,7 @@ pub const METRICS: &[Metric] = &[
     gauge("varco_map_waiting", &[], "Large documents that wait to be mapped"),
     counter("varco_mllp_broken_total", &["cause"], "MLLP connections closed for a fault of the sender"),
     gauge("varco_mllp_connections", &[], "MLLP connections that are open"),
+    counter("varco_mllp_held_total", &["sender"], "HL7 v2 messages that were taken up later: their sender sent too fast, or there was no place"),
     histogram("varco_mllp_message_seconds", &["outcome"], "Time of an HL7 v2 message, to its acknowledgement"),
     counter("varco_mllp_messages_total", &["sender", "outcome", "cause"], "HL7 v2 messages answered"),
     counter("varco_mllp_refused_connections_total", &[], "MLLP connections that were of no sender"),

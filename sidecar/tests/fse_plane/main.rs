@@ -8,6 +8,7 @@ mod harness;
 mod admission;
 mod application;
 mod forwarding;
+mod limits;
 mod masks;
 mod restarts;
 mod waiting;
