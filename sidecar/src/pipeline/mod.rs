@@ -23,6 +23,7 @@ mod elements;
 mod everything;
 mod exchange;
 pub(crate) mod feed;
+mod finishing;
 mod glass;
 mod history;
 mod includes;
@@ -105,6 +106,7 @@ use crate::validation::Validation;
 use account::Account;
 use answer::Answer;
 use exchange::Exchange;
+use finishing::Finishing;
 use page::PageSeal;
 use patient_match::Matching;
 pub use refusal::Refusal;
@@ -167,24 +169,17 @@ pub struct Gateway {
 }
 
 impl Handler for Gateway {
-    /// Runs in a task of its own: a caller that hangs up does not stop what it began, so that nothing happens at
-    /// the hospital's server without its audit record.
     async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
         let plane = self.publication.as_ref();
-        let led = plane.and_then(|plane| Some((plane, plane.leads(request.uri().path())?)));
-        let task = match led {
-            Some((plane, route)) => {
-                tokio::spawn(self.clone().publish(plane.clone(), route.clone(), request, peer))
-            }
-            None => tokio::spawn(self.process(request, peer)),
+        let led = plane.and_then(|plane| Some((plane.clone(), plane.leads(request.uri().path())?.clone())));
+        let ended = match led {
+            Some((plane, route)) => Finishing::new(self.publish(plane, route, request, peer)).await,
+            None => Finishing::new(self.process(request, peer)).await,
         };
-        match task.await {
-            Ok(response) => response,
-            Err(error) => {
-                tracing::error!(%error, "a request's task ended badly");
-                Answer::refused(&Refusal::Internal).into_response("", true)
-            }
-        }
+        ended.unwrap_or_else(|_| {
+            tracing::error!("answering a request met a fault in the program; the panic before this line says where");
+            Answer::refused(&Refusal::Internal).into_response("", true)
+        })
     }
 }
 
