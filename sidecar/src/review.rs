@@ -42,12 +42,12 @@ pub fn close(config: &Config, id: &str, by: &str, finding: &str) -> Result<(), C
         event: AuditedEvent::Review,
         outcome: AuditOutcome::Success,
         outcome_description: None,
-        requester: Requester {
+        requester: Arc::new(Requester {
             client_id: CLIENT.to_owned(),
             subject: Some(BusinessIdentifier::new("", "")),
             subject_name: Some(by.to_owned()),
             ..Requester::default()
-        },
+        }),
         token_id: None,
         client_address: NetworkAddress::MachineName("localhost".to_owned()),
         server: AuditSystem {

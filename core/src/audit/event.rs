@@ -18,6 +18,8 @@ pub(super) const OBJECT_ROLE: &str = "http://terminology.hl7.org/CodeSystem/obje
 const RESOURCE_TYPES: &str = "http://hl7.org/fhir/resource-types";
 /// Of events that neither DICOM nor IHE has a word for.
 const OWN_SUBTYPE: &str = "urn:varco:audit-subtype";
+/// Most records are smaller.
+const USUAL_BYTES: usize = 4_096;
 const NOT_IDENTIFIED: &str = "not identified";
 const JTI: &str = "urn:ietf:params:oauth:jti:";
 
@@ -26,7 +28,7 @@ impl AuditRecord {
     pub fn to_fhir_json(&self) -> Vec<u8> {
         let pattern = pattern(self.event);
         let decision = self.event == AuditedEvent::ConsentDecision;
-        let mut json = JsonWriter::new();
+        let mut json = JsonWriter::with_capacity(USUAL_BYTES);
         json.begin_object().member("resourceType", "AuditEvent").member("id", &self.id);
         if let Some(profile) = self.profile() {
             json.key("meta").begin_object().key("profile").begin_array().string(&profile);
@@ -101,7 +103,7 @@ impl AuditRecord {
             concepts("purposeOfUse", &self.requester.purposes, json);
             json.end_object();
         }
-        let Requester { organizations, organization_names: names, .. } = &self.requester;
+        let Requester { organizations, organization_names: names, .. } = &*self.requester;
         // Names go with identifiers where there are as many; else they stand for themselves.
         let paired = names.len() == organizations.len();
         for (at, organization) in organizations.iter().enumerate() {
@@ -281,8 +283,17 @@ fn jti(token: &str) -> String {
     format!("{JTI}{}", token.strip_prefix(JTI).unwrap_or(token))
 }
 
+/// The texts of a [`Coded`] are the specifications', where none has a character to escape.
 pub(super) fn coding((system, code, display): Coded, json: &mut JsonWriter) {
-    json.begin_object().member("system", system).member("code", code).member("display", display).end_object();
+    json.raw_pieces(&[
+        r#"{"system":""#,
+        system,
+        r#"","code":""#,
+        code,
+        r#"","display":""#,
+        display,
+        r#""}"#,
+    ]);
 }
 
 fn code(code: &Code, json: &mut JsonWriter) {

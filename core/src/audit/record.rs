@@ -4,6 +4,8 @@
 //! identifier. It holds no name of a patient, no content of a resource and no answer; the search as it was
 //! asked is the one exception, since BALP keeps it to show what was attempted.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::split_reference;
@@ -181,7 +183,7 @@ pub struct AuditRecord {
     /// Why it failed, in a sentence without personal data.
     pub outcome_description: Option<String>,
     /// Who asked.
-    pub requester: Requester,
+    pub requester: Arc<Requester>,
     /// The token's id (`jti`), where a token was used.
     pub token_id: Option<String>,
     /// Where the request came from, as the connection has it.

@@ -17,6 +17,11 @@ impl JsonWriter {
         JsonWriter::default()
     }
 
+    /// An empty writer with room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> JsonWriter {
+        JsonWriter { out: Vec::with_capacity(bytes), comma: false }
+    }
+
     /// The bytes written.
     pub fn into_bytes(self) -> Vec<u8> {
         self.out
@@ -62,6 +67,13 @@ impl JsonWriter {
     pub fn raw(&mut self, json: &[u8]) -> &mut Self {
         self.separate();
         self.out.extend_from_slice(json);
+        self
+    }
+
+    /// The same, of pieces that follow each other.
+    pub fn raw_pieces(&mut self, pieces: &[&str]) -> &mut Self {
+        self.separate();
+        pieces.iter().for_each(|piece| self.out.extend_from_slice(piece.as_bytes()));
         self
     }
 
@@ -116,7 +128,22 @@ impl JsonWriter {
 /// Writes a text as a JSON string, quotes included.
 pub(super) fn quote(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
     out.push(b'"');
+    match bytes.iter().fold(false, |found, byte| found | needs_escape(*byte)) {
+        false => out.extend_from_slice(bytes),
+        true => escape(out, bytes),
+    }
+    out.push(b'"');
+}
+
+/// RFC 8259 §7.
+fn needs_escape(byte: u8) -> bool {
+    byte < b' ' || byte == b'"' || byte == b'\\'
+}
+
+#[inline(never)]
+fn escape(out: &mut Vec<u8>, bytes: &[u8]) {
     let mut copied = 0;
     loop {
         let at = next_stop(bytes, copied);
@@ -132,7 +159,6 @@ pub(super) fn quote(out: &mut Vec<u8>, text: &str) {
         }
         copied = at + 1;
     }
-    out.push(b'"');
 }
 
 #[cfg(test)]

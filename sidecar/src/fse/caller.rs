@@ -32,18 +32,18 @@ pub struct Caller {
 }
 
 impl Caller {
-    fn of(requester: Requester, address: String) -> Caller {
-        let codes = |list: Vec<Code>| list.into_iter().map(|own| (own.system, own.code)).collect();
-        let named = |own: BusinessIdentifier| (own.system, own.value);
+    fn of(requester: &Requester, address: String) -> Caller {
+        let codes = |list: &[Code]| list.iter().map(|own| (own.system.clone(), own.code.clone())).collect();
+        let named = |own: &BusinessIdentifier| (own.system.clone(), own.value.clone());
         Caller {
-            client: requester.client_id,
+            client: requester.client_id.clone(),
             address,
-            certificate: requester.certificate,
-            subject: requester.subject.map(named),
-            roles: codes(requester.roles),
-            organizations: requester.organizations.into_iter().map(named).collect(),
-            purposes: codes(requester.purposes),
-            token: requester.token_id,
+            certificate: requester.certificate.clone(),
+            subject: requester.subject.as_ref().map(named),
+            roles: codes(&requester.roles),
+            organizations: requester.organizations.iter().map(named).collect(),
+            purposes: codes(&requester.purposes),
+            token: requester.token_id.clone(),
         }
     }
 
@@ -140,7 +140,7 @@ impl Admission {
             }
             Admission::Tokens(gate) => {
                 let requester = gate.identify(headers, peer.certificate.as_ref(), now).await?;
-                Ok(Caller::of(requester, ip.to_string()))
+                Ok(Caller::of(&requester, ip.to_string()))
             }
             Admission::Network(ranges) => {
                 if !ranges.iter().any(|range| range.contains(ip)) {

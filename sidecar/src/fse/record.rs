@@ -4,6 +4,8 @@
 //! ended names it, however much later that is, and has the same trace. So a search of the trail finds each message once. Other
 //! messages have one, before their answer leaves.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use varco_core::audit::{
     AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditSystem, AuditedEvent, NetworkAddress,
@@ -76,7 +78,7 @@ impl Recorder {
             },
             outcome,
             outcome_description,
-            requester: origin.caller.requester(),
+            requester: Arc::new(origin.caller.requester()),
             token_id: origin.caller.token.clone(),
             client_address: NetworkAddress::Ip(origin.caller.address.clone()),
             server: AuditSystem {

@@ -6,6 +6,8 @@
 //! organisation. The claims that decide are those of `FSE-JWT-Signature`; what they bind the request to is checked when the
 //! request is known ([`FseClaims::check`]).
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde::Deserialize;
@@ -122,7 +124,7 @@ impl FseIssuer {
             certificate,
             once: caller.once.into_iter().chain(signed.once).collect(),
             generation: 0,
-            requester: self.requester(signed, said)?,
+            requester: Arc::new(self.requester(signed, said)?),
         })
     }
 

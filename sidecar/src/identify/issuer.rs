@@ -19,7 +19,7 @@ use crate::config::{self, ClaimMap};
 
 /// What a token came to.
 pub(super) struct Accepted {
-    pub requester: Requester,
+    pub requester: Arc<Requester>,
     /// Seconds since 1970.
     pub expires: u64,
     /// The certificate that it is bound to (RFC 8705), as `x5t#S256`.
@@ -103,7 +103,7 @@ impl Issuer {
         let mut requester = claims.into_requester()?;
         claim_map::apply(&self.map, &said, &mut requester)?;
         requester.patient = patient(&said, self.map.patient.as_deref().unwrap_or("patient"))?;
-        Ok(Accepted { expires, certificate, once, generation, requester })
+        Ok(Accepted { expires, certificate, once, generation, requester: Arc::new(requester) })
     }
 
     /// True where what was accepted by keys of this generation still counts.

@@ -121,7 +121,7 @@ impl TokenGate {
         headers: &HeaderMap,
         certificate: Option<&[u8; 32]>,
         now: u64,
-    ) -> Result<Requester, TokenError> {
+    ) -> Result<Arc<Requester>, TokenError> {
         let identified = self.identified(headers, certificate, now).await;
         if let Err(error) = &identified {
             counter!("varco_tokens_refused_total", "cause" => error.name()).increment(1);
@@ -134,7 +134,7 @@ impl TokenGate {
         headers: &HeaderMap,
         certificate: Option<&[u8; 32]>,
         now: u64,
-    ) -> Result<Requester, TokenError> {
+    ) -> Result<Arc<Requester>, TokenError> {
         let token = bearer(headers)?;
         let signature = if self.fse.is_empty() { None } else { fse::signature(headers) };
         let digest: [u8; 32] = [Some(token), signature]
@@ -174,9 +174,9 @@ impl TokenGate {
         for id in &accepted.once {
             self.replay.take(*id, accepted.expires.saturating_add(leeway), now)?;
         }
-        let mut requester = accepted.requester.clone();
-        requester.certificate = certificate.map(|digest| hexadecimal::write(digest));
-        Ok(requester)
+        let Some(digest) = certificate else { return Ok(accepted.requester.clone()) };
+        let certificate = Some(hexadecimal::write(digest));
+        Ok(Arc::new(Requester { certificate, ..Requester::clone(&accepted.requester) }))
     }
 
     async fn check(

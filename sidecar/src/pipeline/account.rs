@@ -54,7 +54,7 @@ pub(super) struct Account {
     /// The id of the record of what was about to be written, once that is on disk.
     pub intent: Option<String>,
     /// Set once the caller is known.
-    pub requester: Option<Requester>,
+    pub requester: Option<Arc<Requester>>,
     /// Set once the request is understood.
     pub interaction: Option<Interaction>,
     /// The resource that a write made or changed.

@@ -1,6 +1,7 @@
 //! One request and all that its stages share.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ use crate::upstream::{UpstreamAnswer, UpstreamError};
 /// One request on its way.
 pub(super) struct Exchange<'g> {
     pub gateway: &'g Gateway,
-    pub requester: Requester,
+    pub requester: Arc<Requester>,
     pub headers: RequestHeaders,
     pub account: &'g mut Account,
     /// The scopes cover the request only for data of this patient (SMART `patient/` scopes).

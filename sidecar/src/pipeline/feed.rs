@@ -3,6 +3,7 @@
 //! No token and no consent is asked for here: a feed carries the hospital's own data to the hospital's own server, and
 //! who may feed is a list in the configuration. Every feed is recorded all the same.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -112,7 +113,7 @@ impl Gateway {
             event: AuditedEvent::Transaction,
             outcome: fed.outcome,
             outcome_description: fed.cause,
-            requester: fed.requester,
+            requester: Arc::new(fed.requester),
             token_id: None,
             client_address: fed.client,
             server: self.server(),

@@ -82,6 +82,7 @@ impl Gateway {
     ) -> Vec<AuditRow> {
         let (true, Some(requester)) = (account.owed, &account.requester) else { return Vec::new() };
         let open = outcome == AuditOutcome::Open;
+        let server = self.server();
         let record = AuditRecord {
             id: if open { intent_before(&account.record_id) } else { account.record_id.clone() },
             recorded: account.received,
@@ -91,8 +92,8 @@ impl Gateway {
             requester: requester.clone(),
             token_id: requester.token_id.clone(),
             client_address: NetworkAddress::Ip(account.client.ip().to_string()),
-            server: self.server(),
-            observer: self.server().identifier,
+            observer: server.identifier.clone(),
+            server,
             site: Some(self.config.site.id.clone()),
             patients: account.patients.iter().map(|key| audited(key)).collect(),
             resources: self.resources(account),
@@ -110,13 +111,14 @@ impl Gateway {
                 review: None,
             },
         };
+        let recorded = format!("{:.3}", account.received);
         record
             .per_patient()
             .into_iter()
             .map(|record| AuditRow {
                 id: record.id.clone(),
                 request: account.request_id.clone(),
-                recorded: format!("{:.3}", account.received),
+                recorded: recorded.clone(),
                 patients: record.found_under(),
                 body: record.to_fhir_json(),
             })
