@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::{Counter, counter};
 use rusqlite::{Connection, Transaction, params};
@@ -31,10 +31,11 @@ use crate::limit::DayCount;
 const QUEUE: usize = 4_096;
 /// Most jobs in one transaction.
 const BATCH: usize = 256;
-/// Jobs of a transaction from which on the next one waits [`GATHER`] for more.
+/// Jobs of a transaction from which on the next one waits for more, as long as the last commit took: what a transaction
+/// costs by itself is the flush to disk and the pages of the indexes, and many then share it.
 const CROWD: usize = 4;
-/// How long: less than a flush to disk takes, which many then share.
-const GATHER: Duration = Duration::from_micros(200);
+/// Longest time that a transaction waits so.
+const GATHER: Duration = Duration::from_millis(2);
 /// How long nothing must have happened before the trail is indexed unasked.
 const IDLE: Duration = Duration::from_millis(250);
 
@@ -213,7 +214,8 @@ impl Drop for Writer {
 }
 
 fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
-    let (mut indexed, mut crowd, mut residue) = (false, 0, Residue::default());
+    let (mut indexed, mut residue) = (false, Residue::default());
+    let (mut crowd, mut took) = (0, Duration::ZERO);
     let (commits, records) = (counter!("varco_store_commits_total"), counter!("varco_audit_records_total"));
     loop {
         // While records wait to be indexed, or what was deleted to be overwritten, a pause is the time for it.
@@ -232,14 +234,16 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
             Err(RecvTimeoutError::Disconnected) => return,
         };
         if crowd >= CROWD {
-            std::thread::sleep(GATHER);
+            std::thread::sleep(took.min(GATHER));
         }
         let mut batch = vec![first];
         while let (true, Ok(job)) = (batch.len() < BATCH, jobs.try_recv()) {
             batch.push(job);
         }
         crowd = batch.len();
+        let begun = Instant::now();
         let outcomes = carry_out(&mut connection, &batch, &commits);
+        took = begun.elapsed();
         waiting.fetch_sub(batch.len(), Ordering::Relaxed);
         records.increment(outcomes.iter().flatten().sum());
         residue.note(batch.iter().any(|job| job.work.deletes()));
