@@ -285,15 +285,7 @@ fn jti(token: &str) -> String {
 
 /// The texts of a [`Coded`] are the specifications', where none has a character to escape.
 pub(super) fn coding((system, code, display): Coded, json: &mut JsonWriter) {
-    json.raw_pieces(&[
-        r#"{"system":""#,
-        system,
-        r#"","code":""#,
-        code,
-        r#"","display":""#,
-        display,
-        r#""}"#,
-    ]);
+    json.raw_pieces(&[r#"{"system":""#, system, r#"","code":""#, code, r#"","display":""#, display, r#""}"#]);
 }
 
 fn code(code: &Code, json: &mut JsonWriter) {

@@ -172,15 +172,15 @@ impl Exchange<'_> {
         answer.map_err(Refusal::Upstream)
     }
 
-    /// The answer's resource after the response plugins, parsed. Anything but FHIR JSON is the server's fault.
-    pub fn resource_of(
-        &mut self,
-        answer: &UpstreamAnswer,
-        resource_type: &str,
-    ) -> Result<OwnedDocument, Refusal> {
-        let body = plugin::run(self, Hook::Response, Cow::Borrowed(&answer.body))?;
+    /// The resource of an answer's body after the response plugins, parsed. Anything but FHIR JSON is the server's fault.
+    pub fn resource_of(&mut self, body: Bytes, resource_type: &str) -> Result<OwnedDocument, Refusal> {
+        let changed = match plugin::run(self, Hook::Response, Cow::Borrowed(&body))? {
+            Cow::Owned(changed) => Some(changed),
+            Cow::Borrowed(_) => None,
+        };
+        let body = changed.unwrap_or_else(|| body.into());
         let not_fhir = |what: String| Refusal::Upstream(UpstreamError::NotFhir(what));
-        let document = OwnedDocument::parse_json(body.into_owned(), &self.answer_limits())
+        let document = OwnedDocument::parse_json(body, &self.answer_limits())
             .map_err(|error: SyntaxError| not_fhir(error.to_string()))?;
         if document.root().resource_type().as_deref() == Some(resource_type) {
             Ok(document)
@@ -202,7 +202,7 @@ impl Exchange<'_> {
         let answer = self.ask(interaction, &interaction.to_request(), Bytes::new()).await?;
         match answer.status {
             StatusCode::OK => {
-                let document = self.resource_of(&answer, instance.resource_type.as_str())?;
+                let document = self.resource_of(answer.body, instance.resource_type.as_str())?;
                 if document.root().get(name::ID).is_some_and(|id| id.is_str(instance.id.as_str())) {
                     Ok(Some(document))
                 } else {

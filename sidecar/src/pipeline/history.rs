@@ -172,8 +172,9 @@ pub(super) async fn pages(
     let mut room = exchange.gateway.config.limits.answer_bytes;
     let (mut pages, mut count) = (Vec::new(), 0_usize);
     loop {
+        let size = answer.body.len();
         let page = match answer.status {
-            StatusCode::OK => exchange.resource_of(&answer, "Bundle")?,
+            StatusCode::OK => exchange.resource_of(answer.body, "Bundle")?,
             StatusCode::NOT_FOUND | StatusCode::GONE if of_one => return Err(Refusal::Absent),
             StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
                 if of_one =>
@@ -193,7 +194,7 @@ pub(super) async fn pages(
             other => return Err(Refusal::Upstream(UpstreamError::Status(other.as_u16()))),
         };
         count = count.saturating_add(search::entries(page.root()).count());
-        room = room.checked_sub(answer.body.len()).ok_or(Refusal::TooBroad(most))?;
+        room = room.checked_sub(size).ok_or(Refusal::TooBroad(most))?;
         if count > most || pages.len() > most {
             return Err(Refusal::TooBroad(most));
         }

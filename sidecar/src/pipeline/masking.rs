@@ -92,7 +92,7 @@ impl Exchange<'_> {
         }
         let answer = self.look_up(&format!("/{kind}/{id}")).await?;
         match answer.status {
-            StatusCode::OK => Ok(Context::Resource(self.resource_of(&answer, kind)?)),
+            StatusCode::OK => Ok(Context::Resource(self.resource_of(answer.body, kind)?)),
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(Context::Unknown),
             other => Err(Refusal::Upstream(UpstreamError::Status(other.as_u16()))),
         }

@@ -177,7 +177,9 @@ impl Handler for Gateway {
             None => Finishing::new(self.process(request, peer)).await,
         };
         ended.unwrap_or_else(|_| {
-            tracing::error!("answering a request met a fault in the program; the panic before this line says where");
+            tracing::error!(
+                "answering a request met a fault in the program; the panic before this line says where"
+            );
             Answer::refused(&Refusal::Internal).into_response("", true)
         })
     }

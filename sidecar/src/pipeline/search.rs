@@ -24,6 +24,10 @@ const UPSTREAM_PAGE: u32 = 200;
 /// How many times the permitted matches may be hidden ones before the search is given up.
 pub(super) const HIDDEN_FACTOR: usize = 10;
 
+/// Bytes of a searchset around its entries, and of an entry around its resource; seldom more.
+const AROUND: usize = 1_024;
+const AROUND_ENTRY: usize = 64;
+
 /// A match that the caller may see, and the judgement that says so.
 pub(super) struct Match {
     /// `[type]/[id]`
@@ -126,8 +130,9 @@ pub(super) async fn gather(exchange: &mut Exchange<'_>, search: &Search) -> Resu
     let mut answer =
         exchange.ask(&interaction, &interaction.to_request_with_count(UPSTREAM_PAGE), Bytes::new()).await?;
     loop {
-        let bundle = bundle_of(exchange, &answer)?;
-        room = room.checked_sub(answer.body.len()).ok_or(Refusal::TooBroad(most))?;
+        let size = answer.body.len();
+        let bundle = bundle_of(exchange, answer)?;
+        room = room.checked_sub(size).ok_or(Refusal::TooBroad(most))?;
         // What a server says of all that it sends holds for each entry (FHIR R4 §6.1.3).
         let labels = Labels::own(bundle.root()).restricting();
         let (mut seen, mut judgements) = (Vec::new(), Vec::new());
@@ -173,9 +178,9 @@ pub(super) async fn gather(exchange: &mut Exchange<'_>, search: &Search) -> Resu
     }
 }
 
-fn bundle_of(exchange: &mut Exchange<'_>, answer: &UpstreamAnswer) -> Result<OwnedDocument, Refusal> {
+fn bundle_of(exchange: &mut Exchange<'_>, answer: UpstreamAnswer) -> Result<OwnedDocument, Refusal> {
     match answer.status {
-        StatusCode::OK => exchange.resource_of(answer, "Bundle"),
+        StatusCode::OK => exchange.resource_of(answer.body, "Bundle"),
         StatusCode::NOT_FOUND => Err(Refusal::Absent),
         StatusCode::BAD_REQUEST => Err(Refusal::UpstreamRefused { status: StatusCode::BAD_REQUEST }),
         other => Err(Refusal::Upstream(UpstreamError::Status(other.as_u16()))),
@@ -221,7 +226,9 @@ async fn found(
 
 /// A searchset. No `total` where it isn't known.
 pub(super) fn bundle(links: &[(&str, String)], total: Option<usize>, page: &[Entry], base: &str) -> Vec<u8> {
-    let mut json = JsonWriter::new();
+    let sizes = page.iter().map(|entry| entry.json.len() + entry.reference.len() + base.len());
+    let room = sizes.fold(AROUND, |room, size| room.saturating_add(size).saturating_add(AROUND_ENTRY));
+    let mut json = JsonWriter::with_capacity(room);
     json.begin_object().member("resourceType", "Bundle").member("type", "searchset");
     if let Some(total) = total {
         json.key("total").integer(i64::try_from(total).unwrap_or(i64::MAX));

@@ -79,7 +79,7 @@ impl Exchange<'_> {
                 other => return Err(Refusal::Upstream(UpstreamError::Status(other.as_u16()))),
             }
             room = room.checked_sub(answer.body.len()).ok_or(Refusal::TooBroad(MOST_TARGETS))?;
-            let page = self.resource_of(&answer, "Bundle")?;
+            let page = self.resource_of(answer.body, "Bundle")?;
             for resource in search::entries(page.root()).filter_map(|entry| entry.get(name::RESOURCE)) {
                 let Some(id) = resource.str_of(name::ID) else { continue };
                 let name = format!("{kind}/{id}");

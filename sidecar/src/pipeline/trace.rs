@@ -4,8 +4,8 @@
 //! trace, a `tracestate` that breaks it is dropped. Bounds: 32 members and 512 bytes of state (§3.3.1.5); members that don't
 //! fit are dropped from the end, long ones first. The state is passed on to the next hop and to nobody else: it is others' text.
 
-use aws_lc_rs::rand;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
 
 use crate::hexadecimal;
 use crate::telemetry::spans::TraceIds;
@@ -190,19 +190,11 @@ fn is_value(value: &str) -> bool {
     (1..=256).contains(&value.len()) && value.bytes().all(within) && !value.ends_with(' ')
 }
 
-/// Ids for a trace and a span, from one draw: drawing costs more than writing. Neither is all zeros, which means none.
+/// Ids for a trace and a span, random but for the few bits by which a UUID says that it is (RFC 9562 §5.4): neither is ever
+/// all zeros, which would mean none.
 fn random_ids() -> ([u8; 16], String) {
-    let (mut trace, mut span) = ([0; 16], [0; 8]);
-    let mut random = [0; 24];
-    if rand::fill(&mut random).is_err() || random.iter().all(|byte| *byte == 0) {
-        random = [1; 24];
-    }
-    let (first, second) = random.split_at(16);
-    trace.copy_from_slice(first);
-    span.copy_from_slice(second);
-    trace[15] = if trace == [0; 16] { 1 } else { trace[15] };
-    span[7] = if span == [0; 8] { 1 } else { span[7] };
-    (trace, hexadecimal::write(&span))
+    let (trace, span) = (Uuid::new_v4().into_bytes(), Uuid::new_v4());
+    (trace, hexadecimal::write(&span.as_u64_pair().1.to_be_bytes()))
 }
 
 #[cfg(test)]

@@ -312,8 +312,11 @@ async fn written(
     status: StatusCode,
     id: Option<&Id>,
 ) -> Result<Answer, Refusal> {
-    let returned =
-        if answer.body.is_empty() { None } else { exchange.resource_of(answer, resource_type.as_str()).ok() };
+    let returned = if answer.body.is_empty() {
+        None
+    } else {
+        exchange.resource_of(answer.body.clone(), resource_type.as_str()).ok()
+    };
     let id = match (id, returned.as_ref().and_then(|document| document.root().str_of(name::ID))) {
         (Some(id), _) => id.as_str().to_owned(),
         (None, Some(id)) => id.into_owned(),
