@@ -50,6 +50,11 @@ fn not_utf8(bytes: &[u8], error: Utf8Error) -> SyntaxError {
     SyntaxError::at(SyntaxErrorKind::NotUtf8, bytes, error.valid_up_to())
 }
 
+/// Bytes of text to a node in FHIR, about: room for so many nodes is made before they are read.
+const BYTES_OF_A_NODE: usize = 28;
+/// Most nodes that room is made for before they are read.
+const MOST_AT_ONCE: usize = 1 << 16;
+
 fn parse_text_into(text: &str, limits: &Limits, nodes: &mut Vec<Node>) -> Result<(), SyntaxError> {
     let bytes = text.as_bytes();
     if bytes.starts_with(b"\xEF\xBB\xBF") {
@@ -58,7 +63,8 @@ fn parse_text_into(text: &str, limits: &Limits, nodes: &mut Vec<Node>) -> Result
     let members = Members::new(text);
     let most = limits.nodes.min(u32::MAX as usize - 1);
     // The parser owns the nodes while it runs: one step less to each of them.
-    let own = std::mem::take(nodes);
+    let mut own = std::mem::take(nodes);
+    own.reserve((bytes.len() / BYTES_OF_A_NODE).min(MOST_AT_ONCE));
     let mut parser = Parser { bytes, text, limits, most, nodes: own, names: Names::get(), members };
     let parsed = parser.document();
     *nodes = parser.nodes;

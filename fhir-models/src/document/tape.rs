@@ -320,8 +320,8 @@ pub struct OwnedDocument {
 
 #[derive(Debug)]
 struct Owned {
-    text: Box<str>,
-    nodes: Box<[Node]>,
+    text: String,
+    nodes: Vec<Node>,
     map: Option<SourceMap>,
 }
 
@@ -358,8 +358,10 @@ impl OwnedDocument {
         }
     }
 
-    pub(in crate::document) fn keep(text: String, nodes: Vec<Node>, map: Option<SourceMap>) -> OwnedDocument {
-        let (text, nodes) = (text.into_boxed_str(), nodes.into_boxed_slice());
+    pub(in crate::document) fn keep(mut text: String, mut nodes: Vec<Node>, map: Option<SourceMap>) -> OwnedDocument {
+        // Most documents live for one request: memory is given back only where much of it would lie idle.
+        nodes.shrink_to(nodes.len() + nodes.len() / 2);
+        text.shrink_to(text.len() + text.len() / 2);
         OwnedDocument { inner: Arc::new(Owned { text, nodes, map }) }
     }
 

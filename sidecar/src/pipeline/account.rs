@@ -215,7 +215,11 @@ impl Account {
 
     /// Takes up what one judgement was about, and what decided it.
     pub fn note(&mut self, judgement: &Judgement) {
-        self.patients.extend(judgement.patients.iter().cloned());
+        for patient in &judgement.patients {
+            if !self.patients.contains(patient) {
+                self.patients.insert(patient.clone());
+            }
+        }
         for consent in &judgement.consents {
             if self.consents.len() < MOST_CONSENTS && !self.consents.contains(consent) {
                 self.consents.push(consent.clone());

@@ -223,20 +223,19 @@ impl Exchange<'_> {
             judgement.permitted = false;
             judgement.note = Some(outside);
         }
-        let about = judgement.patients.clone();
+        let about = std::mem::take(&mut judgement.patients);
         if !self.is_within_token(resource, &about).await? {
             judgement.permitted = false;
             judgement.note = Some("the token is about another patient alone");
         }
         if action == Action::Access && !patients.is_nobodys() {
-            let patients = judgement.patients.clone();
-            if let Some(hidden) = self.masked(resource, &patients, &facts).await? {
+            if let Some(hidden) = self.masked(resource, &about, &facts).await? {
                 judgement.permitted = false;
                 judgement.note = Some(hidden.text());
             }
         }
-        for patient in judgement.patients.clone() {
-            let Some(keys) = self.consent_keys(&patient, Some(resource)).await? else {
+        for patient in &about {
+            let Some(keys) = self.consent_keys(patient, Some(resource)).await? else {
                 judgement.permitted = false;
                 judgement.note = Some("the patient's own record is not to be found");
                 continue;
@@ -259,6 +258,7 @@ impl Exchange<'_> {
                 judgement.consents.extend(because(decision));
             }
         }
+        judgement.patients = about;
         self.obey(action, resource, &facts, patients, &mut judgement);
         if judgement.permitted {
             self.note_whose(&facts, &judgement.patients);
