@@ -200,7 +200,7 @@ fn record(event: AuditedEvent) -> AuditRecord {
         event,
         outcome: AuditOutcome::Success,
         outcome_description: None,
-        requester: Requester {
+        requester: Arc::new(Requester {
             client_id: "portale-medici".to_owned(),
             subject: Some(BusinessIdentifier::new("http://hl7.it/sid/codiceFiscale", "RSSMRA71E01F205E")),
             subject_name: Some("Mario Rossi".to_owned()),
@@ -208,7 +208,7 @@ fn record(event: AuditedEvent) -> AuditRecord {
             organizations: vec![BusinessIdentifier::new("http://hl7.it/sid/hsp", "030913")],
             purposes: vec![Code::new("http://terminology.hl7.org/CodeSystem/v3-ActReason", "TREAT")],
             ..Requester::default()
-        },
+        }),
         token_id: Some("a1b2".to_owned()),
         client_address: NetworkAddress::Ip("192.0.2.7".to_owned()),
         server: AuditSystem {
@@ -263,9 +263,9 @@ fn a_record_follows_the_pattern_that_it_claims() {
         let mut without_patient = whole.clone();
         without_patient.patients.clear();
         let mut of_a_system = whole.clone();
-        of_a_system.requester.subject = None;
+        Arc::make_mut(&mut of_a_system.requester).subject = None;
         let mut broken_glass = whole.clone();
-        broken_glass.requester.purposes =
+        Arc::make_mut(&mut broken_glass.requester).purposes =
             vec![Code::new("http://terminology.hl7.org/CodeSystem/v3-ActReason", "BTG")];
         for record in [whole, without_patient, of_a_system, broken_glass] {
             assert!(record.profile().is_some_and(|url| url.starts_with(CANONICAL)), "{event:?}");

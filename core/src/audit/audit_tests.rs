@@ -1,6 +1,8 @@
 //! Every kind of record against the constraints of its BALP profile and the R4 definition of AuditEvent.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::sync::Arc;
+
 use fhir_models::document::{Limits, OwnedDocument};
 use serde_json::{Value, json};
 
@@ -40,7 +42,7 @@ fn record(event: AuditedEvent) -> AuditRecord {
         event,
         outcome: AuditOutcome::Success,
         outcome_description: None,
-        requester: Requester {
+        requester: Arc::new(Requester {
             client_id: "portale-medici".to_owned(),
             subject: Some(BusinessIdentifier::new("http://hl7.it/sid/codiceFiscale", "RSSMRA71E01F205E")),
             subject_name: Some("Mario Rossi".to_owned()),
@@ -48,7 +50,7 @@ fn record(event: AuditedEvent) -> AuditRecord {
             organizations: vec![BusinessIdentifier::new("http://hl7.it/sid/hsp", "030913")],
             purposes: vec![Code::new("http://terminology.hl7.org/CodeSystem/v3-ActReason", "TREAT")],
             ..Requester::default()
-        },
+        }),
         token_id: Some("a1b2".to_owned()),
         client_address: NetworkAddress::Ip("192.0.2.7".to_owned()),
         server: AuditSystem {
@@ -187,7 +189,7 @@ fn a_consent_decision_is_an_authz_consent_event() {
     assert_eq!(consent["what"]["reference"], "Consent/7");
     assert_eq!(consent["detail"][0], json!({"type": "provision.provision[0]", "valueString": "permit"}));
     assert_eq!(consent["detail"][1]["type"], "X-Request-Id");
-    denied.requester.subject = None;
+    Arc::make_mut(&mut denied.requester).subject = None;
     assert_eq!(denied.profile(), None, "the profile wants a person");
 }
 
@@ -234,7 +236,7 @@ fn what_the_gateway_did_is_told_without_content() {
 #[test]
 fn a_caller_that_is_not_known_is_called_so() {
     let mut refused = record(AuditedEvent::Read);
-    refused.requester = Requester::default();
+    refused.requester = Arc::default();
     refused.outcome = AuditOutcome::MinorFailure;
     refused.token_id = None;
     (refused.patients, refused.resources, refused.consents) = (Vec::new(), Vec::new(), Vec::new());
@@ -256,7 +258,7 @@ fn every_record_is_a_valid_r4_audit_event() {
         refused.outcome = AuditOutcome::SeriousFailure;
         refused.outcome_description = Some("consent denies access".to_owned());
         let mut bare = complete.clone();
-        bare.requester = Requester::default();
+        bare.requester = Arc::default();
         (bare.patients, bare.resources, bare.consents) = (Vec::new(), Vec::new(), Vec::new());
         (bare.request_id, bare.token_id, bare.site, bare.query) = (None, None, None, None);
         bare.processing = AuditProcessing::default();
@@ -300,7 +302,7 @@ fn an_access_is_read_back_from_its_event() {
     assert_eq!(read(&search).categories, ["DocumentReference"]);
     search.outcome = AuditOutcome::SeriousFailure;
     search.outcome_description = Some("hidden from the caller by consent".to_owned());
-    search.requester.subject = None;
+    Arc::make_mut(&mut search.requester).subject = None;
     let denied = read(&search);
     assert_eq!(denied.decision, AccessDecision::NotGiven);
     assert_eq!(denied.reason.as_deref(), Some("hidden from the caller by consent"));

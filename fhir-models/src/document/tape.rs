@@ -358,7 +358,11 @@ impl OwnedDocument {
         }
     }
 
-    pub(in crate::document) fn keep(mut text: String, mut nodes: Vec<Node>, map: Option<SourceMap>) -> OwnedDocument {
+    pub(in crate::document) fn keep(
+        mut text: String,
+        mut nodes: Vec<Node>,
+        map: Option<SourceMap>,
+    ) -> OwnedDocument {
         // Most documents live for one request: memory is given back only where much of it would lie idle.
         nodes.shrink_to(nodes.len() + nodes.len() / 2);
         text.shrink_to(text.len() + text.len() / 2);
