@@ -228,11 +228,12 @@ impl Exchange<'_> {
             judgement.permitted = false;
             judgement.note = Some("the token is about another patient alone");
         }
-        if action == Action::Access && !patients.is_nobodys() {
-            if let Some(hidden) = self.masked(resource, &about, &facts).await? {
-                judgement.permitted = false;
-                judgement.note = Some(hidden.text());
-            }
+        if action == Action::Access
+            && !patients.is_nobodys()
+            && let Some(hidden) = self.masked(resource, &about, &facts).await?
+        {
+            judgement.permitted = false;
+            judgement.note = Some(hidden.text());
         }
         for patient in &about {
             let Some(keys) = self.consent_keys(patient, Some(resource)).await? else {
