@@ -163,7 +163,7 @@ pub async fn start_from(
         }
     };
     let gateway = current.gateway();
-    let workers = Arc::new(Workers::start(bounds.workers).map_err(StartError::Workers)?);
+    let workers = Arc::new(Workers::start(bounds.worker_threads()).map_err(StartError::Workers)?);
     let (stop, stopping) = watch::channel(false);
     let (phase, serving) = watch::channel(Phase::Serving);
     let (operator_phase, operator_serving) = watch::channel(Phase::Serving);

@@ -25,6 +25,9 @@ pub struct Limits {
     pub concurrent_bulk: Option<u32>,
     /// Places that the priority lane alone may take.
     pub concurrent_priority: u32,
+    /// How many microseconds a step may wait for its worker thread before bulk, then normal requests have fewer places;
+    /// 0: no matter.
+    pub lag_microseconds: u64,
     /// Requests of one client that are worked on at a time; none: as many as there are places.
     pub concurrent_per_client: Option<u32>,
     pub rule: Vec<LimitRule>,
@@ -47,6 +50,7 @@ impl Default for Limits {
             concurrent: 192,
             concurrent_bulk: None,
             concurrent_priority: 64,
+            lag_microseconds: 1000,
             concurrent_per_client: None,
             rule: Vec::new(),
             quota: Vec::new(),

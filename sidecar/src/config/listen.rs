@@ -1,6 +1,7 @@
 //! `[listen]`: what the listener does beside its address and its bounds.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -104,6 +105,12 @@ impl Listen {
             handoff: None,
             workers: None,
         }
+    }
+
+    /// How many worker threads there are: one for each processor, if nothing else is said.
+    pub fn worker_threads(&self) -> usize {
+        let processors = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.workers.unwrap_or_else(processors)
     }
 
     /// Most connections of one address: half of all, if nothing else is said. Behind a TLS terminator every connection is

@@ -8,17 +8,21 @@
 //! A request that can't be of the priority lane, whoever sends it, must find a place before its token is checked: under
 //! overload the work for what is shed ends there. So it does for bulk whose token was found to be of bulk a moment ago
 //! ([`Lanes::shed_bulk`]): what is remembered of it only ever refuses. One atomic word holds the counts; no lock.
-//! Metrics: `varco_in_flight` and `varco_shed_total`, by lane.
+//! While the worker threads are behind, bulk and then normal requests have fewer places ([`super::giving_way`]), where there are
+//! alarms to be let past. Metrics: `varco_in_flight`, `varco_places` and `varco_shed_total`, by lane.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use metrics::{Counter, counter, gauge};
 use serde::Deserialize;
 use varco_core::requester::Requester;
 
+use super::giving_way::{GivingWay, Room};
 use super::kind::Shape;
+use super::lag::Lag;
 use crate::config::{LaneRule, Limits};
 
 /// Bits of one count in the word.
@@ -95,6 +99,15 @@ struct Places {
 }
 
 impl Places {
+    /// How many requests of this lane can find one.
+    fn of(self, lane: Lane) -> u64 {
+        match lane {
+            Lane::Priority => self.priority,
+            Lane::Normal => self.shared,
+            Lane::Bulk => self.bulk,
+        }
+    }
+
     /// True where one more of this lane finds a place.
     fn has_room(self, now: InFlight, lane: Lane) -> bool {
         let beyond_own = now.of(Lane::Priority).saturating_sub(self.priority);
@@ -111,6 +124,8 @@ impl Places {
 pub struct Lanes {
     counts: Arc<AtomicU64>,
     places: Places,
+    /// Takes places away while the worker threads are behind; only where there are alarms to be let past.
+    lag: Option<Arc<Lag>>,
     priority: Vec<LaneRule>,
     bulk: Vec<LaneRule>,
     shed: [Counter; 3],
@@ -145,9 +160,13 @@ impl Drop for Place {
 }
 
 impl Lanes {
-    /// Those of the configuration; `before` are the lanes that these follow.
-    pub fn new(limits: &Limits, before: Option<&Lanes>) -> Lanes {
+    /// Those of the configuration, for so many worker threads; `before` are the lanes that these follow.
+    pub fn new(limits: &Limits, workers: usize, before: Option<&Lanes>) -> Lanes {
+        let most = Room { shared: limits.concurrent, bulk: limits.bulk_places() };
+        let tolerated = Duration::from_micros(limits.lag_microseconds);
+        let protects = !limits.priority.is_empty() && !tolerated.is_zero();
         Lanes {
+            lag: protects.then(|| Lag::new(GivingWay::new(tolerated, most, workers))),
             counts: before.map_or_else(Arc::default, |before| before.counts.clone()),
             places: Places {
                 shared: u64::from(limits.concurrent),
@@ -163,6 +182,13 @@ impl Lanes {
         }
     }
 
+    /// The places that there are now.
+    fn places(&self) -> Places {
+        let Some(lag) = &self.lag else { return self.places };
+        let Room { shared, bulk } = lag.room();
+        Places { shared: u64::from(shared), bulk: u64::from(bulk), ..self.places }
+    }
+
     /// Remembers that a request with this `Authorization` was shed as bulk.
     pub fn shed_bulk(&self, shape: &Shape<'_>, authorization: &[u8]) {
         let key = self.hash.hash_one((shape, authorization));
@@ -174,7 +200,7 @@ impl Lanes {
     /// True where the bulk lane is full and such a request is known to be of it.
     fn is_known_bulk(&self, shape: &Shape<'_>, authorization: Option<&[u8]>) -> bool {
         let now = InFlight(self.counts.load(Ordering::Relaxed));
-        if self.bulk.is_empty() || self.places.has_room(now, Lane::Bulk) {
+        if self.bulk.is_empty() || self.places().has_room(now, Lane::Bulk) {
             return false;
         }
         let Some(authorization) = authorization else { return false };
@@ -190,6 +216,9 @@ impl Lanes {
         shape: &Shape<'_>,
         authorization: Option<&[u8]>,
     ) -> Result<Option<Place>, Shed> {
+        if let Some(lag) = &self.lag {
+            lag.look();
+        }
         if self.is_known_bulk(shape, authorization) {
             return Err(self.no_place(Lane::Bulk));
         }
@@ -234,7 +263,8 @@ impl Lanes {
 
     /// A place for what is not shed where there is none, but looks again.
     pub fn find(&self, lane: Lane) -> Option<Place> {
-        let step = |now| self.places.has_room(InFlight(now), lane).then(|| now + lane.one());
+        let places = self.places();
+        let step = |now| places.has_room(InFlight(now), lane).then(|| now + lane.one());
         self.counts.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).ok()?;
         Some(Place { counts: self.counts.clone(), lane })
     }
@@ -253,9 +283,10 @@ impl Lanes {
 
     /// Sets the gauges, before metrics are rendered.
     pub fn observe(&self) {
-        let now = InFlight(self.counts.load(Ordering::Relaxed));
+        let (now, places) = (InFlight(self.counts.load(Ordering::Relaxed)), self.places());
         for lane in Lane::ALL {
             gauge!("varco_in_flight", "lane" => lane.name()).set(now.of(lane) as f64);
+            gauge!("varco_places", "lane" => lane.name()).set(places.of(lane) as f64);
         }
     }
 }
@@ -289,7 +320,7 @@ mod tests {
             bulk: vec![nightly],
             ..Limits::default()
         };
-        Lanes::new(&limits, None)
+        Lanes::new(&limits, 2, None)
     }
 
     fn caller(client: &str, scope: &str) -> Requester {
@@ -352,7 +383,7 @@ mod tests {
     fn a_reload_keeps_what_is_under_way() {
         let before = lanes(2, 2, 0);
         let held = before.enter(Lane::Normal).unwrap();
-        let after = Lanes::new(&Limits { concurrent: 1, ..Limits::default() }, Some(&before));
+        let after = Lanes::new(&Limits { concurrent: 1, ..Limits::default() }, 2, Some(&before));
         assert!(after.enter(Lane::Normal).is_err());
         drop(held);
         assert!(after.enter(Lane::Normal).is_ok());

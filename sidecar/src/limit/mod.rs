@@ -10,7 +10,9 @@
 mod bucket;
 mod client_places;
 mod day;
+mod giving_way;
 mod kind;
+mod lag;
 mod lanes;
 mod pace;
 mod quota_book;

@@ -6,7 +6,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,11 +42,9 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts `count` of them; without a count, one for each processor.
-    pub fn start(count: Option<usize>) -> io::Result<Workers> {
-        let processors = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let numbers = 1..=count.unwrap_or_else(processors);
-        Ok(Workers { workers: numbers.map(start).collect::<Result<_, _>>()? })
+    /// Starts `count` of them.
+    pub fn start(count: usize) -> io::Result<Workers> {
+        Ok(Workers { workers: (1..=count).map(start).collect::<Result<_, _>>()? })
     }
 
     /// Whether every worker takes up work within this time.

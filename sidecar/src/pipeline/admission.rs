@@ -79,7 +79,7 @@ impl Gateway {
         if self.lanes.is_news(account.received.as_second()) {
             tracing::warn!(
                 lane = lane.name(),
-                "requests are shed: more come than are worked on at a time (limits.concurrent); varco_shed_total counts them"
+                "requests are shed: more come than are worked on at a time (limits.concurrent, or less while the processors are behind: varco_places); varco_shed_total counts them"
             );
         }
         Refusal::Shed(lane)

@@ -147,7 +147,7 @@ impl Gateway {
         once.share(store.overlap().clone());
         let lasting = Lasting {
             limit: Limiter::new(&config.limits, None),
-            lanes: Lanes::new(&config.limits, None),
+            lanes: Lanes::new(&config.limits, config.listen.worker_threads(), None),
             quotas: Arc::new(QuotaBook::open(reading.zone, store.clone(), Timestamp::now())?),
             outbox: Arc::new(Outbox::open(store.clone(), Timestamp::now().as_second())?),
             turns: Arc::new(Turns::new(store.overlap().clone())),
@@ -168,7 +168,7 @@ impl Gateway {
         let lasting = Lasting {
             store: self.store.clone(),
             limit: Limiter::new(&config.limits, Some(&self.limit)),
-            lanes: Lanes::new(&config.limits, Some(&self.lanes)),
+            lanes: Lanes::new(&config.limits, config.listen.worker_threads(), Some(&self.lanes)),
             quotas: self.quotas.clone(),
             turns: self.turns.clone(),
             seal: self.seal.clone(),

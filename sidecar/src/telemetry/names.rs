@@ -123,6 +123,7 @@ pub const METRICS: &[Metric] = &[
     gauge("varco_outbox_messages", &["state"], "Publications that wait for a national gateway"),
     gauge("varco_outbox_oldest_seconds", &[], "Age of the oldest publication that waits"),
     counter("varco_outbox_replays_total", &["result"], "Publications sent again"),
+    gauge("varco_places", &["lane"], "Requests of a lane that can be worked on at a time now"),
     counter("varco_plugin_calls_total", &["plugin", "result"], "Plugin calls"),
     counter("varco_plugin_counter_total", &["plugin", "counter"], "What plugins count"),
     counter("varco_plugin_dropped_total", &["plugin", "what"], "Log lines and counts of plugins above their bounds"),
