@@ -1,10 +1,13 @@
-//! The listener on real sockets: TLS with client certificates, framing that could smuggle, slow clients.
+//! The listener on real sockets: TLS with client certificates, revoked ones among them, and slow clients.
 #![allow(clippy::unwrap_used)]
 
 mod harness;
 
+use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use harness::Region;
 use harness::authority::Authority;
 use hyper_rustls::HttpsConnectorBuilder;
@@ -28,6 +31,13 @@ async fn status(tls: ClientConfig, url: &str, token: &str) -> Result<(u16, http:
     answer.map(|answer| (answer.status().as_u16(), answer.version())).map_err(|error| format!("{error:?}"))
 }
 
+/// A token that is bound to this certificate (RFC 8705 §3.1).
+fn bound_token(region: &Region, pem: &str) -> String {
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let thumbprint = URL_SAFE_NO_PAD.encode(Sha256::digest(certificate));
+    region.setup.token(json!({ "cnf": { "x5t#S256": thumbprint } }))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_client_authority_only_its_members_get_through() {
     let (network, strangers) = (Authority::new(), Authority::new());
@@ -35,14 +45,7 @@ async fn with_a_client_authority_only_its_members_get_through() {
         (network.issue("127.0.0.1"), network.issue("127.0.0.1"), strangers.issue("127.0.0.1"));
     let keys = tempfile::tempdir().unwrap();
     network.write(keys.path(), &server);
-    let file = |name: &str| keys.path().join(name).display().to_string();
-    let tls = format!(
-        "[listen.tls]\ncertificate = \"{}\"\nkey = \"{}\"\nclient_ca = \"{}\"\n",
-        file("server.pem"),
-        file("server.key"),
-        file("ca.pem")
-    );
-    let region = Region::start_bare(&tls).await;
+    let region = Region::start_bare(&mutual_tls(keys.path(), "")).await;
     let url = format!("https://127.0.0.1:{}/fhir/Organization/none", region.setup.port);
     let token = region.setup.token(json!({}));
     let (code, version) = status(network.client(Some(&member)), &url, &token).await.unwrap();
@@ -53,20 +56,77 @@ async fn with_a_client_authority_only_its_members_get_through() {
         "another authority's certificate"
     );
 
-    let digest = |pem: &str| -> [u8; 32] {
-        Sha256::digest(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).into()
-    };
-    let bound = |pem: &str| {
-        use base64::Engine as _;
-        let thumbprint = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest(pem));
-        region.setup.token(json!({ "cnf": { "x5t#S256": thumbprint } }))
-    };
+    let bound = |pem: &str| bound_token(&region, pem);
     assert_eq!(status(network.client(Some(&member)), &url, &bound(&member.0)).await.unwrap().0, 404);
     assert_eq!(
         status(network.client(Some(&member)), &url, &bound(&server.0)).await.unwrap().0,
         401,
         "a stolen token"
     );
+    region.stop().await;
+}
+
+/// `[listen.tls]` with an authority for clients' certificates, of files in this folder.
+fn mutual_tls(folder: &Path, more: &str) -> String {
+    let file = |name: &str| folder.join(name).display().to_string();
+    format!(
+        "[listen.tls]\ncertificate = \"{}\"\nkey = \"{}\"\nclient_ca = \"{}\"\n{more}",
+        file("server.pem"),
+        file("server.key"),
+        file("ca.pem")
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_revoked_is_refused_and_a_new_list_counts_after_a_reload() {
+    let network = Authority::new();
+    let (one, other) = (network.issue_numbered("127.0.0.1", 11), network.issue_numbered("127.0.0.1", 12));
+    let keys = tempfile::tempdir().unwrap();
+    network.write(keys.path(), &network.issue("127.0.0.1"));
+    let list = keys.path().join("revoked.pem");
+    std::fs::write(&list, network.revoked(&[11], 2090)).unwrap();
+    let crl = format!("crl = [\"{}\"]\n[reload]\nseconds = 0\n", list.display());
+    let region = Region::start_bare(&mutual_tls(keys.path(), &crl)).await;
+    let url = format!("https://127.0.0.1:{}/fhir/Organization/none", region.setup.port);
+    let token = region.setup.token(json!({}));
+    let gets_in = async |own: &(String, String)| {
+        status(network.client(Some(own)), &url, &token).await.is_ok_and(|(code, _)| code == 404)
+    };
+    assert!(!gets_in(&one).await && gets_in(&other).await);
+    let reloader = region.running.reloader(region.setup.config_file());
+    std::fs::write(&list, network.revoked(&[12], 2090)).unwrap();
+    reloader.reload().await.unwrap();
+    assert!(gets_in(&one).await && !gets_in(&other).await);
+    // A list that is outdated says nothing any more: nobody gets in by it.
+    std::fs::write(&list, network.revoked(&[], 2025)).unwrap();
+    reloader.reload().await.unwrap();
+    assert!(!gets_in(&one).await && !gets_in(&other).await);
+    // One that can't be read changes nothing.
+    std::fs::write(&list, network.revoked(&[12], 2090)).unwrap();
+    reloader.reload().await.unwrap();
+    std::fs::write(&list, "nothing").unwrap();
+    assert!(reloader.reload().await.is_err());
+    assert!(gets_in(&one).await && !gets_in(&other).await);
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_may_be_shown_must_be_good_and_bound_tokens_need_it() {
+    let (network, strangers) = (Authority::new(), Authority::new());
+    let (member, stranger) = (network.issue("127.0.0.1"), strangers.issue("127.0.0.1"));
+    let keys = tempfile::tempdir().unwrap();
+    network.write(keys.path(), &network.issue("127.0.0.1"));
+    let region = Region::start_bare(&mutual_tls(keys.path(), "client_certificate = \"optional\"\n")).await;
+    let url = format!("https://127.0.0.1:{}/fhir/Organization/none", region.setup.port);
+    let code = async |own: Option<&(String, String)>, token: &str| {
+        status(network.client(own), &url, token).await.map(|(code, _)| code)
+    };
+    let (free, bound) = (region.setup.token(json!({})), bound_token(&region, &member.0));
+    assert_eq!(code(None, &free).await, Ok(404));
+    assert_eq!(code(None, &bound).await, Ok(401), "a stolen token");
+    assert_eq!(code(Some(&member), &free).await, Ok(404));
+    assert_eq!(code(Some(&member), &bound).await, Ok(404));
+    assert!(code(Some(&stranger), &free).await.is_err(), "another authority's certificate");
     region.stop().await;
 }
 

@@ -529,6 +529,37 @@ async fn a_service_manager_hears_of_readiness_reloads_successors_and_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_the_service_manager_opened_is_listened_on() {
+    let hospital = hospital().await;
+    let setup = Setup::new(hospital.base_url(), "");
+    // The federation's by its name, wherever it listens; the operator's by its address.
+    let named = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addressed = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, setup.admin)).unwrap();
+    let port = named.local_addr().unwrap().port();
+    let mut early = Held::open(port).await;
+    early.send("metadata", "none").await;
+    // The shell gives the sockets the numbers that a service manager would, and keeps its process for the program.
+    let script = "exec 3<&0 4<&1 0</dev/null 1>/dev/null; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=federation:other exec \"$@\"";
+    let child = Command::new("sh")
+        .args(["-c", script, "sh", env!("CARGO_BIN_EXE_varco"), "serve", "--config"])
+        .arg(setup.config_file())
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(named)))
+        .stdout(Stdio::from(std::os::fd::OwnedFd::from(addressed)))
+        .spawn()
+        .unwrap();
+    let mut serving = Serving(child);
+    assert_eq!(early.answer().await.0, 200, "what came before the program is answered");
+    until("the operator's port answers", async || {
+        operator(&setup, "/ready").await.starts_with("HTTP/1.1 200")
+    })
+    .await;
+    assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, setup.port)).await.is_err(), "nothing else is opened");
+    signal(serving.0.id(), "-TERM");
+    assert!(ends(&mut serving).await);
+    hospital.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn told_to_stop_it_says_that_it_is_not_ready_before_it_refuses() {
     let hospital = hospital().await;
     let listen = "drain_delay_seconds = 3\n";
