@@ -59,7 +59,8 @@ impl Lag {
         }
     }
 
-    fn note(&self, begun: Instant, now: Instant) {
+    /// A step that was ready when this `begun` has its turn `now`.
+    pub fn note(&self, begun: Instant, now: Instant) {
         let mut decides = match self.decides.try_lock() {
             Ok(decides) => decides,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),

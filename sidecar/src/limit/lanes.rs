@@ -294,6 +294,8 @@ impl Lanes {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Instant;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -377,6 +379,26 @@ mod tests {
         assert!(own.before_token(&search, token).is_ok(), "another kind of request may be of another lane");
         drop(held);
         assert!(own.before_token(&read, token).is_ok(), "there is room again");
+    }
+
+    #[test]
+    fn while_the_workers_are_behind_bulk_has_fewer_places_and_alarms_have_theirs() {
+        let own = lanes(64, 32, 2);
+        let count = |lane| std::iter::from_fn(|| own.enter(lane).ok()).collect::<Vec<_>>();
+        assert_eq!(count(Lane::Bulk).len(), 32);
+        let (lag, mut now) = (own.lag.as_ref().unwrap(), Instant::now());
+        for _ in 0..500 {
+            now += Duration::from_millis(1);
+            lag.note(now - Duration::from_millis(5), now);
+        }
+        assert_eq!(count(Lane::Bulk).len(), 8);
+        let held = count(Lane::Normal);
+        assert_eq!(held.len(), 32);
+        assert_eq!(count(Lane::Priority).len(), 2, "those that are theirs alone");
+        // After a pause all are back; who was let in stays in meanwhile.
+        lag.note(now, now + Duration::from_secs(60));
+        assert_eq!(count(Lane::Bulk).len(), 32);
+        assert_eq!(own.counts.load(Ordering::Relaxed), Lane::Normal.one() * 32);
     }
 
     #[test]
