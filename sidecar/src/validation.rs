@@ -22,6 +22,7 @@ use varco_core::validation::{ValidationReport, Validator};
 
 use crate::config::Config;
 use crate::definitions::{self, GatherError};
+use crate::telemetry::calls::Calls;
 use crate::terminology::{Replies, Terminology, TerminologySetupError};
 
 /// Text that is validated at once on the request's own thread, in bytes: about a millisecond of work.
@@ -112,8 +113,12 @@ impl Validation {
         tape.parse_tolerant(text, &*self.schema, &self.limits)
     }
 
-    /// The report of each document, in their order.
-    pub async fn reports(&self, subjects: Vec<Subject>) -> Result<Vec<ValidationReport>, ValidationFailed> {
+    /// The report of each document, in their order. `calls` gathers what the terminology server is asked, for a traced request.
+    pub async fn reports(
+        &self,
+        subjects: Vec<Subject>,
+        calls: Option<Arc<Calls>>,
+    ) -> Result<Vec<ValidationReport>, ValidationFailed> {
         let subjects: Arc<[Subject]> = subjects.into();
         // One time for all passes: what a request is told must not hang on how long the terminology server takes.
         let now = now();
@@ -122,6 +127,7 @@ impl Validation {
             let reports = self.pass(&subjects, all, None, now).await?;
             return Ok(reports.into_iter().map(|(_, report)| report).collect());
         };
+        let terminology = terminology.telling(calls);
         let started = Instant::now();
         let mut replies = Arc::new(Replies::default());
         let mut reports: Vec<ValidationReport> = Vec::new();

@@ -26,9 +26,11 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use varco::store::AuditQuery;
 use varco::{config, run};
 use varco_conformance::hospital::{Effect, Fault, Hospital, HospitalOptions};
 
+use harness::mllp::{Line, TWO_SENDERS, acknowledged, result};
 use harness::national::{National, tokens};
 use harness::serving::Serving;
 use harness::{Asking, Region, Setup};
@@ -426,7 +428,8 @@ async fn messages_to_the_national_gateway_are_told_of_by_their_kind_alone() {
     let spans = collector.trace_of(reply.request_id()).await;
     assert_eq!(spans[0].name, "DELETE /fse/v1/{delete}");
     assert_eq!(hex(&spans[0].trace_id), "4bf92f3577b34da6a3ce929d0e0e4736");
-    assert_eq!(national.arrived()[0].trace(), "4bf92f3577b34da6a3ce929d0e0e4736");
+    let parent = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{}-01", hex(&spans[0].span_id));
+    assert_eq!(national.arrived()[0].headers["traceparent"], parent.as_str());
     let path = region.setup.folder.path().join("access.log");
     let mut text = String::new();
     for _ in 0..400 {
@@ -441,5 +444,98 @@ async fn messages_to_the_national_gateway_are_told_of_by_their_kind_alone() {
     let citizens = ["RSSMRA71E01F205E", "GTWGWY82B42G920M", "RSSMRA80A01H501U", "Rossi"];
     collector.tells_nothing_of(&citizens);
     assert!(citizens.iter().all(|own| !text.contains(own)), "{text}");
+    region.stop().await;
+}
+
+/// A terminology server that knows every code and takes no batches.
+async fn terminology() -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = service_fn(|request: Request<Incoming>| async move {
+                assert!(!request.headers().contains_key("traceparent"), "what belongs together is not told");
+                let batch = request.uri().path() == "/";
+                let body = request.into_body().collect().await.unwrap();
+                drop(body);
+                let said =
+                    r#"{"resourceType":"Parameters","parameter":[{"name":"result","valueBoolean":true}]}"#;
+                let mut response = Response::new(Full::new(Bytes::from_static(said.as_bytes())));
+                if batch {
+                    *response.status_mut() = http::StatusCode::NOT_FOUND;
+                }
+                Ok::<_, Infallible>(response)
+            });
+            let connection = hyper::server::conn::http1::Builder::new();
+            tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_a_department_is_one_trace_down_to_the_terminology_server() {
+    let (url, collector) = Collector::start().await;
+    let more = format!(
+        "{TWO_SENDERS}[terminology]\nurl = \"{}\"\n[telemetry.otlp]\nendpoint = \"{url}\"\ntraces = {{}}\n",
+        terminology().await
+    );
+    let region = Region::start_bare(&more).await;
+    let mut line = Line::open(region.running.mllp.unwrap()).await;
+    let answer = line.exchange(result("T1").as_bytes()).await;
+    assert_eq!(acknowledged(&answer), ("AA", "T1"));
+    assert_eq!(
+        acknowledged(&line.exchange(result("T2").replace("LAB|030924", "PACS|030924").as_bytes()).await).0,
+        "AR"
+    );
+    let records =
+        region.running.gateway().store().audit(&AuditQuery { most: 9, ..AuditQuery::default() }).unwrap();
+    let record: Value = serde_json::from_slice(&records[0]).unwrap();
+    let spans = collector.trace_of(record["id"].as_str().unwrap()).await;
+    assert_eq!(
+        (
+            spans[0].name.as_str(),
+            text(&spans[0], "varco.sender").as_deref(),
+            text(&spans[0], "varco.outcome").as_deref()
+        ),
+        ("ORU^R01", Some("lis"), Some("accepted"))
+    );
+    for stage in ["held", "map", "validate", "POST /", "audit"] {
+        assert!(names(&spans).contains(&stage), "{stage}: {:?}", names(&spans));
+    }
+    let validate = spans.iter().find(|span| span.name == "validate").unwrap();
+    let asked: Vec<&Span> = spans.iter().filter(|span| span.parent_span_id == validate.span_id).collect();
+    assert!(asked.len() >= 2 && asked.iter().all(|span| span.kind() == SpanKind::Client), "{asked:?}");
+    assert!(names(&spans).iter().any(|name| name.ends_with("$validate-code")), "{:?}", names(&spans));
+    let upstream =
+        spans.iter().find(|span| span.name == "POST /" && span.parent_span_id == spans[0].span_id).unwrap();
+    let sent = region
+        .hospital
+        .requests()
+        .iter()
+        .find(|request| request.method == Method::POST)
+        .unwrap()
+        .headers["traceparent"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(sent, format!("00-{}-{}-01", hex(&upstream.trace_id), hex(&upstream.span_id)));
+    let refused = async {
+        loop {
+            let spans = collector.spans();
+            if let Some(own) =
+                spans.into_iter().find(|span| text(span, "varco.cause").as_deref() == Some("unlisted-sender"))
+            {
+                return own;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    };
+    let refused = tokio::time::timeout(Duration::from_secs(20), refused).await.unwrap();
+    assert_eq!(
+        (refused.name.as_str(), text(&refused, "varco.sender").as_deref()),
+        ("HL7 v2 message", Some("unknown"))
+    );
+    collector.tells_nothing_of(&["Rossi", "4711", "14957-5", "PACS", "030924"]);
     region.stop().await;
 }

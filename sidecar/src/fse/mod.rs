@@ -191,15 +191,18 @@ fn origin_of(stored: &OutboxMessage) -> Option<Origin> {
     Some(Origin {
         id: stored.head.id.clone(),
         trace: stored.head.trace.clone(),
+        hop: None,
         kind: Kind::publication(&stored.head.kind)?,
         caller: serde_json::from_str::<Caller>(&stored.caller).unwrap_or_default(),
         patient: stored.patient.clone(),
     })
 }
 
-/// The next hop of a trace, as a header: the same trace for every attempt, another span for each.
-fn trace_into(headers: &mut HeaderMap, trace_id: &str) {
-    if let Ok(value) = HeaderValue::from_str(&Trace::next_of(trace_id).traceparent()) {
+/// The next hop of a message's trace, as a header: the same trace for every attempt. The first is part of the request's own span, a
+/// later one has a span of its own.
+fn trace_into(headers: &mut HeaderMap, origin: &Origin) {
+    let own = origin.hop.clone().unwrap_or_else(|| Trace::next_of(&origin.trace).traceparent());
+    if let Ok(value) = HeaderValue::from_str(&own) {
         headers.insert(HeaderName::from_static("traceparent"), value);
     }
 }

@@ -372,7 +372,7 @@ mod tests {
         let (target, trace) = (format!("/documents/{document}"), "t".to_owned());
         let message = Message::read(http::Method::DELETE, target, &HeaderMap::new(), Bytes::new());
         let (kind, caller) = (message.kind, Caller::default());
-        (message, Origin { id: document.to_owned(), trace, kind, caller, patient: None })
+        (message, Origin { id: document.to_owned(), trace, hop: None, kind, caller, patient: None })
     }
 
     #[tokio::test]

@@ -92,7 +92,7 @@ impl Publication {
             "the outbox is full: a message is forwarded and not kept; raise publication.records or bytes, or look at /outbox \
              for what holds it up"
         );
-        let outcome = route.send(outgoing(message, &origin.trace)).await;
+        let outcome = route.send(outgoing(message, origin)).await;
         let row = self.recorder.end(origin, outcome_of(&outcome), cause_of(&outcome), false);
         self.commit(Vec::new(), vec![row]).await.map_err(|error| failed(origin, &error))?;
         match outcome {
@@ -128,7 +128,7 @@ impl Publication {
         }
         if turn == Turn::Now {
             self.outbox.plan().take(seq);
-            return self.attempt(route, seq, outgoing(&message, &origin.trace), &origin).await;
+            return self.attempt(route, seq, outgoing(&message, &origin), &origin).await;
         }
         let mut result = self.outbox.listen(seq);
         self.outbox.plan().wait(seq, State::Queued, 0);
@@ -224,7 +224,7 @@ impl Publication {
         }
         match self.claimed(seq) {
             Ok(Some((origin, _))) => {
-                self.attempt(route, seq, outgoing(message, &origin.trace), &origin).await.map(Some)
+                self.attempt(route, seq, outgoing(message, &origin), &origin).await.map(Some)
             }
             // Another process has ended it.
             Ok(None) if self.outbox.plan().get(seq).is_none() => Ok(None),
@@ -284,9 +284,9 @@ impl Publication {
 }
 
 /// What is sent for a message, in its trace.
-pub(super) fn outgoing(message: &Message, trace: &str) -> Outgoing {
+pub(super) fn outgoing(message: &Message, origin: &Origin) -> Outgoing {
     let mut headers = message.headers.clone();
-    super::trace_into(&mut headers, trace);
+    super::trace_into(&mut headers, origin);
     Outgoing {
         method: message.method.clone(),
         target: message.target.clone(),

@@ -24,6 +24,8 @@ pub struct Origin {
     pub id: String,
     /// The trace that it belongs to.
     pub trace: String,
+    /// Its `traceparent` for the next hop, while the request that brought it is answered.
+    pub hop: Option<String>,
     /// What it is.
     pub kind: Kind,
     /// Who brought it.

@@ -106,7 +106,7 @@ impl Publication {
             );
         }
         let mut headers = from_lines(&stored.headers);
-        super::trace_into(&mut headers, &origin.trace);
+        super::trace_into(&mut headers, &origin);
         let method = Method::from_bytes(stored.method.as_bytes()).unwrap_or(Method::POST);
         let body = stored.body;
         let outcome = route.send(Outgoing { method, target: stored.target, headers, body }).await;

@@ -162,6 +162,7 @@ impl Publication {
         let origin = Origin {
             id: id.to_owned(),
             trace: trace.trace_id.clone(),
+            hop: Some(trace.traceparent()),
             kind: message.kind,
             caller,
             patient: message.tokens.person().map(str::to_owned),
@@ -171,7 +172,7 @@ impl Publication {
             findings.extend(published.finding.map(str::to_owned));
             return Ok(Served { answer: published.answer, findings, kept: published.kept });
         }
-        let outcome = route.send(outgoing(&message, &origin.trace)).await;
+        let outcome = route.send(outgoing(&message, &origin)).await;
         told.cause = cause_of(&outcome);
         let row = self.recorder.end(&origin, outcome_of(&outcome), told.cause.clone(), false);
         self.commit(Vec::new(), vec![row]).await.map_err(|error| {

@@ -22,6 +22,9 @@ use crate::config::{Mllp, MllpSender, ValidationMode};
 use crate::pipeline::feed::{Fed, Feed};
 use crate::reload::Current;
 use crate::store::{ReceivedRow, Seen};
+use crate::telemetry::course::Course;
+use crate::telemetry::stage::Stage;
+use crate::telemetry::traces::Hl7v2Message;
 use crate::validation::{Source, Subject};
 
 /// A message that is larger is mapped off the connection's thread, in bytes.
@@ -44,6 +47,23 @@ enum Ended {
     /// It was done before; the control id, sender and content are the same.
     Duplicate,
     Refused(Fault),
+}
+
+impl Ended {
+    fn name(&self) -> &'static str {
+        match self {
+            Ended::Accepted => "accepted",
+            Ended::Duplicate => "duplicate",
+            Ended::Refused(_) => "refused",
+        }
+    }
+
+    fn fault(&self) -> Option<&Fault> {
+        match self {
+            Ended::Refused(fault) => Some(fault),
+            Ended::Accepted | Ended::Duplicate => None,
+        }
+    }
 }
 
 impl Intake {
@@ -93,7 +113,8 @@ impl Intake {
     }
 
     async fn process(self: Arc<Self>, message: Bytes, peer: Arc<Peer>) -> Vec<u8> {
-        let (started, feed) = (Instant::now(), Feed::begin());
+        let gateway = self.current.gateway();
+        let (started, (feed, mut course)) = (Instant::now(), gateway.begin_feed());
         let header = Header::read(&message, self.settings.lenient);
         let identified = header.as_ref().map_err(Clone::clone).and_then(|header| {
             let number = peer.sender(self.senders(), &header.application, &header.facility);
@@ -101,14 +122,30 @@ impl Intake {
         });
         let sender = identified.as_ref().ok().and_then(|(_, number)| self.senders().get(*number));
         let sender = sender.map_or("unknown", |sender| sender.name.as_str());
+        if let Some(ticket) = &course.ticket {
+            ticket.client(sender);
+            ticket.interaction("transaction");
+        }
         let (ended, answer) = match identified {
             Err(fault) => {
                 let answer = reply::answer(&message, Some(&fault));
                 (Ended::Refused(fault), answer)
             }
-            Ok((header, number)) => self.in_turn(number, header, &message, &peer, &feed).await,
+            Ok((header, number)) => self.in_turn(number, header, &message, &peer, (&feed, &mut course)).await,
         };
         self.tell(sender, header.as_ref().ok(), &feed, &ended, started.elapsed());
+        let kind = course.kind.take();
+        gateway.end_feed(
+            course,
+            Hl7v2Message {
+                kind,
+                sender: sender.to_owned(),
+                outcome: ended.name(),
+                cause: ended.fault().map(|fault| fault.cause),
+                failed: ended.fault().is_some_and(|fault| fault.outcome() == AuditOutcome::SeriousFailure),
+                request_id: feed.request_id,
+            },
+        );
         answer
     }
 
@@ -119,7 +156,7 @@ impl Intake {
         header: &Header,
         message: &Bytes,
         peer: &Peer,
-        feed: &Feed,
+        (feed, course): (&Feed, &mut Course),
     ) -> (Ended, Vec<u8>) {
         let refuse = |fault: Fault| {
             let answer = reply::answer(message, Some(&fault));
@@ -135,7 +172,10 @@ impl Intake {
         let at = feed.received.as_second();
         let since = at.saturating_sub(i64::from(self.settings.remember_hours).saturating_mul(3_600));
         match self.current.gateway().store().seen(&sender.name, &header.control_id, &digest, since) {
-            Ok(Seen::Done(answer)) => return (Ended::Duplicate, answer),
+            Ok(Seen::Done(answer)) => {
+                course.kind = Some(header.kind());
+                return (Ended::Duplicate, answer);
+            }
             Ok(Seen::Other) => {
                 counter!("varco_mllp_reused_control_ids_total", "sender" => sender.name.clone()).increment(1);
                 tracing::warn!(
@@ -148,7 +188,10 @@ impl Intake {
             Err(error) => return refuse(Fault::store(&error)),
         }
         let gateway = self.current.gateway();
-        let _place = match hold.wait(sender, &gateway).await {
+        let within = course.enter(Stage::Held);
+        let place = hold.wait(sender, &gateway).await;
+        course.leave(&within);
+        let _place = match place {
             Ok(place) => place,
             Err(fault) => return refuse(fault),
         };
@@ -161,7 +204,7 @@ impl Intake {
             written: Vec::new(),
             mapped: Vec::new(),
         };
-        match self.work(sender, header, message, feed, &mut fed).await {
+        match self.work(sender, header, message, (feed, course), &mut fed).await {
             Ok(()) => {
                 let answer = reply::answer(message, None);
                 let row = ReceivedRow {
@@ -172,7 +215,10 @@ impl Intake {
                     answer: answer.clone(),
                     forget_before: since,
                 };
-                match self.current.gateway().record_feed(feed, fed, Some(row)).await {
+                let within = course.enter(Stage::Audit);
+                let recorded = self.current.gateway().record_feed(feed, fed, Some(row)).await;
+                course.leave(&within);
+                match recorded {
                     Ok(()) => (Ended::Accepted, answer),
                     Err(error) => refuse(Fault::store(&error)),
                 }
@@ -194,20 +240,28 @@ impl Intake {
         sender: &MllpSender,
         header: &Header,
         message: &Bytes,
-        feed: &Feed,
+        (feed, course): (&Feed, &mut Course),
         fed: &mut Fed,
     ) -> Result<(), Fault> {
         header.check(sender, &self.settings)?;
-        let prepared = self.prepare(message).await?;
+        let within = course.enter(Stage::Map);
+        let prepared = self.prepare(message).await;
+        course.leave(&within);
+        let prepared = prepared?;
+        course.kind = Some(header.kind());
         fed.patients = prepared.patients();
-        fed.mapped.push(format!("hl7v2: {}^{}", header.code, header.event));
+        fed.mapped.push(format!("hl7v2: {}", header.kind()));
         if prepared.renamed > 0 {
             fed.mapped.push(format!("identifier systems: {}", prepared.renamed));
         }
-        self.validate(&prepared, sender, feed).await?;
+        self.validate(&prepared, sender, feed, course).await?;
         let bundle = Bytes::from(prepared.bundle.text().to_owned());
-        let answer =
-            self.current.gateway().transact(feed, bundle).await.map_err(|error| Fault::upstream(&error))?;
+        let answer = self
+            .current
+            .gateway()
+            .transact(feed, course, bundle)
+            .await
+            .map_err(|error| Fault::upstream(&error))?;
         let Done { patients, written } = outcome::read(&answer, &prepared.sent)?;
         fed.patients = patients;
         fed.written = written;
@@ -224,12 +278,21 @@ impl Intake {
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Fault::internal()))
     }
 
-    async fn validate(&self, prepared: &Prepared, sender: &MllpSender, feed: &Feed) -> Result<(), Fault> {
+    async fn validate(
+        &self,
+        prepared: &Prepared,
+        sender: &MllpSender,
+        feed: &Feed,
+        course: &mut Course,
+    ) -> Result<(), Fault> {
         if self.settings.validation == ValidationMode::Off {
             return Ok(());
         }
         let subject = Subject { source: Source::Document(prepared.bundle.clone()), profiles: Vec::new() };
-        let reports = self.current.gateway().validation().reports(vec![subject]).await;
+        let (within, calls) = (course.enter(Stage::Validate), course.calls());
+        let reports = self.current.gateway().validation().reports(vec![subject], calls.clone()).await;
+        course.made(calls);
+        course.leave(&within);
         let report = reports.ok().and_then(|mut reports| reports.pop()).ok_or_else(Fault::internal)?;
         let errors: Vec<_> = report.issues.iter().filter(|issue| issue.severity.is_error()).collect();
         let result = if errors.is_empty() && !report.truncated { "valid" } else { "invalid" };
@@ -261,12 +324,8 @@ impl Intake {
     fn tell(&self, sender: &str, header: Option<&Header>, feed: &Feed, ended: &Ended, took: Duration) {
         let (request_id, micros) = (feed.request_id.as_str(), took.as_micros() as u64);
         let control_id = header.map_or("", |header| header.control_id.as_str());
-        let kind = header.map(|header| format!("{}^{}", header.code, header.event)).unwrap_or_default();
-        let (outcome, cause) = match ended {
-            Ended::Accepted => ("accepted", ""),
-            Ended::Duplicate => ("duplicate", ""),
-            Ended::Refused(fault) => ("refused", fault.cause),
-        };
+        let kind = header.map(Header::kind).unwrap_or_default();
+        let (outcome, cause) = (ended.name(), ended.fault().map_or("", |fault| fault.cause));
         match ended {
             Ended::Refused(fault) => {
                 let told = fault.told();

@@ -30,6 +30,11 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// `ADT^A01`
+    pub fn kind(&self) -> String {
+        format!("{}^{}", self.code, self.event)
+    }
+
     /// The header of a message; a fault where it has none.
     pub fn read(message: &[u8], lenient: bool) -> Result<Header, Fault> {
         let line = message.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();

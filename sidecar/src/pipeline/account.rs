@@ -22,21 +22,14 @@ use crate::config::Direction;
 use crate::limit::{ClientPlace, Place, Standing};
 use crate::listen::Peer;
 use crate::mapping::MapSet;
+use crate::telemetry::course::{self, Within};
 use crate::telemetry::reporting::Reporting;
-use crate::telemetry::spans::{Entered, Spans};
+use crate::telemetry::spans::Spans;
 use crate::telemetry::stage::Stage;
 use crate::telemetry::under_way::Ticket;
 
 /// Most provisions that one record names.
 const MOST_CONSENTS: usize = 100;
-
-/// A stage that was entered and is to be left.
-#[derive(Debug)]
-#[must_use = "a stage that is not left lasts until the request ends"]
-pub(super) struct Within {
-    before: Stage,
-    pub(super) entered: Entered,
-}
 
 /// The account of one request.
 #[derive(Debug)]
@@ -190,19 +183,12 @@ impl Account {
 
     /// A stage begins.
     pub fn enter(&mut self, stage: Stage) -> Within {
-        let before = self.ticket.as_ref().map_or(Stage::Arrived, |ticket| ticket.stage(stage));
-        let entered = self.spans.as_mut().map_or(Entered::NOTHING, |spans| spans.enter(stage));
-        Within { before, entered }
+        course::enter(self.ticket.as_ref(), self.spans.as_deref_mut(), stage)
     }
 
     /// It ends, and with it what began inside of it.
     pub fn leave(&mut self, within: &Within) {
-        if let Some(ticket) = &self.ticket {
-            ticket.stage(within.before);
-        }
-        if let Some(spans) = &mut self.spans {
-            spans.leave(&within.entered);
-        }
+        course::leave(self.ticket.as_ref(), self.spans.as_deref_mut(), within);
     }
 
     /// Says what is asked; `/tasks` shows it at once.

@@ -13,9 +13,10 @@ use varco_core::interaction::{Id, Instance, Interaction, UpstreamRequest};
 use varco_core::requester::Requester;
 use varco_plugin_host::Hook;
 
-use super::account::{Account, Within};
+use super::account::Account;
 use super::remembered::AtHand;
 use super::{Gateway, Refusal, includes, plugin, template};
+use crate::telemetry::course::Within;
 use crate::telemetry::stage::Stage;
 use crate::upstream::{UpstreamAnswer, UpstreamError};
 

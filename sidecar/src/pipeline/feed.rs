@@ -22,12 +22,15 @@ use super::Gateway;
 use super::trace::Trace;
 use crate::limit::{Lane, Place};
 use crate::store::{AuditRow, ReceivedRow, StoreError};
+use crate::telemetry::course::Course;
+use crate::telemetry::stage::Stage;
+use crate::telemetry::traces::Hl7v2Message;
 use crate::upstream::{UpstreamAnswer, UpstreamError};
 use crate::validation::Validation;
 
 const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json");
 
-/// One feed: its ids, from its beginning on.
+/// One feed: its ids, from [`Gateway::begin_feed`] on.
 #[derive(Debug, Clone)]
 pub(crate) struct Feed {
     /// The id in logs, audit records and towards the server.
@@ -35,14 +38,6 @@ pub(crate) struct Feed {
     /// When it began.
     pub received: Timestamp,
     trace: Trace,
-}
-
-impl Feed {
-    /// A new one, at the beginning of a trace.
-    pub fn begin() -> Feed {
-        let trace = Trace::continue_from(&HeaderMap::new());
-        Feed { request_id: Uuid::now_v7().to_string(), received: Timestamp::now(), trace }
-    }
 }
 
 /// What came of a feed, for its audit record.
@@ -65,18 +60,45 @@ pub(crate) struct Fed {
 }
 
 impl Gateway {
+    /// A new one, at the beginning of a trace.
+    pub(crate) fn begin_feed(&self) -> (Feed, Course) {
+        let (id, mut trace) = (Uuid::now_v7(), Trace::continue_from(&HeaderMap::new()));
+        let spans = self.reporting.begin_trace(&mut trace);
+        let ticket = Some(self.reporting.tasks.requests.begin(id));
+        (
+            Feed { request_id: id.to_string(), received: Timestamp::now(), trace },
+            Course { spans, ticket, kind: None },
+        )
+    }
+
+    /// Tells the collector of one that ended.
+    pub(crate) fn end_feed(&self, course: Course, message: Hl7v2Message) {
+        if let (Some(tracer), Some(spans)) = (&self.reporting.tracer, course.spans) {
+            tracer.finish_message(*spans, message);
+        }
+    }
+
     /// A place among those that feeds share with requests, where one is free.
     pub(crate) fn place_for_feed(&self, lane: Lane) -> Option<Place> {
         self.lanes.find(lane)
     }
 
     /// A transaction at the hospital's server (FHIR R4 §3.1.0.11.2).
-    pub(crate) async fn transact(&self, feed: &Feed, bundle: Bytes) -> Result<UpstreamAnswer, UpstreamError> {
+    pub(crate) async fn transact(
+        &self,
+        feed: &Feed,
+        course: &mut Course,
+        bundle: Bytes,
+    ) -> Result<UpstreamAnswer, UpstreamError> {
+        let within = course.enter(Stage::Upstream);
+        if let Some(spans) = &mut course.spans {
+            spans.calls(&within.entered, "POST", "/".to_owned());
+        }
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, FHIR_JSON);
         headers.insert(header::ACCEPT, FHIR_JSON);
         headers.insert(HeaderName::from_static("prefer"), HeaderValue::from_static("return=minimal"));
-        feed.trace.put_into(None, &mut headers);
+        feed.trace.put_into(course.spans.as_ref().map(|spans| spans.current()), &mut headers);
         if let Ok(value) = HeaderValue::from_str(&feed.request_id) {
             headers.insert(HeaderName::from_static("x-request-id"), value);
         }
@@ -84,7 +106,12 @@ impl Gateway {
         let started = Instant::now();
         let answer = self.upstream.ask(Method::POST, base, headers, bundle).await;
         self.answers.wrote_any();
-        self.tally.upstream(answer.as_ref().ok().map(|answer| answer.status), started.elapsed());
+        let status = answer.as_ref().ok().map(|answer| answer.status);
+        self.tally.upstream(status, started.elapsed());
+        if let Some(spans) = &mut course.spans {
+            spans.answered(&within.entered, status.map(|status| status.as_u16()));
+        }
+        course.leave(&within);
         let failing = answer.as_ref().map_or(true, |answer| answer.status.is_server_error());
         self.upstream_failing.store(failing, Ordering::Relaxed);
         answer

@@ -11,6 +11,7 @@
 //! Invariant: logs and metrics hold counts and names of rules, never content.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use fhir_models::document::{Limits, OwnedDocument};
@@ -136,12 +137,23 @@ impl<'g> Exchange<'g> {
     /// Validates what an operation made, and tells the caller of faults in the header; nothing is refused for them.
     pub async fn note_faults(&mut self, document: OwnedDocument) -> Result<(), Refusal> {
         let subject = Subject { source: Source::Document(document), profiles: Vec::new() };
-        let reports = self.gateway.validation.reports(vec![subject]).await;
-        let summary = Summary::of(&reports.map_err(|_| Refusal::Internal)?);
+        let summary = Summary::of(&self.reports(vec![subject]).await?);
         if summary.errors + summary.warnings > 0 {
             self.account.warnings.push((Direction::Responses, summary));
         }
         Ok(())
+    }
+
+    /// The report of each document: a stage, with what the terminology server is asked in it.
+    pub async fn reports(&mut self, subjects: Vec<Subject>) -> Result<Vec<ValidationReport>, Refusal> {
+        let within = self.account.enter(Stage::Validate);
+        let calls = self.account.spans.as_ref().map(|spans| Arc::new(spans.beside()));
+        let reports = self.gateway.validation.reports(subjects, calls.clone()).await;
+        if let (Some(spans), Some(calls)) = (&mut self.account.spans, calls) {
+            spans.take_up(&calls);
+        }
+        self.account.leave(&within);
+        reports.map_err(|_| Refusal::Internal)
     }
 
     fn inspected(&self, direction: Direction) -> Option<(&'g Route, ValidationMode)> {
@@ -164,10 +176,7 @@ impl<'g> Exchange<'g> {
             let profiles = route.validation.profiles(direction, &resource_type).map(str::to_owned).collect();
             Subject { source: Source::Document(document), profiles }
         });
-        let within = self.account.enter(Stage::Validate);
-        let reports = self.gateway.validation.reports(subjects.collect()).await;
-        self.account.leave(&within);
-        let reports = reports.map_err(|_| Refusal::Internal)?;
+        let reports = self.reports(subjects.collect()).await?;
         histogram!("varco_validation_seconds", "direction" => direction.name())
             .record(started.elapsed().as_secs_f64());
         let summary = Summary::of(&reports);

@@ -77,7 +77,7 @@ pub(super) async fn validate(
 
 /// What there is to say about the resource itself, by the profiles asked for and those of the route.
 async fn judged(
-    exchange: &Exchange<'_>,
+    exchange: &mut Exchange<'_>,
     asked: Validate,
     source: Source,
     direction: Option<Direction>,
@@ -87,8 +87,8 @@ async fn judged(
         profiles
             .extend(route.validation.profiles(direction, asked.resource_type.as_str()).map(str::to_owned));
     }
-    let reports = exchange.gateway.validation.reports(vec![Subject { source, profiles }]).await;
-    Ok(told(reports.map_err(|_| Refusal::Internal)?.pop().ok_or(Refusal::Internal)?))
+    let mut reports = exchange.reports(vec![Subject { source, profiles }]).await?;
+    Ok(told(reports.pop().ok_or(Refusal::Internal)?))
 }
 
 /// Tries a create or update up to the point where it would be forwarded; gives the resource as it would be then.

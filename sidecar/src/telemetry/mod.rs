@@ -2,7 +2,9 @@
 
 pub mod access_log;
 pub mod background;
+pub mod calls;
 pub(crate) mod collector;
+pub mod course;
 pub mod exposition;
 pub mod frame;
 mod lines;

@@ -12,7 +12,7 @@ use super::access_log::{AccessLog, AccessLogFile};
 use super::background::Background;
 use super::collector::Collector;
 use super::pushed;
-use super::traces::{self, Place, TraceExport, Tracer};
+use super::traces::{self, Place, Places, TraceExport, Tracer};
 use super::under_way::UnderWay;
 use tokio::sync::watch;
 
@@ -72,8 +72,13 @@ impl Reporting {
             && let Some(traces) = &otlp.traces
         {
             let collector = Collector::new(otlp, &config.site)?;
-            let (own, upstream) = (Place::of(&config.site.base_url), Place::of(&config.upstream.url));
-            let (takes, sends) = Tracer::new(traces, collector, own, upstream);
+            let terminology = config.terminology.as_ref().map(|own| Place::of(&own.server.url));
+            let places = Places {
+                own: Place::of(&config.site.base_url),
+                upstream: Place::of(&config.upstream.url),
+                terminology: terminology.unwrap_or_default(),
+            };
+            let (takes, sends) = Tracer::new(traces, collector, places);
             (tracer, unstarted.traces) = (Some(takes), Some(sends));
         }
         if let Some(otlp) = &config.telemetry.otlp

@@ -7,6 +7,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::calls::{Calls, Made};
 use super::stage::Stage;
 
 /// Most stages that are told of one request.
@@ -137,6 +138,27 @@ impl Spans {
         }
     }
 
+    /// Where calls are gathered that are made side by side in the stage that is open.
+    pub fn beside(&self) -> Calls {
+        Calls::new(self.open.last().copied(), self.clock)
+    }
+
+    /// Takes up what was gathered: a span for each call to the terminology server.
+    pub fn take_up(&mut self, calls: &Calls) {
+        let (made, more) = calls.take();
+        self.dropped = self.dropped.saturating_add(more);
+        for Made { begins, ends, call } in made {
+            let at = self.list.len();
+            if at >= MOST {
+                self.dropped = self.dropped.saturating_add(1);
+                continue;
+            }
+            let (id, inside) = (child_id(self.ids.own, at), calls.inside);
+            let stage = Stage::Terminology;
+            self.list.push(Span { stage, id, inside, begins, ends, times: 1, call: Some(call) });
+        }
+    }
+
     /// The id of the innermost span that is open: what the next hop hangs its own on.
     pub fn current(&self) -> [u8; 8] {
         self.open.last().and_then(|at| self.list.get(*at)).map_or(self.ids.own, |span| span.id)
@@ -237,6 +259,26 @@ mod tests {
         let told: Vec<_> = ended.stages.iter().map(|span| (span.stage, span.times)).collect();
         assert_eq!(told[0], (Stage::Decide, 3));
         assert_eq!(told[1..], [(Stage::Upstream, 1); 3]);
+    }
+
+    #[test]
+    fn calls_made_side_by_side_are_spans_of_the_stage_that_made_them() {
+        let mut spans = spans();
+        let validate = spans.enter(Stage::Validate);
+        let calls = std::sync::Arc::new(spans.beside());
+        std::thread::scope(|scope| {
+            for status in [Some(200), None] {
+                let calls = calls.clone();
+                scope.spawn(move || calls.ended(Instant::now(), "POST", "/ValueSet/$validate-code", status));
+            }
+        });
+        spans.take_up(&calls);
+        spans.leave(&validate);
+        (0..MOST + 5).for_each(|_| calls.ended(Instant::now(), "POST", "/", Some(200)));
+        spans.take_up(&calls);
+        let ended = spans.end();
+        assert!(ended.stages[1..3].iter().all(|span| span.inside == Some(0) && span.ends >= span.begins));
+        assert_eq!((ended.stages.len(), ended.dropped), (MOST, 5 + 3));
     }
 
     #[test]

@@ -24,10 +24,14 @@ pub enum Stage {
     Audit,
     /// One entry of a batch.
     Entry,
+    /// A sender's message is held back until it may be worked on.
+    Held,
+    /// The terminology server is asked.
+    Terminology,
 }
 
 impl Stage {
-    const ALL: [Stage; 10] = [
+    const ALL: [Stage; 12] = [
         Stage::Arrived,
         Stage::Identify,
         Stage::Body,
@@ -38,6 +42,8 @@ impl Stage {
         Stage::Validate,
         Stage::Audit,
         Stage::Entry,
+        Stage::Held,
+        Stage::Terminology,
     ];
 
     /// As spans and `/tasks` call it.
@@ -53,6 +59,8 @@ impl Stage {
             Stage::Validate => "validate",
             Stage::Audit => "audit",
             Stage::Entry => "entry",
+            Stage::Held => "held",
+            Stage::Terminology => "terminology",
         }
     }
 

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use super::background;
 use super::collector::{Collector, Refused, number, scope, text};
 use super::spans::{Call, Ended, Spans, TraceIds};
+use super::stage::Stage;
 use crate::config::Traces;
 
 /// Most requests whose spans wait to be sent.
@@ -73,8 +74,34 @@ pub struct Request {
     pub plugins: usize,
 }
 
+/// What is said of an HL7 v2 message beside its stages.
+#[derive(Debug)]
+pub struct Hl7v2Message {
+    /// `ORU^R01`, where it is one that is known here.
+    pub kind: Option<String>,
+    /// The sender's name in the configuration; `unknown` where it is none of these.
+    pub sender: String,
+    /// `accepted`, `duplicate` or `refused`.
+    pub outcome: &'static str,
+    /// Why it was not taken.
+    pub cause: Option<&'static str>,
+    /// True where that was this installation's doing.
+    pub failed: bool,
+    /// The message's id here.
+    pub request_id: String,
+}
+
+/// What ended.
+#[derive(Debug)]
+pub enum Told {
+    /// A request by HTTP.
+    Request(Request),
+    /// A message over MLLP.
+    Message(Hl7v2Message),
+}
+
 enum Handed {
-    Trace(Box<(Ended, Request)>),
+    Trace(Box<(Ended, Told)>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -109,23 +136,28 @@ pub struct Tracer {
     dropped: Counter,
 }
 
+/// The servers that spans are about.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Places {
+    /// This gateway.
+    pub own: Place,
+    /// The hospital's server.
+    pub upstream: Place,
+    /// The terminology server.
+    pub terminology: Place,
+}
+
 /// The other end: sends them.
 pub(super) struct TraceExport {
     collector: Collector,
     queue: mpsc::Receiver<Handed>,
     ending: Arc<Notify>,
-    own: Place,
-    upstream: Place,
+    places: Places,
 }
 
 impl Tracer {
     /// Both ends.
-    pub(super) fn new(
-        config: &Traces,
-        collector: Collector,
-        own: Place,
-        upstream: Place,
-    ) -> (Tracer, TraceExport) {
+    pub(super) fn new(config: &Traces, collector: Collector, places: Places) -> (Tracer, TraceExport) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let dropped = counter!("varco_otlp_spans_dropped_total", "cause" => "queue-full");
         let ending = Arc::new(Notify::new());
@@ -136,7 +168,7 @@ impl Tracer {
             ending: ending.clone(),
             dropped,
         };
-        (tracer, TraceExport { collector, queue, ending, own, upstream })
+        (tracer, TraceExport { collector, queue, ending, places })
     }
 
     /// True where a request of this trace is to be traced. `from_caller` is what the caller's `traceparent` says.
@@ -149,9 +181,18 @@ impl Tracer {
 
     /// Takes the spans of a request that has ended; never waits.
     pub fn finish(&self, spans: Spans, request: Request) {
+        self.hand_over(spans, Told::Request(request));
+    }
+
+    /// The same for an HL7 v2 message.
+    pub fn finish_message(&self, spans: Spans, message: Hl7v2Message) {
+        self.hand_over(spans, Told::Message(message));
+    }
+
+    fn hand_over(&self, spans: Spans, told: Told) {
         let ended = spans.end();
         let count = ended.stages.len() as u64 + 1;
-        match self.queue.try_send(Handed::Trace(Box::new((ended, request)))) {
+        match self.queue.try_send(Handed::Trace(Box::new((ended, told)))) {
             Ok(()) => {}
             Err(_) => self.dropped.increment(count),
         }
@@ -213,8 +254,8 @@ impl TraceExport {
     fn take(&self, handed: Handed, spans: &mut Vec<Span>, flushes: &mut Vec<oneshot::Sender<()>>) {
         match handed {
             Handed::Trace(trace) => {
-                let (ended, request) = *trace;
-                tell(ended, request, &self.own, &self.upstream, spans);
+                let (ended, told) = *trace;
+                tell(ended, &told, &self.places, spans);
             }
             Handed::Flush(done) => flushes.push(done),
         }
@@ -267,7 +308,7 @@ impl TraceExport {
 }
 
 /// Writes a request and its stages as OTLP has them.
-fn tell(ended: Ended, request: Request, own: &Place, upstream: &Place, spans: &mut Vec<Span>) {
+fn tell(ended: Ended, what: &Told, places: &Places, spans: &mut Vec<Span>) {
     let Ended { ids, began, ended: end, stages, dropped } = ended;
     let remote = if ids.parent.is_some() { REMOTE } else { 0 };
     let span = |id: [u8; 8], parent: Option<[u8; 8]>, begins: u64, ends: u64| Span {
@@ -282,36 +323,12 @@ fn tell(ended: Ended, request: Request, own: &Place, upstream: &Place, spans: &m
     let mut server = span(ids.own, ids.parent, began, end);
     server.flags |= remote;
     server.kind = SpanKind::Server.into();
-    server.name = match &request.route {
-        Some(route) => format!("{} {route}", request.method),
-        None => request.method.to_owned(),
-    };
-    server.attributes = vec![
-        text("http.request.method", request.method),
-        text("url.scheme", request.scheme),
-        text("network.protocol.version", request.protocol),
-        number("http.response.status_code", request.status),
-        number("http.response.body.size", request.bytes),
-        text("varco.interaction", request.interaction),
-        text("varco.request_id", &request.request_id),
-        number("varco.released", request.released),
-    ];
-    server.attributes.extend(own.attributes());
-    server.attributes.extend(request.route.as_deref().map(|route| text("http.route", route)));
-    server.attributes.extend(request.cause.map(|cause| text("varco.cause", cause)));
-    if !request.resource_type.is_empty() {
-        server.attributes.push(text("varco.resource_type", &request.resource_type));
-    }
-    if request.plugins > 0 {
-        server.attributes.push(number("varco.plugins_changed", request.plugins));
+    match what {
+        Told::Request(request) => request.describe(&mut server, &places.own),
+        Told::Message(message) => message.describe(&mut server),
     }
     if dropped > 0 {
         server.attributes.push(number("varco.stages_dropped", dropped));
-    }
-    // Of a server span a status below 500 is no error (semantic conventions for HTTP, "Status").
-    if request.status >= 500 {
-        server.attributes.push(text("error.type", &request.status.to_string()));
-        server.status = Some(failed());
     }
     spans.push(server);
     let stage_ids: Vec<[u8; 8]> = stages.iter().map(|stage| stage.id).collect();
@@ -325,9 +342,62 @@ fn tell(ended: Ended, request: Request, own: &Place, upstream: &Place, spans: &m
             told.attributes.push(number("varco.times", stage.times));
         }
         if let Some(call) = stage.call {
-            tell_call(call, upstream, &mut told);
+            let asks_terminology = stage.stage == Stage::Terminology;
+            let place = if asks_terminology { &places.terminology } else { &places.upstream };
+            tell_call(call, place, &mut told);
         }
         spans.push(told);
+    }
+}
+
+impl Request {
+    fn describe(&self, server: &mut Span, own: &Place) {
+        server.name = match &self.route {
+            Some(route) => format!("{} {route}", self.method),
+            None => self.method.to_owned(),
+        };
+        server.attributes = vec![
+            text("http.request.method", self.method),
+            text("url.scheme", self.scheme),
+            text("network.protocol.version", self.protocol),
+            number("http.response.status_code", self.status),
+            number("http.response.body.size", self.bytes),
+            text("varco.interaction", self.interaction),
+            text("varco.request_id", &self.request_id),
+            number("varco.released", self.released),
+        ];
+        server.attributes.extend(own.attributes());
+        server.attributes.extend(self.route.as_deref().map(|route| text("http.route", route)));
+        server.attributes.extend(self.cause.map(|cause| text("varco.cause", cause)));
+        if !self.resource_type.is_empty() {
+            server.attributes.push(text("varco.resource_type", &self.resource_type));
+        }
+        if self.plugins > 0 {
+            server.attributes.push(number("varco.plugins_changed", self.plugins));
+        }
+        // Of a server span a status below 500 is no error (semantic conventions for HTTP, "Status").
+        if self.status >= 500 {
+            server.attributes.push(text("error.type", &self.status.to_string()));
+            server.status = Some(failed());
+        }
+    }
+}
+
+impl Hl7v2Message {
+    fn describe(&self, server: &mut Span) {
+        server.name = self.kind.clone().unwrap_or_else(|| "HL7 v2 message".to_owned());
+        server.attributes = vec![
+            text("network.protocol.name", "mllp"),
+            text("varco.interaction", "hl7v2"),
+            text("varco.sender", &self.sender),
+            text("varco.outcome", self.outcome),
+            text("varco.request_id", &self.request_id),
+        ];
+        server.attributes.extend(self.cause.map(|cause| text("varco.cause", cause)));
+        if self.failed {
+            server.attributes.extend(self.cause.map(|cause| text("error.type", cause)));
+            server.status = Some(failed());
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 
 use super::*;
-use crate::telemetry::stage::Stage;
 
 fn ids(parent: Option<[u8; 8]>) -> TraceIds {
     TraceIds { trace: [0x4b; 16], own: [7; 8], parent }
@@ -34,11 +33,17 @@ fn attribute(span: &Span, key: &str) -> Option<String> {
     })
 }
 
+fn places() -> Places {
+    Places {
+        own: Place::of("https://fhir.hospital.example/fhir"),
+        upstream: Place::of("http://127.0.0.1:8080/fhir"),
+        terminology: Place::of("https://tx.example"),
+    }
+}
+
 fn told(spans: Spans, status: u16) -> Vec<Span> {
     let mut found = Vec::new();
-    let (own, upstream) =
-        (Place::of("https://fhir.hospital.example/fhir"), Place::of("http://127.0.0.1:8080/fhir"));
-    tell(spans.end(), request(status), &own, &upstream, &mut found);
+    tell(spans.end(), &Told::Request(request(status)), &places(), &mut found);
     found
 }
 
@@ -80,6 +85,35 @@ fn a_failure_of_this_installation_is_an_error() {
 }
 
 #[test]
+fn a_message_of_a_department_is_told_of_by_kind_sender_and_outcome() {
+    let mut spans = Spans::begin(ids(None));
+    let validate = spans.enter(Stage::Validate);
+    let calls = spans.beside();
+    calls.ended(std::time::Instant::now(), "POST", "/ValueSet/$validate-code", None);
+    spans.take_up(&calls);
+    spans.leave(&validate);
+    let message = Hl7v2Message {
+        kind: Some("ORU^R01".to_owned()),
+        sender: "lis".to_owned(),
+        outcome: "refused",
+        cause: Some("upstream"),
+        failed: true,
+        request_id: "r-2".to_owned(),
+    };
+    let mut told = Vec::new();
+    tell(spans.end(), &Told::Message(message), &places(), &mut told);
+    let [server, validate, asked] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(
+        (server.name.as_str(), server.status.as_ref().unwrap().code()),
+        ("ORU^R01", StatusCode::Error)
+    );
+    assert_eq!(attribute(server, "error.type").unwrap(), "upstream");
+    assert_eq!(attribute(server, "http.request.method"), None);
+    assert_eq!((asked.kind(), &asked.parent_span_id), (SpanKind::Client, &validate.span_id));
+    assert_eq!(attribute(asked, "server.address").unwrap(), "tx.example");
+}
+
+#[test]
 fn the_share_follows_the_trace_id_and_the_caller_where_it_may() {
     let id = |tail: u64| {
         let mut trace = [0; 16];
@@ -98,7 +132,7 @@ fn tracer(traces: &Traces) -> (Tracer, TraceExport) {
     let site: crate::config::Site =
         serde_json::from_value(serde_json::json!({ "id": "1", "base_url": "http://x" })).unwrap();
     let collector = Collector::new(&otlp, &site).unwrap();
-    Tracer::new(traces, collector, Place::default(), Place::default())
+    Tracer::new(traces, collector, Places::default())
 }
 
 #[test]

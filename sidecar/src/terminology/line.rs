@@ -13,6 +13,7 @@ use varco_core::terminology::{Answer, Membership, Question};
 use super::credential::Credential;
 use super::wire;
 use crate::config;
+use crate::telemetry::calls::Calls;
 use crate::upstream::{
     Breaker, BreakerSettings, BudgetSettings, Change, Pass, RetryBudget, Upstream, UpstreamAnswer,
     UpstreamError, UpstreamSetupError, Verdict,
@@ -84,7 +85,7 @@ impl Line {
     }
 
     /// One question.
-    pub async fn ask(&self, question: &Question) -> Result<Answer, LineError> {
+    pub async fn ask(&self, question: &Question, calls: Option<&Calls>) -> Result<Answer, LineError> {
         let path = format!("/{}", wire::operation(question));
         let read = |answer: &UpstreamAnswer| match answer.status {
             StatusCode::OK => match wire::read(&answer.body, LARGEST) {
@@ -94,11 +95,15 @@ impl Line {
             _ if wire::is_outcome(&answer.body, LARGEST) => End::Answered(Answer::of(Membership::Unknown)),
             _ => End::Refused,
         };
-        self.send("single", &path, wire::parameters(question), read).await
+        self.send(("single", calls), &path, wire::parameters(question), read).await
     }
 
     /// Many questions at once, answered in their order.
-    pub async fn ask_batch(&self, questions: &[Question]) -> Result<Vec<Answer>, LineError> {
+    pub async fn ask_batch(
+        &self,
+        questions: &[Question],
+        calls: Option<&Calls>,
+    ) -> Result<Vec<Answer>, LineError> {
         let read = |answer: &UpstreamAnswer| match answer.status {
             StatusCode::OK => match wire::read_batch(&answer.body, questions.len(), LARGEST) {
                 Some(answers) => End::Answered(answers),
@@ -106,12 +111,12 @@ impl Line {
             },
             _ => End::Refused,
         };
-        self.send("batch", "", wire::batch(questions), read).await
+        self.send(("batch", calls), "", wire::batch(questions), read).await
     }
 
     async fn send<T>(
         &self,
-        kind: &'static str,
+        (kind, calls): (&'static str, Option<&Calls>),
         path: &str,
         body: Vec<u8>,
         read: impl Fn(&UpstreamAnswer) -> End<T>,
@@ -127,7 +132,7 @@ impl Line {
             if first {
                 self.retries.earn(Instant::now());
             }
-            match self.once(kind, path, body.clone(), &read).await {
+            match self.once((kind, calls), path, body.clone(), &read).await {
                 End::Answered(answer) => {
                     tell(kind, "answered");
                     self.well(pass);
@@ -170,7 +175,7 @@ impl Line {
 
     async fn once<T>(
         &self,
-        kind: &'static str,
+        (kind, calls): (&'static str, Option<&Calls>),
         path: &str,
         body: Bytes,
         read: &impl Fn(&UpstreamAnswer) -> End<T>,
@@ -185,6 +190,11 @@ impl Line {
         let started = Instant::now();
         let answer = self.server.ask(Method::POST, path, headers, body).await;
         histogram!("varco_terminology_seconds", "kind" => kind).record(started.elapsed().as_secs_f64());
+        if let Some(calls) = calls {
+            let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
+            // The operation's name, which is fixed; a batch is posted to the base.
+            calls.ended(started, "POST", if path.is_empty() { "/" } else { path }, status);
+        }
         match answer {
             Ok(answer) if is_failure(answer.status) => End::Failed {
                 again: matches!(answer.status.as_u16(), 429 | 502 | 503 | 504),

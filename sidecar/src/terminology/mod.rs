@@ -24,6 +24,7 @@ use varco_core::terminology::{Answer, Answers, Membership, Question};
 pub use credential::{Credential, CredentialError};
 
 use crate::config;
+use crate::telemetry::calls::Calls;
 use crate::upstream::UpstreamSetupError;
 use line::{Line, LineError};
 use memory::Memory;
@@ -44,7 +45,11 @@ pub enum TerminologySetupError {
 
 /// A terminology server, asked within bounds. Cheap to clone; clones share everything.
 #[derive(Clone)]
-pub struct Terminology(Arc<Inner>);
+pub struct Terminology {
+    inner: Arc<Inner>,
+    /// Where its calls are told of.
+    calls: Option<Arc<Calls>>,
+}
 
 struct Inner {
     line: Line,
@@ -102,30 +107,37 @@ impl Terminology {
     /// A client for the configured server. Nothing is sent yet.
     pub fn new(config: &config::Terminology) -> Result<Terminology, TerminologySetupError> {
         let credential = Credential::of(&config.server)?;
-        Ok(Terminology(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             line: Line::new(config, credential)?,
             memory: Memory::new(config),
             batching: Mutex::new(Batching::Unknown),
             batch: config.batch.max(1),
             questions: config.questions,
             total: Duration::from_secs(config.total_seconds),
-        })))
+        });
+        Ok(Terminology { inner, calls: None })
+    }
+
+    /// The same server, for a request that is traced: its calls are told of there. Nothing of the trace is sent to it: calls
+    /// that belong together would show which codes do.
+    pub fn telling(&self, calls: Option<Arc<Calls>>) -> Terminology {
+        Terminology { inner: self.inner.clone(), calls }
     }
 
     /// Sets the gauges, before metrics are rendered.
     pub fn observe(&self) {
-        self.0.memory.observe();
+        self.inner.memory.observe();
     }
 
     /// Why the last request that failed did, in words; none where none did.
     pub fn last_failure(&self) -> Option<String> {
-        self.0.line.last_failure()
+        self.inner.line.last_failure()
     }
 
     /// Answers the questions of one document or one page: from memory, else by the server. Every question has an
     /// answer afterwards, within the configured time and number; those beyond are unknown.
     pub async fn ask<'q>(&self, questions: impl IntoIterator<Item = &'q Question>) -> Replies {
-        self.ask_at_most(questions, self.0.questions).await
+        self.ask_at_most(questions, self.inner.questions).await
     }
 
     /// The same for the questions of many documents, with a bound of the caller's own.
@@ -143,7 +155,7 @@ impl Terminology {
             if known.contains_key(&key) || open.contains(&key) {
                 continue;
             }
-            match self.0.memory.get(&key) {
+            match self.inner.memory.get(&key) {
                 Some(answer) => {
                     cached += 1;
                     known.insert(key, answer);
@@ -158,10 +170,10 @@ impl Terminology {
         count("not-asked", unasked);
         if !open.is_empty() {
             let found = Arc::new(Mutex::new(HashMap::new()));
-            let settling = self.0.clone().settle(open.into_iter().collect(), found.clone());
-            if tokio::time::timeout(self.0.total, settling).await.is_err() {
+            let settling = self.clone().settle(open.into_iter().collect(), found.clone());
+            if tokio::time::timeout(self.inner.total, settling).await.is_err() {
                 tracing::warn!(
-                    seconds = self.0.total.as_secs(),
+                    seconds = self.inner.total.as_secs(),
                     "the terminology server did not answer all questions in time; the rest is unknown"
                 );
             }
@@ -183,44 +195,46 @@ fn key(question: &Question) -> Question {
 
 type Found = Arc<Mutex<HashMap<Question, Answer>>>;
 
-impl Inner {
+impl Terminology {
     /// Asks until every question is answered or given up.
-    async fn settle(self: Arc<Self>, open: Vec<Question>, found: Found) {
+    async fn settle(self, open: Vec<Question>, found: Found) {
         let mut rest = open.as_slice();
         let mut tasks = JoinSet::new();
-        if self.batch > 1 && rest.len() > 1 && self.batching() == Batching::Unknown {
+        let most = self.inner.batch;
+        if most > 1 && rest.len() > 1 && self.inner.batching() == Batching::Unknown {
             // The first batch shows whether the server takes them.
-            let (first, others) = rest.split_at(rest.len().min(self.batch));
+            let (first, others) = rest.split_at(rest.len().min(most));
             self.clone().settle_chunk(first.to_vec(), found.clone()).await;
             rest = others;
         }
-        let batched = self.batch > 1 && self.batching() == Batching::Taken;
-        for chunk in rest.chunks(if batched { self.batch } else { 1 }) {
+        let batched = most > 1 && self.inner.batching() == Batching::Taken;
+        for chunk in rest.chunks(if batched { most } else { 1 }) {
             tasks.spawn(self.clone().settle_chunk(chunk.to_vec(), found.clone()));
         }
         while tasks.join_next().await.is_some() {}
     }
 
-    async fn settle_chunk(self: Arc<Self>, chunk: Vec<Question>, found: Found) {
+    async fn settle_chunk(self, chunk: Vec<Question>, found: Found) {
+        let (inner, calls) = (self.inner, self.calls);
         let mut doubtful = false;
         if chunk.len() > 1 {
-            match self.line.ask_batch(&chunk).await {
+            match inner.line.ask_batch(&chunk, calls.as_deref()).await {
                 Ok(answers) => {
-                    self.note_batching(Batching::Taken);
-                    return self.keep(chunk.into_iter().zip(answers), &found);
+                    inner.note_batching(Batching::Taken);
+                    return inner.keep(chunk.into_iter().zip(answers), &found);
                 }
                 Err(LineError::Resting) => return,
-                Err(LineError::Refused) => self.note_batching(Batching::Refused(Instant::now())),
+                Err(LineError::Refused) => inner.note_batching(Batching::Refused(Instant::now())),
                 // A server that fails at batches only is found out by asking one by one.
-                Err(LineError::Failed) if self.batching() == Batching::Unknown => doubtful = true,
-                Err(LineError::Failed) => return self.keep(chunk.into_iter().map(unknown), &found),
+                Err(LineError::Failed) if inner.batching() == Batching::Unknown => doubtful = true,
+                Err(LineError::Failed) => return inner.keep(chunk.into_iter().map(unknown), &found),
             }
         }
         let mut tasks = JoinSet::new();
         for question in chunk {
-            let (own, found) = (self.clone(), found.clone());
+            let (own, calls, found) = (inner.clone(), calls.clone(), found.clone());
             tasks.spawn(async move {
-                match own.line.ask(&question).await {
+                match own.line.ask(&question, calls.as_deref()).await {
                     Ok(answer) => {
                         if doubtful {
                             own.note_batching(Batching::Refused(Instant::now()));
@@ -235,7 +249,9 @@ impl Inner {
         }
         while tasks.join_next().await.is_some() {}
     }
+}
 
+impl Inner {
     fn keep(&self, answers: impl IntoIterator<Item = (Question, Answer)>, found: &Found) {
         for (question, answer) in answers {
             let result = match answer.membership {
