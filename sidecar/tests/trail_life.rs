@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use harness::serving::Serving;
-use harness::{Region, Setup, now};
+use harness::{Region, Setup, free_ports, now};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -281,4 +281,29 @@ async fn a_collector_gets_audit_records_as_logs_without_identities_unless_they_a
         }
         region.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_on_one_store_is_refused_and_the_next_one_is_not() {
+    let hospital =
+        Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
+    let setup = Setup::new(hospital.base_url(), "");
+    let serving = Serving::start(&setup).await;
+    let [port, admin] = free_ports();
+    let text = std::fs::read_to_string(setup.config_file()).unwrap();
+    let text = text.replace(&setup.port.to_string(), &port.to_string());
+    let second = setup.folder.path().join("second.toml");
+    std::fs::write(&second, text.replace(&setup.admin.to_string(), &admin.to_string())).unwrap();
+    let serve = || {
+        Command::new(env!("CARGO_BIN_EXE_varco")).args(["serve", "--config"]).arg(&second).output().unwrap()
+    };
+    let refused = serve();
+    assert!(!refused.status.success(), "{refused:?}");
+    let said = [refused.stdout, refused.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("another process's") && said.contains("listen.handoff"), "{said}");
+    assert_eq!(verified(&setup)["intact"], true, "those who only read are let in");
+    serving.kill();
+    Serving::start(&setup).await.kill();
+    hospital.stop().await;
 }

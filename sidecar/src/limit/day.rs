@@ -1,7 +1,7 @@
 //! Quotas by day: how many requests each client has made since midnight in the configured zone.
 //!
 //! Counted in memory, saved in batches ([`super::QuotaBook`]), so that a restart forgets nothing but what was counted since
-//! the last batch. Where several processes share a store, each adds what it counted and reads back what all counted: the
+//! the last batch. While a process takes over from another, each adds what it counted and reads back what both counted: the
 //! quota is then theirs together, with the delay of a batch. Time comes in as an argument. Bound: [`MOST`] clients are
 //! counted apart, further ones together.
 

@@ -4,6 +4,7 @@
 //! since then. A store that can't save is no reason to refuse: the counts stay in memory and are saved later.
 //! Metrics: `varco_limit_refused_total{limit="day"}`, `varco_quota_clients`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::store::{Store, StoreError};
 
 /// How often counts are saved.
 const EVERY: Duration = Duration::from_secs(5);
+/// The same while another process counts too: by so much the two may be late in knowing of each other.
+const EVERY_SHARED: Duration = Duration::from_secs(1);
 /// Seconds of a day, as the limit is told.
 const DAY_SECONDS: u64 = 86_400;
 
@@ -30,6 +33,8 @@ fn policy(most: u64) -> Policy {
 pub struct QuotaBook {
     day: Mutex<Day>,
     store: Arc<Store>,
+    /// True where another process counted too when this one saved last.
+    shared: AtomicBool,
 }
 
 impl QuotaBook {
@@ -38,7 +43,7 @@ impl QuotaBook {
         let mut day = Day::new(zone, now);
         let name = day.name();
         day.learn(&name, store.quota_of(&name)?);
-        Ok(QuotaBook { day: Mutex::new(day), store })
+        Ok(QuotaBook { day: Mutex::new(day), store, shared: AtomicBool::new(false) })
     }
 
     /// Counts a request of the client, where it has a quota; gives what is left, where that is told.
@@ -68,11 +73,21 @@ impl QuotaBook {
         }
     }
 
-    /// Saves what was counted since the last time, and learns what others counted.
+    /// Saves what was counted since the last time, and learns what another process counted that works beside this one.
     pub async fn save(&self) -> Result<(), StoreError> {
-        let counts = self.lock().take_unsaved();
-        let Some(day) = counts.first().map(|own| own.day.clone()) else { return Ok(()) };
-        if let Err(error) = self.store.add_to_quota(counts.clone()).await {
+        let (counts, day) = {
+            let mut day = self.lock();
+            (day.take_unsaved(), day.name())
+        };
+        // Once more after the other process has ended: it saves what it counted last.
+        let shared = self.store.overlap().is_shared();
+        let shared = self.shared.swap(shared, Ordering::Relaxed) || shared;
+        if counts.is_empty() && !shared {
+            return Ok(());
+        }
+        if !counts.is_empty()
+            && let Err(error) = self.store.add_to_quota(counts.clone()).await
+        {
             self.lock().put_back(counts);
             return Err(error);
         }
@@ -85,7 +100,7 @@ impl QuotaBook {
     pub async fn keep(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
         loop {
             tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(if self.store.overlap().is_shared() { EVERY_SHARED } else { EVERY }) => {}
                 _ = stopping.wait_for(|stop| *stop) => return,
             }
             if let Err(error) = self.save().await {

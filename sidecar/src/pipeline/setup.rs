@@ -108,7 +108,7 @@ fn reading(config: &Config) -> Result<Reading, SetupError> {
 impl Gateway {
     /// Makes a gateway: opens the store, reads the keys, compiles the plugins.
     pub fn new(config: Config) -> Result<Gateway, SetupError> {
-        let gateway = Gateway::opened(config, PageSeal::new().map_err(|_| SetupError::Random)?)?;
+        let gateway = Gateway::opened(config, PageSeal::new().map_err(|_| SetupError::Random)?, true)?;
         gateway.tell_of_open_intents()?;
         Ok(gateway)
     }
@@ -116,7 +116,8 @@ impl Gateway {
     /// Makes a gateway that takes over from another process, with what that one knows. Both share the work until
     /// [`Gateway::end_overlap`].
     pub fn taking_over(config: Config, bequest: &Bequest) -> Result<Gateway, SetupError> {
-        let gateway = Gateway::opened(config, PageSeal::with(bequest.seal).map_err(|_| SetupError::Random)?)?;
+        let gateway =
+            Gateway::opened(config, PageSeal::with(bequest.seal).map_err(|_| SetupError::Random)?, false)?;
         gateway.store.overlap().join();
         gateway.tokens.once().learn(bequest.once.iter().copied());
         Ok(gateway)
@@ -138,11 +139,25 @@ impl Gateway {
             Ok(taken) => self.tokens.once().learn(taken),
             Err(error) => tracing::error!(%error, "what the other process knew can't be read"),
         }
+        if self.store.is_held() {
+            return;
+        }
+        // The other may need a moment more to end.
+        let store = self.store.clone();
+        std::thread::spawn(move || {
+            if let Err(error) = store.hold() {
+                tracing::error!(%error, "the process before has not ended, and a third could begin beside this one");
+            }
+        });
     }
 
-    fn opened(config: Config, seal: PageSeal) -> Result<Gateway, SetupError> {
+    /// `alone`: no other process may have the store.
+    fn opened(config: Config, seal: PageSeal, alone: bool) -> Result<Gateway, SetupError> {
         let reading = reading(&config)?;
         let store = Arc::new(Store::open(&config.store.path, reading.clone())?);
+        if alone {
+            store.hold()?;
+        }
         let once = Arc::new(Replay::default());
         once.share(store.overlap().clone());
         let lasting = Lasting {

@@ -14,6 +14,7 @@ mod residue;
 mod retention;
 mod review;
 mod schema;
+mod sole;
 mod trail;
 mod trail_index;
 mod trail_reader;
@@ -45,6 +46,7 @@ pub use trail_time::{TrailTime, period};
 pub use writer::{AuditRow, Writer};
 
 use packed::Unpacked;
+use sole::Sole;
 
 /// How many patients' consents are kept compiled.
 const PATIENTS_REMEMBERED: u64 = 50_000;
@@ -62,6 +64,12 @@ pub enum StoreError {
         /// Why.
         cause: String,
     },
+    /// Another process has it.
+    #[error(
+        "the store {} is another process's, which runs: give this one a store of its own, end the other, or let this one take over \
+         from it (listen.handoff)", _0.display()
+    )]
+    Taken(PathBuf),
     /// A query failed.
     #[error("the store can't be read or written: {0}")]
     Database(String),
@@ -114,6 +122,7 @@ pub struct Store {
     reading: Reading,
     /// Another process that may write for a time.
     overlap: Arc<Overlap>,
+    sole: Sole,
 }
 
 impl Store {
@@ -136,7 +145,21 @@ impl Store {
             identified,
             reading,
             overlap,
+            sole: Sole::of(path),
         })
+    }
+
+    /// Takes the store for this process alone, until it is closed; blocks for some seconds while another has it.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] where another keeps it.
+    pub fn hold(&self) -> Result<(), StoreError> {
+        self.sole.take()
+    }
+
+    /// True where this process has it alone.
+    pub fn is_held(&self) -> bool {
+        self.sole.is_held()
     }
 
     /// Sets the gauges, before metrics are rendered.

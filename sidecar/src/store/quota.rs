@@ -92,4 +92,32 @@ mod tests {
         two.save().await.unwrap();
         assert_eq!(passed(&open(tomorrow), tomorrow, 9), 0);
     }
+
+    #[tokio::test]
+    async fn while_a_process_takes_over_one_that_counts_nothing_hears_of_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.sqlite");
+        let now: Timestamp = "2026-05-01T10:00:00Z".parse().unwrap();
+        let open = || {
+            let reading = Reading { zone: TimeZone::UTC, bases: Vec::new() };
+            let store = Arc::new(Store::open(&path, reading).unwrap());
+            (store.clone(), QuotaBook::open(TimeZone::UTC, store, now).unwrap())
+        };
+        let ((_, old), (store, new)) = (open(), open());
+        let spend = |book: &QuotaBook, client, times| {
+            (0..times).filter(|_| book.spend(client, 5, now).is_ok()).count()
+        };
+        store.overlap().begin().unwrap();
+        assert_eq!((spend(&old, "lab", 4), spend(&old, "ward", 2)), (4, 2));
+        old.save().await.unwrap();
+        new.save().await.unwrap();
+        assert_eq!(spend(&new, "lab", 5), 1);
+        new.save().await.unwrap();
+        // The last that the old one counts is saved when it ends.
+        assert_eq!(spend(&old, "ward", 2), 2);
+        old.save().await.unwrap();
+        store.overlap().end().unwrap();
+        new.save().await.unwrap();
+        assert_eq!(spend(&new, "ward", 5), 1);
+    }
 }

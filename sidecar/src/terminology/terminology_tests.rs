@@ -270,7 +270,7 @@ async fn each_kind_of_answer_lives_as_long_as_its_setting() {
     }
     let none = Terminology::new(&config::Terminology { cache_entries: 0, ..server.config() }).unwrap();
     ask(&none, &[question("good")]).await;
-    none.0.memory.observe();
+    none.inner.memory.observe();
     ask(&none, &[question("good")]).await;
     assert_eq!(server.requests(), 7);
 }
