@@ -1,10 +1,16 @@
-//! The outbox as its operator sees and mends it: ids, ages, states, causes. No name, no identifier of a patient or document.
+//! The outbox as its operator sees and mends it: ids, ages, states, causes, and what is to be done. No name, no identifier of a
+//! patient or document.
+//!
+//! Tokens of a message that waits are never made anew here. They are signed by the application that publishes, with its key, and
+//! state who acted, in which role and for what purpose, and the document's digest: signed by a gateway they would state what it
+//! doesn't know, in another's name. So a message whose tokens have ended waits for its application, and the listing names that.
 
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
 use super::plan::{State, Turn};
+use super::replay::DAY;
 use super::{Publication, milliseconds, seconds};
 use crate::store::{OutboxChange, OutboxHead, StoreError};
 
@@ -46,6 +52,7 @@ impl Publication {
     /// What waits, oldest first, and what ended without being published, newest first.
     pub fn listing(&self) -> Result<Value, StoreError> {
         let (now, store) = (seconds(), &self.outbox.store);
+        let longest = i64::from(self.config.days).saturating_mul(DAY);
         let (rows, ended) = (store.outbox_heads(MOST)?, store.outbox_ended(false, MOST)?);
         let (turns, resting, waiting, bytes) = {
             let plan = self.outbox.plan();
@@ -56,7 +63,13 @@ impl Publication {
         };
         let messages = rows.iter().map(|head| {
             let mut line = line(head, now);
-            line["behind"] = json!(turns.get(&head.seq).is_some_and(|turn| *turn != Turn::Now));
+            let turn = turns.get(&head.seq).copied().unwrap_or(Turn::Now);
+            line["behind"] = json!(turn != Turn::Now);
+            line["tokens_end_in_seconds"] =
+                json!(head.tokens_until.map(|until| until.saturating_sub(now).max(0)));
+            let given_up = head.arrived.saturating_add(longest);
+            line["given_up_in_seconds"] = json!(given_up.saturating_sub(now).max(0));
+            line["cure"] = json!(cure(&head.state, turn));
             line
         });
         Ok(json!({
@@ -113,9 +126,23 @@ impl Publication {
     }
 }
 
+/// What is to be done about a message that waits; nothing where it goes on by itself.
+fn cure(state: &str, turn: Turn) -> Option<&'static str> {
+    match (state, turn) {
+        ("needs-token", _) => Some(
+            "let the application `client` send the same message again, with new tokens; POST /outbox/ID/retry sends it once more \
+             with the old ones, POST /outbox/ID/drop gives it up",
+        ),
+        (_, Turn::BehindTokens) => Some(
+            "it follows once an earlier message about its document, which needs new tokens, was sent or dropped",
+        ),
+        _ => None,
+    }
+}
+
 fn line(head: &OutboxHead, now: i64) -> Value {
     json!({
-        "id": head.id, "route": head.route, "kind": head.kind, "state": head.state, "cause": head.cause,
+        "id": head.id, "route": head.route, "kind": head.kind, "client": head.client, "state": head.state, "cause": head.cause,
         "age_seconds": now.saturating_sub(head.arrived), "attempts": head.attempts, "bytes": head.bytes,
         "unsure": head.unsure, "trace": head.trace, "status": head.status, "told": head.told,
     })

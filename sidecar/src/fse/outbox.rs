@@ -3,7 +3,7 @@
 //! Invariants: a message is in the plan before it is in the store and leaves the plan after its end is in the store, so that one
 //! that comes again meets it in one of the two. Whoever sends a message has taken it in the plan and claimed it in the store.
 //! Bounds: number and bytes of what waits, days; gauges `varco_outbox_messages`, `varco_outbox_bytes`,
-//! `varco_outbox_oldest_seconds`.
+//! `varco_outbox_oldest_seconds`, `varco_outbox_needs_token_seconds`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -262,6 +262,7 @@ impl Outbox {
                 route: route.to_owned(),
                 kind: message.kind.name().to_owned(),
                 state: "queued".to_owned(),
+                client: origin.caller.client.clone(),
                 arrived: own.arrived,
                 identity: own.identity,
                 sending: own.sending,
@@ -295,13 +296,16 @@ impl Outbox {
 
     /// Sets the gauges; `now` is in seconds since 1970.
     pub fn observe(&self, now: i64) {
-        let (mut counts, mut oldest) =
-            (BTreeMap::from([("queued", 0), ("sending", 0), ("needs-token", 0)]), now);
+        let mut counts = BTreeMap::from([("queued", 0), ("sending", 0), ("needs-token", 0)]);
+        let (mut oldest, mut oldest_without) = (now, now);
         let bytes = {
             let plan = self.plan();
             for (_, own) in plan.iter() {
                 *counts.entry(own.state.name()).or_default() += 1;
                 oldest = oldest.min(own.arrived);
+                if own.state == State::NeedsToken {
+                    oldest_without = oldest_without.min(own.arrived);
+                }
             }
             plan.bytes()
         };
@@ -310,6 +314,7 @@ impl Outbox {
         }
         gauge!("varco_outbox_bytes").set(bytes as f64);
         gauge!("varco_outbox_oldest_seconds").set(now.saturating_sub(oldest) as f64);
+        gauge!("varco_outbox_needs_token_seconds").set(now.saturating_sub(oldest_without) as f64);
     }
 }
 

@@ -25,7 +25,7 @@ const FORGET: u64 = 600;
 /// Most messages that are ended or marked at a time.
 const AT_ONCE: usize = 100;
 /// Seconds of a day.
-const DAY: i64 = 86_400;
+pub(super) const DAY: i64 = 86_400;
 
 /// Sends what waits until `stopping` becomes true.
 pub async fn watch(plane: Arc<Publication>, mut stopping: watch::Receiver<bool>) {
@@ -170,7 +170,7 @@ impl Publication {
                 Err(error) => failed = Some(error),
                 Ok(()) => tracing::warn!(
                     message = %id,
-                    "the tokens of a publication that waits have expired: the application must send it again with new ones"
+                    "the tokens of a publication that waits have expired: its application must send it again with new ones; /outbox names it"
                 ),
             }
         }

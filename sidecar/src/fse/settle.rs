@@ -163,7 +163,7 @@ impl Publication {
                 route,
                 kind,
                 cause,
-                "a publication that waits needs new tokens: the application must send it again"
+                "a publication that waits needs new tokens: its application must send it again; /outbox names it"
             ),
             Verdict::Waits { .. } => {
                 tracing::debug!(message, trace_id, route, kind, cause, "a publication waits");

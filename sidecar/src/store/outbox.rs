@@ -43,6 +43,8 @@ pub struct OutboxHead {
     pub kind: String,
     /// `sending`, `queued`, `needs-token`; ended: `done`, `refused`, `expired`, `dropped`.
     pub state: String,
+    /// The application that brought it, by its id there; empty where none is kept.
+    pub client: String,
     /// When it came, in seconds since 1970.
     pub arrived: i64,
     /// What makes it the message that it is.
@@ -169,7 +171,7 @@ impl OutboxChange {
 }
 
 const HEAD: &str = "seq, id, route, kind, state, arrived, identity, sending, tokens_until, request, trace, bytes, attempts, \
-    unsure, until, cause, told, ended, status";
+    unsure, until, cause, told, ended, status, coalesce(json_extract(caller, '$.client'), '')";
 
 fn head(row: &Row<'_>) -> rusqlite::Result<OutboxHead> {
     Ok(OutboxHead {
@@ -192,6 +194,7 @@ fn head(row: &Row<'_>) -> rusqlite::Result<OutboxHead> {
         told: row.get(16)?,
         ended: row.get(17)?,
         status: row.get(18)?,
+        client: row.get(19)?,
     })
 }
 
@@ -264,12 +267,12 @@ impl Store {
             Ok(OutboxMessage {
                 head: head(row)?,
                 chains: Vec::new(),
-                caller: row.get(19)?,
-                patient: row.get(20)?,
-                method: row.get(21)?,
-                target: row.get(22)?,
-                headers: row.get(23)?,
-                body: row.get::<_, Option<Vec<u8>>>(24)?.unwrap_or_default().into(),
+                caller: row.get(20)?,
+                patient: row.get(21)?,
+                method: row.get(22)?,
+                target: row.get(23)?,
+                headers: row.get(24)?,
+                body: row.get::<_, Option<Vec<u8>>>(25)?.unwrap_or_default().into(),
             })
         });
         Ok(message.optional()?)

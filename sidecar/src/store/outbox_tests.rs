@@ -17,6 +17,7 @@ fn message(seq: i64, chain: u8) -> OutboxMessage {
             route: "fse".to_owned(),
             kind: "create".to_owned(),
             state: "queued".to_owned(),
+            client: String::new(),
             arrived: 100,
             identity: [chain; 32],
             sending: [1; 32],
@@ -33,7 +34,7 @@ fn message(seq: i64, chain: u8) -> OutboxMessage {
             status: None,
         },
         chains: vec![[chain; 16]],
-        caller: "{}".to_owned(),
+        caller: r#"{"client":"ris"}"#.to_owned(),
         patient: Some("P".to_owned()),
         method: "POST".to_owned(),
         target: "/documents".to_owned(),
@@ -68,8 +69,8 @@ async fn a_message_waits_over_a_restart_and_is_gone_when_it_has_ended() {
     assert_eq!(order, [(1, vec![[1; 16]]), (2, vec![[1; 16]])]);
     let whole = store.outbox_message(1).unwrap().unwrap();
     assert_eq!(
-        (whole.body, whole.headers, whole.target.as_str()),
-        (Bytes::from_static(b"PDF"), b"a: b\r\n".to_vec(), "/documents")
+        (whole.body, whole.headers, whole.target.as_str(), whole.head.client.as_str()),
+        (Bytes::from_static(b"PDF"), b"a: b\r\n".to_vec(), "/documents", "ris")
     );
     let end = |seq| OutboxChange::End {
         seq,

@@ -121,6 +121,7 @@ pub const METRICS: &[Metric] = &[
     counter("varco_outbox_ended_total", &["state"], "Publications that ended; refused, expired and dropped ones are not published"),
     counter("varco_outbox_full_total", &[], "Publications forwarded without a place in the outbox"),
     gauge("varco_outbox_messages", &["state"], "Publications that wait for a national gateway"),
+    gauge("varco_outbox_needs_token_seconds", &[], "Age of the oldest message whose tokens have ended: its application must send it again"),
     gauge("varco_outbox_oldest_seconds", &[], "Age of the oldest publication that waits"),
     counter("varco_outbox_replays_total", &["result"], "Publications sent again"),
     gauge("varco_places", &["lane"], "Requests of a lane that can be worked on at a time now"),

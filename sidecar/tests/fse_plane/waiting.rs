@@ -152,6 +152,11 @@ async fn a_message_whose_tokens_have_ended_waits_for_new_ones_and_holds_up_its_d
     };
     let outbox = application.outbox_is(needs).await;
     assert!(outbox["messages"][0]["cause"].as_str().unwrap().contains("expired"), "{outbox}");
+    let (ended, whole) = (&outbox["messages"][0], &outbox["messages"][1]);
+    assert_eq!((&ended["client"], &ended["tokens_end_in_seconds"]), (&json!("127.0.0.1"), &json!(0)));
+    assert!(ended["cure"].as_str().unwrap().contains("new tokens") && whole["cure"].is_null(), "{outbox}");
+    assert!(whole["tokens_end_in_seconds"].as_i64().unwrap() > 60, "{outbox}");
+    assert!(ended["given_up_in_seconds"].as_i64().unwrap() > 4 * 86_400, "{outbox}");
     national.up().await;
     application.outbox_is(|outbox| outbox["waiting"] == 1).await;
     assert_eq!(national.arrived()[0].body, create(&two).body, "another document is not held up");
