@@ -93,3 +93,16 @@ fn a_body_of_two_mebibytes_fits_into_the_sample_s_limits() {
     };
     assert!(!String::from_utf8(body).unwrap().contains("note"));
 }
+
+#[test]
+fn a_body_of_64_kib_needs_no_more_memory_than_an_empty_one() {
+    let plugin = stripper();
+    let noted = |bytes: usize| format!(r#"{{"note":[],"status":"{}"}}"#, "x".repeat(bytes)).into_bytes();
+    let held = |bytes| {
+        assert!(matches!(plugin.on_response(&READ, &noted(bytes), NOW), Ok(Verdict::Replace(_))));
+        plugin.counters().peak_memory
+    };
+    let least = held(0);
+    assert_eq!(held(64 << 10), least, "memory was grown, which each call would pay for");
+    assert!(held(1 << 20) > least + (2 << 20));
+}

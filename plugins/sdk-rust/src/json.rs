@@ -11,7 +11,11 @@
 //! assert_eq!(without.unwrap().unwrap(), br#"{"resourceType":"Patient","multipleBirthInteger":2}"#);
 //! ```
 
+mod rewrite;
+
 use std::borrow::Cow;
+
+pub use rewrite::{Edit, Place, Step, rewrite};
 
 /// How deep objects and arrays may nest. FHIR R4 examples stay below 20.
 const MAX_DEPTH: usize = 64;
@@ -19,19 +23,6 @@ const MAX_DEPTH: usize = 64;
 /// The bytes are not one JSON value, or nest deeper than 64 levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotJson;
-
-/// What to do with a member of an object or an item of an array.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Edit {
-    /// Leave it as it is, with all that is inside.
-    Keep,
-    /// Ask about each member or item inside. A string, number or literal is left as it is.
-    Enter,
-    /// Take it out. An object or array that loses its last part goes too: FHIR JSON (R4 2.1.6.1) has no empty ones.
-    Cut,
-    /// Put this JSON text in its place.
-    Replace(Vec<u8>),
-}
 
 /// A value inside JSON text.
 #[derive(Debug, Clone, Copy)]
@@ -77,8 +68,7 @@ impl<'a> Value<'a> {
 
     /// What a string says, without quotes and escapes.
     pub fn as_str(self) -> Option<Cow<'a, str>> {
-        let stop = string_end(self.text, self.at).ok()?;
-        unescape(self.text.get(self.at.checked_add(1)?..stop.checked_sub(1)?)?)
+        Written::at(self.text, self.at).ok()?.read(self.text)
     }
 
     /// The member of this name; of two, the first.
@@ -86,10 +76,10 @@ impl<'a> Value<'a> {
         let mut found = None;
         if self.is_object() {
             let _ = parts(self.text, self.at, |own, at| {
-                if own.is_some_and(|own| own == name) {
+                if own.is_some_and(|own| own.is(self.text, name)) {
                     found = Some(Value { text: self.text, at });
                 }
-                found.is_none()
+                Ok(found.is_none())
             });
         }
         found
@@ -106,8 +96,9 @@ impl<'a> Value<'a> {
         if self.is_object() {
             // What is broken ends the list.
             let _ = parts(self.text, self.at, |name, at| {
-                found.push((name.unwrap_or_default(), Value { text: self.text, at }));
-                true
+                let name = name.and_then(|name| name.read(self.text)).ok_or(NotJson)?;
+                found.push((name, Value { text: self.text, at }));
+                Ok(true)
             });
         }
         found
@@ -119,92 +110,11 @@ impl<'a> Value<'a> {
         if self.is_array() {
             let _ = parts(self.text, self.at, |_, at| {
                 found.push(Value { text: self.text, at });
-                true
+                Ok(true)
             });
         }
         found
     }
-}
-
-/// One step from the root to a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step<'a> {
-    /// The member of this name.
-    Name(Cow<'a, str>),
-    /// The item of this number, from 0.
-    Item(usize),
-}
-
-/// Where a value stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place<'a> {
-    steps: Vec<Step<'a>>,
-}
-
-impl<'a> Place<'a> {
-    /// The steps from the root.
-    pub fn steps(&self) -> &[Step<'a>] {
-        &self.steps
-    }
-
-    /// The name of the member: for an item, of the one that holds its array. Empty at the root.
-    pub fn name(&self) -> &str {
-        self.names().next_back().unwrap_or_default()
-    }
-
-    /// The names from the root, without the places in arrays.
-    pub fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
-        self.steps.iter().filter_map(|step| match step {
-            Step::Name(name) => Some(&**name),
-            Step::Item(_) => None,
-        })
-    }
-
-    /// Whether the names from the root are those of `path`, which separates them by dots and leaves places in arrays out:
-    /// `contact.name` is the name of each contact.
-    pub fn is(&self, path: &str) -> bool {
-        self.names().eq(path.split('.'))
-    }
-
-    /// The place as `component[1].code.coding`, which is how an [`crate::Addition`] names it.
-    pub fn path(&self) -> String {
-        self.steps.iter().enumerate().fold(String::new(), |path, (number, step)| match step {
-            Step::Name(name) if number == 0 => name.to_string(),
-            Step::Name(name) => path + "." + name,
-            Step::Item(item) => path + "[" + &item.to_string() + "]",
-        })
-    }
-}
-
-/// Asks `edit` about each member of the outermost object (or item of the outermost array), and gives the text with its
-/// answers carried out; nothing where no answer changes anything.
-///
-/// # Errors
-///
-/// [`NotJson`]: nothing can be said about such a text.
-pub fn rewrite<'a>(
-    text: &'a [u8],
-    mut edit: impl FnMut(&Place<'a>, Value<'a>) -> Edit,
-) -> Result<Option<Vec<u8>>, NotJson> {
-    let mut editor = Editor { text, cuts: Vec::new(), place: Place::default(), edit: &mut edit };
-    let start = space(text, 0);
-    let (stop, _) = editor.value(start)?;
-    if space(text, stop) != text.len() {
-        return Err(NotJson);
-    }
-    let cuts = editor.cuts;
-    if cuts.is_empty() {
-        return Ok(None);
-    }
-    let mut rest = Vec::with_capacity(text.len());
-    let mut from = 0;
-    for (start, stop, put) in cuts {
-        rest.extend_from_slice(text.get(from..start).ok_or(NotJson)?);
-        rest.extend_from_slice(&put);
-        from = stop;
-    }
-    rest.extend_from_slice(text.get(from..).ok_or(NotJson)?);
-    Ok(Some(rest))
 }
 
 /// A string as JSON text, with quotes.
@@ -225,96 +135,72 @@ pub fn quote(text: &str) -> Vec<u8> {
     out
 }
 
-struct Editor<'a, 'e> {
-    text: &'a [u8],
-    /// Ascending, apart from one another: from, to, what comes there instead.
-    cuts: Vec<(usize, usize, Vec<u8>)>,
-    place: Place<'a>,
-    edit: &'e mut dyn FnMut(&Place<'a>, Value<'a>) -> Edit,
+/// A string as it is written.
+#[derive(Debug, Clone, Copy)]
+struct Written {
+    /// After the first quote.
+    start: usize,
+    /// Before the last.
+    stop: usize,
+    has_escape: bool,
 }
 
-impl<'a> Editor<'a, '_> {
-    /// Walks the value at `at`. Gives where it ends and whether anything of it is left.
-    fn value(&mut self, at: usize) -> Result<(usize, bool), NotJson> {
-        match self.text.get(at) {
-            Some(b'{' | b'[') => self.parts(at),
-            Some(_) => Ok((end(self.text, at)?, true)),
-            None => Err(NotJson),
-        }
-    }
-
-    fn parts(&mut self, open: usize) -> Result<(usize, bool), NotJson> {
-        if self.place.steps.len() >= MAX_DEPTH {
+impl Written {
+    /// The string whose first quote is at `at`.
+    #[inline]
+    fn at(text: &[u8], at: usize) -> Result<Self, NotJson> {
+        if text.get(at) != Some(&b'"') {
             return Err(NotJson);
         }
-        let is_object = self.text.get(open) == Some(&b'{');
-        let close = if is_object { b'}' } else { b']' };
-        let mut at = space(self.text, open + 1);
-        if self.text.get(at) == Some(&close) {
-            return Ok((at + 1, true));
-        }
-        let cuts_before = self.cuts.len();
-        // Where the part would be cut from: the comma before it once something is left, else the part's own start.
-        let mut from = open + 1;
-        let mut left = false;
-        let mut number = 0_usize;
+        let mut stop = at + 1;
+        let mut has_escape = false;
         loop {
-            let step = if is_object {
-                let (name, value) = member(self.text, at)?;
-                at = value;
-                Step::Name(name)
-            } else {
-                Step::Item(number)
-            };
-            let cuts_inside = self.cuts.len();
-            self.place.steps.push(step);
-            let (stop, stays) = self.part(at)?;
-            self.place.steps.pop();
-            let comma = space(self.text, stop);
-            let more = match self.text.get(comma) {
-                Some(b',') => true,
-                Some(byte) if *byte == close => false,
-                _ => return Err(NotJson),
-            };
-            if stays {
-                left = true;
-            } else {
-                self.cuts.truncate(cuts_inside);
-                let to = if more && !left { comma + 1 } else { stop };
-                self.cuts.push((from, to, Vec::new()));
-            }
-            if !more {
-                if !left {
-                    self.cuts.truncate(cuts_before);
+            stop += plain(text.get(stop..).ok_or(NotJson)?);
+            match text.get(stop) {
+                Some(b'"') => return Ok(Self { start: at + 1, stop, has_escape }),
+                Some(b'\\') => {
+                    has_escape = true;
+                    stop += 2;
                 }
-                return Ok((comma + 1, left));
+                _ => return Err(NotJson),
             }
-            from = if left { comma } else { comma + 1 };
-            at = space(self.text, comma + 1);
-            number += 1;
         }
     }
 
-    fn part(&mut self, at: usize) -> Result<(usize, bool), NotJson> {
-        let value = Value { text: self.text, at };
-        match (self.edit)(&self.place, value) {
-            Edit::Keep => Ok((end(self.text, at)?, true)),
-            Edit::Enter => self.value(at),
-            Edit::Cut => Ok((end(self.text, at)?, false)),
-            Edit::Replace(put) => {
-                let stop = end(self.text, at)?;
-                self.cuts.push((at, stop, put));
-                Ok((stop, true))
-            }
+    /// The byte after its closing quote.
+    fn end(self) -> usize {
+        self.stop + 1
+    }
+
+    /// What it says. None where it isn't UTF-8 or an escape is wrong.
+    fn read(self, text: &[u8]) -> Option<Cow<'_, str>> {
+        self.unescaped(std::str::from_utf8(text.get(self.start..self.stop)?).ok()?)
+    }
+
+    /// As [`Self::read`], of text that is known to be UTF-8.
+    #[inline]
+    fn read_in(self, text: &str) -> Option<Cow<'_, str>> {
+        self.unescaped(text.get(self.start..self.stop)?)
+    }
+
+    #[inline]
+    fn unescaped(self, raw: &str) -> Option<Cow<'_, str>> {
+        if self.has_escape { unescape(raw).map(Cow::Owned) } else { Some(Cow::Borrowed(raw)) }
+    }
+
+    fn is(self, text: &[u8], word: &str) -> bool {
+        if self.has_escape {
+            return self.read(text).is_some_and(|own| own == word);
         }
+        text.get(self.start..self.stop) == Some(word.as_bytes())
     }
 }
 
 /// Calls `found` with the name, in an object, and the start of each part, for as long as it answers true.
-fn parts<'a>(
-    text: &'a [u8],
+fn parts(
+    text: &[u8],
     open: usize,
-    mut found: impl FnMut(Option<Cow<'a, str>>, usize) -> bool,
+    mut found: impl FnMut(Option<Written>, usize) -> Result<bool, NotJson>,
 ) -> Result<(), NotJson> {
     let is_object = text.get(open) == Some(&b'{');
     let close = if is_object { b'}' } else { b']' };
@@ -330,7 +216,7 @@ fn parts<'a>(
         } else {
             None
         };
-        if !found(name, at) {
+        if !found(name, at)? {
             return Ok(());
         }
         let comma = space(text, end(text, at)?);
@@ -343,16 +229,17 @@ fn parts<'a>(
 }
 
 /// The name of the member at `at`, and where its value starts.
-fn member(text: &[u8], at: usize) -> Result<(Cow<'_, str>, usize), NotJson> {
-    let stop = string_end(text, at)?;
-    let name = unescape(text.get(at + 1..stop - 1).ok_or(NotJson)?).ok_or(NotJson)?;
-    let colon = space(text, stop);
+#[inline]
+fn member(text: &[u8], at: usize) -> Result<(Written, usize), NotJson> {
+    let name = Written::at(text, at)?;
+    let colon = space(text, name.end());
     if text.get(colon) != Some(&b':') {
         return Err(NotJson);
     }
     Ok((name, space(text, colon + 1)))
 }
 
+#[inline]
 fn space(text: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\n' | b'\r') = text.get(at) {
         at += 1;
@@ -361,13 +248,32 @@ fn space(text: &[u8], mut at: usize) -> usize {
 }
 
 /// Where the value at `at` ends. Brackets must fit; what stands between them is for the gateway's parser to judge.
+#[inline]
 fn end(text: &[u8], at: usize) -> Result<usize, NotJson> {
+    match text.get(at) {
+        Some(b'"') => Ok(Written::at(text, at)?.end()),
+        Some(b'{' | b'[') => brackets_end(text, at),
+        _ => literal_end(text, at),
+    }
+}
+
+/// The byte after a number, `true`, `false` or `null`.
+#[inline]
+fn literal_end(text: &[u8], at: usize) -> Result<usize, NotJson> {
+    let rest = text.get(at..).ok_or(NotJson)?;
+    let is_of_one = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.' | b'E');
+    match rest.iter().position(|byte| !is_of_one(byte)).unwrap_or(rest.len()) {
+        0 => Err(NotJson),
+        length => Ok(at + length),
+    }
+}
+
+/// The byte after the bracket that closes the one at `at`.
+fn brackets_end(text: &[u8], mut at: usize) -> Result<usize, NotJson> {
     let mut open = [0_u8; MAX_DEPTH];
     let mut depth = 0_usize;
-    let mut at = at;
     loop {
         match *text.get(at).ok_or(NotJson)? {
-            b'"' => at = string_end(text, at)?,
             bracket @ (b'{' | b'[') => {
                 *open.get_mut(depth).ok_or(NotJson)? = if bracket == b'{' { b'}' } else { b']' };
                 depth += 1;
@@ -379,45 +285,39 @@ fn end(text: &[u8], at: usize) -> Result<usize, NotJson> {
                     return Err(NotJson);
                 }
                 at += 1;
-            }
-            b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' if depth > 0 => at += 1,
-            b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.' | b'E' => {
-                while let Some(b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.' | b'E') = text.get(at) {
-                    at += 1;
+                if depth == 0 {
+                    return Ok(at);
                 }
             }
-            _ => return Err(NotJson),
-        }
-        if depth == 0 {
-            return Ok(at);
-        }
-    }
-}
-
-/// The byte after the closing quote of the string at `at`.
-fn string_end(text: &[u8], at: usize) -> Result<usize, NotJson> {
-    if text.get(at) != Some(&b'"') {
-        return Err(NotJson);
-    }
-    let mut at = at + 1;
-    loop {
-        let rest = text.get(at..).ok_or(NotJson)?;
-        let stop = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)).ok_or(NotJson)?;
-        match rest.get(stop) {
-            Some(b'"') => return Ok(at + stop + 1),
-            Some(b'\\') => at += stop + 2,
-            _ => return Err(NotJson),
+            b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' => at += 1,
+            b'"' => at = Written::at(text, at)?.end(),
+            _ => at = literal_end(text, at)?,
         }
     }
 }
 
-/// The text between the quotes of a string. None where it isn't UTF-8 or an escape is wrong; half a surrogate pair
-/// becomes U+FFFD.
-fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
-    let raw = std::str::from_utf8(raw).ok()?;
-    if !raw.contains('\\') {
-        return Some(Cow::Borrowed(raw));
+/// How many bytes stand before the first quote, backslash or control character: eight at a time, each in its byte of a word.
+#[inline]
+fn plain(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let (words, rest) = text.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The high bit of the lowest byte that is below `limit` is set, and none below it.
+        let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+        let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        let found = (is(b'"') | is(b'\\') | below(word, 0x20)) & HIGH;
+        if found != 0 {
+            return number * 8 + found.trailing_zeros() as usize / 8;
+        }
     }
+    let stop = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+    words.len() * 8 + stop.unwrap_or(rest.len())
+}
+
+/// What stands between the quotes of a string, without escapes. None where one is wrong; half a surrogate pair becomes U+FFFD.
+fn unescape(raw: &str) -> Option<String> {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
     while let Some((before, after)) = rest.split_once('\\') {
@@ -450,7 +350,7 @@ fn unescape(raw: &[u8]) -> Option<Cow<'_, str>> {
         rest = characters.as_str();
     }
     out.push_str(rest);
-    Some(Cow::Owned(out))
+    Some(out)
 }
 
 fn unit(text: &str) -> Option<(u16, &str)> {
@@ -471,82 +371,6 @@ mod tests {
 
     use super::*;
 
-    fn without(text: &str, names: &[&str]) -> String {
-        let cut = |place: &Place<'_>, _: Value<'_>| {
-            if names.contains(&place.name()) { Edit::Cut } else { Edit::Enter }
-        };
-        let cut = rewrite(text.as_bytes(), cut).unwrap();
-        cut.map_or_else(|| text.to_owned(), |bytes| String::from_utf8(bytes).unwrap())
-    }
-
-    #[test]
-    fn what_is_not_cut_keeps_its_bytes() {
-        for (before, after) in [
-            (r#"{"a":1.50,"x":2,"b":3}"#, r#"{"a":1.50,"b":3}"#),
-            (r#"{"x":1, "a": 2}"#, r#"{ "a": 2}"#),
-            (r#"{"a":1,"x":2}"#, r#"{"a":1}"#),
-            (r#"{"x":1,"x":2,"a":3}"#, r#"{"a":3}"#),
-            (r#"{"a":1,"x":[1,2],"x":{"a":1},"b":2,"x":0}"#, r#"{"a":1,"b":2}"#),
-            (r#"{"a":[{"x":1},{"b":2}]}"#, r#"{"a":[{"b":2}]}"#),
-            (r#"{"c":{"x":1},"a":{"b":{"x":{}}},"d":1}"#, r#"{"d":1}"#),
-            (r#"{"a":{},"b":[]}"#, r#"{"a":{},"b":[]}"#),
-            (r#" {"a":"}\"{","x":"\\"} "#, r#" {"a":"}\"{"} "#),
-        ] {
-            assert_eq!(without(before, &["x"]), after, "{before}");
-        }
-    }
-
-    #[test]
-    fn a_replacement_inside_of_what_is_cut_goes_with_it() {
-        let text = br#"{"a":{"b":1,"c":2},"d":3}"#;
-        let edited = rewrite(text, |place, _| match place.name() {
-            "b" => Edit::Replace(b"9".to_vec()),
-            "c" => Edit::Cut,
-            _ => Edit::Enter,
-        });
-        assert_eq!(edited.unwrap().unwrap(), br#"{"a":{"b":9},"d":3}"#);
-    }
-
-    #[test]
-    fn a_place_has_names_and_a_path() {
-        let mut seen = Vec::new();
-        let text = br#"{"component":[{"c":1},{"code":{"coding":[{}]}}]}"#;
-        let _ = rewrite(text, |place, _| {
-            if place.is("component.code.coding") {
-                seen.push(place.path());
-            }
-            Edit::Enter
-        });
-        assert_eq!(seen, ["component[1].code.coding", "component[1].code.coding[0]"]);
-    }
-
-    #[test]
-    fn broken_text_is_refused_and_never_a_panic() {
-        let deep = "[".repeat(100_000);
-        let nested = format!("{}1{}", "[".repeat(70), "]".repeat(70));
-        for text in [
-            "",
-            " ",
-            "{",
-            "{\"a\"",
-            "{\"a\":",
-            "{\"a\":1",
-            "{\"a\":1,",
-            "{\"a\":1}}",
-            "[1 2",
-            "{]",
-            "\"",
-            "\"\\",
-            "{\"a\\q\":1}",
-            "{a:1}",
-            "[}",
-            &deep,
-            &nested,
-        ] {
-            assert_eq!(rewrite(text.as_bytes(), |_, _| Edit::Enter), Err(NotJson), "{}", text.len());
-        }
-    }
-
     #[test]
     fn strings_are_read_with_their_escapes() {
         for (raw, text) in [
@@ -563,6 +387,19 @@ mod tests {
         }
         let text = "\"\\\u{0}\u{1f600}é";
         assert_eq!(Value::new(&quote(text)).unwrap().as_str().unwrap(), text);
+    }
+
+    #[test]
+    fn what_ends_a_run_of_plain_bytes_is_found_at_every_place() {
+        for length in 0..40 {
+            for stop in (0..0x20).chain([b'"', b'\\']) {
+                let text =
+                    ["é\u{7f} !#[]".repeat(9).as_bytes().get(..length).unwrap(), &[stop, b'"', 0, b'a']]
+                        .concat();
+                assert_eq!(plain(&text), length, "{text:?}");
+            }
+        }
+        assert_eq!(plain(&[b'a'; 21]), 21);
     }
 
     #[test]

@@ -19,6 +19,7 @@
 //! The contract is `wit/varco-plugin.wit`. Each call runs in a fresh instance: a plugin keeps no state from one call to
 //! the next, and a `static` is as new as the call.
 
+mod arena;
 #[doc(hidden)]
 pub mod bindings;
 mod host;

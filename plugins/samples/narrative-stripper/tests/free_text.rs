@@ -59,21 +59,18 @@ fn json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn cutting_bytes_and_pruning_a_tree_agree(mut value in json(), pretty in any::<bool>()) {
-        if let Value::Object(members) = &mut value {
-            // As a resource has: the root is never left empty.
-            members.insert("resourceType".to_owned(), "Basic".into());
-        }
+    fn cutting_bytes_and_pruning_a_tree_agree(value in json(), pretty in any::<bool>()) {
         let text = if pretty { format!("{value:#}") } else { value.to_string() };
         let cut = free_text(text.as_bytes(), Kept::default()).unwrap();
-        match expected(&value) {
-            Some(left) if left == value => prop_assert_eq!(cut, None),
-            Some(left) => {
-                let parsed: Value = serde_json::from_slice(&cut.unwrap()).unwrap();
-                prop_assert_eq!(parsed, left);
-            }
-            // An array of nothing but free text is no resource; the gateway refuses it elsewhere.
-            None => prop_assert!(value.is_array()),
+        let left = expected(&value).unwrap_or_else(|| match &value {
+            Value::Array(_) => Value::Array(Vec::new()),
+            _ => Value::Object(Map::new()),
+        });
+        if left == value {
+            prop_assert_eq!(cut, None);
+        } else {
+            let parsed: Value = serde_json::from_slice(&cut.unwrap()).unwrap();
+            prop_assert_eq!(parsed, left);
         }
     }
 

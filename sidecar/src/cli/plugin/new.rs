@@ -55,9 +55,11 @@ const RUST: &[File] = &[
     ("sdk/wit/varco-plugin.wit", CONTRACT),
     ("sdk/rust/Cargo.toml", sdk!("sdk-rust/Cargo.toml")),
     ("sdk/rust/src/lib.rs", sdk!("sdk-rust/src/lib.rs")),
+    ("sdk/rust/src/arena.rs", sdk!("sdk-rust/src/arena.rs")),
     ("sdk/rust/src/bindings.rs", sdk!("sdk-rust/src/bindings.rs")),
     ("sdk/rust/src/host.rs", sdk!("sdk-rust/src/host.rs")),
     ("sdk/rust/src/json.rs", sdk!("sdk-rust/src/json.rs")),
+    ("sdk/rust/src/json/rewrite.rs", sdk!("sdk-rust/src/json/rewrite.rs")),
     ("sdk/rust/src/testing.rs", sdk!("sdk-rust/src/testing.rs")),
 ];
 
