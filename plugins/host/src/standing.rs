@@ -1,7 +1,10 @@
 //! How a plugin did so far: its counts and its quarantine, which outlive a reload where the component is the same.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,8 @@ pub struct Standing {
     sha256: String,
     counters: Vec<String>,
     quarantine: Mutex<Quarantine>,
+    /// Whether the quarantine holds anything that a success would change. Calls of a plugin that does well take no lock.
+    stained: AtomicBool,
 }
 
 impl Standing {
@@ -31,6 +36,7 @@ impl Standing {
             sha256: sha256.to_owned(),
             counters: counters.to_vec(),
             quarantine: Mutex::default(),
+            stained: AtomicBool::new(false),
         }
     }
 
@@ -41,7 +47,11 @@ impl Standing {
 
     /// Leave for a call at `now`, or the time after which to ask again.
     pub fn admit(&self, now: Duration) -> Result<Admission, Duration> {
-        self.quarantine().admit(now)
+        if self.stained.load(Ordering::Acquire) {
+            self.quarantine().admit(now)
+        } else {
+            Ok(Admission::Regular)
+        }
     }
 
     /// Takes up how a call ended.
@@ -54,15 +64,23 @@ impl Standing {
         now: Duration,
     ) {
         match result {
+            Ok(_) if !self.stained.load(Ordering::Acquire) => {}
             Ok(_) => {
-                if self.quarantine().succeeded(admission) {
+                let mut quarantine = self.quarantine();
+                let ended = quarantine.succeeded(admission);
+                self.stained.store(*quarantine != Quarantine::default(), Ordering::Release);
+                drop(quarantine);
+                if ended {
                     self.tally.released();
                     info!(plugin, "quarantine ended");
                 }
             }
             Err(error) if error.blames_plugin() => {
                 warn!(plugin, hook = hook.as_str(), kind = error.kind(), cause = %error, "plugin failed");
-                let opened = self.quarantine().failed(admission, now);
+                let mut quarantine = self.quarantine();
+                let opened = quarantine.failed(admission, now);
+                self.stained.store(true, Ordering::Release);
+                drop(quarantine);
                 if let Some(period) = opened {
                     self.tally.quarantined();
                     warn!(plugin, seconds = period.as_secs(), "plugin in quarantine");
