@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use harness::serving::Serving;
-use harness::{Region, Setup};
+use harness::{Asking, Region, Setup};
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -91,6 +91,21 @@ fn resource(kind: &str) -> Value {
     resource
 }
 
+/// Seeds Anna, who permits, and asks for her.
+async fn anna(region: &Region) -> Asking {
+    region.seed(&json!({ "resourceType": "Patient", "id": "anna" }));
+    let asking = region.asking();
+    let permit = harness::consent("Patient/anna", json!({ "type": "permit" }));
+    assert_eq!(asking.post("Consent", &permit).await.status, StatusCode::CREATED);
+    asking
+}
+
+/// A region whose plugin strips narratives, notes and displays.
+async fn stripping(more: &str) -> Region {
+    let more = format!("[[plugin]]\nmanifest = \"narrative-stripper.plugin.json\"\n{more}");
+    Region::edited("", &more, |setup| install(setup.folder.path(), "narrative-stripper", |_| {})).await
+}
+
 /// A metric of a sidecar in a process of its own.
 async fn metric(setup: &Setup, line: &str) -> Option<f64> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, setup.admin)).await.unwrap();
@@ -151,10 +166,7 @@ async fn where_the_route_says_open_the_exchange_goes_on_and_its_record_says_so()
         });
     })
     .await;
-    let asking = region.asking();
-    region.seed(&json!({ "resourceType": "Patient", "id": "anna" }));
-    let permit = json!({ "type": "permit" });
-    asking.post("Consent", &harness::consent("Patient/anna", permit)).await;
+    let asking = anna(&region).await;
     region.seed(&resource("Observation"));
     region.seed(&resource("Condition"));
     let read = asking.get("Observation/one").await;
@@ -173,9 +185,7 @@ async fn a_quarantine_outlives_a_reload_and_ends_by_itself() {
         install(setup.folder.path(), "hostile", |manifest| manifest["limits"]["deadline_ms"] = 1000.into());
     })
     .await;
-    let asking = region.asking();
-    region.seed(&json!({ "resourceType": "Patient", "id": "anna" }));
-    asking.post("Consent", &harness::consent("Patient/anna", json!({ "type": "permit" }))).await;
+    let asking = anna(&region).await;
     let (good, mut bad) = (resource("Observation"), resource("Observation"));
     bad["id"] = "bad".into();
     bad["behaviour"] = "panic".into();
@@ -199,13 +209,9 @@ async fn a_quarantine_outlives_a_reload_and_ends_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_takes_up_changed_plugins_and_refuses_those_that_do_not_fit() {
-    let more = "[[plugin]]\nmanifest = \"narrative-stripper.plugin.json\"\n[plugins]\nunsigned = \"allow\"\n";
-    let region =
-        Region::edited("", more, |setup| install(setup.folder.path(), "narrative-stripper", |_| {})).await;
-    let (asking, folder) = (region.asking(), region.setup.folder.path().to_owned());
+    let region = stripping("[plugins]\nunsigned = \"allow\"\n").await;
+    let (asking, folder) = (anna(&region).await, region.setup.folder.path().to_owned());
     let reloader = region.running.reloader(region.setup.config_file());
-    region.seed(&json!({ "resourceType": "Patient", "id": "anna" }));
-    asking.post("Consent", &harness::consent("Patient/anna", json!({ "type": "permit" }))).await;
     let mut told = resource("Observation");
     told["note"] = json!([{ "text": "tired" }]);
     told["code"] = json!({ "coding": [{ "code": "a", "display": "A" }] });
@@ -297,13 +303,9 @@ fn resident() -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reloads_of_plugins_leave_memory_flat_and_fail_no_request() {
-    let more = "[[plugin]]\nmanifest = \"narrative-stripper.plugin.json\"\n";
-    let region =
-        Region::edited("", more, |setup| install(setup.folder.path(), "narrative-stripper", |_| {})).await;
-    let (asking, folder) = (region.asking(), region.setup.folder.path().to_owned());
+    let region = stripping("").await;
+    let (asking, folder) = (anna(&region).await, region.setup.folder.path().to_owned());
     let reloader = region.running.reloader(region.setup.config_file());
-    region.seed(&json!({ "resourceType": "Patient", "id": "anna" }));
-    asking.post("Consent", &harness::consent("Patient/anna", json!({ "type": "permit" }))).await;
     let reload = async |rounds: std::ops::Range<u32>| {
         for round in rounds {
             install(&folder, "narrative-stripper", |manifest| {

@@ -34,9 +34,11 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["hostile.wasm", "hostile.plugin.json"] {
-            fs::copy(support::components().join(name), folder.path().join(name)).unwrap();
-        }
+        fs::write(folder.path().join("hostile.wasm"), component("hostile")).unwrap();
+        let mut manifest = manifest("hostile");
+        // On a busy machine a call may take its time.
+        manifest["limits"]["deadline_ms"] = 1000.into();
+        fs::write(folder.path().join("hostile.plugin.json"), manifest.to_string()).unwrap();
         Self { folder }
     }
 
