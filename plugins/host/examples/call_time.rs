@@ -23,10 +23,13 @@ const CONTEXT: Context<'static> = Context {
 fn main() -> Result<(), Box<dyn Error>> {
     let engine = PluginEngine::start(&EngineSettings::default())?;
     let components = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/components");
-    let stripper = Plugin::load_file(&engine, components.join("narrative-stripper.plugin.json"))?;
-    let text = fs::read_to_string(components.join("hostile.plugin.json"))?
-        .replace("\"by-body\"\n  }", "\"pass\"\n  }");
-    let idle = Plugin::load(&engine, Manifest::parse(&text)?, &fs::read(components.join("hostile.wasm"))?)?;
+    let load = |sample: &str, change: fn(String) -> String| -> Result<Plugin, Box<dyn Error>> {
+        let text = change(fs::read_to_string(components.join(format!("{sample}.plugin.json")))?);
+        let component = fs::read(components.join(format!("{sample}.wasm")))?;
+        Ok(Plugin::load(&engine, Manifest::parse(&text)?, &component)?)
+    };
+    let stripper = load("narrative-stripper", |text| text)?;
+    let idle = load("hostile", |text| text.replace("\"by-body\"\n  }", "\"pass\"\n  }"))?;
 
     let bare = observation(false);
     let noted = observation(true);

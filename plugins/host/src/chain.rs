@@ -3,14 +3,11 @@
 //! Each gets the body that the one before it left. The first refusal ends the chain; so does the first failure of a
 //! plugin whose `on_failure` is `closed`. A failure of one whose `on_failure` is `open` is reported and skipped.
 
-use std::{borrow::Cow, collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
 
 use tracing::warn;
 
-use crate::{
-    Hook, LoadError, OnFailure, Plugin, PluginError, Refusal, Verdict, contract::Context,
-    engine::PluginEngine,
-};
+use crate::{Hook, LoadError, OnFailure, Plugin, PluginError, Refusal, Verdict, contract::Context};
 
 /// One plugin in its place, and what becomes of an exchange that it fails to judge there.
 #[derive(Debug, Clone)]
@@ -63,15 +60,6 @@ pub enum Decision<'b> {
 }
 
 impl PluginSet {
-    /// A set of these plugins, in this order.
-    ///
-    /// # Errors
-    ///
-    /// [`LoadError::SameName`] where two have the same name.
-    pub fn new(plugins: Vec<Plugin>) -> Result<Self, LoadError> {
-        Self::of(plugins.into_iter().map(|plugin| Use::from(Arc::new(plugin))).collect())
-    }
-
     /// A set of these uses, in this order.
     ///
     /// # Errors
@@ -84,48 +72,6 @@ impl PluginSet {
         }
         let hooks = Hook::ALL.map(|hook| uses.iter().any(|own| own.plugin.handles(hook)));
         Ok(Self { uses: uses.into(), hooks })
-    }
-
-    /// Loads manifests and the components beside them, in this order.
-    ///
-    /// # Errors
-    ///
-    /// The first [`LoadError`]; nothing is loaded then.
-    pub fn load_files<P: AsRef<Path>>(
-        engine: &PluginEngine,
-        manifests: impl IntoIterator<Item = P>,
-    ) -> Result<Self, LoadError> {
-        let plugins: Result<Vec<_>, _> =
-            manifests.into_iter().map(|manifest| Plugin::load_file(engine, manifest)).collect();
-        Self::new(plugins?)
-    }
-
-    /// Gives a request's body to each plugin in turn. `now` is the time since any moment that stays the same.
-    ///
-    /// # Errors
-    ///
-    /// [`PluginError`] of a plugin that fails closed: the exchange must be refused and nothing forwarded.
-    pub fn run_request<'b>(
-        &self,
-        context: &Context<'_>,
-        body: Cow<'b, [u8]>,
-        now: Duration,
-    ) -> Result<ChainOutcome<'b>, PluginError> {
-        self.run(Hook::Request, context, body, now)
-    }
-
-    /// Gives a response's body to each plugin in turn. `now` is the time since any moment that stays the same.
-    ///
-    /// # Errors
-    ///
-    /// [`PluginError`] of a plugin that fails closed: the exchange must be refused and nothing released.
-    pub fn run_response<'b>(
-        &self,
-        context: &Context<'_>,
-        body: Cow<'b, [u8]>,
-        now: Duration,
-    ) -> Result<ChainOutcome<'b>, PluginError> {
-        self.run(Hook::Response, context, body, now)
     }
 
     /// Gives a body to each plugin that has the hook, in turn. `now` is the time since any moment that stays the same.

@@ -20,7 +20,7 @@ pub fn check_imports(
 ) -> Result<(), LoadError> {
     let component_type = component.component_type();
     for (import, _) in component_type.imports(engine.wasm()) {
-        if let Some(reason) = refused(import, manifest.grants()) {
+        if let Some(reason) = refused_import(import, manifest.grants()) {
             return Err(LoadError::UngrantedImport {
                 plugin: manifest.name().to_owned(),
                 import: import.to_owned(),
@@ -31,7 +31,8 @@ pub fn check_imports(
     Ok(())
 }
 
-fn refused(import: &str, granted: &[Grant]) -> Option<String> {
+/// Why a component with these grants may not import the interface, and the cure. None where it may.
+pub fn refused_import(import: &str, granted: &[Grant]) -> Option<String> {
     if import == TYPES {
         return None;
     }
@@ -69,15 +70,15 @@ mod tests {
 
     #[test]
     fn an_import_is_refused_with_the_cure_that_fits_it() {
-        assert_eq!(refused(TYPES, &[]), None);
-        assert_eq!(refused("varco:plugin/log@0.2.0", &[Grant::Log]), None);
+        assert_eq!(refused_import(TYPES, &[]), None);
+        assert_eq!(refused_import("varco:plugin/log@0.2.0", &[Grant::Log]), None);
         for (import, cure) in [
             ("varco:plugin/log@0.2.0", "Add \"log\" to grants"),
             ("varco:plugin/log@0.9.0", "Build the plugin against that version"),
             ("varco:plugin/fetch@0.2.0", "Build the plugin against that version"),
             ("wasi:cli/environment@0.2.0", "without WASI"),
         ] {
-            let reason = refused(import, &[Grant::Settings]).unwrap();
+            let reason = refused_import(import, &[Grant::Settings]).unwrap();
             assert!(reason.contains(cure), "{import}: {reason}");
         }
     }

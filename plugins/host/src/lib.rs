@@ -15,11 +15,13 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use std::{borrow::Cow, time::Duration};
-//! use varco_plugin_host::{Context, Decision, EngineSettings, PluginEngine, PluginSet};
+//! use std::{borrow::Cow, path::Path};
+//! use varco_plugin_host::{Context, Decision, Deployment, Hook, PluginLibrary, PluginSet, Terms, Use};
 //!
-//! let engine = PluginEngine::start(&EngineSettings::default())?;
-//! let plugins = PluginSet::load_files(&engine, ["plugins/narrative-stripper.plugin.json"])?;
+//! let library = PluginLibrary::default();
+//! let manifest = Path::new("plugins/narrative-stripper.plugin.json");
+//! let plugin = library.load_file(manifest, &Terms::default(), Deployment::default())?;
+//! let plugins = PluginSet::of(vec![Use::from(plugin)])?;
 //! let context = Context {
 //!     interaction: "read",
 //!     resource_type: Some("Patient"),
@@ -29,8 +31,7 @@
 //!     content_type: "application/fhir+json",
 //!     traceparent: None,
 //! };
-//! let now = Duration::ZERO;
-//! let outcome = plugins.run_response(&context, Cow::Borrowed(b"{}"), now)?;
+//! let outcome = plugins.run(Hook::Response, &context, Cow::Borrowed(b"{}"), library.now())?;
 //! match outcome.decision {
 //!     Decision::Continue(body) => drop(body),
 //!     Decision::Refused { plugin, refusal } => drop((plugin, refusal.status_hint.status())),
@@ -68,11 +69,12 @@ pub use counters::PluginCounters;
 pub use deployment::{Deployment, KeyLength, PseudonymKey};
 pub use engine::{EngineSettings, PluginEngine};
 pub use error::{EngineError, LoadError, PluginError};
+pub use grant::refused_import;
 pub use library::{PluginLibrary, Terms};
 pub use manifest::{
     Grant, Hook, Limits, MANIFEST_SCHEMA, Manifest, ManifestError, ManifestFault, OnFailure, World, signature,
 };
-pub use plugin::Plugin;
+pub use plugin::{Plugin, component_digest};
 pub use quarantine::{Admission, Quarantine};
 pub use trust::{Trust, Unsigned};
 pub use verdict::{Refusal, StatusHint, Verdict};

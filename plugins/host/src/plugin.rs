@@ -3,8 +3,7 @@
 //! Invariant: what was compiled has the digest, the imports and the exports that the manifest states.
 
 use std::{
-    fmt, fs,
-    path::Path,
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -45,13 +44,18 @@ pub struct Identity {
     pub standing: Arc<Standing>,
 }
 
+/// The digest of a component as manifests state it: SHA-256, in lower-case hexadecimal digits.
+pub fn component_digest(component: &[u8]) -> String {
+    hex(&Sha256::digest(component))
+}
+
 /// The component's digest, where it is the one that the manifest states.
 pub fn digest(manifest: &Manifest, component: &[u8]) -> Result<String, LoadError> {
     let plugin = || manifest.name().to_owned();
     if component.len() > COMPONENT_BYTES {
         return Err(LoadError::TooLarge { plugin: plugin(), bytes: component.len(), limit: COMPONENT_BYTES });
     }
-    let actual = hex(&Sha256::digest(component));
+    let actual = component_digest(component);
     if actual != manifest.sha256() {
         return Err(LoadError::Digest { plugin: plugin(), expected: manifest.sha256().to_owned(), actual });
     }
@@ -158,25 +162,6 @@ impl Plugin {
             "plugin loaded"
         );
         Ok(Self { manifest, engine: engine.clone(), component: linked, hooks, identity, _compiled: compiled })
-    }
-
-    /// Loads the manifest at `path` and the component beside it.
-    ///
-    /// # Errors
-    ///
-    /// [`LoadError`], which names the file and what is wrong with it.
-    pub fn load_file(engine: &PluginEngine, path: impl AsRef<Path>) -> Result<Self, LoadError> {
-        let path = path.as_ref();
-        let unreadable = |path: &Path, error: std::io::Error| LoadError::Read {
-            path: path.display().to_string(),
-            cause: error.to_string(),
-        };
-        let text = fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
-        let manifest = Manifest::parse(&text)
-            .map_err(|error| LoadError::Manifest { path: path.display().to_string(), error })?;
-        let beside = path.with_file_name(manifest.component());
-        let component = fs::read(&beside).map_err(|error| unreadable(&beside, error))?;
-        Self::load(engine, manifest, &component)
     }
 
     /// Judges the body of a request. `now` is the time since any moment that stays the same.

@@ -4,11 +4,11 @@
 
 mod support;
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use serde_json::Value;
-use support::{READ, engine, load, manifest_path};
-use varco_plugin_host::{Decision, Hook, LoadError, Plugin, PluginEngine, PluginSet};
+use support::{READ, engine, load};
+use varco_plugin_host::{Decision, Hook, LoadError, Plugin, PluginEngine, PluginSet, Use};
 
 const NOW: Duration = Duration::ZERO;
 const NOTED: &[u8] = br#"{"resourceType":"Observation","note":[{"text":"x"}]}"#;
@@ -26,11 +26,15 @@ fn hostile(engine: &PluginEngine, behaviour: &'static str, on_failure: &'static 
     .unwrap()
 }
 
+fn set<const N: usize>(plugins: [Plugin; N]) -> Result<PluginSet, LoadError> {
+    PluginSet::of(plugins.map(|plugin| Use::from(Arc::new(plugin))).into())
+}
+
 #[test]
 fn each_plugin_gets_what_the_one_before_it_left() {
     let engine = engine();
-    let set = PluginSet::new(vec![stripper(&engine), hostile(&engine, "pass", "closed")]).unwrap();
-    let outcome = set.run_response(&READ, Cow::Borrowed(NOTED), NOW).unwrap();
+    let set = set([stripper(&engine), hostile(&engine, "pass", "closed")]).unwrap();
+    let outcome = set.run(Hook::Response, &READ, Cow::Borrowed(NOTED), NOW).unwrap();
     assert_eq!(outcome.decision, Decision::Continue(Cow::Owned(BARE.to_vec())));
     assert_eq!(outcome.replaced_by, ["narrative-stripper".into()]);
     assert!(outcome.skipped.is_empty());
@@ -38,20 +42,20 @@ fn each_plugin_gets_what_the_one_before_it_left() {
 
 #[test]
 fn an_unchanged_body_is_not_copied() {
-    let set = PluginSet::new(vec![stripper(&engine())]).unwrap();
-    let outcome = set.run_request(&READ, Cow::Borrowed(BARE), NOW).unwrap();
+    let set = set([stripper(&engine())]).unwrap();
+    let outcome = set.run(Hook::Request, &READ, Cow::Borrowed(BARE), NOW).unwrap();
     assert!(matches!(outcome.decision, Decision::Continue(Cow::Borrowed(body)) if std::ptr::eq(body, BARE)));
     let none = PluginSet::default();
     assert!(none.is_empty() && !none.handles(Hook::Request));
-    let outcome = none.run_request(&READ, Cow::Borrowed(BARE), NOW).unwrap();
+    let outcome = none.run(Hook::Request, &READ, Cow::Borrowed(BARE), NOW).unwrap();
     assert_eq!(outcome.decision, Decision::Continue(Cow::Borrowed(BARE)));
 }
 
 #[test]
 fn a_refusal_ends_the_chain() {
     let engine = engine();
-    let set = PluginSet::new(vec![stripper(&engine), hostile(&engine, "panic", "closed")]).unwrap();
-    let outcome = set.run_request(&READ, Cow::Borrowed(b"{\"a\":\"<script>\"}"), NOW).unwrap();
+    let set = set([stripper(&engine), hostile(&engine, "panic", "closed")]).unwrap();
+    let outcome = set.run(Hook::Request, &READ, Cow::Borrowed(b"{\"a\":\"<script>\"}"), NOW).unwrap();
     let Decision::Refused { plugin, refusal } = outcome.decision else { panic!("a script must be refused") };
     assert_eq!((&*plugin, refusal.status_hint.status()), ("narrative-stripper", 422));
     assert_eq!(set.iter().last().unwrap().counters().calls, 0);
@@ -60,10 +64,10 @@ fn a_refusal_ends_the_chain() {
 #[test]
 fn a_plugin_that_fails_closed_stops_the_exchange() {
     let engine = engine();
-    let set = PluginSet::new(vec![hostile(&engine, "panic", "closed"), stripper(&engine)]).unwrap();
+    let set = set([hostile(&engine, "panic", "closed"), stripper(&engine)]).unwrap();
     // Failing and, from the fourth call on, in quarantine: never a body.
     for _ in 0..5 {
-        assert!(set.run_response(&READ, Cow::Borrowed(NOTED), NOW).is_err());
+        assert!(set.run(Hook::Response, &READ, Cow::Borrowed(NOTED), NOW).is_err());
     }
     assert!(set.iter().next().unwrap().counters().in_quarantine);
     assert_eq!(set.iter().last().unwrap().counters().calls, 0);
@@ -72,36 +76,35 @@ fn a_plugin_that_fails_closed_stops_the_exchange() {
 #[test]
 fn a_plugin_that_fails_open_is_skipped_and_reported() {
     let engine = engine();
-    let set = PluginSet::new(vec![hostile(&engine, "garbage", "open"), stripper(&engine)]).unwrap();
+    let set = set([hostile(&engine, "garbage", "open"), stripper(&engine)]).unwrap();
     for expected in ["output-malformed", "output-malformed", "output-malformed", "quarantined"] {
-        let outcome = set.run_response(&READ, Cow::Borrowed(NOTED), NOW).unwrap();
+        let outcome = set.run(Hook::Response, &READ, Cow::Borrowed(NOTED), NOW).unwrap();
         assert_eq!(outcome.decision, Decision::Continue(Cow::Owned(BARE.to_vec())));
         assert_eq!(outcome.skipped.iter().map(|error| error.kind()).collect::<Vec<_>>(), [expected]);
     }
 }
 
 #[test]
-fn files_load_in_order_and_a_name_stands_once() {
+fn plugins_stand_in_order_and_a_name_stands_once() {
     let engine = engine();
-    let set = PluginSet::load_files(&engine, [manifest_path("hostile"), manifest_path("narrative-stripper")])
-        .unwrap();
-    assert_eq!(set.iter().map(Plugin::name).collect::<Vec<_>>(), ["hostile", "narrative-stripper"]);
-    assert!(set.handles(Hook::Response) && set.len() == 2);
-    let error =
-        PluginSet::load_files(&engine, [manifest_path("hostile"), manifest_path("hostile")]).unwrap_err();
-    assert_eq!(error, LoadError::SameName { plugin: "hostile".to_owned() });
+    let both = set([hostile(&engine, "pass", "open"), stripper(&engine)]).unwrap();
+    assert_eq!(both.iter().map(Plugin::name).collect::<Vec<_>>(), ["hostile", "narrative-stripper"]);
+    assert!(both.handles(Hook::Response) && both.len() == 2);
+    let twice = set([hostile(&engine, "pass", "open"), hostile(&engine, "pass", "closed")]);
+    assert_eq!(twice.unwrap_err(), LoadError::SameName { plugin: "hostile".to_owned() });
 }
 
 #[test]
 fn calls_from_many_threads_get_their_own_answers() {
-    let set = PluginSet::new(vec![stripper(&engine())]).unwrap();
+    let set = set([stripper(&engine())]).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..8 {
             let set = &set;
             scope.spawn(move || {
                 for call in 0..50 {
                     let body = format!(r#"{{"id":"{thread}-{call}","note":[]}}"#);
-                    let outcome = set.run_response(&READ, Cow::Borrowed(body.as_bytes()), NOW).unwrap();
+                    let outcome =
+                        set.run(Hook::Response, &READ, Cow::Borrowed(body.as_bytes()), NOW).unwrap();
                     let expected = format!(r#"{{"id":"{thread}-{call}"}}"#).into_bytes();
                     assert_eq!(outcome.decision, Decision::Continue(Cow::Owned(expected)));
                 }

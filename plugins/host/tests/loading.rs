@@ -4,14 +4,13 @@
 
 mod support;
 
-use serde_json::json;
-use sha2::{Digest, Sha256};
-use support::{component, engine, load, manifest, manifest_path};
-use varco_plugin_host::{Hook, LoadError, Manifest, Plugin};
+use std::path::Path;
 
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
+use serde_json::json;
+use support::{component, engine, load, manifest, manifest_path};
+use varco_plugin_host::{
+    Deployment, Hook, LoadError, Manifest, Plugin, PluginLibrary, Terms, component_digest as digest,
+};
 
 /// Loads these bytes with a manifest that states their digest.
 fn load_bytes(bytes: &[u8]) -> LoadError {
@@ -22,8 +21,10 @@ fn load_bytes(bytes: &[u8]) -> LoadError {
 
 #[test]
 fn the_checked_in_samples_load_and_state_their_hooks() {
+    let library = PluginLibrary::default();
     for sample in ["narrative-stripper", "hostile"] {
-        let plugin = Plugin::load_file(&engine(), manifest_path(sample)).unwrap();
+        let path = manifest_path(sample);
+        let plugin = library.load_file(&path, &Terms::default(), Deployment::default()).unwrap();
         assert_eq!(plugin.name(), sample);
         assert!(plugin.handles(Hook::Request) && plugin.handles(Hook::Response));
     }
@@ -91,6 +92,8 @@ fn a_component_above_the_size_limit_is_not_even_hashed() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let error = Plugin::load_file(&engine(), "absent.plugin.json").unwrap_err();
+    let absent = Path::new("absent.plugin.json");
+    let library = PluginLibrary::default();
+    let error = library.load_file(absent, &Terms::default(), Deployment::default()).unwrap_err();
     assert!(matches!(&error, LoadError::Read { path, .. } if path == "absent.plugin.json"), "{error:?}");
 }

@@ -15,6 +15,7 @@ mod serve;
 mod snapshot;
 mod top;
 mod validate;
+mod whole_file;
 
 use std::process::ExitCode;
 

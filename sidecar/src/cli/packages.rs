@@ -17,6 +17,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::say;
+use super::whole_file::write;
 
 /// The packs that are built in, by the package they are made of. Others take the package's own name.
 const BUILT_IN: &[(&str, &str)] = &[
@@ -277,14 +278,6 @@ fn described(
     let counts: Vec<String> = counts(pack).iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     writeln!(text, "# {} KiB: {}", pack.size() / 1024, counts.join(", "))?;
     Ok(text)
-}
-
-/// Writes beside the target first: a reader never meets half a pack.
-fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let half = path.with_extension("part");
-    fs::write(&half, bytes).and_then(|()| fs::rename(&half, path)).with_context(|| {
-        format!("{} can't be written; check that the folder is writable and not full", path.display())
-    })
 }
 
 fn sha256(bytes: &[u8]) -> String {

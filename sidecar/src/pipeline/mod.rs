@@ -112,7 +112,7 @@ use patient_match::Matching;
 pub use refusal::Refusal;
 use refused::RefusedTally;
 use route_plugins::RoutePlugins;
-pub(crate) use route_plugins::read_concept_map;
+pub use route_plugins::read_concept_map;
 pub use setup::SetupError;
 pub(crate) use tally::status_word;
 use tally::{Outcome, Tally};

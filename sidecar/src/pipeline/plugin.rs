@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use http::StatusCode;
+use varco_core::requester::Code;
 use varco_plugin_host::{Context, Decision, Hook, PluginError};
 
 use super::Refusal;
@@ -58,12 +59,8 @@ fn run_on<'b>(
     if !plugins.handles(hook) {
         return Ok(body);
     }
-    let codes = |codes: &[varco_core::requester::Code]| -> Vec<String> {
-        codes.iter().map(|code| code.code.clone()).collect()
-    };
+    let within = exchange.account.enter(Stage::Plugin);
     let (roles, purposes) = (codes(&exchange.requester.roles), codes(&exchange.requester.purposes));
-    let roles: Vec<&str> = roles.iter().map(String::as_str).collect();
-    let purposes: Vec<&str> = purposes.iter().map(String::as_str).collect();
     let traceparent = exchange.account.trace.traceparent();
     let context = Context {
         interaction: exchange.account.interaction_name(),
@@ -74,9 +71,7 @@ fn run_on<'b>(
         content_type: "application/fhir+json",
         traceparent: Some(&traceparent),
     };
-    let now = gateway.library.now();
-    let within = exchange.account.enter(Stage::Plugin);
-    let outcome = plugins.run(hook, &context, body, now);
+    let outcome = plugins.run(hook, &context, body, gateway.library.now());
     exchange.account.leave(&within);
     let outcome = outcome.map_err(|error| match error {
         PluginError::InputTooLarge { .. } if hook == Hook::Request => {
@@ -94,4 +89,8 @@ fn run_on<'b>(
             text: refusal.diagnostics,
         }),
     }
+}
+
+fn codes(codes: &[Code]) -> Vec<&str> {
+    codes.iter().map(|code| code.code.as_str()).collect()
 }

@@ -112,6 +112,10 @@ fn unusable(path: &Path, cause: impl std::fmt::Display) -> PluginSetupError {
 }
 
 /// Reads a ConceptMap of R4 or R5 in JSON.
+///
+/// # Errors
+///
+/// Why the file can't be read or is none, without its name.
 pub fn read_concept_map(path: &Path) -> Result<ConceptMap, String> {
     let text = std::fs::read(path).map_err(|error| error.to_string())?;
     let document = OwnedDocument::parse_json(text, &Limits::default()).map_err(|error| error.to_string())?;

@@ -76,9 +76,8 @@ impl Bench {
         let mut all = Vec::new();
         let mut loading = Duration::ZERO;
         for fixture in &fixtures {
-            let settings: Vec<_> = fixture.setting.settings.clone().into_iter().collect();
             let start = Instant::now();
-            let plugin = stand.load(&built, &settings)?;
+            let plugin = stand.load(&built, &fixture.setting.settings)?;
             loading = loading.max(start.elapsed());
             bar.set_message(fixture.name.clone());
             match measure(&plugin, fixture, self.rounds, &bar) {

@@ -6,13 +6,15 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use varco_plugin_host::component_digest;
 
 use super::component::{self, Interfaces};
 use super::project::{Built, Language, Project, stamped};
 use super::stand::Stand;
 use super::toolchain::{CToolchain, RUST_TARGET, RustToolchain, componentize_qjs};
 use super::{CONTRACT, Ending, say};
+use crate::cli::whole_file::write;
 
 /// Compiles a plugin's project into a component and its manifest.
 #[derive(Debug, Args)]
@@ -50,7 +52,7 @@ impl Build {
         };
         let out = self.out.clone().unwrap_or_else(|| project.dist());
         let name = project.manifest.name();
-        let digest = component::digest(&component);
+        let digest = component_digest(&component);
         fs::create_dir_all(&out)
             .with_context(|| format!("{} can't be made; name another with --out", out.display()))?;
         let manifest = out.join(format!("{name}.plugin.json"));
@@ -70,7 +72,7 @@ impl Build {
             if imports.is_empty() { "none".to_owned() } else { imports.join(", ") }
         ));
         let built = Built::open(&manifest)?;
-        match Stand::new()?.load(&built, &[]) {
+        match Stand::new()?.load(&built, &Map::new()) {
             Ok(_) => Ok(Ending::Well),
             Err(fault) => {
                 say::note(format!("varco: the gateway would not load it: {fault:#}"));
@@ -224,12 +226,4 @@ fn run(command: &mut Command) -> Result<String> {
         bail!("{program} failed{}{words}", if words.is_empty() { "; see above" } else { ":\n" });
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// Writes beside the target first: a gateway that watches it never meets half a file.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let half = path.with_extension("part");
-    fs::write(&half, bytes).and_then(|()| fs::rename(&half, path)).with_context(|| {
-        format!("{} can't be written; check that its folder is writable and not full", path.display())
-    })
 }

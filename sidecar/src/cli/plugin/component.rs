@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, anyhow};
-use sha2::{Digest, Sha256};
 use varco_plugin_host::Manifest;
 use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -103,11 +102,6 @@ impl Interfaces {
             exports: world.exports.keys().map(|key| resolve.name_world_key(key)).collect(),
         })
     }
-}
-
-/// The SHA-256 digest in hexadecimal.
-pub fn digest(bytes: &[u8]) -> String {
-    varco::hexadecimal::write(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

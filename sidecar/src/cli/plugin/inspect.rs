@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::json;
 use varco_plugin_host::signature::{self, SignatureError, VerifyingKey};
-use varco_plugin_host::{Grant, Hook, Manifest, OnFailure};
+use varco_plugin_host::{Grant, Hook, Manifest, OnFailure, component_digest, refused_import};
 
-use super::component::{Interfaces, digest};
+use super::component::Interfaces;
 use super::project::Built;
 use super::{Ending, say};
 
@@ -55,9 +55,12 @@ impl Inspect {
         let built = Built::open(&self.place)?;
         let component = built.component()?;
         let interfaces = Interfaces::of(&component)?;
-        let actual = digest(&component);
+        let actual = component_digest(&component);
         let manifest = &built.manifest;
-        let ungranted = ungranted(manifest, &interfaces.imports);
+        let granted = manifest.grants();
+        let imports = interfaces.imports.iter().map(String::as_str);
+        let ungranted: Vec<&str> =
+            imports.filter(|import| refused_import(import, granted).is_some()).collect();
         let signature = self.signature(&built)?;
         let digest_fits = actual == manifest.sha256();
         let vouched = match &signature {
@@ -165,18 +168,6 @@ impl Signature {
 fn interface(import: &str) -> &str {
     let name = import.strip_prefix("varco:plugin/").unwrap_or(import);
     name.split('@').next().unwrap_or(name)
-}
-
-fn ungranted<'a>(manifest: &Manifest, imports: &'a BTreeSet<String>) -> Vec<&'a str> {
-    let version = manifest.world().as_str().rsplit_once('@').map_or("", |(_, version)| version);
-    let allowed = |import: &str| {
-        import == format!("varco:plugin/types@{version}")
-            || manifest
-                .grants()
-                .iter()
-                .any(|grant| import == format!("varco:plugin/{}@{version}", grant.as_str()))
-    };
-    imports.iter().map(String::as_str).filter(|import| !allowed(import)).collect()
 }
 
 fn head(manifest: &Manifest) {

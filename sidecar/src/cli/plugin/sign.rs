@@ -1,15 +1,16 @@
 //! `varco plugin sign`: vouches for a plugin with an Ed25519 key.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use varco_plugin_host::component_digest;
 use varco_plugin_host::signature::{self, SigningKey};
 
-use super::component::digest;
 use super::project::Built;
 use super::{Ending, say};
+use crate::cli::whole_file::write;
 
 /// Signs a plugin: its manifest, and by the digest in it the component.
 #[derive(Debug, Args)]
@@ -37,7 +38,7 @@ impl Sign {
             .with_context(|| format!("the key {} can't be read", self.key.display()))?;
         let key = SigningKey::from_pem(&pem).with_context(|| format!("the key {}", self.key.display()))?;
         // Nobody should vouch for what isn't there.
-        let actual = digest(&built.component()?);
+        let actual = component_digest(&built.component()?);
         if actual != built.manifest.sha256() {
             bail!(
                 "{} has the digest {actual}, its manifest says {}; build it again before you sign it",
@@ -49,7 +50,7 @@ impl Sign {
         let existing = path.is_file().then(|| fs::read_to_string(&path)).transpose()?;
         let signed = signature::sign(&built.text, existing.as_deref(), &key)
             .with_context(|| path.display().to_string())?;
-        write(&path, &signed)?;
+        write(&path, signed.as_bytes())?;
         say::line(format!(
             "{} {} signed by {}",
             built.manifest.name(),
@@ -59,11 +60,4 @@ impl Sign {
         say::line(format!("  {}", path.display()));
         Ok(Ending::Well)
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    let half = path.with_extension("part");
-    fs::write(&half, text)
-        .and_then(|()| fs::rename(&half, path))
-        .with_context(|| format!("{} can't be written", path.display()))
 }

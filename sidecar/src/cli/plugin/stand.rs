@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
-use fhir_models::document::{Limits, OwnedDocument};
 use serde_json::{Map, Value};
+use varco::pipeline::read_concept_map;
 use varco_core::terminology::concept_map::ConceptMap;
 use varco_plugin_host::{Deployment, EngineSettings, Plugin, PluginEngine, PseudonymKey};
 
@@ -40,12 +40,8 @@ impl Stand {
     /// The file that can't be read or is none.
     pub fn with_concept_maps(mut self, folder: &Path) -> Result<Self> {
         for path in json_files(folder)? {
-            let name = path.display().to_string();
-            let text = fs::read(&path).with_context(|| format!("{name} can't be read"))?;
-            let document = OwnedDocument::parse_json(text, &Limits::default())
-                .map_err(|fault| anyhow!("{name} is not FHIR JSON: {fault}"))?;
-            let map = ConceptMap::read(document.root(), &|_| None)
-                .map_err(|fault| anyhow!("{name} is not a usable ConceptMap: {fault}"))?;
+            let map = read_concept_map(&path)
+                .map_err(|fault| anyhow!("the concept map {} can't be used: {fault}", path.display()))?;
             self.concept_maps.push(Arc::new(map));
         }
         Ok(self)
@@ -56,9 +52,9 @@ impl Stand {
     /// # Errors
     ///
     /// What the gateway would say.
-    pub fn load(&self, built: &Built, settings: &[(String, Value)]) -> Result<Plugin> {
+    pub fn load(&self, built: &Built, settings: &Map<String, Value>) -> Result<Plugin> {
         let deployment = Deployment {
-            settings: settings.iter().cloned().collect::<Map<_, _>>(),
+            settings: settings.clone(),
             pseudonym_key: Some(PseudonymKey::new(&TEST_KEY)?),
             concept_maps: self.concept_maps.clone(),
         };

@@ -122,8 +122,7 @@ impl<'a> Bench<'a> {
     fn call(&mut self, setting: &Setting, hook: Hook, body: &[u8]) -> Result<Result<Verdict, PluginError>> {
         let key = serde_json::to_string(&setting.settings)?;
         if !self.plugins.contains_key(&key) {
-            let settings: Vec<_> = setting.settings.clone().into_iter().collect();
-            self.plugins.insert(key.clone(), self.stand.load(self.built, &settings)?);
+            self.plugins.insert(key.clone(), self.stand.load(self.built, &setting.settings)?);
         }
         let plugin = self.plugins.get(&key).ok_or_else(|| anyhow!("the plugin was not loaded"))?;
         let mut tries = TRIES;
