@@ -40,14 +40,15 @@ pub fn line(
         return Ok(());
     }
     state.plugin.standing.tally.log_line();
-    let line = printable(&text.to_str(&store)?, LINE_BYTES);
+    let text = text.to_str(&store)?;
+    let line = || printable(&text, LINE_BYTES);
     let state = store.data();
     let (plugin, trace) = (&*state.plugin.name, state.traceparent.as_deref().unwrap_or_default());
     match level {
-        Level::Debug => debug!(target: "varco::plugin", plugin, trace, line),
-        Level::Info => info!(target: "varco::plugin", plugin, trace, line),
-        Level::Warn => warn!(target: "varco::plugin", plugin, trace, line),
-        Level::Error => error!(target: "varco::plugin", plugin, trace, line),
+        Level::Debug => debug!(target: "varco::plugin", plugin, trace, line = line()),
+        Level::Info => info!(target: "varco::plugin", plugin, trace, line = line()),
+        Level::Warn => warn!(target: "varco::plugin", plugin, trace, line = line()),
+        Level::Error => error!(target: "varco::plugin", plugin, trace, line = line()),
     }
     Ok(())
 }
