@@ -245,7 +245,7 @@ fn only_plugins_of_trusted_signers_are_loaded_once_a_key_is_trusted() {
 
     // What a trusted key signed was another manifest: not even where unsigned plugins are allowed.
     let mut wider = manifest("hostile");
-    wider["limits"]["deadline_ms"] = 1000.into();
+    wider["limits"]["memory_mib"] = 64.into();
     fs::write(place.manifest(), wider.to_string()).unwrap();
     let altered = load(&[&key], Unsigned::Allow).unwrap_err();
     assert!(matches!(altered, LoadError::Signature { error: SignatureError::Altered(_), .. }), "{altered}");
