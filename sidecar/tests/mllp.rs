@@ -318,6 +318,7 @@ async fn the_operator_sees_counts_and_causes_and_nobodys_data() {
     for words in [
         format!("HL7 v2 messages arrive on 127.0.0.1:{port} in the clear"),
         "lis: application LAB, any facility".to_owned(),
+        "at most 1 messages a second (1 at once), 5 a day".to_owned(),
     ] {
         assert!(told.contains(&words), "{told}");
     }

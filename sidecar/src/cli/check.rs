@@ -10,6 +10,7 @@ use varco::config::{
     self, AuditIncludes, Callers, Config, ConfigError, DEFAULT_ROUTE, Direction, Issuer, IssuerKind, Mllp,
     OnMapFailure, Policy, PolicyDefault, Publication, Route, RouteMap, SCHEMA, ValidationMode,
 };
+use varco::limit::Lane;
 use varco::policy::{TESTS_SCHEMA, load};
 use varco_core::policy::{self, PolicyEffect};
 
@@ -320,6 +321,9 @@ fn publications(publication: &Publication) {
             route.path, route.gateway
         ));
         say::line(format!("    callers: {callers}"));
+        if let Some(told) = route.limits.told() {
+            say::line(format!("    each of them may send {told}; what is above it is refused with 429"));
+        }
     }
     say::line(format!(
         "    publications that a gateway can't take wait for {} days, {} of them and {} bytes at most, and are sent in order",
@@ -366,6 +370,12 @@ fn messages(mllp: &Mllp) {
             "    {}: application {}, {facility}, told by {proof}; types: {types}",
             sender.name, sender.application
         ));
+        if let Some(told) = sender.limits.told() {
+            say::line(format!("      at most {told}; what is faster is acknowledged later"));
+        }
+        if sender.lane != Lane::Normal {
+            say::line(format!("      its messages take places of the {} lane", sender.lane.name()));
+        }
     }
 }
 
