@@ -102,17 +102,50 @@ impl Account {
     /// A new account.
     pub fn open(head: &Parts, peer: Peer, reporting: &Reporting) -> Account {
         let id = Uuid::now_v7();
-        let request_id = id.to_string();
         let mut trace = Trace::continue_from(&head.headers);
         let spans = reporting.begin_trace(&mut trace);
+        let request_id = id.to_string();
         Account {
-            record_id: request_id.clone(),
-            request_id,
-            trace,
             spans,
             ticket: Some(reporting.tasks.requests.begin(id)),
-            received: Timestamp::now(),
-            client: peer.address,
+            ..Account::bare(request_id.clone(), request_id, trace, Timestamp::now(), peer.address)
+        }
+    }
+
+    /// The account of one entry of a batch: the same request, a record of its own.
+    pub fn of_entry(&self) -> Account {
+        let record_id = Uuid::now_v7().to_string();
+        Account {
+            requester: self.requester.clone(),
+            glass: self.glass.anew(),
+            policy: self.policy.clone(),
+            map_set: self.map_set.clone(),
+            owed: true,
+            ..Account::bare(
+                self.request_id.clone(),
+                record_id,
+                self.trace.clone(),
+                self.received,
+                self.client,
+            )
+        }
+    }
+
+    fn bare(
+        request_id: String,
+        record_id: String,
+        trace: Trace,
+        received: Timestamp,
+        client: SocketAddr,
+    ) -> Account {
+        Account {
+            request_id,
+            record_id,
+            trace,
+            spans: None,
+            ticket: None,
+            received,
+            client,
             intent: None,
             requester: None,
             interaction: None,
@@ -139,45 +172,6 @@ impl Account {
             places: (None, None),
             standings: Vec::new(),
             owed: false,
-        }
-    }
-
-    /// The account of one entry of a batch: the same request, a record of its own.
-    pub fn of_entry(&self) -> Account {
-        Account {
-            request_id: self.request_id.clone(),
-            record_id: Uuid::now_v7().to_string(),
-            trace: self.trace.clone(),
-            spans: None,
-            ticket: None,
-            received: self.received,
-            client: self.client,
-            intent: None,
-            requester: self.requester.clone(),
-            interaction: None,
-            written: None,
-            released: Vec::new(),
-            withheld: 0,
-            patients: BTreeSet::new(),
-            consents: Vec::new(),
-            decided_by: None,
-            glass: self.glass.anew(),
-            policy: self.policy.clone(),
-            policies: Vec::new(),
-            mapped: 0,
-            plugins: BTreeSet::new(),
-            plugins_skipped: BTreeSet::new(),
-            maps: BTreeSet::new(),
-            map_set: self.map_set.clone(),
-            left_out: 0,
-            map_bytes: 0,
-            matched: None,
-            warnings: Vec::new(),
-            surroundings: Surroundings::default(),
-            remembered: Remembered::default(),
-            places: (None, None),
-            standings: Vec::new(),
-            owed: true,
         }
     }
 

@@ -20,6 +20,8 @@ use crate::telemetry::course::Within;
 use crate::telemetry::stage::Stage;
 use crate::upstream::{UpstreamAnswer, UpstreamError};
 
+const FHIR: HeaderValue = HeaderValue::from_static("application/fhir+json");
+
 /// One request on its way.
 pub(super) struct Exchange<'g> {
     pub gateway: &'g Gateway,
@@ -69,19 +71,19 @@ impl Exchange<'_> {
             AtHand::Answer(answer) => return Ok(answer),
             AtHand::Ask(plan) => plan,
         };
-        let call = self.begin_call(request.method.as_str(), &request.path_and_query);
-        for (name, value) in self.headers.to_upstream(interaction, request) {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        }
-        self.trace_into(&mut headers);
         let method = match request.method.as_str() {
             "POST" => Method::POST,
             "PUT" => Method::PUT,
             "DELETE" => Method::DELETE,
             _ => Method::GET,
         };
+        let call = self.begin_call(&method, &request.path_and_query);
+        for (name, value) in self.headers.to_upstream(interaction, request) {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        self.trace_into(&mut headers);
         let body = request.form.clone().map_or(body, Bytes::from);
         let answer =
             Box::pin(self.gateway.upstream.ask(method, &request.path_and_query, headers, body)).await;
@@ -97,15 +99,12 @@ impl Exchange<'_> {
 
     /// Asks for a transaction of plain writes.
     pub async fn transact(&mut self, bundle: Bytes) -> Result<UpstreamAnswer, Refusal> {
-        let call = self.begin_call("POST", "/");
+        let call = self.begin_call(&Method::POST, "/");
         let minimal = self.headers.prefer == Some(ReturnPreference::Minimal);
-        let mut headers = HeaderMap::new();
-        let fhir = HeaderValue::from_static("application/fhir+json");
-        headers.insert(http::header::CONTENT_TYPE, fhir.clone());
-        headers.insert(http::header::ACCEPT, fhir);
+        let mut headers = self.own_headers();
+        headers.insert(http::header::CONTENT_TYPE, FHIR);
         let prefer = if minimal { "return=minimal" } else { "return=representation" };
         headers.insert(HeaderName::from_static("prefer"), HeaderValue::from_static(prefer));
-        self.trace_into(&mut headers);
         let base = if self.gateway.upstream.is_at_root() { "/" } else { "" };
         let answer = Box::pin(self.gateway.upstream.ask(Method::POST, base, headers, bundle)).await;
         self.gateway.answers.wrote_any();
@@ -114,10 +113,8 @@ impl Exchange<'_> {
 
     /// Asks for something that the caller did not ask for and a decision needs.
     pub async fn look_up(&mut self, path_and_query: &str) -> Result<UpstreamAnswer, Refusal> {
-        let call = self.begin_call("GET", path_and_query);
-        let mut headers = HeaderMap::new();
-        headers.insert(http::header::ACCEPT, HeaderValue::from_static("application/fhir+json"));
-        self.trace_into(&mut headers);
+        let call = self.begin_call(&Method::GET, path_and_query);
+        let headers = self.own_headers();
         let answer =
             Box::pin(self.gateway.upstream.ask(Method::GET, path_and_query, headers, Bytes::new())).await;
         self.seen(&call, answer)
@@ -126,27 +123,27 @@ impl Exchange<'_> {
     /// Asks for the next page of a search.
     pub async fn follow(&mut self, link: &str) -> Result<UpstreamAnswer, Refusal> {
         // The link is the server's own: nothing of it is told.
-        let call = self.begin_call("GET", "/{page}");
-        let mut headers = HeaderMap::new();
-        headers.insert(http::header::ACCEPT, HeaderValue::from_static("application/fhir+json"));
-        self.trace_into(&mut headers);
+        let call = self.begin_call(&Method::GET, "/{page}");
+        let headers = self.own_headers();
         let answer = Box::pin(self.gateway.upstream.follow(link, headers)).await;
         self.seen(&call, answer)
     }
 
     /// The server is about to be asked.
-    fn begin_call(&mut self, method: &str, path_and_query: &str) -> Call {
+    fn begin_call(&mut self, method: &Method, path_and_query: &str) -> Call {
         let within = self.account.enter(Stage::Upstream);
         if let Some(spans) = &mut self.account.spans {
-            let method = match method {
-                "POST" => "POST",
-                "PUT" => "PUT",
-                "DELETE" => "DELETE",
-                _ => "GET",
-            };
-            spans.calls(&within.entered, method, template::of_path(path_and_query));
+            spans.calls(&within.entered, template::method(method), template::of_path(path_and_query));
         }
         Call { within, started: Instant::now() }
+    }
+
+    /// The headers of a question that is not the caller's own.
+    fn own_headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::ACCEPT, FHIR);
+        self.trace_into(&mut headers);
+        headers
     }
 
     fn trace_into(&self, headers: &mut HeaderMap) {
