@@ -10,7 +10,9 @@
 //! 2. Only what was released whole is kept ([`Kept::may_be_kept`] and the pipeline): an answer of which something was withheld
 //!    costs a question each time, as does one for what is not there. One that turns out to hold something hidden is forgotten.
 //! 3. Nothing is kept that bears a label above normal, that is about genomics, or that the server forbids to keep.
-//! 4. A write through this gateway makes all answers of its type unreachable; a transaction, those of all types.
+//! 4. A write through this gateway makes all answers of its type unreachable; a transaction, those of all types. So does one
+//!    that the gateway before a reload ([`Answers::following`]) still carries out. While two processes share the work neither
+//!    uses nor keeps any (`pipeline::remembered`): each would know of its own writes alone.
 //!
 //! What changes at the server otherwise, a label included, counts after `cache_seconds` at the latest. Writes, and what decisions
 //! look up around a resource, never use what is kept. Bound: `cache.bytes`.
@@ -72,9 +74,21 @@ pub enum Found {
 pub struct Answers {
     kept: Counted<Key, Arc<Kept>>,
     most: u64,
+    writes: Arc<Writes>,
+}
+
+/// How often was written: in all by transactions, and to each type.
+struct Writes {
     hash: RandomState,
-    all_written: AtomicU64,
-    written: Box<[AtomicU64; GENERATIONS]>,
+    all: AtomicU64,
+    of_types: [AtomicU64; GENERATIONS],
+}
+
+impl Writes {
+    fn of_type(&self, resource_type: &str) -> &AtomicU64 {
+        let [first, ..] = &self.of_types;
+        self.of_types.get((self.hash.hash_one(resource_type) % GENERATIONS as u64) as usize).unwrap_or(first)
+    }
 }
 
 struct Lives;
@@ -98,6 +112,16 @@ impl moka::Expiry<Key, Arc<Kept>> for Lives {
 impl Answers {
     /// Room for so many bytes.
     pub fn new(bytes: u64) -> Answers {
+        let of_types = std::array::from_fn(|_| AtomicU64::new(0));
+        Answers::with(bytes, Arc::new(Writes { hash: RandomState::new(), all: AtomicU64::new(0), of_types }))
+    }
+
+    /// Those of the gateway that follows another one: nothing is kept yet, and writes through either count in both.
+    pub fn following(old: &Answers, bytes: u64) -> Answers {
+        Answers::with(bytes, old.writes.clone())
+    }
+
+    fn with(bytes: u64, writes: Arc<Writes>) -> Answers {
         let weight = |key: &Key, kept: &Arc<Kept>| {
             let whole = key.request.len().saturating_add(kept.answer.body.len()).saturating_add(OVERHEAD);
             u32::try_from(whole).unwrap_or(u32::MAX)
@@ -108,20 +132,18 @@ impl Answers {
                 Cache::builder().max_capacity(bytes).weigher(weight).expire_after(Lives),
             ),
             most: bytes / LARGEST_PART,
-            hash: RandomState::new(),
-            all_written: AtomicU64::new(0),
-            written: Box::new(std::array::from_fn(|_| AtomicU64::new(0))),
+            writes,
         }
     }
 
     /// The key of a request as of now. Made before the server is asked: what is written meanwhile makes it one that nobody asks for.
     pub fn key(&self, request: &str, resource_type: &str, requester: &Requester, consents: u64) -> Key {
-        let own = self.generation(resource_type).map_or(0, |own| own.load(Ordering::Acquire));
+        let own = self.writes.of_type(resource_type).load(Ordering::Acquire);
         Key {
             request: request.into(),
             caller: caller::digest(requester),
             consents,
-            written: (self.all_written.load(Ordering::Acquire), own),
+            written: (self.writes.all.load(Ordering::Acquire), own),
         }
     }
 
@@ -151,24 +173,18 @@ impl Answers {
 
     /// A resource of this type was written, or may have been.
     pub fn wrote(&self, resource_type: &str) {
-        if let Some(own) = self.generation(resource_type) {
-            own.fetch_add(1, Ordering::AcqRel);
-        }
+        self.writes.of_type(resource_type).fetch_add(1, Ordering::AcqRel);
     }
 
     /// Resources of any type were written, or may have been.
     pub fn wrote_any(&self) {
-        self.all_written.fetch_add(1, Ordering::AcqRel);
+        self.writes.all.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Sets the gauges, before metrics are rendered.
     pub fn observe(&self) {
         self.kept.observe();
         gauge!("varco_cache_answers_bytes").set(self.kept.weight() as f64);
-    }
-
-    fn generation(&self, resource_type: &str) -> Option<&AtomicU64> {
-        self.written.get((self.hash.hash_one(resource_type) % GENERATIONS as u64) as usize)
     }
 }
 
@@ -312,16 +328,20 @@ mod tests {
         assert!(!fresh(&ward, "/Patient/anna", 2, now), "a consent was written");
         assert!(!fresh(&ward, "/Patient/anna", 1, now + MINUTE), "its time is over");
         own.wrote("Observation");
-        let shared = match (own.generation("Observation"), own.generation("Patient")) {
-            (Some(one), Some(other)) => std::ptr::eq(one, other),
-            _ => false,
-        };
+        let shared = std::ptr::eq(own.writes.of_type("Observation"), own.writes.of_type("Patient"));
         assert!(shared || fresh(&ward, "/Patient/anna", 1, now));
         own.wrote("Patient");
         assert!(!fresh(&ward, "/Patient/anna", 1, now), "a patient was written");
         put();
         own.wrote_any();
         assert!(!fresh(&ward, "/Patient/anna", 1, now), "a transaction was written");
+        put();
+        let next = Answers::following(&own, 1 << 20);
+        next.wrote("Patient");
+        assert!(
+            !fresh(&ward, "/Patient/anna", 1, now),
+            "a patient was written through the gateway of a reload"
+        );
         put();
         own.forget(&own.key("/Patient/anna", "Patient", &ward, 1));
         assert!(!fresh(&ward, "/Patient/anna", 1, now));

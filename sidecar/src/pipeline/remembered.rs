@@ -60,6 +60,8 @@ impl Exchange<'_> {
             return AtHand::Ask(None);
         }
         let seconds = self.route().map_or(0, |route| route.cache_seconds);
+        // Of what another process writes nothing is known here.
+        let seconds = if self.gateway.store.overlap().is_shared() { 0 } else { seconds };
         // What comes along with what was asked is of other types, and asked for each time.
         let own_type = interaction.resource_type().filter(|own| own.as_str() == self.account.resource_type());
         let Some(resource_type) = own_type.filter(|_| seconds > 0) else { return AtHand::Ask(None) };

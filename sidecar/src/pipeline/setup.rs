@@ -94,6 +94,7 @@ struct Lasting {
     library: Arc<PluginLibrary>,
     /// The plane before, whose limits go on.
     publication: Option<Arc<Publication>>,
+    answers: Answers,
 }
 
 /// How dates and references are read here.
@@ -135,6 +136,8 @@ impl Gateway {
 
     /// The other process is gone: this one goes on alone.
     pub fn end_overlap(&self) {
+        // What the other one wrote is not known here.
+        self.answers.wrote_any();
         match self.store.end_overlap() {
             Ok(taken) => self.tokens.once().learn(taken),
             Err(error) => tracing::error!(%error, "what the other process knew can't be read"),
@@ -173,6 +176,7 @@ impl Gateway {
             tasks: Tasks::default(),
             library: Arc::default(),
             publication: None,
+            answers: Answers::new(config.cache.bytes),
         };
         Gateway::make(config, lasting)
     }
@@ -196,6 +200,7 @@ impl Gateway {
             outbox: self.outbox.clone(),
             library: self.library.clone(),
             publication: self.publication.clone(),
+            answers: Answers::following(&self.answers, config.cache.bytes),
         };
         Gateway::make(config, lasting)
     }
@@ -214,6 +219,7 @@ impl Gateway {
             outbox,
             library,
             publication,
+            answers,
         } = lasting;
         let definitions = Definitions::r4();
         let tokens = TokenGate::new(&config, once)?;
@@ -224,7 +230,7 @@ impl Gateway {
         };
         let plugins = RoutePlugins::load(&config, &library)?;
         Ok(Gateway {
-            answers: Answers::new(config.cache.bytes),
+            answers,
             store,
             tokens,
             limit,
