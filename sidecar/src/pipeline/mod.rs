@@ -485,7 +485,7 @@ impl Gateway {
         crate::review::observe(self);
         self.publication.iter().for_each(|plane| plane.observe());
         gauge!("varco_store_queue").set(self.store.writer().waiting() as f64);
-        self.upstream.guard().iter().for_each(|guard| guard.observe());
+        self.upstream.observe();
     }
 
     /// What it reports beside its metrics.

@@ -154,6 +154,12 @@ impl Upstream {
         Ok(Upstream { guard: Some(guard), ..Upstream::new(config, most)? })
     }
 
+    /// Closes connections that have waited for too long and sets the gauges, before metrics are rendered.
+    pub fn observe(&self) {
+        self.places.iter().for_each(Transport::sweep);
+        self.guard.iter().for_each(|guard| guard.observe());
+    }
+
     /// The bounds that it was made with.
     pub fn guard(&self) -> Option<&Arc<Guard>> {
         self.guard.as_ref()

@@ -4,7 +4,8 @@
 //! task or thread, which was a third of what it cost. Idle connections stay with the worker thread that made them,
 //! because their readiness is told there.
 //!
-//! Bounds: [`MOST_IDLE`] connections wait for each worker, none longer than [`IDLE`]. One transport speaks to one server
+//! Bounds: [`MOST_IDLE`] connections wait for each worker. None is used after [`IDLE`]; it is closed when the next one is given
+//! back or taken, or with the next look at metrics ([`Transport::sweep`]). One transport speaks to one server
 //! under one TLS configuration: connections are never shared between servers, names or client certificates. HTTP/2 would
 //! save nothing here: the server is near, and one connection a request under way is what it expects.
 
@@ -124,6 +125,13 @@ impl Transport {
         }
         let line = self.connect().await?;
         self.send_on(line, request, shard).await.map_err(|(error, _)| error)
+    }
+
+    /// Closes connections that have waited for too long.
+    pub fn sweep(&self) {
+        for shard in self.idle.iter() {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).retain(|own| own.since.elapsed() < IDLE);
+        }
     }
 
     fn take(&self, shard: usize) -> Option<Line> {
