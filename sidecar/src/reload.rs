@@ -10,9 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use metrics::counter;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -25,7 +23,7 @@ use crate::identify::key_source;
 use crate::listen::tls::{self, TlsError};
 use crate::listen::{Handler, Peer};
 use crate::mapping;
-use crate::pipeline::{Gateway, SetupError};
+use crate::pipeline::{Gateway, Reply, SetupError};
 use crate::systemd::Manager;
 use crate::telemetry::background;
 use crate::{fse, policy, review, telemetry};
@@ -104,7 +102,9 @@ impl Current {
 }
 
 impl Handler for Current {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+    type Body = Reply;
+
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Reply> {
         self.gateway().handle(request, peer).await
     }
 }
@@ -127,6 +127,9 @@ fn begin(gateway: &Arc<Gateway>, metrics: &PrometheusHandle) -> watch::Sender<bo
     }
     for source in gateway.tokens().key_sources() {
         background.spawn("keys of an issuer", key_source::watch(source.clone(), stopping.clone()));
+    }
+    if gateway.counts_minutes() {
+        background.spawn("pass-through minutes", gateway.clone().close_minutes(stopping.clone()));
     }
     background.spawn("quotas", gateway.quotas().clone().keep(stopping));
     stop

@@ -288,6 +288,7 @@ impl Running {
         self.operator_phase.send_replace(Phase::Closing);
         ended(self.operator).await;
         self.current.gateway().save_quotas().await;
+        self.current.gateway().end_minutes(true).await;
         self.current.gateway().reporting().flush().await;
         tracing::info!("stopped");
     }
@@ -314,6 +315,7 @@ impl Running {
         }
         ended(self.operator).await;
         self.current.gateway().save_quotas().await;
+        self.current.gateway().end_minutes(true).await;
         self.current.gateway().reporting().flush().await;
         tracing::info!("stopped: another process has taken over");
         // The end of this connection tells the other process that it is alone.

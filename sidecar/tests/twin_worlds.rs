@@ -6,7 +6,7 @@ mod harness;
 
 use bytes::Bytes;
 use harness::twins::seen;
-use harness::{Asking, Region, Reply};
+use harness::{Asking, FHIR, Region, Reply};
 use http::Method;
 use serde_json::{Value, json};
 use varco_conformance::hospital::{Effect, Fault};
@@ -32,12 +32,11 @@ fn resource(number: u32, patient: &str) -> Value {
     }
 }
 
-async fn pages(asking: &Asking, path: &str, port: u16) -> Vec<String> {
-    let mut all = Vec::new();
-    let mut url = path.to_owned();
+async fn pages(region: &Region, path: &str) -> Vec<String> {
+    let (asking, mut all, mut url) = (region.asking(), Vec::new(), path.to_owned());
     loop {
         let reply = asking.get(&url).await;
-        all.push(seen(&reply, port));
+        all.push(seen(&reply, region.setup.port));
         let bundle = reply.json();
         let next =
             bundle["link"].as_array().into_iter().flatten().find(|link| link["relation"] == "next").cloned();
@@ -48,10 +47,69 @@ async fn pages(asking: &Asking, path: &str, port: u16) -> Vec<String> {
     }
 }
 
+/// Two regions, one with and one without what is hidden, and a caller of each.
+struct Twins {
+    with: Region,
+    without: Region,
+    a: Asking,
+    b: Asking,
+}
+
+impl Twins {
+    async fn start() -> Twins {
+        let limits = "[limits]\nrequests_per_second = 10000\nburst = 10000\n";
+        let (with, without) = (Region::start(limits).await, Region::start(limits).await);
+        let (a, b) = (with.asking(), without.asking());
+        Twins { with, without, a, b }
+    }
+
+    /// With references from visible to hidden resources and back.
+    async fn linked() -> Twins {
+        let twins = Twins::start().await;
+        twins.seed_both(&[
+            result("v1", "anna"),
+            result("v2", "bruno"),
+            report("d1", "anna", &["v1", "h1"]),
+            report("d2", "anna", &["h1", "h2"]),
+        ]);
+        for hidden in [result("h1", "carla"), result("h2", "carla"), report("d9", "carla", &["v1", "v2"])] {
+            twins.with.seed(&hidden);
+        }
+        twins
+    }
+
+    fn seed_both(&self, resources: &[Value]) {
+        for own in resources {
+            self.with.seed(own);
+            self.without.seed(own);
+        }
+    }
+
+    /// A read looks the same in both.
+    async fn alike(&self, path: &str) {
+        let (in_a, in_b) = (self.a.get(path).await, self.b.get(path).await);
+        assert_eq!(seen(&in_a, self.with.setup.port), seen(&in_b, self.without.setup.port), "{path}");
+    }
+
+    /// All pages of a search do.
+    async fn pages_alike(&self, path: &str) {
+        assert_eq!(pages(&self.with, path).await, pages(&self.without, path).await, "{path}");
+    }
+
+    /// A caller in the first world, with these scopes.
+    fn narrow(&self, scope: &str) -> Asking {
+        self.a.with_token(Some(self.with.setup.token(json!({ "scope": scope }))))
+    }
+
+    async fn stop(self) {
+        self.with.stop().await;
+        self.without.stop().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_resources_leave_no_trace_in_any_answer() {
-    let limits = "[limits]\nrequests_per_second = 10000\nburst = 10000\n";
-    let (with, without) = (Region::start(limits).await, Region::start(limits).await);
+    let twins = Twins::start().await;
     for number in 0..120 {
         // Every third resource is of the patient without consent, and some are about both.
         let hidden = number % 3 == 0;
@@ -60,14 +118,12 @@ async fn hidden_resources_leave_no_trace_in_any_answer() {
             made["subject"] = json!({ "reference": "Patient/anna" });
             made["contained"] = json!([{ "resourceType": "Observation", "id": "k", "subject": { "reference": "Patient/carla" } }]);
         }
-        with.seed(&made);
+        twins.with.seed(&made);
         if !hidden {
-            without.seed(&made);
+            twins.without.seed(&made);
         }
     }
-    let (a, b) = (with.asking(), without.asking());
-    let (port_a, port_b) = (with.setup.port, without.setup.port);
-    let found = a.get("Observation?patient=anna").await.json();
+    let found = twins.a.get("Observation?patient=anna").await.json();
     assert!(found["total"].as_u64().unwrap() > 20, "the caller must see something: {found}");
     let mut compared = 0;
     for kind in ["Observation", "Condition", "DocumentReference"] {
@@ -87,32 +143,21 @@ async fn hidden_resources_leave_no_trace_in_any_answer() {
             "?subject=Patient/carla&_count=3",
             "?_lastUpdated=ge2020-01-01&_count=4",
         ] {
-            let path = format!("{kind}{query}");
-            assert_eq!(pages(&a, &path, port_a).await, pages(&b, &path, port_b).await, "{path}");
+            twins.pages_alike(&format!("{kind}{query}")).await;
             compared += 1;
         }
         for number in 0..24 {
-            for (method, path) in [
-                (Method::GET, format!("{kind}/r{number}")),
-                (Method::GET, format!("{kind}/r{number}/_history/1")),
-                (Method::GET, format!("{kind}/r{number}/_history/9")),
-            ] {
-                let (in_a, in_b) = (
-                    a.send(method.clone(), &path, &[], Bytes::new()).await,
-                    b.send(method.clone(), &path, &[], Bytes::new()).await,
-                );
-                assert_eq!(seen(&in_a, port_a), seen(&in_b, port_b), "{method} {path}");
+            for version in ["", "/_history/1", "/_history/9"] {
+                twins.alike(&format!("{kind}/r{number}{version}")).await;
                 compared += 1;
             }
         }
     }
     for status in ["final", "amended", "final,amended"] {
-        let path = format!("Observation?status={status}&date=ge2026-01-01");
-        assert_eq!(pages(&a, &path, port_a).await, pages(&b, &path, port_b).await, "{path}");
+        twins.pages_alike(&format!("Observation?status={status}&date=ge2026-01-01")).await;
     }
     assert!(compared > 250, "{compared}");
-    with.stop().await;
-    without.stop().await;
+    twins.stop().await;
 }
 
 fn report(id: &str, patient: &str, results: &[&str]) -> Value {
@@ -127,30 +172,10 @@ fn result(id: &str, patient: &str) -> Value {
         "subject": { "reference": format!("Patient/{patient}") }, "note": [{ "text": "n" }] })
 }
 
-/// Two regions that differ in hidden resources alone, with references from visible to hidden ones and back.
-async fn linked_twins() -> (Region, Region) {
-    let limits = "[limits]\nrequests_per_second = 10000\nburst = 10000\n";
-    let (with, without) = (Region::start(limits).await, Region::start(limits).await);
-    for visible in [
-        result("v1", "anna"),
-        result("v2", "bruno"),
-        report("d1", "anna", &["v1", "h1"]),
-        report("d2", "anna", &["h1", "h2"]),
-    ] {
-        with.seed(&visible);
-        without.seed(&visible);
-    }
-    for hidden in [result("h1", "carla"), result("h2", "carla"), report("d9", "carla", &["v1", "v2"])] {
-        with.seed(&hidden);
-    }
-    (with, without)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn joins_and_includes_lead_to_no_hidden_resource() {
-    let (with, without) = linked_twins().await;
-    let (a, b) = (with.asking(), without.asking());
-    let (port_a, port_b) = (with.setup.port, without.setup.port);
+    let twins = Twins::linked().await;
+    let a = &twins.a;
     for (path, total, entries) in [
         ("Observation?_has:DiagnosticReport:result:code=urn:x%7Cd1", 1, 1),
         ("Observation?_has:DiagnosticReport:result:code=urn:x%7Cd9", 0, 0),
@@ -180,8 +205,7 @@ async fn joins_and_includes_lead_to_no_hidden_resource() {
         ("Observation?_summary=text", 2, 2),
         ("Observation?_elements=note&_sort=-_lastUpdated&_count=1", 2, 1),
     ] {
-        let (in_a, in_b) = (pages(&a, path, port_a).await, pages(&b, path, port_b).await);
-        assert_eq!(in_a, in_b, "{path}");
+        twins.pages_alike(path).await;
         let bundle = a.get(path).await.json();
         let found = bundle["entry"].as_array().map_or(0, Vec::len);
         assert_eq!((bundle["total"].as_u64(), found), (Some(total), entries), "{path}: {bundle}");
@@ -195,31 +219,26 @@ async fn joins_and_includes_lead_to_no_hidden_resource() {
     assert_eq!(part["meta"]["tag"][0]["code"], "SUBSETTED");
 
     // Each hop is a search of its type: scopes that don't cover it refuse a named type, and leave an unnamed one out.
-    let narrow = |region: &Region, asking: &Asking| {
-        let scope = "system/DiagnosticReport.rs system/Patient.rs";
-        asking.with_token(Some(region.setup.token(json!({ "scope": scope }))))
-    };
-    let narrow_a = narrow(&with, &a);
+    let narrow = twins.narrow("system/DiagnosticReport.rs system/Patient.rs");
     for path in [
         "DiagnosticReport?result:Observation.code=urn:x%7Cv1",
         "Patient?_has:Observation:patient:code=urn:x%7Cv1",
         "Patient?_revinclude=Observation:subject",
         "DiagnosticReport?_include=DiagnosticReport:subject:Group",
     ] {
-        assert_eq!(narrow_a.get(path).await.status, 403, "{path}");
+        assert_eq!(narrow.get(path).await.status, 403, "{path}");
     }
-    let left_out = narrow_a.get("DiagnosticReport?_include=DiagnosticReport:result").await.json();
+    let left_out = narrow.get("DiagnosticReport?_include=DiagnosticReport:result").await.json();
     assert_eq!(left_out["entry"].as_array().unwrap().len(), 2);
     // What the gateway keeps itself is joined to nothing, and the server behind never sees a join.
     assert_eq!(a.get("Patient?_has:Consent:patient:status=active").await.status, 405);
     assert_eq!(a.get("Patient?_revinclude=AuditEvent:patient").await.status, 405);
-    let forwarded = with.hospital.requests();
+    let forwarded = twins.with.hospital.requests();
     assert!(!forwarded.iter().any(|seen| {
         let asked = format!("{seen:?}");
         asked.contains("_has") || asked.contains("include") || asked.contains("_elements")
     }));
-    with.stop().await;
-    without.stop().await;
+    twins.stop().await;
 }
 
 /// Anna's visit, with what it refers to, and observations of hers.
@@ -253,11 +272,9 @@ fn visit() -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operations_release_what_reads_and_searches_would() {
-    let (with, without) = linked_twins().await;
-    for made in visit() {
-        with.seed(&made);
-        without.seed(&made);
-    }
+    let twins = Twins::linked().await;
+    let Twins { with, without, a, b } = &twins;
+    twins.seed_both(&visit());
     // More recent, of anna and of carla both; and a hidden way to an organisation.
     let carla = json!([{ "reference": "Patient/carla" }]);
     for at in ["2026-04-01", "2026-04-02"] {
@@ -276,8 +293,6 @@ async fn operations_release_what_reads_and_searches_would() {
         &json!({ "resourceType": "DocumentReference", "id": "drh", "status": "current", "subject": carla[0],
         "content": [{ "attachment": { "contentType": "text/plain" } }] }),
     );
-    let (a, b) = (with.asking(), without.asking());
-    let (port_a, port_b) = (with.setup.port, without.setup.port);
     let lab = "category=urn:x%7Clab";
     for (path, total, entries) in [
         // The patient, a visit, two reports, two documents, five observations; and two organisations.
@@ -306,7 +321,7 @@ async fn operations_release_what_reads_and_searches_would() {
         ("DocumentReference/$docref?patient=carla".to_owned(), 0, 0),
         ("DocumentReference/$docref?patient=nobody".to_owned(), 0, 0),
     ] {
-        assert_eq!(pages(&a, &path, port_a).await, pages(&b, &path, port_b).await, "{path}");
+        twins.pages_alike(&path).await;
         let bundle = a.get(&path).await.json();
         let found: Vec<_> = bundle["entry"].as_array().into_iter().flatten().collect();
         let found = found.iter().filter(|entry| entry["search"]["mode"] != "outcome").count();
@@ -317,8 +332,8 @@ async fn operations_release_what_reads_and_searches_would() {
     let hidden = a.get("Patient/carla/$everything").await;
     assert_eq!(hidden.status, 404);
     for path in ["Patient/carla/$everything", "Patient/nobody/$everything?_type=Observation"] {
-        assert_eq!(seen(&a.get(path).await, port_a), seen(&b.get(path).await, port_b), "{path}");
-        assert_eq!(seen(&a.get(path).await, port_a), seen(&hidden, port_a), "{path}");
+        twins.alike(path).await;
+        assert_eq!(seen(&a.get(path).await, with.setup.port), seen(&hidden, with.setup.port), "{path}");
     }
     let last = a.get(&format!("Observation/$lastn?patient=anna&{lab}")).await;
     let ids: Vec<Value> = last.json()["entry"]
@@ -343,23 +358,17 @@ async fn operations_release_what_reads_and_searches_would() {
     let whole = b.get("Patient/anna/$everything").await;
     assert_eq!(without.audited(&whole).await["subtype"][0]["code"], "operation");
     // Each type is read by the caller's scopes: a named one is refused, an unnamed one stays out.
-    let narrow = |region: &Region, asking: &Asking| {
-        let scope = "system/Patient.rs system/Encounter.rs";
-        asking.with_token(Some(region.setup.token(json!({ "scope": scope }))))
-    };
-    let narrow = narrow(&with, &a);
+    let narrow = twins.narrow("system/Patient.rs system/Encounter.rs");
     assert_eq!(narrow.get("Patient/anna/$everything").await.json()["total"], 2);
     assert_eq!(narrow.get("Patient/anna/$everything?_type=Observation").await.status, 403);
     assert_eq!(narrow.get(&format!("Observation/$lastn?patient=anna&{lab}")).await.status, 403);
-    with.stop().await;
-    without.stop().await;
+    twins.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn versions_leave_all_or_none() {
-    let limits = "[limits]\nrequests_per_second = 10000\nburst = 10000\n";
-    let (with, without) = (Region::start(limits).await, Region::start(limits).await);
-    let (a, b) = (with.asking(), without.asking());
+    let twins = Twins::start().await;
+    let Twins { with, without, a, b } = &twins;
     // Carla forbids what is labelled R; her other data may be read.
     let system = "http://terminology.hl7.org/CodeSystem/v3-Confidentiality";
     let label = |code: &str| json!([{ "system": system, "code": code }]);
@@ -369,7 +378,7 @@ async fn versions_leave_all_or_none() {
         made["meta"] = json!({ "security": label(code) });
         made
     };
-    for (region, asking) in [(&with, &a), (&without, &b)] {
+    for (region, asking) in [(with, a), (without, b)] {
         let mut own =
             harness::consent("Patient/carla", json!({ "type": "deny", "securityLabel": restricted }));
         own["policyRule"]["coding"][0]["code"] = "OPTIN".into();
@@ -424,7 +433,7 @@ async fn versions_leave_all_or_none() {
         "Observation/once/_history/2",
         "Observation/open/_history/9",
     ] {
-        assert_eq!(seen(&a.get(path).await, port_a), seen(&b.get(path).await, port_b), "{path}");
+        twins.alike(path).await;
     }
     // Of many resources: as if the histories of the visible ones were laid side by side.
     let today = with.hospital.resource("Observation", "once").unwrap();
@@ -444,16 +453,19 @@ async fn versions_leave_all_or_none() {
         ("_history?_list=l".to_owned(), None),
         ("Consent/_history".to_owned(), None),
     ] {
-        assert_eq!(pages(&a, &path, port_a).await, pages(&b, &path, port_b).await, "{path}");
+        twins.pages_alike(&path).await;
         assert_eq!(a.get(&path).await.json()["total"].as_u64(), total, "{path}");
     }
     let record = a.get("Observation/_history?_count=1").await;
     let record = with.audited(&record).await;
     assert_eq!(record["subtype"][0]["code"], "history-type", "{record}");
-    let narrow = |scope: &str| a.with_token(Some(with.setup.token(json!({ "scope": scope }))));
-    assert_eq!(narrow("system/Observation.r").get("Observation/_history").await.status, 403);
-    assert_eq!(narrow("system/Observation.rs").get("Observation/_history").await.status, 200);
-    assert_eq!(narrow("system/Observation.rs").get("_history").await.status, 403);
+    for (scope, path, status) in [
+        ("system/Observation.r", "Observation/_history", 403),
+        ("system/Observation.rs", "Observation/_history", 200),
+        ("system/Observation.rs", "_history", 403),
+    ] {
+        assert_eq!(twins.narrow(scope).get(path).await.status, status, "{scope} {path}");
+    }
     let theirs = json!({ "scope": "patient/*.rs", "patient": "anna" });
     let theirs = a.with_token(Some(with.setup.token(theirs))).get("_history").await.json();
     assert_eq!(theirs["total"], 1, "{theirs}");
@@ -497,8 +509,7 @@ async fn versions_leave_all_or_none() {
     }
     let since = a.send(Method::GET, "Observation/open", &[("if-modified-since", &date)], Bytes::new()).await;
     assert_eq!(since.status, 304);
-    with.stop().await;
-    without.stop().await;
+    twins.stop().await;
 }
 
 /// Method, path, headers, body, and the status that both worlds answer.
@@ -506,202 +517,100 @@ type Case = (Method, String, Vec<(&'static str, String)>, String, u16);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_on_a_condition_and_patches_tell_nothing_of_hidden_resources() {
-    let (with, without) = linked_twins().await;
-    let (port_a, port_b) = (with.setup.port, without.setup.port);
-    let ask = |region: &Region| region.asking();
-    let json_patch = ("content-type", "application/json-patch+json");
-    let fhir = ("content-type", harness::FHIR);
-    let by_code = |code: &str| format!("code=urn:x%7C{code}");
+    let twins = Twins::linked().await;
     let new = |code: &str| {
         let mut made = result(code, "anna");
         made.as_object_mut().unwrap().remove("id");
-        made
+        made.to_string()
     };
     // Ids are drawn by the server: they are no difference between the worlds.
-    let plain = |reply: &Reply, port: u16| {
-        let mut text = seen(reply, port).replace(&format!("127.0.0.1:{port}"), "HOST");
-        if reply.status == 201 {
-            let id = reply.json()["id"].as_str().unwrap().to_owned();
-            text = text.replace(&id, "ID");
+    let plain = |reply: &Reply, region: &Region| {
+        let text = seen(reply, region.setup.port);
+        let text = text.replace(&format!("127.0.0.1:{}", region.setup.port), "HOST");
+        match reply.status.as_u16() {
+            201 => text.replace(reply.json()["id"].as_str().unwrap(), "ID"),
+            _ => text,
         }
-        text
     };
     let test = json!([{ "op": "test", "path": "/status", "value": "final" }]).to_string();
     let amend = json!([{ "op": "replace", "path": "/status", "value": "amended" }]).to_string();
+    let replace =
+        |path: &str, value: Value| json!([{ "op": "replace", "path": path, "value": value }]).to_string();
     let by_path = |path: &str| {
         let parts = json!([{ "name": "type", "valueCode": "replace" }, { "name": "path", "valueString": path }, { "name": "value", "valueCode": "corrected" }]);
         json!({ "resourceType": "Parameters", "parameter": [{ "name": "operation", "part": parts }] })
             .to_string()
     };
+    let fhir = || ("content-type", FHIR.to_owned());
+    let create = |code: &str, status| -> Case {
+        let only = ("if-none-exist", format!("code=urn:x%7C{code}"));
+        (Method::POST, "Observation".to_owned(), vec![fhir(), only], new(code), status)
+    };
+    let put = |query: &str, body: String, status| -> Case {
+        (Method::PUT, format!("Observation?{query}"), vec![fhir()], body, status)
+    };
+    let delete =
+        |path: &str, status| -> Case { (Method::DELETE, path.to_owned(), vec![], String::new(), status) };
+    let patch_as = |content_type: &str, path: &str, body: String, status| -> Case {
+        (Method::PATCH, path.to_owned(), vec![("content-type", content_type.to_owned())], body, status)
+    };
+    let patch = |path: &str, body: &str, status| {
+        patch_as("application/json-patch+json", path, body.to_owned(), status)
+    };
+    let mut of_another_version = patch("DiagnosticReport/d2", &test, 412);
+    of_another_version.2.push(("if-match", "W/\"9\"".to_owned()));
     let cases: Vec<Case> = vec![
         // A hidden match counts as none.
-        (
-            Method::POST,
-            "Observation".into(),
-            vec![(fhir.0, fhir.1.into()), ("if-none-exist", by_code("h1"))],
-            new("h1").to_string(),
-            201,
-        ),
-        (
-            Method::POST,
-            "Observation".into(),
-            vec![(fhir.0, fhir.1.into()), ("if-none-exist", by_code("v1"))],
-            new("v1").to_string(),
-            200,
-        ),
-        (
-            Method::PUT,
-            format!("Observation?{}", by_code("h2")),
-            vec![(fhir.0, fhir.1.into())],
-            new("h2").to_string(),
-            201,
-        ),
-        (
-            Method::PUT,
-            format!("Observation?{}", by_code("x1")),
-            vec![(fhir.0, fhir.1.into())],
-            result("h2", "anna").to_string(),
-            400,
-        ),
-        (
-            Method::PUT,
-            format!("Observation?{}", by_code("v1")),
-            vec![(fhir.0, fhir.1.into())],
-            new("v1").to_string(),
-            200,
-        ),
-        (
-            Method::PUT,
-            format!("Observation?{}", by_code("v1")),
-            vec![(fhir.0, fhir.1.into())],
-            result("h1", "anna").to_string(),
-            400,
-        ),
-        (
-            Method::PUT,
-            "Observation?status=final".into(),
-            vec![(fhir.0, fhir.1.into())],
-            new("v1").to_string(),
-            412,
-        ),
-        (Method::DELETE, "DiagnosticReport?code=urn:x%7Cd9".into(), vec![], String::new(), 404),
-        (Method::DELETE, "Observation?patient.family=Nascosti".into(), vec![], String::new(), 404),
-        (
-            Method::PATCH,
-            "DiagnosticReport?code=urn:x%7Cd9".into(),
-            vec![(json_patch.0, json_patch.1.into())],
-            amend.clone(),
-            404,
-        ),
-        (
-            Method::PATCH,
-            "DiagnosticReport?code=urn:x%7Cd1".into(),
-            vec![(json_patch.0, json_patch.1.into())],
-            amend.clone(),
-            200,
-        ),
+        create("h1", 201),
+        create("v1", 200),
+        put("code=urn:x%7Ch2", new("h2"), 201),
+        put("code=urn:x%7Cx1", result("h2", "anna").to_string(), 400),
+        put("code=urn:x%7Cv1", new("v1"), 200),
+        put("code=urn:x%7Cv1", result("h1", "anna").to_string(), 400),
+        put("status=final", new("v1"), 412),
+        delete("DiagnosticReport?code=urn:x%7Cd9", 404),
+        delete("Observation?patient.family=Nascosti", 404),
+        patch("DiagnosticReport?code=urn:x%7Cd9", &amend, 404),
+        patch("DiagnosticReport?code=urn:x%7Cd1", &amend, 200),
         // A test is no oracle.
-        (
-            Method::PATCH,
-            "DiagnosticReport/d9".into(),
-            vec![(json_patch.0, json_patch.1.into())],
-            test.clone(),
-            404,
-        ),
-        (Method::PATCH, "Observation/h1".into(), vec![(json_patch.0, json_patch.1.into())], "[]".into(), 404),
-        (
-            Method::PATCH,
-            "DiagnosticReport/d2".into(),
-            vec![(json_patch.0, json_patch.1.into())],
-            test.clone(),
-            200,
-        ),
-        (
-            Method::PATCH,
-            "DiagnosticReport/d2".into(),
-            vec![(json_patch.0, json_patch.1.into())],
-            test.replace("final", "amended"),
-            422,
-        ),
-        (
-            Method::PATCH,
-            "DiagnosticReport/d1".into(),
-            vec![(fhir.0, fhir.1.into())],
-            by_path("DiagnosticReport.conclusion"),
-            422,
-        ),
-        (
-            Method::PATCH,
-            "DiagnosticReport/d1".into(),
-            vec![(fhir.0, fhir.1.into())],
-            by_path("DiagnosticReport.status"),
-            200,
-        ),
-        (
-            Method::PATCH,
-            "DiagnosticReport/d9".into(),
-            vec![(fhir.0, fhir.1.into())],
-            by_path("DiagnosticReport.status"),
-            404,
-        ),
+        patch("DiagnosticReport/d9", &test, 404),
+        patch("Observation/h1", "[]", 404),
+        patch("DiagnosticReport/d2", &test, 200),
+        patch("DiagnosticReport/d2", &test.replace("final", "amended"), 422),
+        patch_as(FHIR, "DiagnosticReport/d1", by_path("DiagnosticReport.conclusion"), 422),
+        patch_as(FHIR, "DiagnosticReport/d1", by_path("DiagnosticReport.status"), 200),
+        patch_as(FHIR, "DiagnosticReport/d9", by_path("DiagnosticReport.status"), 404),
         // A patch can't give a resource to another patient, or another identity.
-        (
-            Method::PATCH,
-            "DiagnosticReport/d2".into(),
-            vec![(json_patch.0, json_patch.1.into())],
-            json!([{ "op": "replace", "path": "/subject/reference", "value": "Patient/carla" }]).to_string(),
-            403,
-        ),
-        (
-            Method::PATCH,
-            "DiagnosticReport/d2".into(),
-            vec![(json_patch.0, json_patch.1.into())],
-            json!([{ "op": "replace", "path": "", "value": result("h1", "anna") }]).to_string(),
-            400,
-        ),
-        (
-            Method::PATCH,
-            "DiagnosticReport/d2".into(),
-            vec![(json_patch.0, json_patch.1.into())],
-            json!([{ "op": "replace", "path": "/id", "value": "d9" }]).to_string(),
-            400,
-        ),
-        (
-            Method::PATCH,
-            "DiagnosticReport/d2".into(),
-            vec![("content-type", "application/merge-patch+json".into())],
+        patch("DiagnosticReport/d2", &replace("/subject/reference", json!("Patient/carla")), 403),
+        patch("DiagnosticReport/d2", &replace("", result("h1", "anna")), 400),
+        patch("DiagnosticReport/d2", &replace("/id", json!("d9")), 400),
+        patch_as(
+            "application/merge-patch+json",
+            "DiagnosticReport/d2",
             json!({ "status": "amended" }).to_string(),
             405,
         ),
-        (
-            Method::PATCH,
-            "DiagnosticReport/d2".into(),
-            vec![(json_patch.0, json_patch.1.into()), ("if-match", "W/\"9\"".into())],
-            test,
-            412,
-        ),
-        (Method::DELETE, "Observation?code=urn:x%7Cv2".into(), vec![], String::new(), 204),
+        of_another_version,
+        delete("Observation?code=urn:x%7Cv2", 204),
     ];
     for (method, path, headers, body, status) in cases {
         let headers: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let (a, b) = (ask(&with), ask(&without));
-        let in_a = a.send(method.clone(), &path, &headers, Bytes::from(body.clone())).await;
-        let in_b = b.send(method.clone(), &path, &headers, Bytes::from(body.clone())).await;
+        let ask =
+            async |asking: &Asking| asking.send(method.clone(), &path, &headers, body.clone().into()).await;
+        let (in_a, in_b) = (ask(&twins.a).await, ask(&twins.b).await);
         assert_eq!(in_a.status, status, "{method} {path} {body}: {:?}", in_a.body);
-        assert_eq!(plain(&in_a, port_a), plain(&in_b, port_b), "{method} {path} {body}");
+        assert_eq!(plain(&in_a, &twins.with), plain(&in_b, &twins.without), "{method} {path} {body}");
     }
-    assert!(with.hospital.resource("DiagnosticReport", "d9").unwrap().contains("final"));
-    assert!(with.hospital.resource("DiagnosticReport", "d1").unwrap().contains("corrected"));
-    with.stop().await;
-    without.stop().await;
+    let stored = |id: &str| twins.with.hospital.resource("DiagnosticReport", id).unwrap();
+    assert!(stored("d9").contains("final") && stored("d1").contains("corrected"));
+    twins.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_of_a_batch_gets_what_it_would_get_alone() {
-    let (with, without) = linked_twins().await;
-    let (port_a, port_b) = (with.setup.port, without.setup.port);
-    let (a, b) = (with.asking(), without.asking());
+    let twins = Twins::linked().await;
+    let Twins { with, without, a, b } = &twins;
     let base_a = a.base.clone();
     let entry = |method: &str, url: &str| json!({ "request": { "method": method, "url": url } });
     let urls = [
@@ -721,16 +630,14 @@ async fn an_entry_of_a_batch_gets_what_it_would_get_alone() {
     let batch =
         json!({ "resourceType": "Bundle", "type": "batch", "entry": urls.map(|url| entry("GET", url)) });
     let (in_a, in_b) = (a.post("", &batch).await, b.post("", &batch).await);
-    assert_eq!(seen(&in_a, port_a), seen(&in_b, port_b));
+    assert_eq!(seen(&in_a, with.setup.port), seen(&in_b, without.setup.port));
+    let statuses = |answered: &Value| -> Vec<String> {
+        let entries = answered["entry"].as_array().unwrap();
+        entries.iter().map(|it| it["response"]["status"].as_str().unwrap().to_owned()).collect()
+    };
     let answered = in_a.json();
-    let statuses: Vec<&str> = answered["entry"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| it["response"]["status"].as_str().unwrap())
-        .collect();
     assert_eq!(
-        statuses,
+        statuses(&answered),
         ["200", "404", "404", "200", "200", "404", "400", "400", "400", "400", "404", "400"]
     );
     assert!(!answered.to_string().contains("Patient/carla"));
@@ -768,13 +675,7 @@ async fn an_entry_of_a_batch_gets_what_it_would_get_alone() {
     ]);
     let batch = json!({ "resourceType": "Bundle", "type": "batch", "entry": entries });
     let answered = a.post("", &batch).await.json();
-    let statuses: Vec<&str> = answered["entry"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| it["response"]["status"].as_str().unwrap())
-        .collect();
-    assert_eq!(statuses, ["404", "404", "403", "201", "400", "201", "400", "204"], "{answered}");
+    assert_eq!(statuses(&answered), ["404", "404", "403", "201", "400", "201", "400", "204"], "{answered}");
     assert!(answered["entry"][3]["response"]["location"].as_str().unwrap().starts_with(&base_a));
     assert!(with.hospital.resource("Observation", "h1").unwrap().contains("Patient/carla"));
 
@@ -783,11 +684,8 @@ async fn an_entry_of_a_batch_gets_what_it_would_get_alone() {
     assert_eq!(a.post("", &transaction).await.json()["entry"][0]["resource"]["id"], "v1");
     let nested = json!({ "resourceType": "Bundle", "type": "batch", "entry": [{ "request": { "method": "POST", "url": "" }, "resource": batch }] });
     assert_eq!(a.post("", &nested).await.json()["entry"][0]["response"]["status"], "400");
-    let narrow = a.with_token(Some(with.setup.token(json!({ "scope": "system/Patient.rs" }))));
+    let narrow = twins.narrow("system/Patient.rs");
     let both = json!({ "resourceType": "Bundle", "type": "batch", "entry": [entry("GET", "Observation/v1"), entry("GET", "Patient/anna")] });
-    let answered = narrow.post("", &both).await.json();
-    assert_eq!(answered["entry"][0]["response"]["status"], "403");
-    assert_eq!(answered["entry"][1]["response"]["status"], "200");
-    with.stop().await;
-    without.stop().await;
+    assert_eq!(statuses(&narrow.post("", &both).await.json()), ["403", "200"]);
+    twins.stop().await;
 }

@@ -26,6 +26,8 @@ pub struct Admin {
 }
 
 impl Handler for Admin {
+    type Body = Full<Bytes>;
+
     async fn handle(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Full<Bytes>> {
         if request.method() == Method::PUT && request.uri().path() == "/log-level" {
             let (status, text) = log_level::change(request.into_body()).await;

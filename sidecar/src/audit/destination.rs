@@ -73,6 +73,7 @@ impl Destination {
             UpstreamError::Framing(cause) => format!("the framing of its answer is not clear: {cause}"),
             UpstreamError::Busy { .. } | UpstreamError::Resting { .. } => "nothing was sent to it".to_owned(),
             UpstreamError::Request(cause) | UpstreamError::NotFhir(cause) => cause,
+            UpstreamError::Caller(fault) => fault.to_string(),
             UpstreamError::Status(status) => format!("it answered with status {status}"),
         })
     }

@@ -8,7 +8,8 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use clap::Args;
 use varco::config::{
     self, AuditIncludes, Callers, Config, ConfigError, DEFAULT_ROUTE, Direction, Issuer, IssuerKind, Mllp,
-    OnMapFailure, Policy, PolicyDefault, Publication, Route, RouteMap, SCHEMA, ValidationMode,
+    OnMapFailure, PassedAudit, Passthrough, Policy, PolicyDefault, Publication, Route, RouteMap, SCHEMA,
+    ValidationMode,
 };
 use varco::limit::Lane;
 use varco::policy::{TESTS_SCHEMA, load};
@@ -194,6 +195,7 @@ fn summary(config: &Config) {
         messages(mllp);
     }
     config.publication.iter().for_each(publications);
+    config.passthrough.iter().for_each(passthrough);
     reported(config);
     for plugin in &config.plugin {
         say::line(format!("  plugin {}", plugin.manifest.display()));
@@ -329,6 +331,30 @@ fn publications(publication: &Publication) {
         "    publications that a gateway can't take wait for {} days, {} of them and {} bytes at most, and are sent in order",
         publication.days, publication.records, publication.bytes
     ));
+}
+
+/// What is handed on as it is, loudly: nobody decides about it.
+fn passthrough(own: &Passthrough) {
+    let record = match own.audit {
+        PassedAudit::Each => "a record for each request",
+        PassedAudit::Minute => "a record for each client and minute, and one that counts its requests",
+    };
+    say::line(format!(
+        "  PASS-THROUGH {}: requests below {}/ are handed to {} as they are, and its answers back",
+        own.name, own.path, own.server.url
+    ));
+    say::line(
+        "    NOBODY DECIDES about what passes: no consent, label, policy, map, validation or plugin looks at it",
+    );
+    say::line(format!("    the reason given: {}", own.reason));
+    say::line(format!("    {} by {}; {record}", own.methods.join(", "), own.clients.join(", ")));
+    say::line(format!(
+        "    bodies of {} bytes at most, answers of {} bytes and {} seconds at most",
+        own.body_bytes, own.answer_bytes, own.server.answer_seconds
+    ));
+    if !own.headers.is_empty() {
+        say::line(format!("    beside the usual headers, {} pass both ways", own.headers.join(", ")));
+    }
 }
 
 /// Where HL7 v2 messages arrive, and from whom.

@@ -38,6 +38,7 @@ pub(super) fn faults(config: &Config, source: &Source<'_>) -> Vec<Fault> {
     super::check_audit::faults(config, source, &mut faults);
     super::check_policy::faults(config, source, &mut faults);
     super::check_publication::faults(config, source, &mut faults);
+    super::check_passthrough::faults(config, source, &mut faults);
     if let Some(terminology) = &config.terminology {
         server(terminology, source, &mut faults);
     }

@@ -2,6 +2,7 @@
 //! by more than their word.
 
 use super::check::address;
+use super::check_passthrough::meet;
 use super::check_upstream::client_certificate;
 use super::source::Source;
 use super::{Callers, Config, Fault, IssuerKind, PublicationRoute};
@@ -44,11 +45,7 @@ fn path(
     fault: &mut impl FnMut(&str, String, &str),
 ) {
     let base = config.site.base_path();
-    let within = |inner: &str, outer: &str| {
-        let rest = inner.strip_prefix(outer.trim_end_matches('/'));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    if within(&route.path, base) || within(base, &route.path) {
+    if meet(&route.path, base) {
         let cause =
             format!("The path meets the FHIR base {base}/: its requests are decided about, these are not.");
         fault(
@@ -57,9 +54,7 @@ fn path(
             "Choose a path beside it, such as /fse/v1; a FHIR base at the root leaves none.",
         );
     }
-    if let Some(other) =
-        earlier.iter().find(|own| within(&own.path, &route.path) || within(&route.path, &own.path))
-    {
+    if let Some(other) = earlier.iter().find(|own| meet(&own.path, &route.path)) {
         let cause = format!("A message could belong to this route and to {}.", other.name);
         fault("path", cause, "Let no path stand below another.");
     }

@@ -4,15 +4,19 @@ use std::path::PathBuf;
 
 use super::check::address;
 use super::source::Source;
-use super::{Config, Fault};
+use super::{Config, Fault, Upstream};
 use crate::listen::tls;
 
 /// Every fault of the section.
 pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Fault>) {
-    let own = &config.upstream;
-    address("/upstream", "url", &own.url, own.ca.as_ref(), source, faults);
+    server(&config.upstream, "/upstream", source, faults);
+}
+
+/// Every fault of a server that is described in this `section`.
+pub(super) fn server(own: &Upstream, section: &str, source: &Source<'_>, faults: &mut Vec<Fault>) {
+    address(section, "url", &own.url, own.ca.as_ref(), source, faults);
     let mut fault = |setting: &str, cause: String, cure: &str| {
-        faults.push(source.fault(&format!("/upstream/{setting}"), cause, cure));
+        faults.push(source.fault(&format!("{section}/{setting}"), cause, cure));
     };
     client_certificate(own.certificate.as_ref(), own.key.as_ref(), own.ca.as_ref(), &mut fault);
     for (at, address) in own.addresses.iter().enumerate() {
@@ -25,20 +29,20 @@ pub(super) fn faults(config: &Config, source: &Source<'_>, faults: &mut Vec<Faul
             fault(&format!("addresses/{at}"), cause, "Write the server's own address and port.");
         }
     }
-    let written = |setting: &str| source.value.pointer(&format!("/upstream/{setting}")).is_some();
+    let written = |setting: &str| source.value.pointer(&format!("{section}/{setting}")).is_some();
     if written("ejection") && own.addresses.len() < 2 {
         let cause = "Without several addresses none can be left out.".to_owned();
-        fault("ejection", cause, "List the server's addresses in upstream.addresses, or remove this.");
+        fault("ejection", cause, "List the server's addresses in `addresses`, or remove this.");
     }
     for (setting, seconds) in [("first_byte_seconds", own.first_byte()), ("idle_seconds", own.idle())] {
         if seconds > own.answer_seconds {
             let cause = format!("It has no effect: the whole answer has {} seconds.", own.answer_seconds);
-            fault(setting, cause, "Let it be at most upstream.answer_seconds.");
+            fault(setting, cause, "Let it be at most `answer_seconds`.");
         }
     }
     if own.queue_milliseconds > own.answer_seconds.saturating_mul(1000) {
         let cause = "Waiting for a place may last longer than the whole answer.".to_owned();
-        fault("queue_milliseconds", cause, "Let it be at most upstream.answer_seconds.");
+        fault("queue_milliseconds", cause, "Let it be at most `answer_seconds`.");
     }
     for (setting, first, most) in [
         ("breaker/most_open_seconds", own.breaker.open_seconds, own.breaker.most_open_seconds),

@@ -15,6 +15,7 @@ mod check_limits;
 mod check_listen;
 mod check_map;
 mod check_mllp;
+mod check_passthrough;
 mod check_plugin;
 mod check_policy;
 mod check_publication;
@@ -29,6 +30,7 @@ mod listen;
 mod mapping;
 mod mllp;
 mod pace;
+mod passthrough;
 mod plugin;
 mod policy;
 mod publication;
@@ -58,6 +60,7 @@ pub use listen::{AlsoCertificate, ClientCertificate, UnknownName};
 pub use mapping::{Mapping, OnMapFailure, RouteMap};
 pub use mllp::{Mllp, MllpSender};
 pub use pace::Pace;
+pub use passthrough::{PassedAudit, PassedConsent, Passthrough};
 pub use plugin::{OnPluginFailure, Plugin, PluginUse, Plugins, UnsignedPlugins};
 pub use policy::{Policy, PolicyDefault};
 pub use publication::{Callers, Publication, PublicationMode, PublicationRoute};
@@ -141,6 +144,9 @@ pub struct Config {
     /// Messages to the national gateway of FSE 2.0.
     #[serde(default)]
     pub publication: Option<Publication>,
+    /// Paths whose requests are handed on as they are.
+    #[serde(default)]
+    pub passthrough: Vec<Passthrough>,
     /// HL7 v2 messages.
     #[serde(default)]
     pub mllp: Option<Mllp>,
@@ -480,6 +486,7 @@ impl Config {
             .chain(authorities)
             .chain(sent_to)
             .chain(self.publication.iter().flat_map(Publication::files))
+            .chain(self.passthrough.iter().flat_map(Passthrough::files))
             .chain(&self.validation.definitions)
             .map(PathBuf::as_path)
             .chain(plugins)
@@ -514,6 +521,7 @@ impl Config {
             .chain(definitions)
             .chain(policies)
             .chain(self.publication.iter_mut().flat_map(Publication::paths))
+            .chain(self.passthrough.iter_mut().flat_map(Passthrough::paths))
             .chain(handoff)
         {
             *path = folder.join(&*path);

@@ -517,7 +517,7 @@ fn the_bounds_of_the_server_fit_each_other() {
     let two = "addresses = [\"10.0.0.1:80\", \"[fd00::1]:80\"]\n[upstream.ejection]\nseconds = 5";
     assert_eq!(from_text(&with(two), &folder.file()).unwrap().upstream.addresses.len(), 2);
     for (settings, words) in [
-        ("idle_seconds = 31", ["upstream.idle_seconds", "at most upstream.answer_seconds"]),
+        ("idle_seconds = 31", ["upstream.idle_seconds", "at most `answer_seconds`"]),
         ("first_byte_seconds = 31", ["upstream.first_byte_seconds", "no effect"]),
         ("answer_seconds = 1\nqueue_milliseconds = 1001", ["upstream.queue_milliseconds", "whole answer"]),
         ("addresses = [\"10.0.0.1:80\", \"10.0.0.1:80\"]", ["upstream.addresses[1]", "twice"]),

@@ -142,6 +142,8 @@ impl Hub {
 }
 
 impl Handler for Hub {
+    type Body = Full<Bytes>;
+
     async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         match (head.method, head.uri.path()) {

@@ -59,6 +59,7 @@ use crate::upstream::UpstreamSetupError;
 use caller::{Admission, Caller};
 use forward::{Outgoing, Way};
 use kind::Kind;
+pub(crate) use kind::climbs;
 pub use listing::{Operated, Operation};
 pub use outbox::Outbox;
 use record::{Origin, Recorder};

@@ -29,6 +29,9 @@ pub enum Kind {
     /// Nothing that is served.
     #[serde(skip)]
     Other,
+    /// What passes through: no rule names it, and none for the priority lane takes it.
+    #[serde(skip)]
+    Passed,
 }
 
 impl Kind {
@@ -69,6 +72,9 @@ pub struct Shape<'p> {
 }
 
 impl<'p> Shape<'p> {
+    /// Of what passes through.
+    pub const PASSED: Shape<'static> = Shape { kind: Kind::Passed, resource_type: "", escaped: false };
+
     /// Of the method and the path after the base.
     pub fn of(method: &str, path: &'p str) -> Shape<'p> {
         let mut segments = path.split('/').filter(|segment| !segment.is_empty());
@@ -100,16 +106,20 @@ impl<'p> Shape<'p> {
         Shape { kind: Kind::of(interaction), resource_type, escaped: false }
     }
 
-    /// True where it is one of these kinds and types for sure; an empty list names all.
+    /// True where it is one of these kinds and types for sure, as alarms must be; an empty list names all that is served under
+    /// the FHIR base.
     pub fn is(&self, kinds: &[Kind], types: &[String]) -> bool {
-        let named = kinds.is_empty() || kinds.contains(&self.kind);
-        let typed = types.is_empty() || types.iter().any(|own| own == self.resource_type);
-        named && typed && !self.escaped
+        self.named(kinds, types) && !self.escaped && self.kind != Kind::Passed
     }
 
     /// True where it may be one of these.
     pub fn may_be(&self, kinds: &[Kind], types: &[String]) -> bool {
-        self.escaped || self.is(kinds, types)
+        self.escaped || self.named(kinds, types)
+    }
+
+    fn named(&self, kinds: &[Kind], types: &[String]) -> bool {
+        let named = kinds.is_empty() || kinds.contains(&self.kind);
+        named && (types.is_empty() || types.iter().any(|own| own == self.resource_type))
     }
 }
 

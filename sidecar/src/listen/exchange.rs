@@ -102,8 +102,7 @@ pub(super) async fn exchange<S: Socket, H: Handler>(
             if line.is_leaving() && !line.is_http2() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            drop(open);
-            Ok::<_, Infallible>(response.map(|body| Given::new(body, &line)))
+            Ok::<_, Infallible>(response.map(|body| Given::new(body, &line, open)))
         })
     });
     let guard = Guard::new(stream, line.clone(), patience, begun);

@@ -107,29 +107,41 @@ impl Drop for OpenRequest {
     }
 }
 
-/// An answer's body, given away in pieces where the connection speaks HTTP/2, so that a caller who does not read it is seen.
+/// An answer's body, given away in pieces where the connection speaks HTTP/2, so that a caller who does not read it is seen. As
+/// long as it lasts its request is open: who waits for more of a body that comes is not at rest.
 pub struct Given<B> {
     body: B,
     rest: Bytes,
     line: Option<Arc<Line>>,
+    /// False while the caller would take more than there is.
+    gives: bool,
+    _open: OpenRequest,
 }
 
 impl<B> Given<B> {
     /// This body, of an answer on this connection.
-    pub fn new(body: B, line: &Arc<Line>) -> Given<B> {
+    pub fn new(body: B, line: &Arc<Line>, open: OpenRequest) -> Given<B> {
         let line = line.is_http2().then(|| line.clone());
-        if let Some(line) = &line {
-            line.giving.fetch_add(1, Ordering::AcqRel);
+        let mut given = Given { body, rest: Bytes::new(), line, gives: false, _open: open };
+        given.set_gives(true);
+        given
+    }
+
+    fn set_gives(&mut self, gives: bool) {
+        if let Some(line) = &self.line
+            && std::mem::replace(&mut self.gives, gives) != gives
+        {
+            match gives {
+                true => line.giving.fetch_add(1, Ordering::AcqRel),
+                false => line.giving.fetch_sub(1, Ordering::AcqRel),
+            };
         }
-        Given { body, rest: Bytes::new(), line }
     }
 }
 
 impl<B> Drop for Given<B> {
     fn drop(&mut self) {
-        if let Some(line) = &self.line {
-            line.giving.fetch_sub(1, Ordering::AcqRel);
-        }
+        self.set_gives(false);
     }
 }
 
@@ -145,7 +157,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Given<B> {
             return Pin::new(&mut self.body).poll_frame(context);
         }
         if self.rest.is_empty() {
-            match std::task::ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            let next = Pin::new(&mut self.body).poll_frame(context);
+            self.set_gives(next.is_ready());
+            match std::task::ready!(next) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.rest = data,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),

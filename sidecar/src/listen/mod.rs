@@ -22,8 +22,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use metrics::counter;
 use rustls::ServerConfig;
 use sha2::{Digest, Sha256};
@@ -61,12 +60,19 @@ pub struct Peer {
 
 /// Something that answers requests.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request; an answer can't fail.
+    /// Bodies of answers.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static;
+
+    /// Answers one request; an answer can't fail, its body may: then the connection ends in the middle of it. Dropped where the
+    /// caller goes away.
     fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
         peer: Peer,
-    ) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
 /// How the connections of one listener are kept.

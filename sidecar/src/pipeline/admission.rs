@@ -4,6 +4,7 @@
 //! understood, what counts by patient and device. A request that is above one of them ends there; buckets before it have
 //! given their token, so that asking on and on does not get faster.
 
+use http::request::Parts;
 use jiff::Timestamp;
 use varco_core::interaction::Interaction;
 use varco_core::requester::Requester;
@@ -11,10 +12,37 @@ use varco_core::requester::Requester;
 use super::account::Account;
 use super::{Gateway, Refusal};
 use crate::limit::{Asked, Exceeded, Lane, Shape, Shed};
+use crate::listen::Peer;
+use crate::telemetry::stage::Stage;
 
 impl Gateway {
+    /// Finds out who asks, within the places and limits that there are; from then on an audit record is owed.
+    pub(super) async fn admit_caller(
+        &self,
+        head: &Parts,
+        peer: Peer,
+        shape: &Shape<'_>,
+        authorization: Option<&[u8]>,
+        account: &mut Account,
+    ) -> Result<Requester, Refusal> {
+        let before = self.lanes.before_token(shape, authorization);
+        account.places.0 = before.map_err(|shed| self.shed(shed, account))?;
+        let now = u64::try_from(account.received.as_second()).unwrap_or_default();
+        let identify = account.enter(Stage::Identify);
+        let known = self.tokens.identify(&head.headers, peer.certificate.as_ref(), now).await;
+        account.leave(&identify);
+        let requester = known.map_err(Refusal::Unauthorized)?;
+        if let Some(ticket) = &account.ticket {
+            ticket.client(&requester.client_id);
+        }
+        self.admit_request(&requester, shape, authorization, account)?;
+        account.requester = Some(requester.clone());
+        account.owed = true;
+        Ok(requester)
+    }
+
     /// Gives the request a place in its lane and among its client's, and takes what it costs the client.
-    pub(super) fn admit_request(
+    fn admit_request(
         &self,
         requester: &Requester,
         shape: &Shape<'_>,

@@ -41,6 +41,7 @@ impl Refusal {
                 UpstreamError::NotFhir(_) => "upstream-not-fhir",
                 UpstreamError::Status(_) => "upstream-status",
                 UpstreamError::Request(_) => "upstream-request",
+                UpstreamError::Caller(_) => "body",
             },
             Refusal::InvalidRequest(_) => "invalid-request",
             Refusal::InvalidResponse { .. } => "invalid-response",
@@ -58,6 +59,9 @@ impl Refusal {
             // The cause of an entry stands for it.
             Refusal::Entry { .. } => "entry",
             Refusal::Version => "version",
+            Refusal::UnclearPath => "path",
+            Refusal::NotPassed(_) => "method",
+            Refusal::OldProtocol => "old-protocol",
         }
     }
 }

@@ -36,6 +36,7 @@ mod masking;
 mod own;
 mod page;
 mod paging;
+mod passthrough;
 mod patch;
 mod patient_match;
 mod plugin;
@@ -47,6 +48,7 @@ mod record;
 mod refusal;
 mod refused;
 mod remembered;
+mod report;
 mod route_plugins;
 mod search;
 mod setup;
@@ -76,7 +78,7 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use metrics::gauge;
 use varco_core::access::{Necessary, PatientsOf, ScopeDecision, Scopes, SummaryOf};
@@ -97,7 +99,6 @@ use crate::listen::{Handler, Peer};
 use crate::mapping::Maps;
 use crate::policy::Policies;
 use crate::store::Store;
-use crate::telemetry::access_log::Line;
 use crate::telemetry::reporting::Reporting;
 use crate::telemetry::stage::Stage;
 use crate::telemetry::traces;
@@ -108,15 +109,21 @@ use answer::Answer;
 use exchange::Exchange;
 use finishing::Finishing;
 use page::PageSeal;
+pub(crate) use passthrough::may_pass;
+use passthrough::{Passing, Passthroughs};
 use patient_match::Matching;
 pub use refusal::Refusal;
 use refused::RefusedTally;
+use report::Seen;
 use route_plugins::RoutePlugins;
 pub use route_plugins::read_concept_map;
 pub use setup::SetupError;
 pub(crate) use tally::status_word;
 use tally::{Outcome, Tally};
 use turns::Turns;
+
+/// An answer's body: whole, or as it comes where it passes through.
+pub type Reply = Either<Full<Bytes>, Box<Passing>>;
 
 /// Everything that decides about requests. Immutable but for the store, the caches and the counters.
 pub struct Gateway {
@@ -163,25 +170,34 @@ pub struct Gateway {
     /// Messages to the national gateway wait here, whatever configuration there is.
     outbox: Arc<Outbox>,
     publication: Option<Arc<Publication>>,
+    passthroughs: Passthroughs,
     capabilities: OnceLock<Bytes>,
     draining: AtomicBool,
     upstream_failing: AtomicBool,
 }
 
 impl Handler for Gateway {
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+    type Body = Reply;
+
+    async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Reply> {
+        // What passes through has its record before it is handed on, and ends with its caller.
+        let request = match self.passes(request, peer) {
+            Ok(passing) => return passing.await,
+            Err(request) => request,
+        };
         let plane = self.publication.as_ref();
         let led = plane.and_then(|plane| Some((plane.clone(), plane.leads(request.uri().path())?.clone())));
         let ended = match led {
             Some((plane, route)) => Finishing::new(self.publish(plane, route, request, peer)).await,
             None => Finishing::new(self.process(request, peer)).await,
         };
-        ended.unwrap_or_else(|_| {
+        let response = ended.unwrap_or_else(|_| {
             tracing::error!(
                 "answering a request met a fault in the program; the panic before this line says where"
             );
             Answer::refused(&Refusal::Internal).into_response("", true)
-        })
+        });
+        response.map(Either::Left)
     }
 }
 
@@ -278,7 +294,7 @@ impl Gateway {
             answer.headers.extend(limit::headers(&account.standings));
         }
         if account.spans.is_some() || self.reporting.access_log.is_some() {
-            self.report(&head, &mut account, &answer, cause, took);
+            self.observe_end(&head, &mut account, &answer, cause, took);
         }
         answer.into_response(&account.request_id, close)
     }
@@ -300,19 +316,8 @@ impl Gateway {
         }
         let shape = Shape::of(method, path);
         let authorization = head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        let before = self.lanes.before_token(&shape, authorization);
-        account.places.0 = before.map_err(|shed| self.shed(shed, account))?;
+        let requester = self.admit_caller(head, peer, &shape, authorization, account).await?;
         let now = u64::try_from(account.received.as_second()).unwrap_or_default();
-        let identify = account.enter(Stage::Identify);
-        let known = self.tokens.identify(&head.headers, peer.certificate.as_ref(), now).await;
-        account.leave(&identify);
-        let requester = known.map_err(Refusal::Unauthorized)?;
-        if let Some(ticket) = &account.ticket {
-            ticket.client(&requester.client_id);
-        }
-        self.admit_request(&requester, &shape, authorization, account)?;
-        account.requester = Some(requester.clone());
-        account.owed = true;
         self.admit(account, &requester, now);
         account.policy = self.as_policies_see(&requester, account);
 
@@ -426,7 +431,7 @@ impl Gateway {
     }
 
     /// The line in the access log, and the trace.
-    fn report(
+    fn observe_end(
         &self,
         head: &Parts,
         account: &mut Account,
@@ -435,40 +440,24 @@ impl Gateway {
         took: Duration,
     ) {
         let base = self.config.site.base_path();
-        let route = account.interaction.as_ref().map(|interaction| template::of(interaction, base));
-        let (method, protocol) = (template::method(&head.method), template::protocol(head.version));
-        if let Some(log) = &self.reporting.access_log {
-            log.tell(&Line {
-                received: account.received,
-                address: account.client.ip(),
-                client: account.requester.as_ref().map_or("", |requester| requester.client_id.as_str()),
-                method,
-                route: route.as_deref(),
-                protocol,
-                status: answer.status.as_u16(),
-                bytes: answer.body.len(),
-                took,
-                request_id: &account.request_id,
-                cause,
-            });
-        }
-        if let (Some(tracer), Some(spans)) = (&self.reporting.tracer, account.spans.take()) {
-            let request = traces::Request {
-                method,
-                scheme: self.scheme(),
-                protocol,
-                route,
-                status: answer.status.as_u16(),
-                cause,
-                interaction: account.interaction_name(),
-                resource_type: account.resource_type().to_owned(),
-                request_id: account.request_id.clone(),
-                bytes: answer.body.len(),
-                released: account.released.len(),
-                plugins: account.plugins.len(),
-            };
-            tracer.finish(*spans, request);
-        }
+        let spans = account.spans.take();
+        let request = traces::Request {
+            method: template::method(&head.method),
+            scheme: self.scheme(),
+            protocol: template::protocol(head.version),
+            route: account.interaction.as_ref().map(|interaction| template::of(interaction, base)),
+            status: answer.status.as_u16(),
+            cause,
+            interaction: account.interaction_name(),
+            resource_type: account.resource_type().to_owned(),
+            request_id: account.request_id.clone(),
+            bytes: answer.body.len(),
+            released: account.released.len(),
+            plugins: account.plugins.len(),
+        };
+        let client = account.requester.as_ref().map_or("", |requester| requester.client_id.as_str());
+        let (received, address) = (account.received, account.client.ip());
+        self.report(Seen { received, address, client, took, spans, request });
     }
 
     /// Sets the gauges, before metrics are rendered.
@@ -486,6 +475,7 @@ impl Gateway {
         self.publication.iter().for_each(|plane| plane.observe());
         gauge!("varco_store_queue").set(self.store.writer().waiting() as f64);
         self.upstream.observe();
+        self.passthroughs.observe();
     }
 
     /// What it reports beside its metrics.

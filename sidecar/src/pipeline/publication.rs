@@ -11,11 +11,11 @@ use hyper::body::{Body as _, Incoming};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::report::Seen;
 use super::trace::Trace;
 use super::{Gateway, template};
 use crate::fse::{Publication, Route, Told};
 use crate::listen::Peer;
-use crate::telemetry::access_log::Line;
 use crate::telemetry::spans::Spans;
 use crate::telemetry::stage::Stage;
 use crate::telemetry::traces;
@@ -47,45 +47,23 @@ impl Gateway {
         let path = told.map(|told| format!("{base}/{{{}}}", told.kind));
         let (status, request_id) = (response.status().as_u16(), id.to_string());
         let bytes = response.body().size_hint().exact().unwrap_or_default();
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        if let Some(log) = &reporting.access_log {
-            log.tell(&Line {
-                received,
-                address: peer.address.ip(),
-                client,
-                method,
-                route: path.as_deref(),
-                protocol,
-                status,
-                bytes,
-                took: started.elapsed(),
-                request_id: &request_id,
-                cause: None,
-            });
-        }
-        if let (Some(tracer), Some(spans)) = (&reporting.tracer, spans) {
-            let request = traces::Request {
-                method,
-                scheme: self.scheme(),
-                protocol,
-                route: path,
-                status,
-                cause: None,
-                interaction: "fse",
-                resource_type: String::new(),
-                request_id,
-                bytes,
-                released: 0,
-                plugins: 0,
-            };
-            tracer.finish(*spans, request);
-        }
+        let request = traces::Request {
+            method,
+            scheme: self.scheme(),
+            protocol,
+            route: path,
+            status,
+            cause: None,
+            interaction: "fse",
+            resource_type: String::new(),
+            request_id,
+            bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+            released: 0,
+            plugins: 0,
+        };
+        let took = started.elapsed();
+        self.report(Seen { received, address: peer.address.ip(), client, took, spans, request });
         response
-    }
-
-    /// How callers reach it.
-    pub(super) fn scheme(&self) -> &'static str {
-        if self.config.listen.tls.is_some() { "https" } else { "http" }
     }
 }
 

@@ -30,8 +30,8 @@ pub enum Refusal {
     /// A write about a patient whose data the caller may not touch.
     #[error("consent doesn't permit this write")]
     Consent,
-    /// The site's policies; why, for the operator. It follows from the caller and the type alone, or is about what the caller
-    /// may see.
+    /// The site's policies, or who may use a pass-through; why, for the operator. It follows from the caller and the type alone,
+    /// or is about what the caller may see.
     #[error("{0}")]
     Policy(&'static str),
     /// Not an interaction that is served.
@@ -158,6 +158,15 @@ pub enum Refusal {
     /// `If-Match` names another version.
     #[error("the resource has another version")]
     Version,
+    /// A path of a pass-through that could be read in two ways.
+    #[error("the path climbs, or could be read in two ways")]
+    UnclearPath,
+    /// A method that a pass-through does not let pass; those that do.
+    #[error("the method does not pass here")]
+    NotPassed(HeaderValue),
+    /// HTTP/1.0, where an answer's end could not be told from its breaking off.
+    #[error("the answer's length is not known, and the caller speaks HTTP/1.0")]
+    OldProtocol,
 }
 
 /// A row of the table.
@@ -340,6 +349,24 @@ impl Refusal {
                 StatusCode::PRECONDITION_FAILED,
                 IssueType::Conflict,
                 "The resource has another version by now; read it again.",
+            ),
+            Refusal::UnclearPath => row(
+                StatusCode::BAD_REQUEST,
+                IssueType::Structure,
+                "The path can be read in more than one way.",
+            ),
+            Refusal::NotPassed(allow) => Row {
+                header: Some((header::ALLOW, allow.clone())),
+                ..row(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    IssueType::NotSupported,
+                    "This method does not pass here.",
+                )
+            },
+            Refusal::OldProtocol => row(
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                IssueType::NotSupported,
+                "This is answered over HTTP/1.1 and HTTP/2 alone.",
             ),
         }
     }

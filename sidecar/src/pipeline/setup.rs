@@ -17,6 +17,7 @@ use varco_plugin_host::PluginLibrary;
 
 use super::Gateway;
 use super::page::PageSeal;
+use super::passthrough::Passthroughs;
 use super::patient_match::Matching;
 use super::refused::RefusedTally;
 use super::route_plugins::{PluginSetupError, RoutePlugins};
@@ -95,6 +96,7 @@ struct Lasting {
     /// The plane before, whose limits go on.
     publication: Option<Arc<Publication>>,
     answers: Answers,
+    passthroughs: Passthroughs,
 }
 
 /// How dates and references are read here.
@@ -177,6 +179,7 @@ impl Gateway {
             library: Arc::default(),
             publication: None,
             answers: Answers::new(config.cache.bytes),
+            passthroughs: Passthroughs::new(&config, None)?,
         };
         Gateway::make(config, lasting)
     }
@@ -201,6 +204,7 @@ impl Gateway {
             library: self.library.clone(),
             publication: self.publication.clone(),
             answers: Answers::following(&self.answers, config.cache.bytes),
+            passthroughs: Passthroughs::new(&config, Some(&self.passthroughs))?,
         };
         Gateway::make(config, lasting)
     }
@@ -220,6 +224,7 @@ impl Gateway {
             library,
             publication,
             answers,
+            passthroughs,
         } = lasting;
         let definitions = Definitions::r4();
         let tokens = TokenGate::new(&config, once)?;
@@ -278,6 +283,7 @@ impl Gateway {
             publication: Publication::new(&config, &outbox, &quotas, publication.as_deref())?,
             outbox,
             quotas,
+            passthroughs,
             capabilities: OnceLock::new(),
             draining: AtomicBool::new(false),
             upstream_failing: AtomicBool::new(false),

@@ -213,6 +213,7 @@ impl Line {
                     UpstreamError::TooLarge(most) => format!("an answer of more than {most} bytes"),
                     UpstreamError::Framing(cause) => cause.to_owned(),
                     UpstreamError::Request(cause) => cause,
+                    UpstreamError::Caller(fault) => fault.to_string(),
                     UpstreamError::NotFhir(_) | UpstreamError::Status(_) => "not FHIR".to_owned(),
                     UpstreamError::Busy { .. } | UpstreamError::Resting { .. } => "not sent".to_owned(),
                 },

@@ -5,6 +5,7 @@
 
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use hyper::body::Body;
 
 /// What is wrong with an answer's framing, where something is.
 pub(super) fn fault(headers: &HeaderMap) -> Option<&'static str> {
@@ -16,6 +17,12 @@ pub(super) fn fault(headers: &HeaderMap) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+/// True where the body lasts until its connection ends (RFC 9112 §6.3, 8): whether it is whole can't be told, and it must not be
+/// handed on as it comes.
+pub(super) fn is_endless(headers: &HeaderMap, body: &impl Body) -> bool {
+    !body.is_end_stream() && body.size_hint().exact().is_none() && !headers.contains_key(TRANSFER_ENCODING)
 }
 
 #[cfg(test)]

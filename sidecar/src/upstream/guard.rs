@@ -15,13 +15,14 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Gauge, counter, gauge};
+use http::StatusCode;
+use metrics::{Counter, Gauge, Label, counter, gauge};
 
 use super::breaker::{Breaker, BreakerSettings, Change, FailureShare, Pass, Standing, Verdict};
 use super::ejection::{EjectionSettings, Ejections};
 use super::failfast::{Failfast, FailfastSettings, Full};
 use super::retry_budget::{BudgetSettings, RetryBudget};
-use super::{UpstreamAnswer, UpstreamError, retry};
+use super::{UpstreamError, retry};
 use crate::config;
 
 /// Most retries that the budget holds.
@@ -87,20 +88,28 @@ struct Meters {
 }
 
 impl Meters {
-    fn new() -> Meters {
-        let refused = |cause: &'static str| counter!("varco_upstream_refused_total", "cause" => cause);
+    /// Those of the hospital's server, or under the name of the pass-through that another server is asked by.
+    fn new(route: Option<&str>) -> Meters {
+        let labels = || -> Vec<Label> {
+            route.map(|route| Label::new("route", route.to_owned())).into_iter().collect()
+        };
+        let refused = |cause: &'static str| {
+            let mut labels = labels();
+            labels.push(Label::new("cause", cause));
+            counter!("varco_upstream_refused_total", labels)
+        };
         Meters {
-            in_flight: gauge!("varco_upstream_in_flight"),
-            waiting: gauge!("varco_upstream_waiting"),
-            breaker_state: gauge!("varco_upstream_breaker_state"),
-            addresses_out: gauge!("varco_upstream_addresses_out"),
+            in_flight: gauge!("varco_upstream_in_flight", labels()),
+            waiting: gauge!("varco_upstream_waiting", labels()),
+            breaker_state: gauge!("varco_upstream_breaker_state", labels()),
+            addresses_out: gauge!("varco_upstream_addresses_out", labels()),
             refused_full: refused("full"),
             refused_late: refused("late"),
             refused_resting: refused("resting"),
-            opened: counter!("varco_upstream_breaker_opened_total"),
-            retries: counter!("varco_upstream_retries_total"),
-            retries_refused: counter!("varco_upstream_retries_refused_total"),
-            ejected: counter!("varco_upstream_ejected_total"),
+            opened: counter!("varco_upstream_breaker_opened_total", labels()),
+            retries: counter!("varco_upstream_retries_total", labels()),
+            retries_refused: counter!("varco_upstream_retries_refused_total", labels()),
+            ejected: counter!("varco_upstream_ejected_total", labels()),
         }
     }
 }
@@ -108,6 +117,8 @@ impl Meters {
 /// The bounds of one server, and how it does.
 pub struct Guard {
     settings: Settings,
+    /// The pass-through that it is asked by; none for the hospital's server.
+    route: Option<Box<str>>,
     failfast: Failfast,
     breaker: Breaker,
     budget: RetryBudget,
@@ -117,11 +128,20 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// For a server that nothing is known of.
+    /// For the hospital's server, of which nothing is known.
     pub fn new(config: &config::Upstream) -> Arc<Guard> {
+        Guard::of(config, None)
+    }
+
+    /// For the server of the pass-through of this name.
+    pub fn of_passthrough(config: &config::Upstream, route: &str) -> Arc<Guard> {
+        Guard::of(config, Some(route.into()))
+    }
+
+    fn of(config: &config::Upstream, route: Option<Box<str>>) -> Arc<Guard> {
         let settings = Settings::of(config);
         let breaker = Breaker::new(settings.breaker, Instant::now());
-        Arc::new(Guard::with(settings, breaker))
+        Arc::new(Guard::with(settings, breaker, route))
     }
 
     /// For the same server under another configuration. What the configuration leaves as it was goes on; a breaker that is
@@ -132,7 +152,7 @@ impl Guard {
             return old.clone();
         }
         let breaker = Breaker::following(&old.breaker, settings.breaker, Instant::now());
-        let mut guard = Guard::with(settings, breaker);
+        let mut guard = Guard::with(settings, breaker, old.route.clone());
         if guard.settings.addresses == old.settings.addresses
             && guard.settings.ejection == old.settings.ejection
             && let Some(known) = &old.ejections
@@ -143,14 +163,15 @@ impl Guard {
         Arc::new(guard)
     }
 
-    fn with(settings: Settings, breaker: Breaker) -> Guard {
+    fn with(settings: Settings, breaker: Breaker, route: Option<Box<str>>) -> Guard {
         let count = settings.addresses.len();
         Guard {
+            meters: Meters::new(route.as_deref()),
+            route,
             failfast: Failfast::new(settings.failfast),
             breaker,
             budget: RetryBudget::new(settings.budget, Instant::now()),
             ejections: (count > 1).then(|| Mutex::new(Ejections::new(settings.ejection, count))),
-            meters: Meters::new(),
             settings,
         }
     }
@@ -262,7 +283,7 @@ impl Passage {
     }
 
     /// Tells how the attempt ended.
-    pub fn ended(mut self, answer: &Result<UpstreamAnswer, UpstreamError>) {
+    pub fn ended(mut self, answer: Result<StatusCode, &UpstreamError>) {
         let verdict = verdict(answer);
         let Some(pass) = self.pass.take() else { return };
         let (guard, now) = (&self.guard, Instant::now());
@@ -294,9 +315,9 @@ impl Drop for Passage {
 }
 
 /// What an answer, or that there is none, says about the server.
-fn verdict(answer: &Result<UpstreamAnswer, UpstreamError>) -> Verdict {
+fn verdict(answer: Result<StatusCode, &UpstreamError>) -> Verdict {
     match answer {
-        Ok(answer) if retry::is_out_of_order(answer.status) => Verdict::Failed,
+        Ok(status) if retry::is_out_of_order(status) => Verdict::Failed,
         // A server that says more than is taken is alive.
         Ok(_) | Err(UpstreamError::TooLarge(_)) => Verdict::Well,
         Err(
@@ -316,24 +337,29 @@ impl Guard {
         &self,
         change: Change,
         left_out: Option<(usize, Duration)>,
-        answer: &Result<UpstreamAnswer, UpstreamError>,
+        answer: Result<StatusCode, &UpstreamError>,
     ) {
         let cause = match answer {
-            Ok(answer) => format!("it answers with status {}", answer.status.as_u16()),
+            Ok(status) => format!("it answers with status {}", status.as_u16()),
             Err(error) => error.to_string(),
         };
         match change {
             Change::None => {}
             Change::Opened(rest) => {
                 self.meters.opened.increment(1);
+                let route = self.route.as_deref().unwrap_or("exchange");
                 tracing::error!(
+                    route,
                     cause,
                     seconds = rest.as_secs(),
-                    "the hospital's server fails and is left alone: requests are answered 503 until it is tried again; \
-                     look at the server, at the network between, and at upstream.url"
+                    "the server behind this route fails and is left alone: requests are answered 503 until it is tried again; \
+                     look at the server, at the network between, and at its URL in the configuration"
                 );
             }
-            Change::Closed => tracing::warn!("the hospital's server answers again: requests pass"),
+            Change::Closed => {
+                let route = self.route.as_deref().unwrap_or("exchange");
+                tracing::warn!(route, "the server behind this route answers again: requests pass");
+            }
         }
         if let Some((at, rest)) = left_out {
             self.meters.ejected.increment(1);

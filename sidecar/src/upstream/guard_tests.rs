@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
-
+use super::super::CallerFault;
 use super::*;
+
+static LOST: UpstreamError = UpstreamError::Unreachable(String::new());
 
 fn guard(edit: impl FnOnce(&mut config::Upstream)) -> Arc<Guard> {
     let mut config = config::Upstream::at("http://127.0.0.1:1/fhir");
@@ -11,13 +11,8 @@ fn guard(edit: impl FnOnce(&mut config::Upstream)) -> Arc<Guard> {
     Guard::new(&config)
 }
 
-fn answered(status: u16) -> Result<UpstreamAnswer, UpstreamError> {
-    let status = StatusCode::from_u16(status).unwrap();
-    Ok(UpstreamAnswer { status, headers: HeaderMap::new(), body: Bytes::new() })
-}
-
-fn lost() -> Result<UpstreamAnswer, UpstreamError> {
-    Err(UpstreamError::Unreachable("reset".to_owned()))
+fn answered(status: u16) -> Result<StatusCode, &'static UpstreamError> {
+    Ok(StatusCode::from_u16(status).unwrap())
 }
 
 #[tokio::test]
@@ -25,7 +20,7 @@ async fn a_server_that_fails_is_left_alone_and_what_is_refused_takes_no_place() 
     let guard = guard(|own| own.breaker.failures = 3);
     assert_eq!(guard.trouble(), None);
     for _ in 0..3 {
-        guard.enter(None).await.unwrap().ended(&lost());
+        guard.enter(None).await.unwrap().ended(Err(&LOST));
     }
     let Err(UpstreamError::Resting { seconds: 1..=3 }) = guard.enter(None).await else {
         panic!("it is open")
@@ -41,16 +36,17 @@ async fn what_one_request_may_be_at_fault_for_does_not_count() {
         answered(500),
         answered(404),
         answered(429),
-        Err(UpstreamError::TooLarge(1)),
-        Err(UpstreamError::Framing("x")),
+        Err(&UpstreamError::TooLarge(1)),
+        Err(&UpstreamError::Framing("x")),
+        Err(&UpstreamError::Caller(CallerFault::Broken)),
     ] {
-        guard.enter(None).await.unwrap().ended(&answer);
+        guard.enter(None).await.unwrap().ended(answer);
         assert_eq!(guard.trouble(), None, "{answer:?}");
     }
     // Given up: nothing was learned, and the place is free.
     drop(guard.enter(None).await.unwrap());
     assert_eq!((guard.trouble(), guard.load()), (None, (0, 0)));
-    guard.enter(None).await.unwrap().ended(&answered(503));
+    guard.enter(None).await.unwrap().ended(answered(503));
     assert!(guard.trouble().is_some());
 }
 
@@ -60,7 +56,7 @@ async fn more_than_its_places_and_its_queue_are_refused_as_busy() {
     let first = guard.enter(None).await.unwrap();
     assert_eq!(guard.load(), (1, 0));
     assert!(matches!(guard.enter(None).await, Err(UpstreamError::Busy { .. })));
-    first.ended(&answered(200));
+    first.ended(answered(200));
     assert!(guard.enter(None).await.is_ok());
 }
 
@@ -75,7 +71,7 @@ async fn of_two_addresses_the_one_that_fails_is_left_out() {
         let passage = guard.enter(None).await.unwrap();
         let at = passage.address();
         asked[at] += 1;
-        passage.ended(&if at == 0 { lost() } else { answered(200) });
+        passage.ended(if at == 0 { Err(&LOST) } else { answered(200) });
     }
     assert_eq!(asked, [2, 18]);
     assert_eq!(guard.trouble().unwrap(), "1 of its 2 addresses are left out");
@@ -87,7 +83,7 @@ async fn a_reload_changes_settings_and_keeps_what_is_known() {
     config.breaker.failures = 1;
     let old = Guard::new(&config);
     assert!(Arc::ptr_eq(&old, &Guard::following(&old, &config)), "nothing differs");
-    old.enter(None).await.unwrap().ended(&lost());
+    old.enter(None).await.unwrap().ended(Err(&LOST));
     config.concurrency = 7;
     let next = Guard::following(&old, &config);
     assert!(matches!(next.enter(None).await, Err(UpstreamError::Resting { .. })));

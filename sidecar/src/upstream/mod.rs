@@ -7,6 +7,7 @@
 mod breaker;
 mod ejection;
 mod failfast;
+mod flow;
 mod framing;
 mod growing;
 mod guard;
@@ -14,6 +15,8 @@ mod patience;
 mod retry;
 mod retry_budget;
 mod transport;
+mod upload;
+mod wait;
 mod window;
 
 use std::sync::Arc;
@@ -23,14 +26,19 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
+use hyper::body::Body as _;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
 pub(crate) use breaker::{Breaker, BreakerSettings, Change, Pass, Verdict};
+pub(crate) use flow::{Flow, Flowing};
 pub use guard::Guard;
+use guard::Passage;
 use patience::Patience;
 pub(crate) use retry_budget::{BudgetSettings, RetryBudget};
-use transport::{Payload, Transport};
+use transport::{AnswerBody, Payload, Transport};
+pub use upload::CallerFault;
+pub(crate) use upload::Upload;
 
 use crate::config;
 use crate::listen::tls::{self, TlsError};
@@ -74,6 +82,9 @@ pub enum UpstreamError {
     /// A status that the request doesn't explain.
     #[error("the hospital's server answered with status {0}")]
     Status(u16),
+    /// The caller's body ended the request in the middle; the server is not to blame.
+    #[error("{0}")]
+    Caller(CallerFault),
     /// A request that can't be written as one.
     #[error("the request to the hospital's server can't be built: {0}")]
     Request(String),
@@ -230,36 +241,110 @@ impl Upstream {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<UpstreamAnswer, UpstreamError> {
-        let deadline = self.patience.deadline();
-        let uri = if path.is_empty() { "/" } else { path };
-        let uri: Uri =
-            uri.parse().map_err(|error: http::uri::InvalidUri| UpstreamError::Request(error.to_string()))?;
-        let request = |headers: HeaderMap, body: Bytes| {
-            let mut request = Request::new(Payload::Left(Full::new(body)));
-            *request.method_mut() = method.clone();
-            *request.uri_mut() = uri.clone();
-            *request.headers_mut() = headers;
-            request
+        let question = Question { uri: uri(path)?, method, headers, body };
+        let (answer, passage) = self.attempts(&question, self.patience.deadline(), true).await;
+        if let Some(passage) = passage {
+            passage.ended(answer.as_ref().map(|answer| answer.status));
+        }
+        answer.map(|Begun { status, headers, whole, .. }| UpstreamAnswer { status, headers, body: whole })
+    }
+
+    /// When a request that begins now must be answered.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.patience.deadline()
+    }
+
+    /// How long a body may stand still.
+    pub(crate) fn idle(&self) -> Duration {
+        self.patience.idle
+    }
+
+    /// Asks with a body that comes, or without any, and gives the answer's head with its body, of at most `most` bytes, to
+    /// come. What has a body is asked once.
+    pub(crate) async fn stream(
+        &self,
+        (method, path, headers): (Method, &str, HeaderMap),
+        upload: Option<Upload>,
+        deadline: Instant,
+        most: u64,
+    ) -> Result<Flowing, UpstreamError> {
+        let question = Question { uri: uri(path)?, method, headers, body: Bytes::new() };
+        let state = upload.as_ref().map(Upload::state);
+        let (answer, passage) = match upload {
+            None => self.attempts(&question, deadline, false).await,
+            Some(upload) => self.handed_on(question, upload, deadline).await,
         };
-        let Some(guard) = &self.guard else { return self.attempt(0, request(headers, body), deadline).await };
+        let error = match answer {
+            Ok(Begun { status, headers, coming: Some(body), .. }) if body.size_hint().lower() <= most => {
+                let body = Flow::new(body, (self.patience, deadline, most), state, (status, passage));
+                return Ok(Flowing { status, headers, body });
+            }
+            Ok(_) => UpstreamError::TooLarge(usize::try_from(most).unwrap_or(usize::MAX)),
+            Err(error) => error,
+        };
+        if let Some(passage) = passage {
+            passage.ended(Err(&error));
+        }
+        Err(error)
+    }
+
+    /// One attempt, with a caller's body.
+    async fn handed_on(
+        &self,
+        question: Question,
+        upload: Upload,
+        deadline: Instant,
+    ) -> (Result<Begun, UpstreamError>, Option<Passage>) {
+        let mut passage = None;
+        if let Some(guard) = &self.guard {
+            guard.begin();
+            match guard.enter(None).await {
+                Ok(entered) => passage = Some(entered),
+                Err(refused) => return (Err(refused), None),
+            }
+        }
+        let state = upload.state();
+        let place = passage.as_ref().map_or(0, Passage::address);
+        let request = question.with(Payload::Right(upload));
+        let answer = self.attempt(place, request, deadline, false, || state.moved()).await;
+        let answer = match (answer, state.fault()) {
+            (Err(_), Some(fault)) => Err(UpstreamError::Caller(fault)),
+            (answer, _) => answer,
+        };
+        (answer, passage)
+    }
+
+    /// Asks, and again where that is safe and may help: until there is a `whole` answer, or only its head. The passage of the
+    /// last attempt has not ended.
+    async fn attempts(
+        &self,
+        question: &Question,
+        deadline: Instant,
+        whole: bool,
+    ) -> (Result<Begun, UpstreamError>, Option<Passage>) {
+        let request = || question.clone().with(Payload::Left(Full::new(question.body.clone())));
+        let Some(guard) = &self.guard else {
+            return (self.attempt(0, request(), deadline, whole, || 0).await, None);
+        };
         guard.begin();
         let (mut made, mut before, mut avoid) = (0, None, None);
         loop {
             let passage = match guard.enter(avoid).await {
                 Ok(passage) => passage,
                 // What is known of the first attempt tells more.
-                Err(refused) => return before.unwrap_or(Err(refused)),
+                Err(refused) => return (before.unwrap_or(Err(refused)), None),
             };
             let place = passage.address();
-            let answer = self.attempt(place, request(headers.clone(), body.clone()), deadline).await;
-            passage.ended(&answer);
-            if !retry::may_be_repeated(&method, &answer, made) {
-                return answer;
+            let answer = self.attempt(place, request(), deadline, whole, || 0).await;
+            let seen = answer.as_ref().map(|answer| (answer.status, &answer.headers));
+            if !retry::may_be_repeated(&question.method, seen, made) {
+                return (answer, Some(passage));
             }
             let again = Instant::now() + retry::pause(made, retry::random());
             if again >= deadline || !guard.may_repeat() {
-                return answer;
+                return (answer, Some(passage));
             }
+            passage.ended(answer.as_ref().map(|answer| answer.status));
             (made, before, avoid) = (made + 1, Some(answer), Some(place));
             tokio::time::sleep_until(again).await;
         }
@@ -271,17 +356,63 @@ impl Upstream {
         place: usize,
         request: Request<Payload>,
         deadline: Instant,
-    ) -> Result<UpstreamAnswer, UpstreamError> {
+        whole: bool,
+        moved: impl Fn() -> u64,
+    ) -> Result<Begun, UpstreamError> {
         let no_place = || UpstreamError::Request("there is no such address".to_owned());
         let transport = self.places.get(place).ok_or_else(no_place)?;
-        let answer = self.patience.head(deadline, transport.send(request)).await?;
+        let answer = self.patience.head(deadline, transport.send(request), moved).await?;
         if let Some(fault) = framing::fault(answer.headers()) {
             return Err(UpstreamError::Framing(fault));
         }
         let (head, body) = answer.into_parts();
-        let body = self.patience.body(deadline, body, self.most).await?;
-        Ok(UpstreamAnswer { status: head.status, headers: head.headers, body })
+        let (status, headers) = (head.status, head.headers);
+        if whole {
+            let whole = self.patience.body(deadline, body, self.most).await?;
+            return Ok(Begun { status, headers, whole, coming: None });
+        }
+        if status.is_informational() {
+            return Err(UpstreamError::Status(status.as_u16()));
+        }
+        if framing::is_endless(&headers, &body) {
+            return Err(UpstreamError::Framing("neither a length nor chunks: its end can't be told"));
+        }
+        Ok(Begun { status, headers, whole: Bytes::new(), coming: Some(body) })
     }
+}
+
+/// What a server is asked.
+#[derive(Clone)]
+struct Question {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Question {
+    fn with(self, payload: Payload) -> Request<Payload> {
+        let mut request = Request::new(payload);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers;
+        request
+    }
+}
+
+/// An answer, as far as it was waited for.
+struct Begun {
+    status: StatusCode,
+    headers: HeaderMap,
+    /// Its body, where all of it was.
+    whole: Bytes,
+    /// Where only the head was.
+    coming: Option<AnswerBody>,
+}
+
+fn uri(path: &str) -> Result<Uri, UpstreamError> {
+    let path = if path.is_empty() { "/" } else { path };
+    path.parse().map_err(|error: http::uri::InvalidUri| UpstreamError::Request(error.to_string()))
 }
 
 /// An error and what lies under it, in one line.

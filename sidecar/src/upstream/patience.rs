@@ -32,17 +32,24 @@ impl Patience {
         Instant::now() + self.whole
     }
 
-    /// Waits for the head.
+    /// Waits for the head; `moved` says how much of the question was sent so far: as long as some is, the head is not late.
     pub async fn head<T>(
         &self,
         deadline: Instant,
         head: impl Future<Output = Result<T, UpstreamError>>,
+        moved: impl Fn() -> u64,
     ) -> Result<T, UpstreamError> {
-        let until = if self.head < self.whole { Instant::now() + self.head } else { deadline };
-        match timeout_at(until.min(deadline), head).await {
-            Ok(head) => head,
-            Err(_) if until < deadline => Err(UpstreamError::NoHead(self.head.as_secs())),
-            Err(_) => Err(UpstreamError::Timeout(self.whole.as_secs())),
+        let (mut head, mut sent) = (pin!(head), moved());
+        loop {
+            let until = if self.head < self.whole { Instant::now() + self.head } else { deadline };
+            let late = timeout_at(until.min(deadline), head.as_mut()).await;
+            let more = std::mem::replace(&mut sent, moved()) != sent;
+            match late {
+                Ok(head) => return head,
+                Err(_) if until >= deadline => return Err(UpstreamError::Timeout(self.whole.as_secs())),
+                Err(_) if !more => return Err(UpstreamError::NoHead(self.head.as_secs())),
+                Err(_) => {}
+            }
         }
     }
 
@@ -170,12 +177,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_has_a_time_of_its_own_and_no_more_than_the_whole() {
-        let never =
-            async |patience: Patience| patience.head(patience.deadline(), pending::<Result<(), _>>()).await;
-        assert!(PATIENT.head(PATIENT.deadline(), async { Ok(()) }).await.is_ok());
+        let never = async |patience: Patience| {
+            patience.head(patience.deadline(), pending::<Result<(), _>>(), || 0).await
+        };
+        assert!(PATIENT.head(PATIENT.deadline(), async { Ok(()) }, || 0).await.is_ok());
         let late = never(Patience { head: MOMENT, ..PATIENT }).await;
         assert!(matches!(late, Err(UpstreamError::NoHead(_))), "{late:?}");
         let late = never(Patience { whole: MOMENT, ..PATIENT }).await;
         assert!(matches!(late, Err(UpstreamError::Timeout(_))), "{late:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_is_not_late_while_the_question_is_still_being_sent() {
+        let (began, own) = (Instant::now(), Patience { head: Duration::from_secs(5), ..PATIENT });
+        // Something is sent each second, for a minute.
+        let moved = || began.elapsed().as_secs().min(60);
+        let late = own.head(own.deadline(), pending::<Result<(), _>>(), moved).await;
+        assert!(matches!(late, Err(UpstreamError::NoHead(5))), "{late:?}");
+        assert!(began.elapsed().as_secs() >= 65);
     }
 }

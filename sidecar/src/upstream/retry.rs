@@ -8,9 +8,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use http::header::RETRY_AFTER;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
-use super::{UpstreamAnswer, UpstreamError};
+use super::UpstreamError;
 
 /// Most retries of one request.
 pub(super) const MOST: u32 = 2;
@@ -20,13 +20,13 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// True where a request with this method may be made again after such an answer, `made` being the retries so far.
 pub(super) fn may_be_repeated(
     method: &Method,
-    answer: &Result<UpstreamAnswer, UpstreamError>,
+    answer: Result<(StatusCode, &HeaderMap), &UpstreamError>,
     made: u32,
 ) -> bool {
     let safe = matches!(*method, Method::GET | Method::HEAD);
     let passing = match answer {
         // A server that says when to come again says that now is too early.
-        Ok(answer) => is_out_of_order(answer.status) && !answer.headers.contains_key(RETRY_AFTER),
+        Ok((status, headers)) => is_out_of_order(status) && !headers.contains_key(RETRY_AFTER),
         Err(UpstreamError::Unreachable(_) | UpstreamError::NoHead(_) | UpstreamError::Stalled(_)) => true,
         Err(_) => false,
     };
@@ -52,40 +52,33 @@ pub(super) fn random() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use http::{HeaderMap, HeaderValue};
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
 
-    fn answer(status: u16, later: bool) -> Result<UpstreamAnswer, UpstreamError> {
-        let mut headers = HeaderMap::new();
-        if later {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-        }
-        let status = StatusCode::from_u16(status).unwrap_or_default();
-        Ok(UpstreamAnswer { status, headers, body: Bytes::new() })
-    }
-
     #[test]
     fn only_questions_are_repeated_and_only_after_what_may_pass() {
-        let lost = || Err(UpstreamError::Unreachable("reset".to_owned()));
-        assert!(
-            may_be_repeated(&Method::GET, &lost(), 0)
-                && may_be_repeated(&Method::HEAD, &answer(503, false), 1)
-        );
+        let lost = UpstreamError::Unreachable("reset".to_owned());
+        let again = |method: &Method, made| may_be_repeated(method, Err(&lost), made);
+        let answered = |status, headers: &HeaderMap| {
+            may_be_repeated(&Method::GET, Ok((StatusCode::from_u16(status).unwrap_or_default(), headers)), 0)
+        };
+        let (plain, mut later) = (HeaderMap::new(), HeaderMap::new());
+        later.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        assert!(again(&Method::GET, 0) && again(&Method::HEAD, 1) && answered(503, &plain));
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
-            assert!(!may_be_repeated(&method, &lost(), 0), "{method}");
+            assert!(!again(&method, 0), "{method}");
         }
-        for (status, later) in [(200, false), (404, false), (429, false), (500, false), (503, true)] {
-            assert!(!may_be_repeated(&Method::GET, &answer(status, later), 0), "{status}");
+        for (status, headers) in [(200, &plain), (404, &plain), (429, &plain), (500, &plain), (503, &later)] {
+            assert!(!answered(status, headers), "{status}");
         }
         for error in
             [UpstreamError::Timeout(1), UpstreamError::TooLarge(1), UpstreamError::Busy { seconds: 1 }]
         {
-            assert!(!may_be_repeated(&Method::GET, &Err(error), 0));
+            assert!(!may_be_repeated(&Method::GET, Err(&error), 0));
         }
-        assert!(!may_be_repeated(&Method::GET, &lost(), MOST));
+        assert!(!again(&Method::GET, MOST));
     }
 
     proptest! {

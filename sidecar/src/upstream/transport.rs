@@ -30,6 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::upload::Upload;
 use super::{UpstreamError, chain};
 use crate::listen::workers;
 
@@ -43,7 +44,7 @@ const SHARDS: usize = 64;
 const LARGEST_HEAD: usize = 64 * 1024;
 
 /// What is sent: bytes at hand, or a caller's body as it comes.
-pub(crate) type Payload = Either<Full<Bytes>, Incoming>;
+pub(crate) type Payload = Either<Full<Bytes>, Upload>;
 
 /// A stream to the server, in the clear or over TLS.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -217,7 +218,8 @@ pub(crate) struct AnswerBody {
 }
 
 impl AnswerBody {
-    fn give_back(&mut self) {
+    /// Gives the connection back to those that wait, where it can be used again.
+    pub fn give_back(&mut self) {
         let Some(mut line) = self.line.take() else { return };
         if !line.is_open() {
             return;
