@@ -50,9 +50,7 @@ async fn each_fault_of_the_server_has_its_answer_and_the_next_request_is_well() 
     )
     .await;
     // Once each, so that what is begun with the first connection and the first failure stands.
-    for (manner, status) in
-        [(Manner::Good, 200), (Manner::ThenCloses(String::new()), 502), (Manner::Good, 200)]
-    {
+    for (manner, status) in [(Manner::Good, 200), (ThenCloses(String::new()), 502), (Manner::Good, 200)] {
         site.server.does(manner);
         assert_eq!(site.get_alone("Patient/anna").await.status, status);
     }

@@ -1,10 +1,11 @@
 //! A sidecar in this process before a server made of bytes.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::Value;
 use tokio::runtime::Handle;
 use varco::config;
@@ -12,6 +13,8 @@ use varco::run::{self, Running};
 
 use crate::harness::{Asking, Reply, Setup};
 use crate::server::Server;
+
+static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// The two of them. Everybody consents, so that nothing but the server decides.
 pub struct Site {
@@ -32,7 +35,9 @@ impl Site {
             let more = format!("[consent]\nwithout_consent = \"permit\"\n{}", more(&server));
             let setup = Setup::new(&server.url(), &more);
             setup.replace("answer_seconds = 5\n", upstream);
-            let metrics = PrometheusBuilder::new().build_recorder().handle();
+            // One recorder for all tests of this program.
+            let metrics =
+                METRICS.get_or_init(|| PrometheusBuilder::new().install_recorder().unwrap()).clone();
             match run::start(config::load(&setup.config_file()).unwrap(), metrics).await {
                 Ok(running) => return Site { setup, server, running },
                 Err(run::StartError::Bind { .. }) => {}

@@ -2,9 +2,9 @@
 //! configuration names. Everything else ends here, so that what a connection, a credential or an override is can't be meant for
 //! two programs (RFC 9110 §7.6.1).
 
+use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, Uri};
-use http::{HeaderMap, StatusCode};
 
 /// Headers of a request that pass.
 const ASKED: [HeaderName; 18] = [
@@ -106,13 +106,8 @@ pub(super) struct Stands {
     pub path: String,
 }
 
-/// The headers of a server's answer, for the caller. The length of a body that does not come is told as the server told it.
-pub(super) fn answered(
-    said: &HeaderMap,
-    (status, head): (StatusCode, bool),
-    more: &[HeaderName],
-    stands: &Stands,
-) -> HeaderMap {
+/// The headers of a server's answer, for the caller. A HEAD is told the length as the server told it.
+pub(super) fn answered(said: &HeaderMap, head: bool, more: &[HeaderName], stands: &Stands) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
     taken(said, &ANSWERED, more, &mut headers);
     // What the server meant for its own connection alone.
@@ -124,9 +119,7 @@ pub(super) fn answered(
     if let Some(place) = said.get(header::LOCATION).and_then(|place| stands.location(place)) {
         headers.insert(header::LOCATION, place);
     }
-    if (head || status == StatusCode::NOT_MODIFIED)
-        && let Some(length) = said.get(header::CONTENT_LENGTH)
-    {
+    if head && let Some(length) = said.get(header::CONTENT_LENGTH) {
         headers.insert(header::CONTENT_LENGTH, length.clone());
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
@@ -202,12 +195,10 @@ mod tests {
             ("content-length", "5"),
             ("cache-control", "max-age=5"),
         ]);
-        let plain = answered(&said, (StatusCode::OK, false), &[], &stands());
+        let plain = answered(&said, false, &[], &stands());
         assert_eq!(plain, map(&[("content-type", "text/plain"), ("cache-control", "max-age=5")]));
-        for told in [(StatusCode::OK, true), (StatusCode::NOT_MODIFIED, false)] {
-            assert_eq!(answered(&said, told, &[], &stands())["content-length"], "5");
-        }
-        let silent = answered(&map(&[]), (StatusCode::OK, false), &[], &stands());
+        assert_eq!(answered(&said, true, &[], &stands())["content-length"], "5");
+        let silent = answered(&map(&[]), false, &[], &stands());
         assert_eq!(silent, map(&[("cache-control", "no-store")]));
     }
 
@@ -215,7 +206,7 @@ mod tests {
     fn a_location_is_the_callers_own_or_none() {
         let located = |place: &'static str| {
             let said = map(&[("location", place)]);
-            let headers = answered(&said, (StatusCode::FOUND, false), &[], &stands());
+            let headers = answered(&said, false, &[], &stands());
             headers.get("location").map(|value| value.to_str().unwrap().to_owned())
         };
         assert_eq!(located("http://tx:8080/r4/CodeSystem/1?a=b").unwrap(), "/terminology/CodeSystem/1?a=b");

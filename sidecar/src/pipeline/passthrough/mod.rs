@@ -208,12 +208,8 @@ impl Gateway {
         let flowing = self.hand_on(&route, &head, body, peer, &mut account).await;
         match flowing {
             Ok(Flowing { status, headers, body }) => {
-                let headers = headers::answered(
-                    &headers,
-                    (status, head.method == Method::HEAD),
-                    &route.headers,
-                    &route.stands,
-                );
+                let headers =
+                    headers::answered(&headers, head.method == Method::HEAD, &route.headers, &route.stands);
                 let mut response = Response::new(());
                 *response.status_mut() = status;
                 *response.headers_mut() = headers;
