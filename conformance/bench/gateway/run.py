@@ -90,6 +90,7 @@ def compare(bench, options):
         plain = bench.gateway(name.replace(" + ", "-"), behind, tls=False, more=more)
         secure = bench.gateway(name.replace(" + ", "-") + "-tls", behind, tls=True, more=more)
         sides.append((name, plain, secure))
+    sides.append(("pass-through", bench.passing("passing", behind, False), bench.passing("passing-tls", behind, True)))
     results, failed = {}, 0
     for case in cases(options):
         requests = max(options.requests // (50 if "1 MB" in case.name else 1) // (2 if case.connections == 1 else 1), 2 * case.connections, 20)

@@ -200,10 +200,10 @@ backend fhir
         command = ["haproxy", "-db", "-f", str(self.write("haproxy.cfg", text))]
         return self.start("haproxy", command, {"h1": plain, "h2c": h2c, "h1s": tls, "h2": tls})
 
-    def gateway(self, name, origin, tls, more=""):
-        """A sidecar; plain, or with TLS: each instance speaks one of them."""
+    def gateway(self, name, origin, tls, more="", path="/fhir"):
+        """A sidecar; plain, or with TLS: each instance speaks one of them. Its FHIR base, and its server's, stand at `path`."""
         port, admin = free_port(), free_port()
-        base = f"{'https' if tls else 'http'}://127.0.0.1:{port}/fhir"
+        base = f"{'https' if tls else 'http'}://127.0.0.1:{port}{path}"
         listen = f'tls = {{ certificate = "{self.folder}/server.pem", key = "{self.folder}/server.key" }}\n' if tls else ""
         config = f"""[site]
 id = "030913"
@@ -211,7 +211,7 @@ base_url = "{base}"
 [listen]
 address = "127.0.0.1:{port}"
 {listen}[upstream]
-url = "http://127.0.0.1:{origin}/fhir"
+url = "http://127.0.0.1:{origin}{path}"
 [tokens]
 issuer = "https://hub.test"
 jwks = "{self.folder}/jwks.json"
@@ -228,6 +228,8 @@ page_size = 1000
         command = [str(self.varco), "serve", "--config", str(self.write(f"{name}.toml", config))]
         side = self.start(name, command, {"h1s": port, "h2": port} if tls else {"h1": port, "h2c": port})
         side.token, side.admin = self.token(base), admin
+        if path != "/fhir":
+            return side
         request = urllib.request.Request(
             f"{base}/Consent", bodies.text(bodies.consent()),
             {"Authorization": f"Bearer {side.token}", "Content-Type": "application/fhir+json"})
@@ -235,6 +237,21 @@ page_size = 1000
         with urllib.request.urlopen(request, context=trust) as answer:
             assert answer.status == 201, answer.status
         return side
+
+    def passing(self, name, origin, tls):
+        """A sidecar that hands the same requests on: its FHIR base stands elsewhere, where nobody asks."""
+        more = f"""[[passthrough]]
+name = "bench"
+path = "/fhir"
+methods = ["GET", "POST"]
+clients = ["bench"]
+consent = "not-checked"
+reason = "What lies there was made for this measurement."
+audit = "minute"
+[passthrough.server]
+url = "http://127.0.0.1:{origin}/fhir"
+"""
+        return self.gateway(name, origin, tls, more, "/elsewhere")
 
     def with_plugin(self):
         """The settings that put the sample plugin before every body."""

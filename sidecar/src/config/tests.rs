@@ -670,3 +670,62 @@ fn messages_to_the_national_gateway_need_a_path_of_their_own_and_callers_that_ar
     );
     assert!(faults.iter().any(|(_, told)| told.contains("The name fse is taken")), "{faults:?}");
 }
+
+#[test]
+fn what_passes_through_reaches_nothing_that_is_decided_about() {
+    let folder = Folder::new();
+    let with = |path: &str, url: &str, more: &str| {
+        format!(
+            "{GOOD}\n[[passthrough]]\nname = \"files\"\npath = \"{path}\"\nmethods = [\"GET\"]\nclients = [\"ward-app\"]\n\
+             consent = \"not-checked\"\nreason = \"Nothing of a patient lies there.\"\n{more}\nserver = {{ url = \"{url}\" }}\n"
+        )
+    };
+    let own = from_text(&with("/files", "http://files:8080/a", ""), &folder.file()).unwrap();
+    let own = &own.passthrough[0];
+    assert_eq!((own.audit, own.body_bytes, own.answer_bytes), (PassedAudit::Each, 64 << 20, 1 << 30));
+    assert_eq!(
+        (own.below("/files/a"), own.below("/files"), own.below("/filesx")),
+        (Some("/a"), Some(""), None)
+    );
+    let fhir = from_text(GOOD, &folder.file()).unwrap().upstream.url;
+    let beside = fhir.replace("/fhir", "/other");
+    assert!(from_text(&with("/files", &beside, ""), &folder.file()).is_ok(), "{beside}");
+    let above = fhir.replace("/fhir", "");
+    let below = format!("{fhir}/Binary");
+    for (path, url, more, words) in [
+        ("/fhir", "http://files/a", "", ["passthrough[0].path", "meets the FHIR base"]),
+        ("/fhir/Binary", "http://files/a", "", ["passthrough[0].path", "meets the FHIR base"]),
+        ("/files/../fhir", "http://files/a", "", ["passthrough[0].path", "climbs"]),
+        ("/files", &*fhir, "", ["passthrough[0].server.url", "the hospital's FHIR server"]),
+        ("/files", &*above, "", ["passthrough[0].server.url", "the hospital's FHIR server"]),
+        ("/files", &*below, "", ["passthrough[0].server.url", "the hospital's FHIR server"]),
+        ("/files", "https://files/a", "", ["passthrough[0].server.url", "Add `ca`"]),
+        (
+            "/files",
+            "http://files/a",
+            "headers = [\"Authorization\"]",
+            ["passthrough[0].headers[0]", "never passes"],
+        ),
+        (
+            "/files",
+            "http://files/a",
+            "headers = [\"X-Forwarded-For\"]",
+            ["passthrough[0].headers[0]", "never passes"],
+        ),
+        ("/files", "http://files/a", "audit = \"none\"", ["passthrough[0].audit", "each"]),
+    ] {
+        folder.fault(&with(path, url, more), &words);
+    }
+    let good = with("/files", "http://files/a", "");
+    for (part, by, words) in [
+        ("consent = \"not-checked\"\n", "", ["passthrough[0]", "`consent` is missing"]),
+        ("\"not-checked\"", "\"checked\"", ["passthrough[0].consent", "not-checked"]),
+        ("Nothing of a patient lies there.", "because, well", ["passthrough[0].reason", "no reason"]),
+        ("[\"ward-app\"]", "[\"a\", \"a\"]", ["passthrough[0].clients[1]", "twice"]),
+        ("[\"GET\"]", "[\"HEAD\"]", ["passthrough[0].methods", "Add GET"]),
+    ] {
+        folder.fault(&good.replace(part, by), &words);
+    }
+    let twice = format!("{good}{}", &with("/files/more", "http://files/b", "")[GOOD.len()..]);
+    assert_eq!(folder.faults(&twice).len(), 2, "the name, and a path below the other's");
+}
