@@ -4,6 +4,8 @@
 //! understood, what counts by patient and device. A request that is above one of them ends there; buckets before it have
 //! given their token, so that asking on and on does not get faster.
 
+use std::sync::Arc;
+
 use http::request::Parts;
 use jiff::Timestamp;
 use varco_core::interaction::Interaction;
@@ -24,7 +26,7 @@ impl Gateway {
         shape: &Shape<'_>,
         authorization: Option<&[u8]>,
         account: &mut Account,
-    ) -> Result<Requester, Refusal> {
+    ) -> Result<Arc<Requester>, Refusal> {
         let before = self.lanes.before_token(shape, authorization);
         account.places.0 = before.map_err(|shed| self.shed(shed, account))?;
         let now = u64::try_from(account.received.as_second()).unwrap_or_default();

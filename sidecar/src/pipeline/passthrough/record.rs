@@ -184,10 +184,10 @@ impl Gateway {
             query: None,
             returned: Some(requests),
         };
-        self.said(Requester { client_id, ..Requester::default() }, said)
+        self.said(Arc::new(Requester { client_id, ..Requester::default() }), said)
     }
 
-    fn said(&self, requester: Requester, said: Said) -> AuditRow {
+    fn said(&self, requester: Arc<Requester>, said: Said) -> AuditRow {
         let server = self.server();
         let client = said.client.map_or_else(|| server.address.clone(), NetworkAddress::Ip);
         let record = AuditRecord {
