@@ -181,10 +181,9 @@ impl Handler for Gateway {
 
     async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Reply> {
         // What passes through has its record before it is handed on, and ends with its caller.
-        let request = match self.passes(request, peer) {
-            Ok(passing) => return passing.await,
-            Err(request) => request,
-        };
+        if let Some(route) = self.passthroughs.leads(request.uri().path()) {
+            return Box::pin(self.pass(route, request, peer)).await;
+        }
         let plane = self.publication.as_ref();
         let led = plane.and_then(|plane| Some((plane.clone(), plane.leads(request.uri().path())?.clone())));
         let ended = match led {

@@ -84,7 +84,7 @@ struct Meters {
 }
 
 /// One pass-through.
-struct Route {
+pub(super) struct Route {
     config: Passthrough,
     methods: Vec<Method>,
     allow: HeaderValue,
@@ -123,7 +123,7 @@ impl Passthroughs {
     }
 
     /// The one that this path belongs to.
-    fn leads(&self, path: &str) -> Option<Arc<Route>> {
+    pub fn leads(&self, path: &str) -> Option<Arc<Route>> {
         self.routes.iter().find(|route| route.config.below(path).is_some()).cloned()
     }
 
@@ -179,19 +179,8 @@ impl Route {
 }
 
 impl Gateway {
-    /// The pass-through that this path belongs to, with its answer to come.
-    pub(super) fn passes(
-        self: &Arc<Self>,
-        request: Request<Incoming>,
-        peer: Peer,
-    ) -> Result<impl Future<Output = Response<Reply>> + Send + use<>, Request<Incoming>> {
-        match self.passthroughs.leads(request.uri().path()) {
-            Some(route) => Ok(Box::pin(self.clone().pass(route, request, peer))),
-            None => Err(request),
-        }
-    }
-
-    async fn pass(
+    /// Answers a request to this pass-through.
+    pub(super) async fn pass(
         self: Arc<Self>,
         route: Arc<Route>,
         request: Request<Incoming>,
