@@ -99,6 +99,7 @@ async fn own_errors_have_their_documented_forms_and_bounds_hold() {
         (reply.status, problem(&reply).as_str()),
         (StatusCode::PAYLOAD_TOO_LARGE, "mw/payload_too_large")
     );
+    assert_eq!(reply.headers["connection"], "close", "its rest was not read");
     for path in ["/documents/%2e%2e/x", "/..;/x", "/a%2fb"] {
         let reply = application.send("2", &Send { path: path.to_owned(), ..delete("x") }).await;
         assert_eq!((reply.status, problem(&reply).as_str()), (StatusCode::BAD_REQUEST, "mw/path"), "{path}");
