@@ -19,7 +19,7 @@ const WORKERS: usize = 16;
 /// Windows without any step that are made up for, so that all places are back after a pause.
 const PAUSE: u32 = 200;
 /// Fewest places for each worker: enough to keep it busy, few enough for an alarm to pass.
-const FEWEST_BULK: u32 = 4;
+const FEWEST_BULK: u32 = 8;
 const FEWEST_SHARED: u32 = 16;
 
 /// How many places there are now.
@@ -141,10 +141,10 @@ mod tests {
         let (now, rooms) = windows(&mut own, Instant::now(), 9, LONG);
         let bulk: Vec<u32> = rooms.iter().map(|room| room.bulk).collect();
         let shared: Vec<u32> = rooms.iter().map(|room| room.shared).collect();
-        assert_eq!(bulk, [96, 48, 24, 12, 8, 8, 8, 8, 8]);
-        assert_eq!(shared, [192, 192, 192, 192, 192, 96, 48, 32, 32]);
+        assert_eq!(bulk, [96, 48, 24, 16, 16, 16, 16, 16, 16]);
+        assert_eq!(shared, [192, 192, 192, 192, 96, 48, 32, 32, 32]);
         let (_, rooms) = windows(&mut own, now, 60, SHORT);
-        assert!(rooms.iter().all(|room| room.bulk == 8 || room.shared == 192), "{rooms:?}");
+        assert!(rooms.iter().all(|room| room.bulk == 16 || room.shared == 192), "{rooms:?}");
         assert_eq!(rooms.last(), Some(&MOST));
     }
 
@@ -170,7 +170,7 @@ mod tests {
     fn after_a_pause_every_place_is_back() {
         let mut own = GivingWay::new(TOLERATED, MOST, 2);
         let (now, _) = windows(&mut own, Instant::now(), 20, LONG);
-        assert_eq!(own.room(), Room { shared: 32, bulk: 8 });
+        assert_eq!(own.room(), Room { shared: 32, bulk: 16 });
         assert_eq!(own.note(1, SHORT, now + Duration::from_secs(5)), MOST);
     }
 

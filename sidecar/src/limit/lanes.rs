@@ -391,7 +391,7 @@ mod tests {
             now += Duration::from_millis(1);
             lag.note(now - Duration::from_millis(5), now);
         }
-        assert_eq!(count(Lane::Bulk).len(), 8);
+        assert_eq!(count(Lane::Bulk).len(), 16);
         let held = count(Lane::Normal);
         assert_eq!(held.len(), 32);
         assert_eq!(count(Lane::Priority).len(), 2, "those that are theirs alone");
