@@ -31,9 +31,10 @@ use crate::limit::DayCount;
 const QUEUE: usize = 4_096;
 /// Most jobs in one transaction.
 const BATCH: usize = 256;
-/// Jobs of a transaction from which on the next one waits for more, as long as the last commit took: what a transaction
-/// costs by itself is the flush to disk and the pages of the indexes, and many then share it.
+/// Jobs of a transaction from which on the next one waits for more ([`gathering`]).
 const CROWD: usize = 4;
+/// Jobs of a transaction after which the next one waits as long as it took; twice as long after twice as many.
+const SHARE: u32 = 16;
 /// Longest time that a transaction waits so.
 const GATHER: Duration = Duration::from_millis(2);
 /// How long nothing must have happened before the trail is indexed unasked.
@@ -234,7 +235,7 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
             Err(RecvTimeoutError::Disconnected) => return,
         };
         if crowd >= CROWD {
-            std::thread::sleep(took.min(GATHER));
+            std::thread::sleep(gathering(crowd, took));
         }
         let mut batch = vec![first];
         while let (true, Ok(job)) = (batch.len() < BATCH, jobs.try_recv()) {
@@ -258,6 +259,13 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
         }
         replies.into_iter().for_each(|(home, own)| tell(&home, own));
     }
+}
+
+/// How long a transaction waits for company, by the jobs of the one before and the time it took. What a transaction costs
+/// by itself, the flush to disk and the pages of the indexes, is then shared by as many as the load brings.
+fn gathering(crowd: usize, took: Duration) -> Duration {
+    let crowd = u32::try_from(crowd).unwrap_or(u32::MAX);
+    (took.saturating_mul(crowd) / SHARE).min(GATHER)
 }
 
 /// Tells all who wait on one runtime, and wakes it once.
