@@ -51,6 +51,7 @@ async fn each_row_of_bytes_gets_its_answer_and_keeps_or_loses_its_connection() {
             "POST /fhir/Observation HTTP/1.1\r\nHost: x\r\n{bearer}Content-Type: {FHIR}\r\n{lines}\r\n{body}"
         )
     };
+    let unknown = |lines: &str, body: &str| post(lines, body).replace("Bearer", "Basic");
     let first = |line: &str| format!("{line}\r\nHost: x\r\n{bearer}\r\n");
     let sized = |value: &str| format!("Content-Length: {value}\r\n");
     const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
@@ -152,6 +153,10 @@ async fn each_row_of_bytes_gets_its_answer_and_keeps_or_loses_its_connection() {
         ("65 headers", get(&format!("Host: x\r\n{}", "X-A: b\r\n".repeat(64))), &[431]),
         ("70 KB of header", get(&format!("Host: x\r\nX-A: {}\r\n", "b".repeat(70_000))), &[431]),
         ("a length of 1 GB", post(&sized("1073741824"), ""), &[413]),
+        // A body that nobody reads: at hand it is let go of, and the connection goes on.
+        ("nobody's create", unknown(&sized(&size.to_string()), &body), &[401, 200]),
+        ("nobody's create in chunks", unknown(CHUNKED, &chunked), &[401, 200]),
+        ("nobody's create, the body to come", unknown(&sized("100000"), &body), &[401]),
     ];
     let mut wrong = Vec::new();
     for (name, bytes, expected) in &rows {
@@ -168,6 +173,22 @@ async fn each_row_of_bytes_gets_its_answer_and_keeps_or_loses_its_connection() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    region.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_before_its_request_has_come_says_that_the_connection_ends() {
+    let region = Region::start_bare("").await;
+    let mut stream = TcpStream::connect(("127.0.0.1", region.setup.port)).await.unwrap();
+    let head = format!(
+        "POST /fhir/Observation HTTP/1.1\r\nHost: x\r\nContent-Type: {FHIR}\r\nContent-Length: 100000\r\n\r\n{{"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    let text = String::from_utf8_lossy(&answer).to_lowercase();
+    assert!(text.starts_with("http/1.1 401"), "{text}");
+    assert!(text.contains("\r\nconnection: close\r\n"), "{text}");
     region.stop().await;
 }
 

@@ -258,9 +258,9 @@ impl Exchange<'_> {
 impl Gateway {
     async fn process(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
         let started = Instant::now();
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
         let mut account = Account::open(&head, peer, &self.reporting);
-        let answered = self.answer(&head, body, peer, &mut account).await;
+        let answered = self.answer(&head, &mut body, peer, &mut account).await;
         let audit = account.enter(Stage::Audit);
         let outcome = match answered {
             Ok(answer) => self.record(&account, answer.status, None).await.map(|()| answer),
@@ -281,7 +281,9 @@ impl Gateway {
         };
         account.leave(&audit);
         self.remember(&mut account, outcome.is_ok());
-        let close = matches!(&outcome, Err(Refusal::Framing(_) | Refusal::BodyTimeout | Refusal::BodyBroken));
+        let broken =
+            matches!(&outcome, Err(Refusal::Framing(_) | Refusal::BodyTimeout | Refusal::BodyBroken));
+        let close = broken || (outcome.is_err() && receive::is_unread(&mut body).await);
         let took = started.elapsed();
         self.tell(&account, &outcome, took);
         account.tell_policies(&self.tally);
@@ -301,7 +303,7 @@ impl Gateway {
     async fn answer(
         &self,
         head: &Parts,
-        body: Incoming,
+        body: &mut Incoming,
         peer: Peer,
         account: &mut Account,
     ) -> Result<Answer, Refusal> {
