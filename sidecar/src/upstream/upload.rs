@@ -1,6 +1,9 @@
 //! A caller's body on its way to a server, as it comes: piece by piece, each asked of the caller when the server has taken the
 //! one before. Bounds: bytes in all, time between two pieces, time for the whole. What breaks a bound ends the request to the
 //! server in the middle, so that it can't be taken for a whole one; the caller is told why. Trailers end here.
+//!
+//! A server may answer before it has read all. What is left is then read and let go of, up to [`LET_GO`] bytes, so that the caller
+//! gets to read its answer and keeps its connection.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::wait::Wait;
@@ -62,19 +66,23 @@ impl UploadState {
     }
 }
 
+/// Most bytes of a body that are let go of once the server wants no more of it.
+const LET_GO: u64 = 4 * 1024 * 1024;
+
 /// A caller's body within its bounds.
 #[derive(Debug)]
-pub(crate) struct Upload<B = Incoming> {
-    body: B,
+pub(crate) struct Upload<B: Body<Data = Bytes> + Unpin + Send + 'static = Incoming> {
+    /// Nothing once it is let go of.
+    body: Option<B>,
     most: u64,
     wait: Wait,
     state: Arc<UploadState>,
 }
 
-impl<B> Upload<B> {
+impl<B: Body<Data = Bytes> + Unpin + Send + 'static> Upload<B> {
     /// This body, of at most `most` bytes, with at most `idle` between two pieces, until the `deadline`.
     pub fn new(body: B, most: u64, idle: Duration, deadline: Instant) -> Upload<B> {
-        Upload { body, most, wait: Wait::new(idle, deadline), state: Arc::default() }
+        Upload { body: Some(body), most, wait: Wait::new(idle, deadline), state: Arc::default() }
     }
 
     /// What is known of it, now and later.
@@ -83,7 +91,19 @@ impl<B> Upload<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
+impl<B: Body<Data = Bytes> + Unpin + Send + 'static> Drop for Upload<B> {
+    fn drop(&mut self) {
+        let Some(body) = self.body.take().filter(|own| !own.is_end_stream()) else { return };
+        if self.state.fault().is_some() || body.size_hint().lower() > LET_GO {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(let_go(body, self.wait.anew()));
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin + Send + 'static> Body for Upload<B> {
     type Data = Bytes;
     type Error = CallerFault;
 
@@ -92,9 +112,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CallerFault>>> {
         let own = &mut *self;
+        let Some(body) = &mut own.body else { return Poll::Ready(None) };
         loop {
-            let fault = match Pin::new(&mut own.body).poll_frame(context) {
-                Poll::Ready(None) => return Poll::Ready(None),
+            let fault = match Pin::new(&mut *body).poll_frame(context) {
+                Poll::Ready(None) => {
+                    own.body = None;
+                    return Poll::Ready(None);
+                }
                 Poll::Ready(Some(Ok(frame))) => {
                     let Ok(data) = frame.into_data() else { continue };
                     let moved = own.state.moved().saturating_add(data.len() as u64);
@@ -118,12 +142,33 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
+}
+
+/// Reads a body to its end, or to a bound.
+async fn let_go(mut body: impl Body<Data = Bytes> + Unpin, mut wait: Wait) {
+    let mut room = LET_GO;
+    std::future::poll_fn(|context| {
+        loop {
+            match Pin::new(&mut body).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let size = frame.data_ref().map_or(0, Bytes::len) as u64;
+                    match room.checked_sub(size).filter(|_| wait.came()) {
+                        Some(left) => room = left,
+                        None => return Poll::Ready(()),
+                    }
+                }
+                Poll::Ready(None | Some(Err(_))) => return Poll::Ready(()),
+                Poll::Pending => return wait.poll(context).map(|_| ()),
+            }
+        }
+    })
+    .await;
 }
 
 #[cfg(test)]
@@ -165,6 +210,37 @@ mod tests {
 
     fn data(text: &'static str) -> Piece {
         Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+    }
+
+    #[tokio::test]
+    async fn what_the_server_wants_no_more_is_read_to_its_end_or_a_bound() {
+        /// A body that tells when it is dropped, and how many pieces were left then.
+        struct Told(Pieces, Option<tokio::sync::oneshot::Sender<usize>>);
+        impl Drop for Told {
+            fn drop(&mut self) {
+                self.1.take().map(|told| told.send(self.0.0.len()));
+            }
+        }
+        impl Body for Told {
+            type Data = Bytes;
+            type Error = &'static str;
+            fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Piece>> {
+                Pin::new(&mut self.0).poll_frame(context)
+            }
+        }
+        let left = async |count: usize, most: u64| {
+            let piece = Bytes::from(vec![b'x'; 1024 * 1024]);
+            let pieces = (0..count).map(|_| Ok(Frame::data(piece.clone()))).collect();
+            let (told, left) = tokio::sync::oneshot::channel();
+            let pieces = Pieces(pieces, Duration::ZERO, Box::pin(tokio::time::sleep(Duration::ZERO)));
+            let mut own = Upload::new(Told(pieces, Some(told)), most, HOUR, Instant::now() + HOUR);
+            let _ = own.frame().await;
+            drop(own);
+            left.await.unwrap()
+        };
+        assert_eq!(left(4, u64::MAX).await, 0, "read to its end");
+        assert_eq!(left(9, u64::MAX).await, 3, "no further than the bound");
+        assert_eq!(left(4, 1).await, 3, "what broke a bound is not read on");
     }
 
     #[tokio::test]

@@ -30,6 +30,11 @@ impl Wait {
         Wait { idle, deadline, timer: None, waits: false }
     }
 
+    /// Another one with the same bounds.
+    pub fn anew(&self) -> Wait {
+        Wait::new(self.idle, self.deadline)
+    }
+
     /// A piece came: false where the time for the whole is over.
     pub fn came(&mut self) -> bool {
         self.waits = false;
