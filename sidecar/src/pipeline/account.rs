@@ -19,7 +19,7 @@ use super::remembered::Remembered;
 use super::surroundings::Surroundings;
 use super::trace::Trace;
 use crate::config::Direction;
-use crate::limit::{ClientPlace, Place, Standing};
+use crate::limit::{ClientPlace, Lane, Place, Standing};
 use crate::listen::Peer;
 use crate::mapping::MapSet;
 use crate::telemetry::course::{self, Within};
@@ -173,6 +173,11 @@ impl Account {
             standings: Vec::new(),
             owed: false,
         }
+    }
+
+    /// Whether it is one of those that pass before others.
+    pub fn is_urgent(&self) -> bool {
+        self.places.0.as_ref().is_some_and(|place| place.lane() == Lane::Priority)
     }
 
     /// A stage begins.

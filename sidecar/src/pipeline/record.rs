@@ -27,7 +27,8 @@ impl Gateway {
         status: StatusCode,
         refusal: Option<&Refusal>,
     ) -> Result<(), Refusal> {
-        self.append_reviewed(self.rows_of(account, status, refusal), self.uses(account)).await
+        let rows = self.rows_of(account, status, refusal);
+        self.append_reviewed(rows, self.uses(account), account.is_urgent()).await
     }
 
     /// The records of what happened.
@@ -49,7 +50,8 @@ impl Gateway {
             let told = "about to be written: what came of it is not on record".to_owned();
             self.rows(account, AuditOutcome::Open, Some(told))
         };
-        self.append(accounts.iter().flat_map(open).collect()).await?;
+        let urgent = accounts.iter().any(|account| account.is_urgent());
+        self.append_reviewed(accounts.iter().flat_map(open).collect(), Vec::new(), urgent).await?;
         for account in accounts {
             account.intent = Some(intent_before(&account.record_id));
         }
@@ -58,19 +60,25 @@ impl Gateway {
 
     /// Makes records durable: all of them or none, in one commit.
     pub(super) async fn append(&self, rows: Vec<AuditRow>) -> Result<(), Refusal> {
-        self.append_reviewed(rows, Vec::new()).await
+        self.append_reviewed(rows, Vec::new(), false).await
     }
 
-    /// The same, with the uses of break-glass that they are about.
+    /// The same, with the uses of break-glass that they are about; those of an alarm wait for nobody else's.
     pub(super) async fn append_reviewed(
         &self,
         rows: Vec<AuditRow>,
         uses: Vec<ReviewUse>,
+        urgent: bool,
     ) -> Result<(), Refusal> {
         if rows.is_empty() {
             return Ok(());
         }
-        self.store.writer().append_reviewed(rows, uses).await.map_err(Refusal::Store)
+        let writer = self.store.writer();
+        let appended = match urgent {
+            true => writer.append_at_once(rows, uses).await,
+            false => writer.append_reviewed(rows, uses).await,
+        };
+        appended.map_err(Refusal::Store)
     }
 
     /// The records of one account, one for each patient; none where none is owed.

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use metrics::{Counter, counter};
@@ -97,6 +97,8 @@ type Replies = Vec<(Reply, Result<(), StoreError>)>;
 pub struct Writer {
     queue: Mutex<Option<SyncSender<Job>>>,
     waiting: Arc<AtomicUsize>,
+    /// To end its gathering.
+    gatherer: Thread,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -109,7 +111,8 @@ impl Writer {
             .name("store-writer".to_owned())
             .spawn(move || run(connection, &jobs, &counter))
             .map_err(|error| StoreError::Database(error.to_string()))?;
-        Ok(Writer { queue: Mutex::new(Some(queue)), waiting, thread: Mutex::new(Some(thread)) })
+        let (gatherer, thread) = (thread.thread().clone(), Mutex::new(Some(thread)));
+        Ok(Writer { queue: Mutex::new(Some(queue)), waiting, gatherer, thread })
     }
 
     /// Appends audit records: all of them or none. Returns when they are on disk.
@@ -120,6 +123,13 @@ impl Writer {
     /// Appends audit records and puts the uses of break-glass that they are about into the review queue: both or neither.
     pub async fn append_reviewed(&self, rows: Vec<AuditRow>, uses: Vec<ReviewUse>) -> Result<(), StoreError> {
         self.submit(Work::Audit(packed(rows), None, uses)).await
+    }
+
+    /// The same, with the next commit: nobody else is waited for. For alarms.
+    pub async fn append_at_once(&self, rows: Vec<AuditRow>, uses: Vec<ReviewUse>) -> Result<(), StoreError> {
+        let reply = self.queued(Work::Audit(packed(rows), None, uses))?;
+        self.gatherer.unpark();
+        reply.await.unwrap_or(Err(StoreError::Stopped))
     }
 
     /// Appends audit records and remembers the message that they are about: both or neither.
@@ -187,20 +197,23 @@ impl Writer {
     }
 
     async fn submit(&self, work: Work) -> Result<(), StoreError> {
+        self.queued(work)?.await.unwrap_or(Err(StoreError::Stopped))
+    }
+
+    /// Puts work into the queue; what is given tells what came of it.
+    fn queued(&self, work: Work) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        {
-            let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            let queue = queue.as_ref().ok_or(StoreError::Stopped)?;
-            self.waiting.fetch_add(1, Ordering::Relaxed);
-            if let Err(error) = queue.try_send(Job { work, reply, home: Handle::current() }) {
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
-                return Err(match error {
-                    TrySendError::Full(_) => StoreError::Busy,
-                    TrySendError::Disconnected(_) => StoreError::Stopped,
-                });
-            }
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = queue.as_ref().ok_or(StoreError::Stopped)?;
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = queue.try_send(Job { work, reply, home: Handle::current() }) {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(match error {
+                TrySendError::Full(_) => StoreError::Busy,
+                TrySendError::Disconnected(_) => StoreError::Stopped,
+            });
         }
-        answer.await.unwrap_or(Err(StoreError::Stopped))
+        Ok(answer)
     }
 }
 
@@ -235,7 +248,8 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
             Err(RecvTimeoutError::Disconnected) => return,
         };
         if crowd >= CROWD {
-            std::thread::sleep(gathering(crowd, took));
+            // Ended early by work that must not wait; what came while a commit was made ends the next one's.
+            std::thread::park_timeout(gathering(crowd, took));
         }
         let mut batch = vec![first];
         while let (true, Ok(job)) = (batch.len() < BATCH, jobs.try_recv()) {

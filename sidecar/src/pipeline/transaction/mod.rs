@@ -81,7 +81,7 @@ pub(super) async fn transaction(exchange: &mut Exchange<'_>, batch: Batch<'_>) -
         whole.mapped += entry.account.mapped;
         whole.warnings.append(&mut entry.account.warnings);
     }
-    gateway.append_reviewed(rows, uses).await?;
+    gateway.append_reviewed(rows, uses, exchange.account.is_urgent()).await?;
     done?;
     let mut room = gateway.config.limits.answer_bytes;
     let answers: Vec<Answer> = entries.into_iter().map(|entry| entry.answer(&mut room)).collect();
