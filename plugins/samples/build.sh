@@ -16,7 +16,8 @@ fi
 for sample in "$@"; do
     sample="${sample%/plugin.json}"
     if [ -f "$sample/package.json" ] && [ ! -d "$sample/node_modules" ]; then
-        (cd "$sample" && npm ci --silent --no-audit --no-fund --ignore-scripts)
+        # Not "npm ci": the compiler names bindings for other systems that were never published, and that refuses.
+        (cd "$sample" && npm install --no-save --silent --no-audit --no-fund --ignore-scripts)
     fi
     "$VARCO" plugin build --locked --out components "$sample"
 done
