@@ -281,8 +281,7 @@ impl Gateway {
         };
         account.leave(&audit);
         self.remember(&mut account, outcome.is_ok());
-        let broken =
-            matches!(&outcome, Err(Refusal::Framing(_) | Refusal::BodyTimeout | Refusal::BodyBroken));
+        let broken = outcome.as_ref().is_err_and(|refusal| refusal.ends_connection());
         let close = broken || (outcome.is_err() && receive::is_unread(&mut body).await);
         let took = started.elapsed();
         self.tell(&account, &outcome, took);

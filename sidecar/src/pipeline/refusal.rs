@@ -432,6 +432,11 @@ impl Refusal {
         }
     }
 
+    /// True where nobody can say where the next request on the connection begins.
+    pub fn ends_connection(&self) -> bool {
+        matches!(self, Refusal::Framing(_) | Refusal::BodyTimeout | Refusal::BodyBroken)
+    }
+
     /// True where the cause lies with this installation: the operator's log line is an error, not a note.
     pub fn is_operational(&self) -> bool {
         if let Refusal::Entry { cause, .. } = self {

@@ -6,8 +6,8 @@
 //! gets to read its answer and keeps its connection.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub enum CallerFault {
 #[derive(Debug, Default)]
 pub(crate) struct UploadState {
     moved: AtomicU64,
-    fault: AtomicU8,
+    fault: OnceLock<CallerFault>,
 }
 
 impl UploadState {
@@ -47,22 +47,11 @@ impl UploadState {
 
     /// What ended it in the middle.
     pub fn fault(&self) -> Option<CallerFault> {
-        match self.fault.load(Ordering::Relaxed) {
-            1 => Some(CallerFault::TooLarge),
-            2 => Some(CallerFault::Slow),
-            3 => Some(CallerFault::Broken),
-            _ => None,
-        }
+        self.fault.get().copied()
     }
 
     fn broke(&self, fault: CallerFault) -> CallerFault {
-        let code = match fault {
-            CallerFault::TooLarge => 1,
-            CallerFault::Slow => 2,
-            CallerFault::Broken => 3,
-        };
-        self.fault.store(code, Ordering::Relaxed);
-        fault
+        *self.fault.get_or_init(|| fault)
     }
 }
 

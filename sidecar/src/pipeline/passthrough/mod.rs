@@ -210,8 +210,7 @@ impl Gateway {
                 response.map(|()| Either::Right(Box::new(Passing::new(body, ending))))
             }
             Err(refusal) => {
-                let close =
-                    matches!(refusal, Refusal::Framing(_) | Refusal::BodyTimeout | Refusal::BodyBroken);
+                let close = refusal.ends_connection();
                 let refusal = match self.record_refused_passage(&route, &head, &mut account, &refusal).await {
                     Ok(()) => refusal,
                     Err(worse) => worse,

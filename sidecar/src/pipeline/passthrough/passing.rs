@@ -135,6 +135,24 @@ impl Gateway {
         let (request_id, trace_id) = (account.request_id.as_str(), account.trace.trace_id.as_str());
         let (name, micros, status_code) = (&route.config.name, took.as_micros() as u64, status.as_u16());
         let (method, ended) = (told.method, outcome.name());
+        macro_rules! passed {
+            ($level:ident) => {
+                tracing::$level!(
+                    request_id,
+                    trace_id,
+                    client,
+                    route = name,
+                    method,
+                    status = status_code,
+                    up,
+                    down,
+                    micros,
+                    mode = "pass-through",
+                    ended,
+                    "passed"
+                )
+            };
+        }
         match cause {
             // Told once a second.
             Some(Refusal::Shed(_)) => {}
@@ -150,35 +168,9 @@ impl Gateway {
             None if route.config.audit == crate::config::PassedAudit::Minute
                 && outcome == Outcome::Answered =>
             {
-                tracing::debug!(
-                    request_id,
-                    trace_id,
-                    client,
-                    route = name,
-                    method,
-                    status = status_code,
-                    up,
-                    down,
-                    micros,
-                    mode = "pass-through",
-                    ended,
-                    "passed"
-                );
+                passed!(debug)
             }
-            None => tracing::info!(
-                request_id,
-                trace_id,
-                client,
-                route = name,
-                method,
-                status = status_code,
-                up,
-                down,
-                micros,
-                mode = "pass-through",
-                ended,
-                "passed"
-            ),
+            None => passed!(info),
         }
         let spans = account.spans.take();
         if spans.is_none() && self.reporting.access_log.is_none() {
