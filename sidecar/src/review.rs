@@ -67,15 +67,7 @@ pub fn close(config: &Config, id: &str, by: &str, finding: &str) -> Result<(), C
             ..AuditProcessing::default()
         },
     };
-    let at = format!("{now:.3}");
-    let row = AuditRow {
-        id: record.id.clone(),
-        request: record.id.clone(),
-        recorded: at.clone(),
-        patients: record.patients.iter().filter_map(|own| own.reference.clone()).collect(),
-        body: record.to_fhir_json(),
-    };
-    desk.close(id, &at, by, finding, &row)
+    desk.close(id, &format!("{now:.3}"), by, finding, &AuditRow::of(&record))
 }
 
 /// How many reviews wait, and how many for longer than the configuration says; none where it has no rules for emergencies.

@@ -67,10 +67,9 @@ impl Recorder {
         let site = &self.0;
         let identifier = BusinessIdentifier::new(site.id_system.clone(), site.id.clone());
         let person = origin.patient.as_deref().and_then(BusinessIdentifier::of_cx);
-        let recorded = Timestamp::now();
         let record = AuditRecord {
             id,
-            recorded,
+            recorded: Timestamp::now(),
             event: match origin.kind {
                 Kind::Create => AuditedEvent::Create,
                 Kind::Replace => AuditedEvent::Update,
@@ -104,12 +103,6 @@ impl Recorder {
                 ..AuditProcessing::default()
             },
         };
-        AuditRow {
-            id: record.id.clone(),
-            request: origin.id.clone(),
-            recorded: format!("{recorded:.3}"),
-            patients: record.found_under(),
-            body: record.to_fhir_json(),
-        }
+        AuditRow::of(&record)
     }
 }

@@ -161,14 +161,7 @@ impl Gateway {
                 ..AuditProcessing::default()
             },
         };
-        let row = |record: AuditRecord| AuditRow {
-            id: record.id.clone(),
-            request: feed.request_id.clone(),
-            recorded: format!("{:.3}", feed.received),
-            patients: record.found_under(),
-            body: record.to_fhir_json(),
-        };
-        let rows: Vec<AuditRow> = record.per_patient().into_iter().map(row).collect();
+        let rows: Vec<AuditRow> = record.per_patient().iter().map(AuditRow::of).collect();
         self.store.writer().append_received(rows, received).await
     }
 }

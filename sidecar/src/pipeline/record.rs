@@ -119,18 +119,7 @@ impl Gateway {
                 review: None,
             },
         };
-        let recorded = format!("{:.3}", account.received);
-        record
-            .per_patient()
-            .into_iter()
-            .map(|record| AuditRow {
-                id: record.id.clone(),
-                request: account.request_id.clone(),
-                recorded: recorded.clone(),
-                patients: record.found_under(),
-                body: record.to_fhir_json(),
-            })
-            .collect()
+        record.per_patient().iter().map(AuditRow::of).collect()
     }
 
     pub(super) fn server(&self) -> AuditSystem {

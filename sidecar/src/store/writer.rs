@@ -14,6 +14,7 @@ use metrics::{Counter, counter};
 use rusqlite::{Connection, Transaction, params};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use varco_core::audit::AuditRecord;
 use varco_core::audit::chain::RecordHash;
 
 use super::outbox::{self, OutboxChange};
@@ -53,6 +54,19 @@ pub struct AuditRow {
     pub patients: Vec<String>,
     /// The AuditEvent as FHIR JSON.
     pub body: Vec<u8>,
+}
+
+impl AuditRow {
+    /// The row of a record; one that no request led to is found under its own id.
+    pub fn of(record: &AuditRecord) -> AuditRow {
+        AuditRow {
+            id: record.id.clone(),
+            request: record.request_id.as_ref().unwrap_or(&record.id).clone(),
+            recorded: format!("{:.3}", record.recorded),
+            patients: record.found_under(),
+            body: record.to_fhir_json(),
+        }
+    }
 }
 
 /// A record, and its packed form.

@@ -205,7 +205,7 @@ impl Gateway {
             patients: Vec::new(),
             resources: Vec::new(),
             query: said.query,
-            request_id: Some(said.request.clone()),
+            request_id: Some(said.request),
             consents: Vec::new(),
             processing: AuditProcessing {
                 trace: said.trace,
@@ -213,12 +213,6 @@ impl Gateway {
                 ..AuditProcessing::default()
             },
         };
-        AuditRow {
-            id: record.id.clone(),
-            request: said.request,
-            recorded: format!("{:.3}", record.recorded),
-            patients: Vec::new(),
-            body: record.to_fhir_json(),
-        }
+        AuditRow::of(&record)
     }
 }
