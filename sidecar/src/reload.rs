@@ -11,7 +11,6 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use metrics::counter;
 use metrics_exporter_prometheus::PrometheusHandle;
 use rustls::ServerConfig;
@@ -21,7 +20,7 @@ use crate::audit::{AuditCare, AuditSetupError};
 use crate::config::{self, Config, ConfigError, Difference};
 use crate::identify::key_source;
 use crate::listen::tls::{self, TlsError};
-use crate::listen::{Handler, Peer};
+use crate::listen::{Coming, Handler, Peer};
 use crate::mapping;
 use crate::pipeline::{Gateway, Reply, SetupError};
 use crate::systemd::Manager;
@@ -104,8 +103,12 @@ impl Current {
 impl Handler for Current {
     type Body = Reply;
 
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Reply> {
-        self.gateway().handle(request, peer).await
+    fn handle(
+        self: Arc<Self>,
+        request: Request<Coming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Reply>> + Send {
+        self.gateway().handle(request, peer)
     }
 }
 

@@ -179,16 +179,20 @@ async fn each_row_of_bytes_gets_its_answer_and_keeps_or_loses_its_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_before_its_request_has_come_says_that_the_connection_ends() {
     let region = Region::start_bare("").await;
-    let mut stream = TcpStream::connect(("127.0.0.1", region.setup.port)).await.unwrap();
-    let head = format!(
-        "POST /fhir/Observation HTTP/1.1\r\nHost: x\r\nContent-Type: {FHIR}\r\nContent-Length: 100000\r\n\r\n{{"
-    );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
-    let text = String::from_utf8_lossy(&answer).to_lowercase();
-    assert!(text.starts_with("http/1.1 401"), "{text}");
-    assert!(text.contains("\r\nconnection: close\r\n"), "{text}");
+    // What needs no token doesn't ask for a body either.
+    for (line, status) in [("POST /fhir/Observation", 401), ("GET /fhir/metadata", 200)] {
+        let mut stream = TcpStream::connect(("127.0.0.1", region.setup.port)).await.unwrap();
+        let head =
+            format!("{line} HTTP/1.1\r\nHost: x\r\nContent-Type: {FHIR}\r\nContent-Length: 100000\r\n\r\n{{");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        let text = String::from_utf8_lossy(&answer).to_lowercase();
+        assert!(text.starts_with(&format!("http/1.1 {status} ")), "{text}");
+        assert!(text.contains("\r\nconnection: close\r\n"), "{text}");
+        let whole = format!("{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n{{{MARKER}");
+        assert_eq!(answers(region.setup.port, whole.as_bytes()).await, [status, 200], "all of it is there");
+    }
     region.stop().await;
 }
 

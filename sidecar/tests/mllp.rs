@@ -15,7 +15,7 @@ use http::{Method, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use varco::store::AuditQuery;
+use varco::store::TrailSearch;
 use varco_conformance::hospital::{Effect, Fault, Hospital, HospitalOptions};
 use varco_core::hl7v2::mllp_frame;
 
@@ -36,10 +36,10 @@ async fn found(region: &Region, query: &str) -> Vec<Value> {
 }
 
 /// All audit records, newest first.
-fn audit(region: &Region) -> Vec<Value> {
-    let query = AuditQuery { most: 100, ..AuditQuery::default() };
-    let records = region.running.gateway().store().audit(&query).unwrap();
-    records.iter().map(|body| serde_json::from_slice(body).unwrap()).collect()
+async fn audit(region: &Region) -> Vec<Value> {
+    let wanted = TrailSearch { most: 100, ..TrailSearch::default() };
+    let page = region.running.gateway().store().search_trail(&wanted).await.unwrap();
+    page.records.iter().map(|body| serde_json::from_slice(body).unwrap()).collect()
 }
 
 fn transactions(region: &Region) -> usize {
@@ -62,7 +62,7 @@ async fn an_admission_and_a_result_reach_the_server_and_the_audit_trail() {
     let observations = found(&region, &format!("Observation?subject={patient}")).await;
     assert_eq!(observations.len(), 2);
 
-    let records = audit(&region);
+    let records = audit(&region).await;
     assert_eq!(records.len(), 2);
     for (record, who) in records.iter().zip(["lis", "adt"]) {
         assert_eq!((&record["outcome"], &record["subtype"][0]["code"]), (&"0".into(), &"transaction".into()));
@@ -123,7 +123,7 @@ async fn what_is_not_taken_is_answered_with_place_and_cause_and_reaches_nobody()
     }
     assert_eq!(region.hospital.request_count(), 0);
     // No record of those whom nobody knows: they must not be able to fill the trail.
-    let records = audit(&region);
+    let records = audit(&region).await;
     assert_eq!(records.len(), cases.len() - 2);
     assert!(records.iter().all(|record| record["outcome"] == "4" && !record.to_string().contains("Rossi")));
     assert_eq!(acknowledged(&line.exchange(good.as_bytes()).await), ("AA", "B1"), "the line goes on");
@@ -153,12 +153,12 @@ async fn a_message_sent_again_gets_its_answer_again_and_does_nothing() {
     let resources = region.hospital.resource_count();
     let again = Line::open(address(&region)).await.exchange(result("D1").as_bytes()).await;
     assert_eq!(first, again, "byte by byte");
-    assert_eq!((transactions(&region), audit(&region).len()), (1, 1));
+    assert_eq!((transactions(&region), audit(&region).await.len()), (1, 1));
     // The same control id, another message: the sender's mistake must not lose a result.
     let other = result("D1").replace("|12.5|", "|13.5|");
     let answer = Line::open(address(&region)).await.exchange(other.as_bytes()).await;
     assert_eq!(acknowledged(&answer), ("AA", "D1"));
-    assert_eq!((transactions(&region), audit(&region).len()), (2, 2));
+    assert_eq!((transactions(&region), audit(&region).await.len()), (2, 2));
     assert_eq!(region.hospital.resource_count(), resources + 2, "two more observations, the rest was there");
     region.stop().await;
 }
@@ -186,7 +186,7 @@ async fn while_the_server_fails_the_sender_is_told_to_come_again_and_nothing_is_
     assert!(resources >= 4);
     assert_eq!(acknowledged(&line.exchange(message.as_bytes()).await), ("AA", "U1"));
     assert_eq!(region.hospital.resource_count(), resources);
-    let outcomes: Vec<Value> = audit(&region).iter().map(|record| record["outcome"].clone()).collect();
+    let outcomes: Vec<Value> = audit(&region).await.iter().map(|record| record["outcome"].clone()).collect();
     assert_eq!(outcomes, ["0", "8", "8", "8", "8"]);
     region.stop().await;
 }
@@ -297,7 +297,7 @@ async fn who_breaks_the_frame_is_slow_or_silent_is_cut_off() {
     assert_eq!(acknowledged(&answer), ("AR", "L1"));
     assert!(answer.contains("1024 bytes"), "{answer}");
     assert_eq!(line.next().await, None);
-    assert_eq!((region.hospital.request_count(), audit(&region).len()), (0, 0));
+    assert_eq!((region.hospital.request_count(), audit(&region).await.len()), (0, 0));
     region.stop().await;
 }
 

@@ -155,6 +155,51 @@ async fn each_misdeed_costs_its_own_route_alone_and_quarantine_shows_in_metrics(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_a_plugin_loops_other_requests_of_its_worker_are_answered() {
+    let hospital =
+        Hospital::start((Ipv4Addr::LOCALHOST, 0).into(), HospitalOptions::default()).await.unwrap();
+    let routes = "[[plugin]]\nmanifest = \"hostile.plugin.json\"\n\
+        [[route]]\nname = \"slow\"\ntypes = [\"Condition\"]\n[[route]]\nname = \"rest\"\nplugins = []\n";
+    let setup = Setup::listening(hospital.base_url(), "workers = 1\n", routes);
+    install(setup.folder.path(), "hostile", |manifest| {
+        manifest["settings"]["behaviour"] = "loop".into();
+        manifest["limits"]["deadline_ms"] = 1000.into();
+    });
+    let serving = Serving::start(&setup).await;
+    let asking = setup.client();
+    let seeded = [json!({ "resourceType": "Patient", "id": "anna" }), resource("Condition")];
+    hospital.seed(seeded.map(|resource| resource.to_string())).unwrap();
+    let permit = json!({ "type": "permit" });
+    assert_eq!(
+        asking.post("Consent", &harness::consent("Patient/anna", permit)).await.status,
+        StatusCode::CREATED
+    );
+    // Four, each of which computes for a second on the one worker.
+    let looping: Vec<_> = (0..4)
+        .map(|_| {
+            let asking = setup.client();
+            tokio::spawn(async move { asking.get("Condition/one").await.status })
+        })
+        .collect();
+    while metric(&setup, "varco_plugin_pausing{plugin=\"hostile\"}").await != Some(4.0) {
+        assert!(!looping.iter().any(|own| own.is_finished()), "one ended before all had begun");
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..5 {
+        assert_eq!(asking.get("Patient/anna").await.status, StatusCode::OK);
+    }
+    assert!(!looping.iter().any(|own| own.is_finished()), "the others waited for a plugin");
+    for own in looping {
+        assert_eq!(own.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(metric(&setup, "varco_plugin_pausing{plugin=\"hostile\"}").await, Some(0.0));
+    let slow = "varco_plugin_calls_total{plugin=\"hostile\",result=\"too-slow\"}";
+    assert_eq!(metric(&setup, slow).await, Some(4.0));
+    serving.kill();
+    hospital.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_the_route_says_open_the_exchange_goes_on_and_its_record_says_so() {
     let more = "[[plugin]]\nmanifest = \"hostile.plugin.json\"\n\
         [[route]]\nname = \"open\"\ntypes = [\"Observation\"]\nplugins = [{ name = \"hostile\", on_failure = \"open\" }]\n\

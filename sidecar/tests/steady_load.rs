@@ -19,7 +19,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use harness::authority::Authority;
 use harness::serving::Serving;
-use harness::{Asking, FHIR, Setup, consent};
+use harness::{Asking, FHIR, Setup, by_hand, consent};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -30,7 +30,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use varco_conformance::hospital::{Effect, Fault, Hospital, HospitalOptions};
 
@@ -351,24 +351,7 @@ impl Held {
 
     /// The status, and whether the answer says that the connection ends.
     async fn answer(&mut self) -> (u16, bool) {
-        let (mut status, mut closes, mut length) = (0, false, 0);
-        loop {
-            let mut line = String::new();
-            self.0.read_line(&mut line).await.unwrap();
-            let line = line.trim_end().to_ascii_lowercase();
-            if let Some(rest) = line.strip_prefix("http/1.1 ") {
-                status = rest[..3].parse().unwrap();
-            } else if let Some(value) = line.strip_prefix("content-length: ") {
-                length = value.parse().unwrap();
-            } else if line == "connection: close" {
-                closes = true;
-            } else if line.is_empty() {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body).await.unwrap();
-        (status, closes)
+        by_hand::answer(&mut self.0).await
     }
 }
 

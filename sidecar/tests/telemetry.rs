@@ -26,7 +26,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use varco::store::AuditQuery;
+use varco::store::TrailSearch;
 use varco::{config, run};
 use varco_conformance::hospital::{Effect, Fault, Hospital, HospitalOptions};
 
@@ -488,9 +488,9 @@ async fn a_message_of_a_department_is_one_trace_down_to_the_terminology_server()
         acknowledged(&line.exchange(result("T2").replace("LAB|030924", "PACS|030924").as_bytes()).await).0,
         "AR"
     );
-    let records =
-        region.running.gateway().store().audit(&AuditQuery { most: 9, ..AuditQuery::default() }).unwrap();
-    let record: Value = serde_json::from_slice(&records[0]).unwrap();
+    let newest = TrailSearch { most: 9, ..TrailSearch::default() };
+    let page = region.running.gateway().store().search_trail(&newest).await.unwrap();
+    let record: Value = serde_json::from_slice(&page.records[0]).unwrap();
     let spans = collector.trace_of(record["id"].as_str().unwrap()).await;
     assert_eq!(
         (

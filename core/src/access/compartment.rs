@@ -90,8 +90,13 @@ impl PatientsOf {
     /// The patients of a resource and of everything inside it. `bases` are the base URLs of the server it
     /// comes from: absolute references below them are the server's own.
     pub fn of(&self, resource: Value<'_>, bases: &[String]) -> Patients {
+        self.of_all(&resources(resource), bases)
+    }
+
+    /// The same of a list that [`resources`] made.
+    pub fn of_all(&self, all: &[NestedResource<'_>], bases: &[String]) -> Patients {
         let mut found = [Patients::default()];
-        self.collect(&resources(resource), bases, &mut found);
+        self.collect(all, bases, &mut found);
         let [found] = found;
         found
     }
@@ -128,14 +133,14 @@ impl PatientsOf {
             attributed = true;
         }
         for rule in &rules.elements {
-            for reference in rule.path.values(own.value) {
+            own.value.each(rule.path.steps(), &mut |reference| {
                 attributed |= match scene.link(reference, at, &rule.role, rule.assume, found) {
                     Link::Patient => true,
                     // An Observation of a device is the device's.
                     Link::Other => rule.role == PatientRole::Subject && !FOLLOWS.contains(&&*kind),
                     Link::Unclear => false,
                 };
-            }
+            });
         }
         if rules.incomplete || (rules.in_compartment && !attributed && !own.contained) {
             found.unattributed.push(own.value.id());

@@ -304,7 +304,7 @@ impl Holders for LabelScene {
 }
 
 fn reference_of(resource: Value<'_>) -> Option<LiteralReference> {
-    LiteralReference::parse(&format!("{}/{}", resource.resource_type()?, resource.str_of(name::ID)?))
+    LiteralReference::of(&resource.resource_type()?, &resource.str_of(name::ID)?)
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@
 //! nothing about the whole, and what carries no level has none here: what that means is the deployment's
 //! setting, and it should be a restrictive one.
 
-use fhir_models::document::{Node, Value, name};
+use fhir_models::document::{NodeId, Value, name};
 
-use super::nested::resources;
+use super::nested::{NestedResource, resources};
 use crate::consent::{CONFIDENTIALITY, Confidentiality};
 use crate::requester::Code;
 
@@ -44,13 +44,19 @@ pub struct Labels {
 impl Labels {
     /// The labels of a resource and of everything inside it.
     pub fn of(resource: Value<'_>) -> Labels {
+        Labels::of_all(&resources(resource))
+    }
+
+    /// The same of a list that [`resources`] made.
+    pub fn of_all(all: &[NestedResource<'_>]) -> Labels {
         let mut labels = Labels::default();
-        for (at, own) in resources(resource).iter().enumerate() {
+        for (at, own) in all.iter().enumerate() {
             labels.take(own.value, at == 0);
         }
-        let extends = |(_, node): &(Value<'_>, &Node)| node.name() == name::EXTENSION;
-        for (value, _) in resource.descendants().zip(resource.nodes_below()).filter(extends) {
-            labels.take_inline(value);
+        let Some(resource) = all.first().map(|first| first.value) else { return labels };
+        let below = (resource.id().number() + 1..).zip(resource.nodes_below());
+        for (number, _) in below.filter(|(_, node)| node.name() == name::EXTENSION) {
+            resource.document().value(NodeId::at(number)).into_iter().for_each(|own| labels.take_inline(own));
         }
         labels
     }
@@ -123,11 +129,10 @@ impl Labels {
 
     fn take(&mut self, resource: Value<'_>, whole: bool) {
         let kind = resource.resource_type().unwrap_or_default();
-        let mut codings = resource.path(&[name::META, name::SECURITY]);
+        resource.each(&[name::META, name::SECURITY], &mut |coding| self.add(coding, whole));
         if kind == "DocumentReference" {
-            codings.extend(resource.path(&[name::SECURITY_LABEL, name::CODING]));
+            resource.each(&[name::SECURITY_LABEL, name::CODING], &mut |coding| self.add(coding, whole));
         }
-        codings.into_iter().for_each(|coding| self.add(coding, whole));
         if kind == "Composition"
             && let Some(level) = resource.get_key("confidentiality").and_then(Value::as_str)
         {

@@ -3,9 +3,9 @@
 //! A reference may point into the same document (`#id`, an entry's `fullUrl`), at a server, or say only an
 //! identifier. Invariant: what may be a patient is never taken for something else.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use fhir_models::document::{Kind, NodeId, Value, name};
+use fhir_models::document::{Kind, Node, NodeId, Value, name};
 
 use super::nested::NestedResource;
 use super::patient_link::{PatientLink, PatientReference, PatientRole, Patients};
@@ -38,7 +38,7 @@ pub(super) struct Scene<'a, 's> {
     bases: &'s [String],
     by_url: HashMap<String, usize>,
     /// Elements that a rule has read.
-    seen: HashSet<NodeId>,
+    seen: BTreeSet<NodeId>,
 }
 
 /// Entries by the URN in their `fullUrl` (FHIR R4 §2.36.4.1). Any other URL says for itself what it names,
@@ -61,12 +61,12 @@ fn full_urls(all: &[NestedResource<'_>]) -> HashMap<String, usize> {
 impl<'a, 's> Scene<'a, 's> {
     /// These resources, on a server with these base URLs.
     pub(super) fn new(all: &'s [NestedResource<'a>], bases: &'s [String]) -> Scene<'a, 's> {
-        Scene { all, bases, by_url: full_urls(all), seen: HashSet::new() }
+        Scene { all, bases, by_url: full_urls(all), seen: BTreeSet::new() }
     }
 
     /// The link of a Patient that is a resource of its own.
     pub(super) fn patient_itself(&self, patient: Value<'a>) -> PatientLink {
-        let id = patient.str_of(name::ID).and_then(|id| LiteralReference::parse(&format!("Patient/{id}")));
+        let id = patient.str_of(name::ID).and_then(|id| LiteralReference::of("Patient", &id));
         PatientLink {
             patient: id.map_or(PatientReference::Itself, PatientReference::Literal),
             identifiers: identifiers_of(patient),
@@ -169,11 +169,11 @@ impl<'a, 's> Scene<'a, 's> {
         let mut inner = 0;
         let last = found.len().saturating_sub(1);
         let Some(root) = self.all.first() else { return };
-        for value in std::iter::once(root.value).chain(root.value.descendants()) {
+        for value in referring(root.value) {
             while self.all.get(inner + 1).is_some_and(|next| next.value.id() <= value.id()) {
                 inner += 1;
             }
-            if !refers(value) || self.seen.contains(&value.id()) {
+            if self.seen.contains(&value.id()) {
                 continue;
             }
             let holder = self.holder_of(value, inner);
@@ -213,21 +213,30 @@ impl<'a, 's> Scene<'a, 's> {
     }
 }
 
-/// True for a Reference: it says whom it means, or that it means a Patient with this identifier.
-fn refers(value: Value<'_>) -> bool {
-    let (mut patient, mut identified) = (false, false);
-    if !value.is_object() {
-        return false;
-    }
-    for member in value.children().filter(|member| !member.is_underscored()) {
-        match member.name() {
-            name::REFERENCE if member.kind() == Kind::String => return true,
-            name::TYPE => patient = member.is_str("Patient"),
-            name::IDENTIFIER => identified = true,
-            _ => {}
+/// The References of a resource and of all that stands inside, in the order of the source: they say whom they mean, or that
+/// they mean a Patient with this identifier.
+fn referring(root: Value<'_>) -> Vec<Value<'_>> {
+    let document = root.document();
+    let tells = |node: &Node| {
+        matches!(node.name(), name::REFERENCE | name::TYPE)
+            && node.kind() == Kind::String
+            && !node.is_underscored()
+    };
+    let below = (root.id().number() + 1..).zip(root.nodes_below());
+    let mut found: Vec<Value<'_>> = Vec::new();
+    for (number, node) in below.filter(|(_, node)| tells(node)) {
+        let Some(member) = document.value(NodeId::at(number)) else { continue };
+        let of_type = node.name() == name::TYPE;
+        if of_type && !member.is_str("Patient") {
+            continue;
         }
+        let named = |own: &Value<'_>| own.get(name::REFERENCE).is_some_and(|own| own.kind() == Kind::String);
+        let meant = |own: &Value<'_>| !of_type || (own.get(name::IDENTIFIER).is_some() && !named(own));
+        found.extend(member.parent().filter(meant));
     }
-    patient && identified
+    // One that stands inside another may have been told of first.
+    found.sort_unstable_by_key(|value| value.id());
+    found
 }
 
 fn is_patient(resource: Value<'_>) -> bool {
@@ -235,7 +244,9 @@ fn is_patient(resource: Value<'_>) -> bool {
 }
 
 fn identifiers_of(patient: Value<'_>) -> Vec<BusinessIdentifier> {
-    patient.path(&[name::IDENTIFIER]).into_iter().filter_map(identifier).collect()
+    let mut found = Vec::new();
+    patient.each(&[name::IDENTIFIER], &mut |own| found.extend(identifier(own)));
+    found
 }
 
 fn identifier(value: Value<'_>) -> Option<BusinessIdentifier> {

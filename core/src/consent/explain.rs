@@ -1,5 +1,7 @@
 //! Why: sentences for the operator, without any person's data.
 
+use std::fmt;
+
 use super::compiled::{DataConditions, Force, Provision, Standing};
 use super::condition::{Match, actions, actors, classes, codes, data, data_period, labels, purposes};
 use super::verdict::Verdict;
@@ -34,21 +36,22 @@ pub(super) fn purposes_conflict() -> Reason {
 
 /// What one consent contributes, at least one reason.
 pub(super) fn reasons(consent: &CompiledConsent, question: &Question<'_>, part: Part) -> Vec<Reason> {
-    let whole = |effect, text: String| {
+    let whole = |effect, text: fmt::Arguments<'_>| {
+        let text = told(question, text);
         vec![Reason { consent: consent.id.clone(), provision: Box::default(), text, effect }]
     };
     match consent.standing {
         Standing::Status(status) => {
-            return whole(ReasonEffect::None, format!("does not count: its status is {status}"));
+            return whole(ReasonEffect::None, format_args!("does not count: its status is {status}"));
         }
         Standing::Scope => {
-            return whole(ReasonEffect::None, "does not count: its scope is not privacy".to_owned());
+            return whole(ReasonEffect::None, format_args!("does not count: its scope is not privacy"));
         }
         Standing::Counts | Standing::Undecidable(_) => {}
     }
     let force = consent.force(question);
     if force == Force::Out {
-        return whole(ReasonEffect::None, "not in force: the time lies outside its period".to_owned());
+        return whole(ReasonEffect::None, format_args!("not in force: the time lies outside its period"));
     }
     if consent.is_unaddressed(question) {
         return vec![unaddressed(consent, question)];
@@ -58,19 +61,25 @@ pub(super) fn reasons(consent: &CompiledConsent, question: &Question<'_>, part: 
             true => "does not count: a more recent consent speaks about this request",
             false => "does not speak about this request",
         };
-        return whole(ReasonEffect::None, text.to_owned());
+        return whole(ReasonEffect::None, format_args!("{text}"));
     }
     if let Standing::Undecidable(cause) = consent.standing {
-        return whole(ReasonEffect::Deny, format!("denies everything, since it can't be decided: {cause}"));
+        let text = format_args!("denies everything, since it can't be decided: {cause}");
+        return whole(ReasonEffect::Deny, text);
     }
     let mut found = match question.resource {
         Some(facts) => vec![on_resource(consent, question, facts, force)],
         None => on_request(consent, question, force),
     };
     if found.is_empty() {
-        found = whole(ReasonEffect::None, "denies something, but not to this request".to_owned());
+        found = whole(ReasonEffect::None, format_args!("denies something, but not to this request"));
     }
     found
+}
+
+/// A sentence, where the question asks for words.
+fn told(question: &Question<'_>, text: fmt::Arguments<'_>) -> String {
+    if question.in_words { text.to_string() } else { String::new() }
 }
 
 fn reason(consent: &CompiledConsent, provision: &Provision, effect: ReasonEffect, text: String) -> Reason {
@@ -82,7 +91,7 @@ fn unaddressed(consent: &CompiledConsent, question: &Question<'_>) -> Reason {
     Reason {
         consent: consent.id.clone(),
         provision: consent.provisions.first().map_or_else(Box::default, |root| root.path.clone()),
-        text: format!("permits, but not to this request: its {unmet} does not match"),
+        text: told(question, format_args!("permits, but not to this request: its {unmet} does not match")),
         effect: ReasonEffect::Withhold,
     }
 }
@@ -99,19 +108,26 @@ fn on_resource(
         _ => 0,
     };
     let Some(provision) = consent.provisions.get(index) else { return contradiction() };
-    let unmet = || provision.unmet(question).or_else(|| provision.data.unmet(provision.effect, facts));
-    let (effect, text) = match verdict {
-        Verdict::Permit(_) => (ReasonEffect::Permit, applied(provision, question, Some(facts))),
-        Verdict::Deny(_) => (ReasonEffect::Deny, applied(provision, question, Some(facts))),
-        Verdict::Withheld if force.is_doubtful() => (ReasonEffect::Withhold, doubtful(force)),
-        Verdict::Withheld | Verdict::Unaddressed => (
-            ReasonEffect::Withhold,
-            format!("permits, but not this resource: its {} does not match", unmet().unwrap_or("provision")),
-        ),
-        Verdict::Silent => (
-            ReasonEffect::None,
-            format!("denies something, but not this: its {} does not match", unmet().unwrap_or("provision")),
-        ),
+    let effect = match verdict {
+        Verdict::Permit(_) => ReasonEffect::Permit,
+        Verdict::Deny(_) => ReasonEffect::Deny,
+        Verdict::Withheld | Verdict::Unaddressed => ReasonEffect::Withhold,
+        Verdict::Silent => ReasonEffect::None,
+    };
+    if !question.in_words {
+        return reason(consent, provision, effect, String::new());
+    }
+    let unmet = || {
+        let unmet = provision.unmet(question).or_else(|| provision.data.unmet(provision.effect, facts));
+        unmet.unwrap_or("provision")
+    };
+    let text = match verdict {
+        Verdict::Permit(_) | Verdict::Deny(_) => applied(provision, question, Some(facts)),
+        Verdict::Withheld if force.is_doubtful() => doubtful(force),
+        Verdict::Withheld | Verdict::Unaddressed => {
+            format!("permits, but not this resource: its {} does not match", unmet())
+        }
+        Verdict::Silent => format!("denies something, but not this: its {} does not match", unmet()),
     };
     reason(consent, provision, effect, text)
 }

@@ -5,13 +5,13 @@
 
 use std::sync::LazyLock;
 
-use fhir_models::document::{Kind, Name, Value, name};
+use fhir_models::document::{Kind, Name, Node, NodeId, Value, name};
 use jiff::tz::TimeZone;
 
 use super::reading::{coding, codings, identifier};
 use super::subsumption::CONFIDENTIALITY;
 use super::{Confidentiality, Interval, LiteralReference};
-use crate::access::{Labels, is_alone};
+use crate::access::{Labels, NestedResource, is_alone};
 use crate::requester::{BusinessIdentifier, Code};
 
 /// How dates and references in documents are read.
@@ -149,23 +149,33 @@ static DATES: LazyLock<Places> = LazyLock::new(|| {
 /// Where the class of a document stands.
 static CLASSES: LazyLock<Places> =
     LazyLock::new(|| Places::of(&[&["type"], &["category"], &["content", "format"]]));
+/// Where a document's own identifier stands.
+static MASTER_IDENTIFIER: LazyLock<Name> = LazyLock::new(|| Name::of("masterIdentifier"));
 /// Where media types stand.
 static MEDIA: LazyLock<[Name; 3]> = LazyLock::new(|| ["content", "attachment", "contentType"].map(Name::of));
 
 impl ResourceFacts {
     /// The facts that stand in a resource. What only other resources can tell (`referred_by`) is left unknown.
     pub fn of_resource(resource: Value<'_>, reading: &Reading) -> ResourceFacts {
+        ResourceFacts::of_one(resource, is_alone(resource), reading)
+    }
+
+    /// The same of the first resource of a list that [`resources`](crate::access::resources) made of it.
+    pub fn of_first(all: &[NestedResource<'_>], reading: &Reading) -> ResourceFacts {
+        let first = all.first().map(|first| ResourceFacts::of_one(first.value, all.len() == 1, reading));
+        first.unwrap_or_default()
+    }
+
+    fn of_one(resource: Value<'_>, alone: bool, reading: &Reading) -> ResourceFacts {
         let resource_type = resource.resource_type().map(|kind| kind.into_owned()).unwrap_or_default();
         let id = resource.str_of(name::ID);
-        let reference = id.and_then(|id| LiteralReference::parse(&format!("{resource_type}/{id}")));
+        let reference = id.and_then(|id| LiteralReference::of(&resource_type, &id));
         let mut facts = ResourceFacts { reference, ..ResourceFacts::default() };
-        facts.identifiers = [name::IDENTIFIER, Name::of("masterIdentifier")]
-            .iter()
-            .flat_map(|&own| resource.path(&[own]))
-            .filter_map(identifier)
-            .collect();
+        for own in [name::IDENTIFIER, *MASTER_IDENTIFIER] {
+            resource.each(&[own], &mut |value| facts.identifiers.extend(identifier(value)));
+        }
         facts.profiles = strings(resource.path(&[name::META, name::PROFILE]));
-        facts.walk(resource, true, is_alone(resource), reading);
+        facts.collect(resource, alone, reading);
         facts.classes = classes(resource, &resource_type);
         facts.period = period(resource, reading);
         facts.authors = authors(resource, &resource_type, reading);
@@ -185,57 +195,65 @@ impl ResourceFacts {
         labels.codes().iter().for_each(|label| push_new(&mut self.labels, label.clone()));
     }
 
-    /// Collects labels, codes and references. The depth of a document is bounded by its parse. `outermost`: what no
-    /// resource inside holds; `alone`: there is none inside.
-    fn walk(&mut self, value: Value<'_>, outermost: bool, alone: bool, reading: &Reading) {
-        let inner = |own: Value<'_>| outermost && (alone || !is_resource(own));
-        if !value.is_object() {
-            return value.children().for_each(|item| self.walk(item, inner(item), alone, reading));
-        }
-        let (mut coded, mut no_coding) = (false, false);
-        for member in value.children() {
-            match member.name() {
-                name::META => self.labels_of(member, outermost),
+    /// Collects labels, codes and references, in one pass over what stands below the resource; `alone`: no resource stands
+    /// inside.
+    fn collect(&mut self, resource: Value<'_>, alone: bool, reading: &Reading) {
+        let document = resource.document();
+        let nodes = document.nodes();
+        let end = nodes.get(resource.id().index()).map_or(0, Node::after);
+        let mut next = resource.id().number() + 1;
+        // What stands before it belongs to a resource inside.
+        let mut inside_until = 0;
+        while let Some(node) = nodes.get(next as usize).filter(|_| next < end) {
+            let (here, name) = (next, node.name());
+            next += 1;
+            let asked = [name::META, name::TEXT, name::REFERENCE, name::CODE, name::CONTAINED];
+            if alone && !asked.contains(&name) {
+                continue;
+            }
+            let Some(value) = document.value(NodeId::at(here)) else { return };
+            let outermost = here >= inside_until;
+            match name {
+                name::META => self.labels_of(value, outermost),
                 name::REFERENCE => {
-                    let found =
-                        member.as_str().and_then(|text| LiteralReference::parse_at(&text, &reading.bases));
+                    let text = value.as_str();
+                    let found = text.and_then(|text| LiteralReference::parse_at(&text, &reading.bases));
                     self.references.extend(found);
                 }
-                name::CONTAINED => self.walk(member, false, alone, reading),
                 name::TEXT => {}
-                name => {
-                    match (name, member.kind()) {
-                        (name::RESOURCE_TYPE, _) => no_coding |= !member.is_underscored(),
-                        // A Quantity's unit is no code of what it is about.
-                        (name::VALUE, Kind::Number) => no_coding |= !member.is_underscored(),
-                        (name::CODE, Kind::String) => coded |= !member.is_underscored(),
-                        _ => {}
+                _ => {
+                    let is_code = name == name::CODE && node.kind() == Kind::String && !node.is_underscored();
+                    if is_code && let Some(code) = value.parent().and_then(concept) {
+                        push_new(&mut self.codes, code);
                     }
-                    if matches!(member.kind(), Kind::Object | Kind::Array) {
-                        self.walk(member, inner(member), alone, reading);
+                    if outermost && (name == name::CONTAINED || (!alone && is_resource(value))) {
+                        inside_until = node.after();
                     }
+                    continue;
                 }
             }
-        }
-        if coded
-            && !no_coding
-            && let Some(code) = coding(value)
-        {
-            push_new(&mut self.codes, code);
+            next = node.after().max(next);
         }
     }
 
     /// A resource inside makes the whole stricter, but does not vouch for it: its lower levels don't count.
     fn labels_of(&mut self, meta: Value<'_>, outermost: bool) {
-        for label in meta.path(&[name::SECURITY]).into_iter().filter_map(coding) {
+        meta.each(&[name::SECURITY], &mut |value| {
+            let Some(label) = coding(value) else { return };
             let lower = label.system == CONFIDENTIALITY
                 && Confidentiality::of_code(&label.code)
                     .is_some_and(|level| level <= Confidentiality::Normal);
             if outermost || !lower {
                 push_new(&mut self.labels, label);
             }
-        }
+        });
     }
+}
+
+/// What an object with a `code` says; nothing where that code is no concept: a resource's, or a Quantity's unit.
+fn concept(value: Value<'_>) -> Option<Code> {
+    let quantity = value.get(name::VALUE).is_some_and(|value| value.kind() == Kind::Number);
+    if quantity || is_resource(value) { None } else { coding(value) }
 }
 
 fn is_resource(value: Value<'_>) -> bool {
@@ -270,9 +288,8 @@ impl Places {
         Places { begins, steps }
     }
 
-    /// What stands there, in the order of the source; items of lists each for itself.
-    fn values<'a>(&self, resource: Value<'a>) -> Vec<Value<'a>> {
-        let mut found = Vec::new();
+    /// Shows what stands there, in the order of the source; items of lists each for itself.
+    fn each<'a>(&self, resource: Value<'a>, mut show: impl FnMut(Value<'a>)) {
         for member in resource.children().filter(|member| !member.is_underscored()) {
             let name = member.name();
             if !self.begins.get(name.index()).is_some_and(|begins| *begins) {
@@ -280,13 +297,14 @@ impl Places {
             }
             for (_, second) in self.steps.iter().filter(|(first, _)| *first == name) {
                 match second {
-                    None => found.extend(member.items()),
-                    Some(second) => found
-                        .extend(member.items().filter_map(|item| item.get(*second)).flat_map(Value::items)),
+                    None => member.items().for_each(&mut show),
+                    Some(second) => {
+                        let inner = member.items().filter_map(|item| item.get(*second));
+                        inner.flat_map(Value::items).for_each(&mut show);
+                    }
                 }
             }
         }
-        found
     }
 }
 
@@ -294,16 +312,18 @@ fn classes(resource: Value<'_>, resource_type: &str) -> Vec<Code> {
     let mut found = Vec::new();
     if matches!(resource_type, "DocumentReference" | "Composition" | "DiagnosticReport" | "DocumentManifest")
     {
-        for value in CLASSES.values(resource) {
+        CLASSES.each(resource, |value| {
             coding(value).into_iter().chain(codings(value)).for_each(|code| push_new(&mut found, code));
+        });
+    }
+    let mut add = |media: Value<'_>| {
+        if let Some(media) = media.as_str() {
+            push_new(&mut found, Code::new("urn:ietf:bcp:13", media));
         }
-    }
-    let mut media = resource.path(&*MEDIA);
+    };
+    resource.each(&*MEDIA, &mut add);
     if resource_type == "Binary" {
-        media.extend(resource.path(&MEDIA[2..]));
-    }
-    for media in strings(media) {
-        push_new(&mut found, Code::new("urn:ietf:bcp:13", media));
+        resource.each(&MEDIA[2..], &mut add);
     }
     found
 }
@@ -314,21 +334,29 @@ fn period(resource: Value<'_>, reading: &Reading) -> Option<Interval> {
         Some(text) => Interval::of_date_time(&text, &reading.zone),
         None => Interval::of_period(value, &reading.zone),
     };
-    let dates = DATES.values(resource);
-    if dates.is_empty() {
-        return read(*resource.path(&[name::META, name::LAST_UPDATED]).first()?);
-    }
-    dates.into_iter().map(read).reduce(|hull, next| Some(hull?.hull(&next?)))?
+    let mut hull: Option<Option<Interval>> = None;
+    DATES.each(resource, |date| {
+        let next = read(date);
+        hull = Some(match hull {
+            None => next,
+            Some(hull) => hull.zip(next).map(|(hull, next)| hull.hull(&next)),
+        });
+    });
+    hull.unwrap_or_else(|| read(*resource.path(&[name::META, name::LAST_UPDATED]).first()?))
 }
 
 fn authors(resource: Value<'_>, resource_type: &str, reading: &Reading) -> Option<Vec<Party>> {
     if UNAUTHORED.contains(&resource_type) {
         return Some(Vec::new());
     }
-    let references = AUTHORS.values(resource).into_iter().filter(|value| {
-        value.is_object() && (value.get(name::REFERENCE).is_some() || value.get(name::IDENTIFIER).is_some())
+    let mut parties = Vec::new();
+    AUTHORS.each(resource, |value| {
+        if value.is_object()
+            && (value.get(name::REFERENCE).is_some() || value.get(name::IDENTIFIER).is_some())
+        {
+            parties.push(party(value, resource, reading));
+        }
     });
-    let parties: Vec<Party> = references.map(|value| party(value, resource, reading)).collect();
     (!parties.is_empty()).then_some(parties)
 }
 

@@ -48,8 +48,14 @@ impl LiteralReference {
                 let relative = u32::try_from(base.len() + 1).ok()?;
                 Some(LiteralReference { text: unversioned.into(), relative: Some(relative) })
             }
-            _ => Some(LiteralReference { text: format!("{kind}/{id}").into(), relative: Some(0) }),
+            _ => LiteralReference::of(kind, id),
         }
+    }
+
+    /// The reference to a resource of the server at hand; `None` where the one is no type or the other no id.
+    pub fn of(kind: &str, id: &str) -> Option<LiteralReference> {
+        let sound = is_type(kind) && is_id(id);
+        sound.then(|| LiteralReference { text: [kind, "/", id].concat().into(), relative: Some(0) })
     }
 
     /// The reference's text, without a version; relative where it points at the server at hand.

@@ -60,12 +60,14 @@ pub struct Question<'a> {
     pub of_age: Option<ComingOfAge>,
     /// The resource; `None` asks what holds before any resource is known.
     pub resource: Option<&'a ResourceFacts>,
+    /// Whether the reasons of the answer are told in words, too.
+    pub in_words: bool,
 }
 
 impl<'a> Question<'a> {
     /// A question at the level of the request.
     pub fn new(requester: &'a Requester, action: Action, at: Timestamp) -> Question<'a> {
-        Question { requester, known_as: &[], action, at, of_age: None, resource: None }
+        Question { requester, known_as: &[], action, at, of_age: None, resource: None, in_words: true }
     }
 
     /// The same, from a requester who is known as these resources.
@@ -76,6 +78,11 @@ impl<'a> Question<'a> {
     /// The same, about a patient who comes of age then.
     pub fn of_age(self, of_age: Option<ComingOfAge>) -> Question<'a> {
         Question { of_age, ..self }
+    }
+
+    /// The same, where nobody reads the reasons: which provisions decided is told, and their texts are empty.
+    pub fn without_words(self) -> Question<'a> {
+        Question { in_words: false, ..self }
     }
 
     /// The same, about one resource.

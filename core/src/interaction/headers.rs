@@ -9,6 +9,8 @@
 //!
 //! Source: FHIR R4 §3.1.0.1.9 to §3.1.0.1.11 and §3.1.0.5; RFC 9110 §8, §12 and §13; RFC 7240.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
@@ -162,18 +164,18 @@ impl RequestHeaders {
         &self,
         interaction: &Interaction,
         request: &UpstreamRequest,
-    ) -> Vec<(&'static str, String)> {
-        let mut headers = vec![("accept", FHIR_JSON.to_owned())];
+    ) -> Vec<(&'static str, Cow<'static, str>)> {
+        let mut headers = vec![("accept", FHIR_JSON.into())];
         if request.form.is_some() {
-            headers.push(("content-type", FORM.to_owned()));
+            headers.push(("content-type", FORM.into()));
         } else if interaction.takes_resource() {
-            headers.push(("content-type", FHIR_JSON.to_owned()));
+            headers.push(("content-type", FHIR_JSON.into()));
         } else if let (true, Some(kind)) = (interaction.takes_patch(), self.patch) {
-            headers.push(("content-type", kind.media_type().to_owned()));
+            headers.push(("content-type", kind.media_type().into()));
         }
-        headers.extend(request.if_none_exist.clone().map(|criteria| ("if-none-exist", criteria)));
+        headers.extend(request.if_none_exist.clone().map(|criteria| ("if-none-exist", criteria.into())));
         if let (true, Some(version)) = (interaction.is_write(), &self.if_match) {
-            headers.push(("if-match", format!("W/\"{}\"", version.as_str())));
+            headers.push(("if-match", format!("W/\"{}\"", version.as_str()).into()));
         }
         let prefer = match self.prefer.filter(|_| interaction.is_write()) {
             Some(ReturnPreference::Minimal) => Some("return=minimal"),
@@ -182,8 +184,13 @@ impl RequestHeaders {
             }
             None => interaction.search().map(|_| "handling=strict"),
         };
-        headers.extend(prefer.map(|prefer| ("prefer", prefer.to_owned())));
+        headers.extend(prefer.map(|prefer| ("prefer", prefer.into())));
         headers
+    }
+
+    /// True where the caller says which version of a resource it has.
+    pub fn are_conditional(&self) -> bool {
+        !self.if_none_match.is_empty() || self.if_modified_since.is_some()
     }
 
     /// True where the caller has this version of a resource already (RFC 9110 §13.1): the answer may be 304,
@@ -238,7 +245,11 @@ impl Found {
     fn collect<'h>(headers: impl IntoIterator<Item = Header<'h>>) -> Result<Found, InteractionError> {
         let mut found = Found::default();
         for (name, value) in headers {
-            match name.to_ascii_lowercase().as_str() {
+            let lower = match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                true => Cow::Owned(name.to_ascii_lowercase()),
+                false => Cow::Borrowed(name),
+            };
+            match &*lower {
                 "accept" => join(&mut found.accept, text("Accept", value)?),
                 "prefer" => join(&mut found.prefer, text("Prefer", value)?),
                 "content-type" => once(&mut found.content_type, "Content-Type", value)?,
@@ -328,7 +339,7 @@ fn is_json_body(text: &str) -> bool {
 /// True where `Accept` allows FHIR JSON (RFC 9110 §12.5.1): of the ranges that match, the most specific one
 /// counts. No `Accept` allows anything.
 fn accepts_json(accept: &str) -> bool {
-    if accept.is_empty() {
+    if accept.is_empty() || accept == FHIR_JSON {
         return true;
     }
     let ranges: Vec<_> = parts(accept, ',').filter_map(media_type).collect();

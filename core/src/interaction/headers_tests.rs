@@ -145,16 +145,16 @@ fn headers_to_the_server_are_written_anew() {
     assert_eq!(
         headers.to_upstream(&create, &create.to_request()),
         [
-            ("accept", "application/fhir+json".to_owned()),
-            ("content-type", "application/fhir+json".to_owned()),
-            ("prefer", "return=minimal".to_owned()),
+            ("accept", "application/fhir+json".into()),
+            ("content-type", "application/fhir+json".into()),
+            ("prefer", "return=minimal".into()),
         ]
     );
     let search = interaction("GET", "Patient");
     let headers = read("GET", "Patient", &[forged, prefer]).unwrap();
     assert_eq!(
         headers.to_upstream(&search, &search.to_request()),
-        [("accept", "application/fhir+json".to_owned()), ("prefer", "handling=strict".to_owned())]
+        [("accept", "application/fhir+json".into()), ("prefer", "handling=strict".into())]
     );
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use fhir_models::primitive::Primitive;
 
-/// A logical id or a version id (FHIR R4 §2.24.0.1 `id`), safe to stand in a path.
+/// A logical id or a version id (FHIR R4 §2.24.0.1 `id`), safe to stand in a path. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id(Box<str>);
+pub struct Id(Arc<str>);
 
 impl Id {
     /// The id, if `text` is one. `.` and `..` follow FHIR's grammar but mean something else in a path, so no

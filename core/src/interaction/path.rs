@@ -1,5 +1,7 @@
 //! What a request's path names (FHIR R4 §3.1.0.1.2), before its method is looked at.
 
+use std::borrow::Cow;
+
 use super::error::{EncodingFault, InteractionError, ShownName};
 use super::id::{Id, Instance, ResourceType};
 use super::operation::Operation;
@@ -48,7 +50,7 @@ impl Place {
     /// Reads what follows the base, with or without its leading slash.
     pub(super) fn parse(path: &str, schema: &SearchSchema) -> Result<Place, InteractionError> {
         let segments = segments(path)?;
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
         match segments.as_slice() {
             [] => return Ok(Place::Base),
             ["metadata"] => return Ok(Place::Metadata),
@@ -163,7 +165,7 @@ fn unknown(first: &str) -> InteractionError {
     }
 }
 
-fn segments(path: &str) -> Result<Vec<String>, InteractionError> {
+fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, InteractionError> {
     let path = path.strip_prefix('/').unwrap_or(path);
     if path.is_empty() {
         return Ok(Vec::new());
@@ -174,7 +176,7 @@ fn segments(path: &str) -> Result<Vec<String>, InteractionError> {
     let mut segments = Vec::new();
     for raw in path.split('/') {
         let segment = decode_segment(raw)?;
-        if matches!(segment.as_str(), "" | "." | "..") {
+        if matches!(&*segment, "" | "." | "..") {
             return Err(EncodingFault::DotSegment.into());
         }
         segments.push(segment);

@@ -3,15 +3,21 @@
 //! Invariant: what [`decode_segment`] and [`decode_parameter`] give back holds no control character, and no
 //! escape is left to be decoded a second time by whoever reads it next.
 
+use std::borrow::Cow;
+
 use super::error::EncodingFault;
 
 /// Decodes one path segment. An encoded slash or backslash is refused: some server behind may split there.
-pub(super) fn decode_segment(raw: &str) -> Result<String, EncodingFault> {
+pub(super) fn decode_segment(raw: &str) -> Result<Cow<'_, str>, EncodingFault> {
+    // As nearly all are: nothing in it is to be decoded.
+    if raw.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'$')) {
+        return Ok(Cow::Borrowed(raw));
+    }
     let text = decode(raw.as_bytes(), false)?;
     if text.contains(['/', '\\']) {
         return Err(EncodingFault::EncodedSlash);
     }
-    Ok(text)
+    Ok(Cow::Owned(text))
 }
 
 /// Decodes a parameter's name or value; `+` is a space, as in every form (WHATWG URL §5.1).

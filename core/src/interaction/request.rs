@@ -174,5 +174,5 @@ fn with_query(path: String, query: &str) -> String {
 }
 
 fn path_of(instance: &Instance) -> String {
-    format!("/{}/{}", instance.resource_type, instance.id.as_str())
+    ["/", instance.resource_type.as_str(), "/", instance.id.as_str()].concat()
 }

@@ -91,6 +91,21 @@ fn next_stop_far(bytes: &[u8], at: usize) -> usize {
     find_far(bytes, at, is_stop)
 }
 
+/// True where a text can stand in a JSON string as it is (RFC 8259 §7): most are short, and looked at by eights.
+#[inline]
+pub(super) fn is_plain(bytes: &[u8]) -> bool {
+    const HIGH: u64 = HIGHS as u64;
+    // A byte's high bit is set where the byte, or one below it that is found too, is looked for.
+    let less = |word: u64, than: u8| word.wrapping_sub(ONES * u64::from(than)) & !word & HIGH;
+    let stops = |word: u64| {
+        less(word, b' ') | less(word ^ (ONES * b'"' as u64), 1) | less(word ^ (ONES * b'\\' as u64), 1)
+    };
+    let Some(last) = bytes.last_chunk::<8>() else { return !bytes.iter().any(|&byte| is_stop(byte)) };
+    let (words, _) = bytes.as_chunks::<8>();
+    let found = words.iter().chain([last]).fold(0, |found, word| found | stops(u64::from_le_bytes(*word)));
+    found == 0
+}
+
 /// The offset of the next line feed from `at` on.
 pub(super) fn next_line_feed(bytes: &[u8], at: usize) -> Option<usize> {
     let found = find_far(bytes, at, |byte| byte == b'\n');
@@ -176,6 +191,8 @@ mod tests {
             let bytes = text.as_bytes();
             let at = pick.index(bytes.len() + 1);
             prop_assert_eq!(next_stop(bytes, at), plain(bytes, at, is_stop));
+            prop_assert_eq!(is_plain(bytes), !bytes.iter().any(|&byte| is_stop(byte)));
+            prop_assert_eq!(is_plain(&bytes[at..]), plain(bytes, at, is_stop) == bytes.len());
             let line = plain(bytes, at, |byte| byte == b'\n');
             prop_assert_eq!(next_line_feed(bytes, at), (line < bytes.len()).then_some(line));
             prop_assert_eq!(next_bound(bytes, at), plain(bytes, at, |byte| b"\"[]{}".contains(&byte)));

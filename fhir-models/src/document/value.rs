@@ -189,15 +189,22 @@ impl<'a> Value<'a> {
     /// The value under a path of names; the path steps into every item of an array, so several may match.
     pub fn path(self, names: &[Name]) -> Vec<Value<'a>> {
         let mut found = Vec::new();
-        self.add_path(names, &mut found);
+        self.each(names, &mut |value| found.push(value));
         found
     }
 
-    fn add_path(self, names: &[Name], found: &mut Vec<Value<'a>>) {
-        let Some((step, rest)) = names.split_first() else { return found.extend(self.items()) };
-        for value in self.items().filter_map(|item| item.get(*step)) {
-            value.add_path(rest, found);
-        }
+    /// Shows what [`Value::path`] finds, one after the other.
+    pub fn each(self, names: &[Name], show: &mut impl FnMut(Value<'a>)) {
+        let Some((step, rest)) = names.split_first() else { return self.items().for_each(show) };
+        self.items().filter_map(|item| item.get(*step)).for_each(|value| value.each(rest, show));
+    }
+
+    /// The object or array around it; `None` for the root. It looks back over what stands before it in there: for one
+    /// value, not for all of them ([`Document::parents`]).
+    pub fn parent(self) -> Option<Value<'a>> {
+        let before = self.document.nodes.get(..self.id.index()).unwrap_or_default();
+        let parent = before.iter().rposition(|node| node.next > self.id.0)?;
+        self.document.value(NodeId(u32::try_from(parent).ok()?))
     }
 
     /// The items of an array, or the value itself: FHIR elements that may repeat are read alike.
@@ -327,9 +334,11 @@ mod tests {
     fn parents_are_known_for_every_node() {
         let doc = patient();
         let parents = doc.document().parents();
+        assert!(doc.root().parent().is_none());
         for value in doc.root().descendants() {
             let parent = doc.document().value(parents[value.id().index()]).unwrap();
             assert!(parent.children().any(|child| child.id() == value.id()));
+            assert_eq!(value.parent().unwrap().id(), parent.id());
         }
     }
 }

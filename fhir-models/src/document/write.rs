@@ -1,6 +1,9 @@
 //! Writing JSON: a push writer for resources that Varco makes itself.
 
-use super::scan::next_stop;
+use std::fmt;
+use std::io::Write as _;
+
+use super::scan::{is_plain, next_stop};
 
 /// Writes one JSON value, commas and escapes included.
 ///
@@ -84,7 +87,19 @@ impl JsonWriter {
 
     /// A whole number.
     pub fn integer(&mut self, value: i64) -> &mut Self {
-        self.raw(value.to_string().as_bytes())
+        self.separate();
+        // Writing to memory can't fail.
+        let _ = write!(self.out, "{value}");
+        self
+    }
+
+    /// A string, as the value is shown to people.
+    pub fn shown(&mut self, value: impl fmt::Display) -> &mut Self {
+        self.separate();
+        self.out.push(b'"');
+        let _ = fmt::Write::write_fmt(&mut Quoted(&mut self.out), format_args!("{value}"));
+        self.out.push(b'"');
+        self
     }
 
     /// A property with a string value.
@@ -127,19 +142,26 @@ impl JsonWriter {
 
 /// Writes a text as a JSON string, quotes included.
 pub(super) fn quote(out: &mut Vec<u8>, text: &str) {
-    let bytes = text.as_bytes();
-    out.reserve(bytes.len() + 2);
+    out.reserve(text.len() + 2);
     out.push(b'"');
-    match bytes.iter().fold(false, |found, byte| found | needs_escape(*byte)) {
-        false => out.extend_from_slice(bytes),
-        true => escape(out, bytes),
-    }
+    quoted(out, text);
     out.push(b'"');
 }
 
-/// RFC 8259 §7.
-fn needs_escape(byte: u8) -> bool {
-    byte < b' ' || byte == b'"' || byte == b'\\'
+/// What stands between the quotes.
+fn quoted(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    if is_plain(bytes) { out.extend_from_slice(bytes) } else { escape(out, bytes) }
+}
+
+/// Escapes what is written piece by piece.
+struct Quoted<'o>(&'o mut Vec<u8>);
+
+impl fmt::Write for Quoted<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        quoted(self.0, text);
+        Ok(())
+    }
 }
 
 #[inline(never)]
@@ -170,8 +192,12 @@ mod tests {
         let mut json = JsonWriter::new();
         json.begin_object().member("a", "tab\t \"q\" \\ \u{1} è").key("list").begin_array();
         json.integer(-3).boolean(true).begin_object().end_object().raw(b"1.50").end_array();
-        json.optional("none", None).optional("some", Some("x")).end_object();
+        json.optional("none", None).optional("some", Some("x"));
+        json.key("shown").shown(format_args!("{:?} {}", "a\tb", 7)).end_object();
         let text = String::from_utf8(json.into_bytes()).unwrap_or_default();
-        assert_eq!(text, r#"{"a":"tab\t \"q\" \\ \u0001 è","list":[-3,true,{},1.50],"some":"x"}"#);
+        assert_eq!(
+            text,
+            r#"{"a":"tab\t \"q\" \\ \u0001 è","list":[-3,true,{},1.50],"some":"x","shown":"\"a\\tb\" 7"}"#
+        );
     }
 }

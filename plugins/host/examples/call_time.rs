@@ -5,9 +5,12 @@
 
 #![allow(clippy::print_stdout)]
 
-use std::{error::Error, fs, hint::black_box, path::Path, thread, time::Duration, time::Instant};
+use std::{error::Error, fs, hint::black_box, io, path::Path, thread, time::Duration, time::Instant};
 
-use varco_plugin_host::{Context, EngineSettings, Hook, Manifest, Plugin, PluginEngine, Verdict};
+use tokio::runtime::{Builder, Runtime};
+use varco_plugin_host::{
+    Context, EngineSettings, Hook, Manifest, Plugin, PluginEngine, PluginError, Verdict,
+};
 
 const CALLS: usize = 20_000;
 const CONTEXT: Context<'static> = Context {
@@ -45,6 +48,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// What drives the calls of a thread.
+fn worker() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_time().build()
+}
+
 /// CPU time of the process for each call, while this many threads call: what one call costs the others shows here.
 fn measure_together(
     name: &str,
@@ -57,8 +65,15 @@ fn measure_together(
     let failures: usize = thread::scope(|scope| {
         let calls = |_| {
             scope.spawn(|| {
-                let call = || plugin.judge(hook, &CONTEXT, body, Duration::ZERO);
-                (0..CALLS).filter(|_| black_box(call()).is_err()).count()
+                let failed = async {
+                    let mut failed = 0_usize;
+                    for _ in 0..CALLS {
+                        let judged = plugin.judge(hook, &CONTEXT, body, &|| Duration::ZERO).await;
+                        failed += usize::from(black_box(judged).is_err());
+                    }
+                    failed
+                };
+                worker().map_or(CALLS, |worker| worker.block_on(failed))
             })
         };
         let running: Vec<_> = (0..threads).map(calls).collect();
@@ -78,18 +93,19 @@ fn cpu() -> Result<Duration, Box<dyn Error>> {
 }
 
 fn measure(name: &str, plugin: &Plugin, hook: Hook, body: &[u8]) -> Result<(), Box<dyn Error>> {
-    let call = || plugin.judge(hook, &CONTEXT, body, Duration::ZERO);
-    for _ in 0..CALLS / 10 {
-        call()?;
-    }
     let mut times = Vec::with_capacity(CALLS);
     let mut replaced = 0_usize;
-    for _ in 0..CALLS {
-        let start = Instant::now();
-        let verdict = black_box(call()?);
-        times.push(start.elapsed());
-        replaced += usize::from(matches!(verdict, Verdict::Replace(_)));
-    }
+    worker()?.block_on(async {
+        for number in 0..CALLS + CALLS / 10 {
+            let start = Instant::now();
+            let verdict = black_box(plugin.judge(hook, &CONTEXT, body, &|| Duration::ZERO).await?);
+            if number >= CALLS / 10 {
+                times.push(start.elapsed());
+                replaced += usize::from(matches!(verdict, Verdict::Replace(_)));
+            }
+        }
+        Ok::<_, PluginError>(())
+    })?;
     times.sort_unstable();
     let at = |share: usize| times.get(CALLS * share / 1000).copied().unwrap_or_default();
     println!("{name:32} p50 {:?}  p99 {:?}  replaced {replaced}", at(500), at(990));

@@ -143,11 +143,15 @@ impl ArtefactFolder {
     }
 
     /// Keeps compiled code. A fault costs time at the next start, nothing else.
-    pub(crate) fn keep(&self, engine: &PluginEngine, sha256: &str, code: &[u8]) {
-        let mac = hmac::sign(&self.key, &self.message(engine, sha256, code));
+    pub(crate) fn keep(&self, engine: &PluginEngine, sha256: &str, component: &Component) {
         let place = self.place(engine, sha256);
-        match put(&self.path, &place, &[mac.as_ref(), code]) {
-            Ok(()) => debug!(path = %place.display(), bytes = code.len(), "compiled plugin kept"),
+        let kept = component.serialize().map_err(io::Error::other).and_then(|code| {
+            let mac = hmac::sign(&self.key, &self.message(engine, sha256, &code));
+            put(&self.path, &place, &[mac.as_ref(), &code])?;
+            Ok(code.len())
+        });
+        match kept {
+            Ok(bytes) => debug!(path = %place.display(), bytes, "compiled plugin kept"),
             Err(error) => {
                 warn!(path = %place.display(), cause = %error, "a compiled plugin can't be kept");
             }

@@ -1,6 +1,9 @@
 //! One call of a plugin in a fresh instance, inside its bounds.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use wasmtime::{
     PoolConcurrencyLimitError, Store, Trap,
@@ -10,12 +13,12 @@ use wasmtime::{
 use crate::{
     Hook, PluginError,
     contract::{Context, WitAddition, WitContext, WitRefusal, WitVerdict},
-    engine::PluginEngine,
     enrichment,
     host_function::{Allowance, Questioned},
     limiter::{CallLimiter, LimitReached},
     output,
     plugin::Identity,
+    turn::{self, Turns},
     verdict::Verdict,
 };
 
@@ -29,6 +32,7 @@ pub struct CallState {
     pub allowance: Allowance,
     pub questioned: Questioned,
     pub traceparent: Option<Box<str>>,
+    pub turns: Turns,
     limiter: CallLimiter,
 }
 
@@ -61,70 +65,70 @@ pub fn find(
     Ok(Some(index))
 }
 
-/// Calls `function` of a fresh instance.
-pub fn call(
-    engine: &PluginEngine,
+/// Calls `function` of a fresh instance, in turns since `begun`. Dropped before it is done, it ends the guest.
+pub async fn call(
     component: &InstancePre<CallState>,
     function: &ComponentExportIndex,
     plugin: &Arc<Identity>,
+    begun: Instant,
     (hook, context, body): (Hook, &Context<'_>, &[u8]),
 ) -> Result<Verdict, PluginError> {
-    let limits = plugin.limits;
+    let (engine, limits) = (&plugin.engine, plugin.limits);
     let state = CallState {
         plugin: plugin.clone(),
         allowance: Allowance::default(),
         questioned: if plugin.asks { Questioned::Unread(body.to_vec()) } else { Questioned::Never },
         traceparent: context.traceparent.filter(|_| plugin.logs).map(Box::from),
+        turns: Turns::new(begun, Duration::from_millis(limits.deadline_ms().into())),
         limiter: CallLimiter::new(limits.memory_bytes()),
     };
     let mut store = Store::new(engine.wasm(), state);
     store.limiter(|state| &mut state.limiter);
-    store.set_epoch_deadline(engine.ticks(Duration::from_millis(limits.deadline_ms().into())));
+    store.epoch_deadline_callback(turn::ended);
+    store.set_epoch_deadline(turn::FIRST);
+    engine.used();
     store.set_hostcall_fuel(limits.output_bytes().saturating_add(VERDICT_OVERHEAD));
 
     let parameters = (WitContext::new(hook, context), body);
-    let run = |store: &mut Store<CallState>| {
-        let instance = component.instantiate(&mut *store)?;
+    let result = async {
+        let instance = component.instantiate_async(&mut store).await?;
         Ok(match hook {
             Hook::Request | Hook::Response | Hook::Transform => {
-                let function = instance.get_typed_func::<Parameters<'_>, Results>(&mut *store, function)?;
-                let (verdict,) = function.call(store, parameters)?;
-                Given::Verdict(Verdict::from(verdict))
+                let function = instance.get_typed_func::<Parameters<'_>, Results>(&mut store, function)?;
+                Given::Verdict(function.call_async(&mut store, parameters).await?.0)
             }
             Hook::Enrich => {
-                let function = instance.get_typed_func::<Parameters<'_>, Enriched>(&mut *store, function)?;
-                match function.call(store, parameters)? {
+                let function = instance.get_typed_func::<Parameters<'_>, Enriched>(&mut store, function)?;
+                match function.call_async(&mut store, parameters).await? {
                     (Ok(additions),) => Given::Additions(additions),
-                    (Err(refusal),) => Given::Verdict(Verdict::Refuse(refusal.into())),
+                    (Err(refusal),) => Given::Verdict(WitVerdict::Refuse(refusal)),
                 }
             }
         })
     };
-    let result = run(&mut store);
+    let result = result.await;
     plugin.standing.tally.held(store.data().limiter.held());
     let given = result.map_err(|error| failure(plugin, &error))?;
     // What comes now may take its time: the instance's slot is free for the next call.
     drop(store);
-    let verdict = match given {
-        Given::Verdict(verdict) => verdict,
-        Given::Additions(additions) => match enrichment::apply(body, &additions) {
-            Ok(None) => Verdict::Pass,
-            Ok(Some(body)) => Verdict::Replace(body),
-            Err(cause) => return Err(PluginError::Addition { plugin: plugin.name.clone(), cause }),
-        },
+    let made = match given {
+        Given::Verdict(WitVerdict::Pass) => None,
+        Given::Verdict(WitVerdict::Replace(made)) => Some(made),
+        Given::Verdict(WitVerdict::Refuse(refusal)) => return Ok(Verdict::Refuse(refusal.into())),
+        Given::Additions(additions) => enrichment::apply(body, &additions)
+            .map_err(|cause| PluginError::Addition { plugin: plugin.name.clone(), cause })?,
     };
-    if let Verdict::Replace(made) = &verdict {
-        output::check(&plugin.name, limits, context.content_type, made)?;
-        if hook == Hook::Transform {
-            output::check_same(&plugin.name, body, made)?;
-        }
+    let Some(made) = made else { return Ok(Verdict::Pass) };
+    let made = output::checked(&plugin.name, limits, context.content_type, made)?;
+    if hook == Hook::Transform {
+        output::check_same(&plugin.name, body, &made)?;
     }
-    Ok(verdict)
+    Ok(Verdict::Replace(made))
 }
 
 /// What a hook gave.
 enum Given {
-    Verdict(Verdict),
+    Verdict(WitVerdict),
     Additions(Vec<WitAddition>),
 }
 

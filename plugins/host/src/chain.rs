@@ -3,11 +3,13 @@
 //! Each gets the body that the one before it left. The first refusal ends the chain; so does the first failure of a
 //! plugin whose `on_failure` is `closed`. A failure of one whose `on_failure` is `open` is reported and skipped.
 
-use std::{borrow::Cow, collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use tracing::warn;
 
-use crate::{Hook, LoadError, OnFailure, Plugin, PluginError, Refusal, Verdict, contract::Context};
+use crate::{
+    Clock, Hook, LoadError, Made, OnFailure, Plugin, PluginError, Refusal, Verdict, contract::Context,
+};
 
 /// One plugin in its place, and what becomes of an exchange that it fails to judge there.
 #[derive(Debug, Clone)]
@@ -36,9 +38,9 @@ pub struct PluginSet {
 
 /// What the chain decided, and what the audit and the metrics should know about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChainOutcome<'b> {
+pub struct ChainOutcome {
     /// What to do with the exchange.
-    pub decision: Decision<'b>,
+    pub decision: Decision,
     /// The plugins that replaced the body, in order.
     pub replaced_by: Vec<Arc<str>>,
     /// Failures that were skipped because the plugin fails open.
@@ -47,9 +49,9 @@ pub struct ChainOutcome<'b> {
 
 /// What to do with the exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision<'b> {
-    /// Go on with this body. It is borrowed where no plugin replaced it.
-    Continue(Cow<'b, [u8]>),
+pub enum Decision {
+    /// Go on: with this body, where a plugin replaced it.
+    Continue(Option<Made>),
     /// Stop the exchange.
     Refused {
         /// The plugin that refuses.
@@ -74,26 +76,28 @@ impl PluginSet {
         Ok(Self { uses: uses.into(), hooks })
     }
 
-    /// Gives a body to each plugin that has the hook, in turn. `now` is the time since any moment that stays the same.
+    /// Gives a body to each plugin that has the hook, in turn, as [`Plugin::judge`] does.
     ///
     /// # Errors
     ///
     /// [`PluginError`] of a plugin that fails closed: the exchange must be refused and nothing released.
-    pub fn run<'b>(
+    pub async fn run(
         &self,
         hook: Hook,
         context: &Context<'_>,
-        mut body: Cow<'b, [u8]>,
-        now: Duration,
-    ) -> Result<ChainOutcome<'b>, PluginError> {
+        body: &[u8],
+        clock: Clock<'_>,
+    ) -> Result<ChainOutcome, PluginError> {
+        let mut made: Option<Made> = None;
         let mut replaced_by = Vec::new();
         let mut skipped = Vec::new();
         for own in self.uses.iter().filter(|own| own.plugin.handles(hook)) {
             let plugin = &own.plugin;
-            match plugin.judge(hook, context, &body, now) {
+            let body = made.as_ref().map_or(body, Made::bytes);
+            match plugin.judge(hook, context, body, clock).await {
                 Ok(Verdict::Pass) => {}
                 Ok(Verdict::Replace(replacement)) => {
-                    body = Cow::Owned(replacement);
+                    made = Some(replacement);
                     replaced_by.push(plugin.shared_name());
                 }
                 Ok(Verdict::Refuse(refusal)) => {
@@ -110,7 +114,7 @@ impl PluginSet {
                 },
             }
         }
-        Ok(ChainOutcome { decision: Decision::Continue(body), replaced_by, skipped })
+        Ok(ChainOutcome { decision: Decision::Continue(made), replaced_by, skipped })
     }
 
     /// Whether any plugin wants this hook, so that a body need not be read where none does.

@@ -5,10 +5,7 @@
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-use crate::{
-    Grant, Hook,
-    verdict::{Refusal, StatusHint, Verdict},
-};
+use crate::{Grant, Hook, Refusal, StatusHint};
 
 /// The version of the contract that this gateway speaks.
 pub const VERSION: &str = "0.2.0";
@@ -200,16 +197,6 @@ pub struct WitAddition {
 impl WitAddition {
     pub fn of(path: &str, value: &str) -> Self {
         Self { path: path.to_owned(), value: value.as_bytes().to_vec() }
-    }
-}
-
-impl From<WitVerdict> for Verdict {
-    fn from(verdict: WitVerdict) -> Self {
-        match verdict {
-            WitVerdict::Pass => Self::Pass,
-            WitVerdict::Replace(body) => Self::Replace(body),
-            WitVerdict::Refuse(refusal) => Self::Refuse(refusal.into()),
-        }
     }
 }
 

@@ -34,7 +34,7 @@ pub struct PluginCounters {
     pub additions: u64,
     /// Bodies above the input limit; the plugin was not called.
     pub inputs_too_large: u64,
-    /// Calls not made because the engine's instances were all in use.
+    /// Calls not made because the instances were all in use for too long.
     pub busy: u64,
     /// Calls not made because of the quarantine.
     pub quarantined: u64,
@@ -48,6 +48,8 @@ pub struct PluginCounters {
     pub counts_dropped: u64,
     /// Failures that were skipped, because the plugin fails open where it was used.
     pub skipped: u64,
+    /// Times that a call gave its thread back before it was done.
+    pub pauses: u64,
     /// The most linear memory that one call held, in bytes.
     pub peak_memory: u64,
     /// Whether the plugin is in quarantine now.
@@ -95,6 +97,9 @@ pub struct Tally {
     log_lines_dropped: Count,
     counts_dropped: Count,
     skipped: Count,
+    pauses: Count,
+    pausing: Gauge,
+    waiting: Gauge,
     peak_memory: AtomicU64,
     peak: Gauge,
     quarantine: Gauge,
@@ -148,6 +153,9 @@ impl Tally {
             log_lines_dropped: dropped("log-lines"),
             counts_dropped: dropped("counts"),
             skipped: Count::of(counter!("varco_plugin_skipped_total", "plugin" => name())),
+            pauses: Count::of(counter!("varco_plugin_pauses_total", "plugin" => name())),
+            pausing: gauge!("varco_plugin_pausing", "plugin" => name()),
+            waiting: gauge!("varco_plugin_waiting", "plugin" => name()),
             peak_memory: AtomicU64::new(0),
             peak: gauge!("varco_plugin_peak_memory_bytes", "plugin" => name()),
             quarantine,
@@ -216,6 +224,21 @@ impl Tally {
         self.skipped.add(1);
     }
 
+    /// A call gave its thread back before it was done.
+    pub fn paused(&self) {
+        self.pauses.add(1);
+    }
+
+    /// So many more calls, or less, have given their thread back and are not done.
+    pub fn pausing(&self, more: f64) {
+        self.pausing.increment(more);
+    }
+
+    /// So many more calls, or less, wait for a place.
+    pub fn waiting(&self, more: f64) {
+        self.waiting.increment(more);
+    }
+
     /// The manifest's counters with their counts.
     pub fn own(&self) -> impl Iterator<Item = (&str, u64)> {
         self.own.iter().map(|(name, counter)| (&**name, counter.read()))
@@ -250,6 +273,7 @@ impl Tally {
             log_lines_dropped: self.log_lines_dropped.read(),
             counts_dropped: self.counts_dropped.read(),
             skipped: self.skipped.read(),
+            pauses: self.pauses.read(),
             peak_memory: self.peak_memory.load(Ordering::Relaxed),
             in_quarantine,
         }

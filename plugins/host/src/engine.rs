@@ -1,9 +1,11 @@
 //! The WebAssembly engine that all plugins of a process share, and its bounds.
 //!
-//! Invariant: the pool is allocated once. At most `concurrent_calls` instances exist at a time; a call beyond that is
-//! refused, it doesn't wait and it doesn't grow the pool.
+//! Invariant: the pool is allocated once. At most `concurrent_calls` instances exist at a time, of one plugin at most
+//! `calls_of_one`; a call beyond that waits for its place or is refused, it doesn't grow the pool.
 
 use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
 
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy,
@@ -23,23 +25,29 @@ const TABLES: u32 = 8;
 pub(crate) const TABLE_ELEMENTS: usize = 10_000;
 /// What a call leaves resident in its slot for the next one.
 const KEEP_RESIDENT: usize = 1 << 20;
-/// Stack of one call, in bytes. It is a part of the calling thread's stack.
+/// What a guest may use of its call's stack, in bytes.
 const STACK: usize = 512 << 10;
+/// Stack of one call with the host's functions, in bytes. What a call touched stays with the slot; no guest can read it.
+const WHOLE_STACK: usize = 2 << 20;
 
 /// Bounds of the whole engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineSettings {
-    /// Calls that may run at the same time. Each reserves address space (4 GiB), not memory.
+    /// Calls that may be alive at the same time. Each reserves address space (4 GiB), not memory.
     pub concurrent_calls: u32,
+    /// Calls of one plugin among them.
+    pub calls_of_one: u32,
     /// Idle slots that keep up to 1 MiB of memory each for the next call.
     pub warm_slots: u32,
-    /// How often the epoch moves on: a call is stopped between its deadline and less than two ticks later.
+    /// How often the epoch moves on: the longest that a guest computes before others of its thread have their turn, and
+    /// at most twice that at its beginning.
     pub epoch_tick: Duration,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { concurrent_calls: 64, warm_slots: 16, epoch_tick: Duration::from_millis(10) }
+        let epoch_tick = Duration::from_millis(1);
+        Self { concurrent_calls: 64, calls_of_one: 16, warm_slots: 16, epoch_tick }
     }
 }
 
@@ -47,13 +55,15 @@ impl Default for EngineSettings {
 #[derive(Clone)]
 pub struct PluginEngine {
     engine: Engine,
-    epoch_tick: Duration,
-    _ticker: Option<Arc<EpochTicker>>,
+    ticker: Option<Arc<EpochTicker>>,
+    /// For the calls of all plugins.
+    places: Arc<Semaphore>,
+    calls_of_one: usize,
 }
 
 impl fmt::Debug for PluginEngine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("PluginEngine").field("epoch_tick", &self.epoch_tick).finish_non_exhaustive()
+        formatter.debug_struct("PluginEngine").field("places", &self.places).finish_non_exhaustive()
     }
 }
 
@@ -66,7 +76,7 @@ impl PluginEngine {
     pub fn start(settings: &EngineSettings) -> Result<Self, EngineError> {
         let mut engine = Self::without_ticker(settings)?;
         let ticker = EpochTicker::start(engine.engine.weak(), settings.epoch_tick)?;
-        engine._ticker = Some(Arc::new(ticker));
+        engine.ticker = Some(Arc::new(ticker));
         Ok(engine)
     }
 
@@ -77,12 +87,16 @@ impl PluginEngine {
     ///
     /// [`EngineError`] where the machine offers no address space for the pool.
     pub fn without_ticker(settings: &EngineSettings) -> Result<Self, EngineError> {
-        if settings.concurrent_calls == 0 || settings.epoch_tick.is_zero() {
+        let (calls, calls_of_one) =
+            (settings.concurrent_calls, settings.calls_of_one.min(settings.concurrent_calls));
+        if calls_of_one == 0 || settings.epoch_tick.is_zero() {
             return Err(EngineError::Settings);
         }
+        let count = |calls: u32| usize::try_from(calls).map_err(|_| EngineError::Settings);
+        let (places, calls_of_one) = (Arc::new(Semaphore::new(count(calls)?)), count(calls_of_one)?);
         let engine =
             Engine::new(&config(settings)).map_err(|error| EngineError::Start(format!("{error:#}")))?;
-        Ok(Self { engine, epoch_tick: settings.epoch_tick, _ticker: None })
+        Ok(Self { engine, ticker: None, places, calls_of_one })
     }
 
     /// Moves the epoch on by one tick.
@@ -94,11 +108,21 @@ impl PluginEngine {
         &self.engine
     }
 
-    /// Ticks after which a call with this deadline is stopped: never before the deadline, less than two ticks after it.
-    pub(crate) fn ticks(&self, deadline: Duration) -> u64 {
-        let whole = deadline.as_nanos().div_ceil(self.epoch_tick.as_nanos().max(1));
-        // The current tick has begun already.
-        u64::try_from(whole).unwrap_or(u64::MAX).saturating_add(1)
+    /// A guest computes.
+    pub(crate) fn used(&self) {
+        if let Some(ticker) = &self.ticker {
+            ticker.used();
+        }
+    }
+
+    /// The places for the calls of all plugins.
+    pub(crate) fn places(&self) -> &Semaphore {
+        &self.places
+    }
+
+    /// How many of them one plugin may have.
+    pub(crate) fn calls_of_one(&self) -> usize {
+        self.calls_of_one
     }
 }
 
@@ -109,6 +133,7 @@ fn config(settings: &EngineSettings) -> Config {
         .total_core_instances(calls.saturating_mul(CORE_INSTANCES))
         .total_memories(calls.saturating_mul(MEMORIES))
         .total_tables(calls.saturating_mul(TABLES))
+        .total_stacks(calls)
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
@@ -128,6 +153,7 @@ fn config(settings: &EngineSettings) -> Config {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .epoch_interruption(true)
         .max_wasm_stack(STACK)
+        .async_stack_size(WHOLE_STACK)
         .concurrency_support(false)
         .generate_address_map(false)
         .wasm_memory64(false)
@@ -139,22 +165,14 @@ fn config(settings: &EngineSettings) -> Config {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
-
-    #[test]
-    fn a_deadline_is_rounded_up_to_ticks_and_never_shortened() {
-        let engine = PluginEngine::without_ticker(&EngineSettings::default()).unwrap();
-        for (deadline, ticks) in [(1, 2), (10, 2), (11, 3), (1000, 101)] {
-            assert_eq!(engine.ticks(Duration::from_millis(deadline)), ticks, "{deadline} ms");
-        }
-    }
 
     #[test]
     fn an_engine_without_calls_or_time_is_refused() {
         let no_calls = EngineSettings { concurrent_calls: 0, ..EngineSettings::default() };
         assert!(matches!(PluginEngine::start(&no_calls), Err(EngineError::Settings)));
+        let none_of_one = EngineSettings { calls_of_one: 0, ..EngineSettings::default() };
+        assert!(matches!(PluginEngine::start(&none_of_one), Err(EngineError::Settings)));
         let no_time = EngineSettings { epoch_tick: Duration::ZERO, ..EngineSettings::default() };
         assert!(matches!(PluginEngine::start(&no_time), Err(EngineError::Settings)));
     }

@@ -244,9 +244,9 @@ pub enum PluginError {
         /// Time until the next try.
         retry_after: Duration,
     },
-    /// All instances of the engine are in use. The plugin was not called.
+    /// All instances that the plugin or the engine may have were in use for too long. The plugin was not called.
     #[error(
-        "plugin {plugin} could not be called because the engine's concurrent calls are all in use. Raise their number or limit the traffic."
+        "plugin {plugin} could not be called: its calls, or those of all plugins, were as many as may be under way, and none ended in time. Find the slow plugin by varco_plugin_pausing, or limit the traffic."
     )]
     Busy {
         /// The plugin.

@@ -7,15 +7,17 @@
 //! Invariants:
 //!
 //! * Every call gets a fresh instance, a deadline armed for it alone, and limits on memory, stack, tables, input,
-//!   output and log lines. Nothing a plugin does can end or block the process.
+//!   output and log lines. Nothing a plugin does can end or block the process, or a thread of it: a guest computes in
+//!   turns of a millisecond.
+//! * Instances that are alive, and calls that wait for one, are bounded, of one plugin and in all.
 //! * A component imports nothing but what its manifest grants; there is no WASI.
 //! * A plugin that keeps failing is left alone for a time that doubles ([`Quarantine`]).
-//! * Nothing is decided by a clock of the crate's own: callers pass `now`, a monotonic time since any fixed moment; calls are
-//!   timed for metrics alone. Only [`PluginEngine::start`] makes a thread, which ends with the engine.
+//! * Quarantines go by the caller's [`Clock`]; turns and deadlines are measured here. Only [`PluginEngine::start`] makes a
+//!   thread, which ends with the engine.
 //!
 //! ```no_run
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use std::{borrow::Cow, path::Path};
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::path::Path;
 //! use varco_plugin_host::{Context, Decision, Deployment, Hook, PluginLibrary, PluginSet, Terms, Use};
 //!
 //! let library = PluginLibrary::default();
@@ -31,9 +33,10 @@
 //!     content_type: "application/fhir+json",
 //!     traceparent: None,
 //! };
-//! let outcome = plugins.run(Hook::Response, &context, Cow::Borrowed(b"{}"), library.now())?;
+//! let clock = || library.now();
+//! let outcome = plugins.run(Hook::Response, &context, b"{}", &clock).await?;
 //! match outcome.decision {
-//!     Decision::Continue(body) => drop(body),
+//!     Decision::Continue(made) => drop(made),
 //!     Decision::Refused { plugin, refusal } => drop((plugin, refusal.status_hint.status())),
 //! }
 //! # Ok(())
@@ -55,11 +58,13 @@ mod library;
 mod limiter;
 mod manifest;
 mod output;
+mod place;
 mod plugin;
 mod quarantine;
 mod standing;
 mod ticker;
 mod trust;
+mod turn;
 mod verdict;
 
 pub use artefact::{ArtefactError, ArtefactFolder};
@@ -76,5 +81,6 @@ pub use manifest::{
 };
 pub use plugin::{Plugin, component_digest};
 pub use quarantine::{Admission, Quarantine};
+pub use standing::Clock;
 pub use trust::{Trust, Unsigned};
-pub use verdict::{Refusal, StatusHint, Verdict};
+pub use verdict::{Made, Refusal, StatusHint, Verdict};

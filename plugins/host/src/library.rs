@@ -149,7 +149,7 @@ impl PluginLibrary {
         let known = lock(&self.standings).get(manifest.name()).and_then(Weak::upgrade);
         let standing = known
             .filter(|own| own.is_of(&sha256, manifest.counters()))
-            .unwrap_or_else(|| Arc::new(Standing::new(manifest.name(), &sha256, manifest.counters())));
+            .unwrap_or_else(|| Arc::new(Standing::new(&engine, &manifest, &sha256)));
         let name = manifest.name().to_owned();
         let plugin = Plugin::assembled(&engine, manifest, compiled.clone(), deployment, standing.clone())?;
         let mut all = lock(&self.compiled);
@@ -176,17 +176,12 @@ fn compile(
     bytes: &[u8],
     artefacts: Option<&ArtefactFolder>,
 ) -> Result<Component, LoadError> {
-    let unusable = |error: wasmtime::Error| LoadError::NotAComponent {
-        plugin: manifest.name().to_owned(),
-        cause: error.root_cause().to_string(),
-    };
-    let Some(folder) = artefacts else {
-        return Component::from_binary(engine.wasm(), bytes).map_err(unusable);
-    };
-    if let Some(component) = folder.load(engine, sha256) {
+    if let Some(component) = artefacts.and_then(|folder| folder.load(engine, sha256)) {
         return Ok(component);
     }
-    let component = Component::from_binary(engine.wasm(), bytes).map_err(unusable)?;
-    folder.keep(engine, sha256, &component.serialize().map_err(unusable)?);
+    let component = plugin::compile(engine, manifest, bytes)?;
+    if let Some(folder) = artefacts {
+        folder.keep(engine, sha256, &component);
+    }
     Ok(component)
 }

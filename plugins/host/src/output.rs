@@ -1,48 +1,52 @@
 //! Checks a body that a plugin returned before anything else in the gateway sees it.
 //!
-//! It is a cheap check that blames the plugin where the body can't be what it claims to be: whether a JSON body is one
-//! JSON object in UTF-8 (RFC 8259). The gateway's own strict parser still judges the body after that.
+//! It blames the plugin where the body can't be what it claims to be: whether a JSON body is one JSON object in UTF-8 (RFC
+//! 8259), by the gateway's own strict parser. What was parsed is handed on, so that nobody parses it again.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use serde::de::IgnoredAny;
+use fhir_models::document::{self, OwnedDocument, Value};
 
-use crate::{Limits, PluginError};
+use crate::{Limits, Made, PluginError};
 
-/// Accepts the body or blames the plugin.
-pub fn check(plugin: &Arc<str>, limits: Limits, content_type: &str, body: &[u8]) -> Result<(), PluginError> {
+/// The body, or the plugin is to blame.
+pub fn checked(
+    plugin: &Arc<str>,
+    limits: Limits,
+    content_type: &str,
+    body: Vec<u8>,
+) -> Result<Made, PluginError> {
     let limit = limits.output_bytes();
     if body.len() > limit {
         return Err(PluginError::OutputTooLarge { plugin: plugin.clone(), limit });
     }
     let malformed =
-        |expected, cause| Err(PluginError::OutputMalformed { plugin: plugin.clone(), expected, cause });
-    let text = match std::str::from_utf8(body) {
-        Ok(text) => text,
-        Err(error) => return malformed("UTF-8 text", format!("byte {} is not", error.valid_up_to())),
-    };
+        |expected, cause| PluginError::OutputMalformed { plugin: plugin.clone(), expected, cause };
     if !is_json(content_type) {
-        return Ok(());
+        return match str::from_utf8(&body) {
+            Ok(_) => Ok(Made::Text(body)),
+            Err(error) => Err(malformed("UTF-8 text", format!("byte {} is not", error.valid_up_to()))),
+        };
     }
-    if !text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
-        return malformed("a JSON object", "it starts with something else".to_owned());
+    // The parser's words could quote the body.
+    let document = OwnedDocument::parse_json(body, &document::Limits::default()).map_err(|error| {
+        let (line, column) = (error.position.line, error.position.column);
+        malformed("a JSON object", format!("the text goes wrong at line {line}, column {column}"))
+    })?;
+    if !document.root().is_object() {
+        return Err(malformed("a JSON object", "it is something else".to_owned()));
     }
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => Ok(()),
-        // The parser's words could quote the body.
-        Err(error) => malformed(
-            "a JSON object",
-            format!("the text goes wrong at line {}, column {}", error.line(), error.column()),
-        ),
-    }
+    Ok(Made::Json(document))
 }
 
 /// Accepts what a transform made of a resource, or blames the plugin: it must be of the same type under the same id, since
 /// that is what the client asked for by its URL.
-pub fn check_same(plugin: &Arc<str>, resource: &[u8], made: &[u8]) -> Result<(), PluginError> {
-    let (before, after) = (named(resource), named(made));
-    if before == after {
-        return Ok(());
+pub fn check_same(plugin: &Arc<str>, resource: &[u8], made: &Made) -> Result<(), PluginError> {
+    if let (Made::Json(made), Ok(before)) = (made, serde_json::from_slice::<Named>(resource)) {
+        let after = |name| made.root().get_key(name).and_then(Value::as_str);
+        if before.resource_type == after("resourceType") && before.id == after("id") {
+            return Ok(());
+        }
     }
     Err(PluginError::OutputMalformed {
         plugin: plugin.clone(),
@@ -52,15 +56,12 @@ pub fn check_same(plugin: &Arc<str>, resource: &[u8], made: &[u8]) -> Result<(),
 }
 
 /// What a resource is by its own words.
-#[derive(Debug, PartialEq, Eq, serde::Deserialize)]
-struct Named {
-    #[serde(rename = "resourceType")]
-    resource_type: Option<String>,
-    id: Option<String>,
-}
-
-fn named(resource: &[u8]) -> Option<Named> {
-    serde_json::from_slice(resource).ok()
+#[derive(serde::Deserialize)]
+struct Named<'r> {
+    #[serde(rename = "resourceType", borrow)]
+    resource_type: Option<Cow<'r, str>>,
+    #[serde(borrow)]
+    id: Option<Cow<'r, str>>,
 }
 
 /// `application/json` and every media type with the suffix `+json` (RFC 6839, section 3.1).
@@ -71,10 +72,13 @@ fn is_json(content_type: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn judged(content_type: &str, body: &[u8]) -> Option<&'static str> {
-        check(&Arc::from("p"), Limits::default(), content_type, body).err().map(|error| error.kind())
+        let made = checked(&Arc::from("p"), Limits::default(), content_type, body.to_vec());
+        made.err().map(|error| error.kind())
     }
 
     #[test]
@@ -82,7 +86,17 @@ mod tests {
         for good in ["{}", " {\"a\":[1.50,\"\\u00e8\"]} \n"] {
             assert_eq!(judged("application/fhir+json", good.as_bytes()), None, "{good}");
         }
-        for bad in ["", "[]", "{", "{} {}", "{a:1}", "{\"a\":1,}", "{\"a\":\"\\ud800\\u0041\"", "nil"] {
+        for bad in [
+            "",
+            "[]",
+            "{",
+            "{} {}",
+            "{a:1}",
+            "{\"a\":1,}",
+            "{\"a\":\"\\ud800\\u0041\"",
+            "nil",
+            "{\"a\":1,\"a\":2}",
+        ] {
             assert_eq!(judged("application/json", bad.as_bytes()), Some("output-malformed"), "{bad}");
         }
         assert_eq!(judged("application/fhir+json", b"{\"a\":\"\xff\"}"), Some("output-malformed"));
@@ -91,7 +105,11 @@ mod tests {
     #[test]
     fn a_transform_keeps_type_and_id() {
         let patient = br#"{"resourceType":"Patient","id":"a","gender":"male"}"#;
-        let judged = |made: &str| check_same(&Arc::from("p"), patient, made.as_bytes()).is_ok();
+        let judged = |made: &str| {
+            let plugin = Arc::from("p");
+            let made = checked(&plugin, Limits::default(), "application/fhir+json", made.into()).unwrap();
+            check_same(&plugin, patient, &made).is_ok()
+        };
         assert!(judged(r#"{"id":"\u0061","resourceType":"Patient"}"#));
         for other in [r#"{"id":"b","resourceType":"Patient"}"#, r#"{"id":"a","resourceType":"Person"}"#, "{}"]
         {

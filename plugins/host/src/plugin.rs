@@ -2,11 +2,7 @@
 //!
 //! Invariant: what was compiled has the digest, the imports and the exports that the manifest states.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Instant};
 
 use sha2::{Digest, Sha256};
 use tracing::info;
@@ -22,7 +18,7 @@ use crate::{
     grant,
     host_function::Expressions,
     library::Compiled,
-    standing::Standing,
+    standing::{Clock, Standing},
 };
 
 /// The largest component that is compiled, in bytes.
@@ -31,6 +27,7 @@ pub const COMPONENT_BYTES: usize = 16 << 20;
 /// What every call of a plugin shares.
 #[derive(Debug)]
 pub struct Identity {
+    pub engine: PluginEngine,
     pub name: Arc<str>,
     pub settings: Arc<str>,
     pub limits: Limits,
@@ -62,10 +59,17 @@ pub fn digest(manifest: &Manifest, component: &[u8]) -> Result<String, LoadError
     Ok(actual)
 }
 
+/// Compiles a component, which takes tens of milliseconds.
+pub fn compile(engine: &PluginEngine, manifest: &Manifest, component: &[u8]) -> Result<Component, LoadError> {
+    Component::from_binary(engine.wasm(), component).map_err(|error| LoadError::NotAComponent {
+        plugin: manifest.name().to_owned(),
+        cause: error.root_cause().to_string(),
+    })
+}
+
 /// A plugin that is ready to be called, from any thread.
 pub struct Plugin {
     manifest: Manifest,
-    engine: PluginEngine,
     component: InstancePre<CallState>,
     hooks: Vec<(Hook, ComponentExportIndex)>,
     identity: Arc<Identity>,
@@ -104,12 +108,8 @@ impl Plugin {
         deployment: Deployment,
     ) -> Result<Self, LoadError> {
         let sha256 = digest(&manifest, component)?;
-        let component =
-            Component::from_binary(engine.wasm(), component).map_err(|error| LoadError::NotAComponent {
-                plugin: manifest.name().to_owned(),
-                cause: error.root_cause().to_string(),
-            })?;
-        let standing = Arc::new(Standing::new(manifest.name(), &sha256, manifest.counters()));
+        let component = compile(engine, &manifest, component)?;
+        let standing = Arc::new(Standing::new(engine, &manifest, &sha256));
         Self::assembled(engine, manifest, Arc::new(Compiled { component }), deployment, standing)
     }
 
@@ -145,6 +145,7 @@ impl Plugin {
             return Err(LoadError::NoKey { plugin: plugin() });
         }
         let identity = Arc::new(Identity {
+            engine: engine.clone(),
             name: Arc::from(manifest.name()),
             settings: serde_json::to_string(&settings).unwrap_or_else(|_| "{}".to_owned()).into(),
             limits: manifest.limits(),
@@ -161,60 +162,33 @@ impl Plugin {
             sha256 = manifest.sha256(),
             "plugin loaded"
         );
-        Ok(Self { manifest, engine: engine.clone(), component: linked, hooks, identity, _compiled: compiled })
+        Ok(Self { manifest, component: linked, hooks, identity, _compiled: compiled })
     }
 
-    /// Judges the body of a request. `now` is the time since any moment that stays the same.
+    /// Runs one hook on a body, in turns on this thread (see [`PluginEngine`]): to be awaited on a tokio runtime with time. Dropped
+    /// before it is done, it frees the instance at once. `clock` tells the time since any moment that stays the same.
     ///
     /// # Errors
     ///
     /// [`PluginError`] where there is no verdict; the caller applies [`Manifest::on_failure`].
-    pub fn on_request(
-        &self,
-        context: &Context<'_>,
-        body: &[u8],
-        now: Duration,
-    ) -> Result<Verdict, PluginError> {
-        self.judge(Hook::Request, context, body, now)
-    }
-
-    /// Judges the body of a response. `now` is the time since any moment that stays the same.
-    ///
-    /// # Errors
-    ///
-    /// [`PluginError`] where there is no verdict; the caller applies [`Manifest::on_failure`].
-    pub fn on_response(
-        &self,
-        context: &Context<'_>,
-        body: &[u8],
-        now: Duration,
-    ) -> Result<Verdict, PluginError> {
-        self.judge(Hook::Response, context, body, now)
-    }
-
-    /// Runs one hook on a body. `now` is the time since any moment that stays the same.
-    ///
-    /// # Errors
-    ///
-    /// [`PluginError`] where there is no verdict; the caller applies [`Manifest::on_failure`].
-    pub fn judge(
+    pub async fn judge(
         &self,
         hook: Hook,
         context: &Context<'_>,
         body: &[u8],
-        now: Duration,
+        clock: Clock<'_>,
     ) -> Result<Verdict, PluginError> {
-        let result = self.attempt(hook, context, body, now);
+        let result = self.attempt(hook, context, body, clock).await;
         self.identity.standing.tally.ended(&result);
         result
     }
 
-    fn attempt(
+    async fn attempt(
         &self,
         hook: Hook,
         context: &Context<'_>,
         body: &[u8],
-        now: Duration,
+        clock: Clock<'_>,
     ) -> Result<Verdict, PluginError> {
         let plugin = || self.identity.name.clone();
         let Some(function) = self.function(hook) else {
@@ -225,14 +199,17 @@ impl Plugin {
             return Err(PluginError::InputTooLarge { plugin: plugin(), bytes: body.len(), limit });
         }
         let standing = &self.identity.standing;
+        let place = standing.places.take(self.identity.engine.places(), &standing.tally).await;
+        let _place = place.ok_or_else(|| PluginError::Busy { plugin: plugin() })?;
+        // Only now: a quarantine may have begun while the call waited.
         let admission = standing
-            .admit(now)
+            .admit(clock)
             .map_err(|retry_after| PluginError::Quarantined { plugin: plugin(), retry_after })?;
         let begun = Instant::now();
-        let result =
-            call::call(&self.engine, &self.component, function, &self.identity, (hook, context, body));
+        let asked = (hook, context, body);
+        let result = call::call(&self.component, function, &self.identity, begun, asked).await;
         standing.tally.took(hook, begun.elapsed());
-        standing.ended(self.name(), hook, admission, &result, now);
+        standing.ended(self.name(), hook, admission, &result, clock);
         result
     }
 

@@ -18,8 +18,8 @@ const FAILURES: u32 = 3;
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest period.
 const LONGEST: Duration = Duration::from_secs(300);
-/// How long a tried call blocks the next try, should its end never be reported. Longer than any deadline.
-const TRY: Duration = Duration::from_secs(5);
+/// How long a tried call blocks the next try, should its end never be reported. Longer than any call takes.
+const TRY: Duration = Duration::from_secs(10);
 
 /// The state of one plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,15 +11,20 @@ use std::{
 use tracing::{info, warn};
 
 use crate::{
-    Hook, PluginError, Verdict,
+    Hook, Manifest, PluginEngine, PluginError, Verdict,
     counters::{PluginCounters, Tally},
+    place::Places,
     quarantine::{Admission, Quarantine},
 };
+
+/// Tells the time since any moment that stays the same.
+pub type Clock<'c> = &'c (dyn Fn() -> Duration + Sync);
 
 /// The standing of one component under one name.
 #[derive(Debug)]
 pub struct Standing {
     pub tally: Tally,
+    pub places: Places,
     /// The component's digest.
     sha256: String,
     counters: Vec<String>,
@@ -30,11 +35,12 @@ pub struct Standing {
 
 impl Standing {
     /// A good one.
-    pub fn new(plugin: &str, sha256: &str, counters: &[String]) -> Self {
+    pub fn new(engine: &PluginEngine, manifest: &Manifest, sha256: &str) -> Self {
         Self {
-            tally: Tally::new(plugin, counters),
+            tally: Tally::new(manifest.name(), manifest.counters()),
+            places: Places::new(engine.calls_of_one()),
             sha256: sha256.to_owned(),
-            counters: counters.to_vec(),
+            counters: manifest.counters().to_vec(),
             quarantine: Mutex::default(),
             stained: AtomicBool::new(false),
         }
@@ -45,23 +51,24 @@ impl Standing {
         self.sha256 == sha256 && self.counters == counters
     }
 
-    /// Leave for a call at `now`, or the time after which to ask again.
-    pub fn admit(&self, now: Duration) -> Result<Admission, Duration> {
+    /// Leave for a call that begins now, or the time after which to ask again.
+    pub fn admit(&self, clock: Clock<'_>) -> Result<Admission, Duration> {
         if self.stained.load(Ordering::Acquire) {
+            let now = clock();
             self.quarantine().admit(now)
         } else {
             Ok(Admission::Regular)
         }
     }
 
-    /// Takes up how a call ended.
+    /// Takes up how a call ended now.
     pub fn ended(
         &self,
         plugin: &str,
         hook: Hook,
         admission: Admission,
         result: &Result<Verdict, PluginError>,
-        now: Duration,
+        clock: Clock<'_>,
     ) {
         match result {
             Ok(_) if !self.stained.load(Ordering::Acquire) => {}
@@ -78,7 +85,7 @@ impl Standing {
             Err(error) if error.blames_plugin() => {
                 warn!(plugin, hook = hook.as_str(), kind = error.kind(), cause = %error, "plugin failed");
                 let mut quarantine = self.quarantine();
-                let opened = quarantine.failed(admission, now);
+                let opened = quarantine.failed(admission, clock());
                 self.stained.store(true, Ordering::Release);
                 drop(quarantine);
                 if let Some(period) = opened {
@@ -86,7 +93,7 @@ impl Standing {
                     warn!(plugin, seconds = period.as_secs(), "plugin in quarantine");
                 }
             }
-            Err(_) => self.quarantine().abandoned(admission, now),
+            Err(_) => self.quarantine().abandoned(admission, clock()),
         }
     }
 

@@ -1,15 +1,44 @@
 //! What a plugin decides about a body.
 
+use fhir_models::document::OwnedDocument;
+
 /// What the gateway does with the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Go on with the body as it was.
     Pass,
     /// Go on with this body instead.
-    Replace(Vec<u8>),
+    Replace(Made),
     /// Stop the exchange.
     Refuse(Refusal),
 }
+
+/// A body that a plugin made, after the checks that blame it. Two are equal where their bytes are.
+#[derive(Debug, Clone)]
+pub enum Made {
+    /// JSON, one object, as it was parsed for the checks.
+    Json(OwnedDocument),
+    /// Text of another media type.
+    Text(Vec<u8>),
+}
+
+impl Made {
+    /// The text, in UTF-8.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Json(document) => document.text().as_bytes(),
+            Self::Text(text) => text,
+        }
+    }
+}
+
+impl PartialEq for Made {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Made {}
 
 /// Why a plugin refuses an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]

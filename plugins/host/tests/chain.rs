@@ -4,13 +4,12 @@
 
 mod support;
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::Value;
-use support::{READ, engine, load};
-use varco_plugin_host::{Decision, Hook, LoadError, Plugin, PluginEngine, PluginSet, Use};
+use support::{engine, load, run};
+use varco_plugin_host::{Decision, Hook, LoadError, Made, Plugin, PluginEngine, PluginSet, Use};
 
-const NOW: Duration = Duration::ZERO;
 const NOTED: &[u8] = br#"{"resourceType":"Observation","note":[{"text":"x"}]}"#;
 const BARE: &[u8] = br#"{"resourceType":"Observation"}"#;
 
@@ -30,32 +29,37 @@ fn set<const N: usize>(plugins: [Plugin; N]) -> Result<PluginSet, LoadError> {
     PluginSet::of(plugins.map(|plugin| Use::from(Arc::new(plugin))).into())
 }
 
+/// A plugin left this body.
+fn left(body: &[u8]) -> Decision {
+    Decision::Continue(Some(Made::Text(body.to_vec())))
+}
+
 #[test]
 fn each_plugin_gets_what_the_one_before_it_left() {
     let engine = engine();
     let set = set([stripper(&engine), hostile(&engine, "pass", "closed")]).unwrap();
-    let outcome = set.run(Hook::Response, &READ, Cow::Borrowed(NOTED), NOW).unwrap();
-    assert_eq!(outcome.decision, Decision::Continue(Cow::Owned(BARE.to_vec())));
+    let outcome = run(&set, Hook::Response, NOTED).unwrap();
+    assert_eq!(outcome.decision, left(BARE));
     assert_eq!(outcome.replaced_by, ["narrative-stripper".into()]);
     assert!(outcome.skipped.is_empty());
 }
 
 #[test]
-fn an_unchanged_body_is_not_copied() {
+fn an_unchanged_body_is_not_made_anew() {
     let set = set([stripper(&engine())]).unwrap();
-    let outcome = set.run(Hook::Request, &READ, Cow::Borrowed(BARE), NOW).unwrap();
-    assert!(matches!(outcome.decision, Decision::Continue(Cow::Borrowed(body)) if std::ptr::eq(body, BARE)));
+    let outcome = run(&set, Hook::Request, BARE).unwrap();
+    assert_eq!(outcome.decision, Decision::Continue(None));
     let none = PluginSet::default();
     assert!(none.is_empty() && !none.handles(Hook::Request));
-    let outcome = none.run(Hook::Request, &READ, Cow::Borrowed(BARE), NOW).unwrap();
-    assert_eq!(outcome.decision, Decision::Continue(Cow::Borrowed(BARE)));
+    let outcome = run(&none, Hook::Request, BARE).unwrap();
+    assert_eq!(outcome.decision, Decision::Continue(None));
 }
 
 #[test]
 fn a_refusal_ends_the_chain() {
     let engine = engine();
     let set = set([stripper(&engine), hostile(&engine, "panic", "closed")]).unwrap();
-    let outcome = set.run(Hook::Request, &READ, Cow::Borrowed(b"{\"a\":\"<script>\"}"), NOW).unwrap();
+    let outcome = run(&set, Hook::Request, b"{\"a\":\"<script>\"}").unwrap();
     let Decision::Refused { plugin, refusal } = outcome.decision else { panic!("a script must be refused") };
     assert_eq!((&*plugin, refusal.status_hint.status()), ("narrative-stripper", 422));
     assert_eq!(set.iter().last().unwrap().counters().calls, 0);
@@ -67,7 +71,7 @@ fn a_plugin_that_fails_closed_stops_the_exchange() {
     let set = set([hostile(&engine, "panic", "closed"), stripper(&engine)]).unwrap();
     // Failing and, from the fourth call on, in quarantine: never a body.
     for _ in 0..5 {
-        assert!(set.run(Hook::Response, &READ, Cow::Borrowed(NOTED), NOW).is_err());
+        assert!(run(&set, Hook::Response, NOTED).is_err());
     }
     assert!(set.iter().next().unwrap().counters().in_quarantine);
     assert_eq!(set.iter().last().unwrap().counters().calls, 0);
@@ -78,8 +82,8 @@ fn a_plugin_that_fails_open_is_skipped_and_reported() {
     let engine = engine();
     let set = set([hostile(&engine, "garbage", "open"), stripper(&engine)]).unwrap();
     for expected in ["output-malformed", "output-malformed", "output-malformed", "quarantined"] {
-        let outcome = set.run(Hook::Response, &READ, Cow::Borrowed(NOTED), NOW).unwrap();
-        assert_eq!(outcome.decision, Decision::Continue(Cow::Owned(BARE.to_vec())));
+        let outcome = run(&set, Hook::Response, NOTED).unwrap();
+        assert_eq!(outcome.decision, left(BARE));
         assert_eq!(outcome.skipped.iter().map(|error| error.kind()).collect::<Vec<_>>(), [expected]);
     }
 }
@@ -103,10 +107,9 @@ fn calls_from_many_threads_get_their_own_answers() {
             scope.spawn(move || {
                 for call in 0..50 {
                     let body = format!(r#"{{"id":"{thread}-{call}","note":[]}}"#);
-                    let outcome =
-                        set.run(Hook::Response, &READ, Cow::Borrowed(body.as_bytes()), NOW).unwrap();
+                    let outcome = run(set, Hook::Response, body.as_bytes()).unwrap();
                     let expected = format!(r#"{{"id":"{thread}-{call}"}}"#).into_bytes();
-                    assert_eq!(outcome.decision, Decision::Continue(Cow::Owned(expected)));
+                    assert_eq!(outcome.decision, left(&expected));
                 }
             });
         }

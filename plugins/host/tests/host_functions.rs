@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use fhir_models::document::{Limits, OwnedDocument};
 use serde_json::{Value, json};
-use support::{READ, component, engine, hostile, load, manifest};
+use support::{CallsAt, READ, component, engine, hostile, load, manifest};
 use varco_core::terminology::concept_map::ConceptMap;
 use varco_plugin_host::{
     Deployment, Hook, LoadError, Manifest, Plugin, PluginEngine, PluginError, PseudonymKey, Verdict,
@@ -28,7 +28,7 @@ fn deployed(engine: &PluginEngine, sample: &str, deployment: Deployment) -> Resu
 
 fn json_of(verdict: Result<Verdict, PluginError>) -> Value {
     let Ok(Verdict::Replace(body)) = verdict else { panic!("{verdict:?}") };
-    serde_json::from_slice(&body).unwrap()
+    serde_json::from_slice(body.bytes()).unwrap()
 }
 
 /// The hostile sample's report of what a question about this body gave.
@@ -114,10 +114,10 @@ fn an_enrichment_adds_the_standard_code_beside_the_local_one() {
     let resource = format!(
         r#"{{"resourceType":"Observation","id":"a","code":{{"coding":[{{"system":"{LOCAL}","code":"HB"}}]}},"valueQuantity":{{"value":1.50}}}}"#
     );
-    let Ok(Verdict::Replace(made)) = plugin.judge(Hook::Enrich, &READ, resource.as_bytes(), NOW) else {
+    let Ok(Verdict::Replace(made)) = plugin.judge_at(Hook::Enrich, &READ, resource.as_bytes(), NOW) else {
         panic!("nothing was added")
     };
-    let made = String::from_utf8(made).unwrap();
+    let made = String::from_utf8(made.bytes().to_vec()).unwrap();
     let expected = resource.replace(r#""HB"}"#, r#""HB"},{"system":"http://loinc.org","code":"718-7"}"#);
     assert_eq!(
         serde_json::from_str::<Value>(&made).unwrap(),
@@ -128,7 +128,7 @@ fn an_enrichment_adds_the_standard_code_beside_the_local_one() {
     let settings = json!({ "maps": { LOCAL: "urn:other" } }).as_object().unwrap().clone();
     let plugin =
         deployed(&engine(), "local-codes", Deployment { settings, ..Deployment::default() }).unwrap();
-    let refused = plugin.judge(Hook::Enrich, &READ, resource.as_bytes(), NOW);
+    let refused = plugin.judge_at(Hook::Enrich, &READ, resource.as_bytes(), NOW);
     assert!(matches!(refused, Ok(Verdict::Refuse(_))), "{refused:?}");
 }
 
@@ -143,7 +143,7 @@ fn pseudonyms_are_made_under_the_operator_s_key_alone() {
         let expected = key.pseudonym("urn:x", "RSSMRA71E01F205E");
         let deployment = Deployment { pseudonym_key: Some(key), ..Deployment::default() };
         let plugin = deployed(&engine, "pseudonymiser", deployment).unwrap();
-        let told = json_of(plugin.judge(Hook::Transform, &READ, patient, NOW));
+        let told = json_of(plugin.judge_at(Hook::Transform, &READ, patient, NOW));
         assert_eq!(told["identifier"][0]["value"], expected.as_str());
         assert!(!told.to_string().contains("Rossi"));
         expected
@@ -159,8 +159,8 @@ fn a_tax_code_in_free_text_is_found() {
         json!({ "resourceType": "Observation", "id": "a", "note": [{ "text": text }] }).to_string()
     };
     let told =
-        json_of(plugin.judge(Hook::Transform, &READ, note("di RSSMRA71E01F205E, ieri").as_bytes(), NOW));
+        json_of(plugin.judge_at(Hook::Transform, &READ, note("di RSSMRA71E01F205E, ieri").as_bytes(), NOW));
     assert!(!told.to_string().contains("RSSMRA71E01F205E"), "{told}");
     let clean = note("di RSSMRA71Z01F205E, ieri");
-    assert_eq!(plugin.judge(Hook::Transform, &READ, clean.as_bytes(), NOW), Ok(Verdict::Pass));
+    assert_eq!(plugin.judge_at(Hook::Transform, &READ, clean.as_bytes(), NOW), Ok(Verdict::Pass));
 }

@@ -4,10 +4,10 @@
 
 mod support;
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use serde_json::json;
-use support::{READ, engine, hostile, load};
+use support::{CallsAt, READ, engine, hostile, load};
 use varco_plugin_host::{EngineSettings, Plugin, PluginEngine, PluginError, Verdict};
 
 const NOW: Duration = Duration::ZERO;
@@ -120,28 +120,6 @@ fn a_hook_that_the_manifest_does_not_name_is_not_called() {
     let error = plugin.on_request(&READ, BODY, NOW).unwrap_err();
     assert_eq!(error.kind(), "hook-not-declared");
     assert_eq!(plugin.on_response(&READ, BODY, NOW), Ok(Verdict::Pass));
-}
-
-#[test]
-fn a_call_beyond_the_pool_is_refused_at_once_and_does_not_blame_the_plugin() {
-    let settings = EngineSettings { concurrent_calls: 1, ..EngineSettings::default() };
-    let engine = PluginEngine::without_ticker(&settings).unwrap();
-    let (occupant, caller) = (hostile(&engine, "loop"), hostile(&engine, "pass"));
-    thread::scope(|scope| {
-        let occupied = scope.spawn(|| occupant.on_request(&READ, BODY, NOW));
-        let busy = (0..60_000).any(|_| {
-            thread::sleep(Duration::from_millis(1));
-            matches!(caller.on_request(&READ, BODY, NOW), Err(PluginError::Busy { .. }))
-        });
-        while !occupied.is_finished() {
-            engine.increment_epoch();
-            thread::yield_now();
-        }
-        assert!(busy, "the only slot was never occupied");
-        assert!(matches!(occupied.join().unwrap(), Err(PluginError::Deadline { .. })));
-    });
-    assert!(!caller.counters().in_quarantine);
-    assert_eq!(caller.on_request(&READ, BODY, NOW), Ok(Verdict::Pass));
 }
 
 #[test]

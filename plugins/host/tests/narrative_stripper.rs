@@ -6,8 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use support::{READ, engine, load};
-use varco_plugin_host::{Context, Plugin, StatusHint, Verdict};
+use support::{CallsAt, READ, engine, load};
+use varco_plugin_host::{Context, Made, Plugin, StatusHint, Verdict};
 
 const NOW: Duration = Duration::ZERO;
 
@@ -26,7 +26,7 @@ fn a_bundle_leaves_without_narrative_note_and_display_and_with_its_decimals() {
     let Verdict::Replace(body) = stripper().on_response(&READ, bundle, NOW).unwrap() else {
         panic!("free text must be cut");
     };
-    let body = String::from_utf8(body).unwrap();
+    let body = String::from_utf8(body.bytes().to_vec()).unwrap();
     for cut in ["Ada Rossi", "\"display\"", "Bianchi", "sister", "performer"] {
         assert!(!body.contains(cut), "{cut} in {body}");
     }
@@ -75,7 +75,7 @@ fn the_settings_reach_the_plugin() {
     .unwrap();
     let body = br#"{"code":{"display":"Glucose"},"note":[{"text":"x"}]}"#;
     let expected = br#"{"code":{"display":"Glucose"}}"#.to_vec();
-    assert_eq!(keeps_display.on_response(&READ, body, NOW), Ok(Verdict::Replace(expected)));
+    assert_eq!(keeps_display.on_response(&READ, body, NOW), Ok(Verdict::Replace(Made::Text(expected))));
     assert_eq!(keeps_display.counters().log_lines, 1);
 }
 
@@ -91,7 +91,7 @@ fn a_body_of_two_mebibytes_fits_into_the_sample_s_limits() {
     let Verdict::Replace(body) = generous.on_response(&READ, bundle.as_bytes(), NOW).unwrap() else {
         panic!("free text must be cut");
     };
-    assert!(!String::from_utf8(body).unwrap().contains("note"));
+    assert!(!String::from_utf8(body.bytes().to_vec()).unwrap().contains("note"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod support;
 
 use std::time::Duration;
 
-use support::{READ, engine, hostile};
+use support::{CallsAt, READ, engine, hostile};
 use varco_plugin_host::{PluginError, Verdict};
 
 const PANIC: &[u8] = br#"{"behaviour":"panic"}"#;

@@ -12,10 +12,10 @@ use std::{
     time::Duration,
 };
 
-use support::{READ, component, manifest};
+use support::{CallsAt, READ, component, manifest};
 use tempfile::TempDir;
 use varco_plugin_host::{
-    ArtefactError, ArtefactFolder, Deployment, LoadError, Manifest, Plugin, PluginError, PluginLibrary,
+    ArtefactError, ArtefactFolder, Deployment, LoadError, Made, Manifest, Plugin, PluginError, PluginLibrary,
     Terms, Trust, Unsigned, Verdict,
     signature::{SignatureError, SigningKey, sign},
 };
@@ -204,7 +204,7 @@ fn an_artefact_of_another_component_is_not_taken_for_this_one() {
     let plugin =
         library.load(other, &component("narrative-stripper"), &terms, Deployment::default()).unwrap();
     let told = plugin.on_response(&READ, br#"{"resourceType":"Patient","text":{"div":"a"}}"#, NOW);
-    assert_eq!(told, Ok(Verdict::Replace(br#"{"resourceType":"Patient"}"#.to_vec())));
+    assert_eq!(told, Ok(Verdict::Replace(Made::Text(br#"{"resourceType":"Patient"}"#.to_vec()))));
     assert_ne!(fs::read(&posing).unwrap(), fs::read(&hostile).unwrap());
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 
 use crate::config::Level;
+use crate::listen::Coming;
 use crate::telemetry;
 
 /// Longest body, in bytes.
@@ -24,7 +24,7 @@ pub(super) fn show() -> (StatusCode, String) {
 }
 
 /// Changes it to what the body says.
-pub(super) async fn change(body: Incoming) -> (StatusCode, String) {
+pub(super) async fn change(body: Coming) -> (StatusCode, String) {
     let read = tokio::time::timeout(WITHIN, Limited::new(body, MOST).collect()).await;
     let bytes = match read {
         Ok(Ok(body)) => body.to_bytes(),

@@ -9,12 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
 use crate::fse::Operation;
-use crate::listen::{Handler, Peer};
+use crate::listen::{Coming, Handler, Peer};
 use crate::reload::Current;
 
 /// Answers on the operator's port.
@@ -28,7 +27,7 @@ pub struct Admin {
 impl Handler for Admin {
     type Body = Full<Bytes>;
 
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, _: Peer) -> Response<Full<Bytes>> {
+    async fn handle(self: Arc<Self>, request: Request<Coming>, _: Peer) -> Response<Full<Bytes>> {
         if request.method() == Method::PUT && request.uri().path() == "/log-level" {
             let (status, text) = log_level::change(request.into_body()).await;
             return answer(status, "text/plain", text);

@@ -12,13 +12,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use rcgen::{KeyPair, PKCS_ED25519};
 use serde_json::{Value, json};
 
 use super::DemoError;
-use crate::listen::{Handler, Peer};
+use crate::listen::{Coming, Handler, Peer};
 
 /// The key's name in the JWKS.
 const KEY_ID: &str = "hub-1";
@@ -144,7 +143,7 @@ impl Hub {
 impl Handler for Hub {
     type Body = Full<Bytes>;
 
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+    async fn handle(self: Arc<Self>, request: Request<Coming>, peer: Peer) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         match (head.method, head.uri.path()) {
             (Method::POST, "/token") => match Limited::new(body, 8192).collect().await {

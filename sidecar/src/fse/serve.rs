@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
 use jiff::Timestamp;
 use metrics::{counter, histogram};
 use tokio::sync::OwnedSemaphorePermit;
@@ -22,7 +21,7 @@ use super::publish::outgoing;
 use super::record::Origin;
 use super::settle::{cause_of, outcome_of};
 use super::{InHand, Publication, Route, finding, seconds, warning};
-use crate::listen::Peer;
+use crate::listen::{Coming, Peer};
 use crate::pipeline::trace::Trace;
 use crate::pipeline::{Refusal, receive, status_word};
 use crate::store::RefusedRow;
@@ -54,14 +53,14 @@ impl Publication {
     pub(crate) async fn serve(
         self: Arc<Self>,
         route: Arc<Route>,
-        request: Request<Incoming>,
+        request: Request<Coming>,
         peer: Peer,
         id: Uuid,
         trace: Trace,
     ) -> Response<Full<Bytes>> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
-        let (id, has_body) = (id.to_string(), !body.is_end_stream());
+        let id = id.to_string();
         let mut told = Told { kind: "other", ..Told::default() };
         let result = self.take(&route, &head, body, peer, (&id, &trace), &mut told).await;
         let status = result.as_ref().map_or_else(|problem| problem.row().2, |served| served.answer.status);
@@ -113,7 +112,7 @@ impl Publication {
         histogram!("varco_fse_message_seconds", "kind" => kind).record(started.elapsed().as_secs_f64());
         let mut response = match result {
             Ok(served) => given(served, &id),
-            Err(problem) => refused(&problem, has_body, &id, &trace),
+            Err(problem) => refused(&problem, &id, &trace),
         };
         response.extensions_mut().insert(told);
         response
@@ -123,7 +122,7 @@ impl Publication {
         &self,
         route: &Arc<Route>,
         head: &Parts,
-        body: Incoming,
+        body: Coming,
         peer: Peer,
         (id, trace): (&str, &Trace),
         told: &mut Told,
@@ -255,16 +254,14 @@ fn given(served: Served, id: &str) -> Response<Full<Bytes>> {
     response
 }
 
-fn refused(problem: &Problem, has_body: bool, id: &str, trace: &Trace) -> Response<Full<Bytes>> {
+fn refused(problem: &Problem, id: &str, trace: &Trace) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(problem.to_json(&trace.trace_id, &trace.span_id).into()));
     *response.status_mut() = problem.row().2;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.headers_mut().extend(problem.headers());
-    // What comes after a body that nobody read is no request: a caller that keeps connections must not send its next one here.
-    let read = matches!(problem, Problem::Unreachable(_) | Problem::Behind(_) | Problem::Internal);
-    if has_body && !read || matches!(problem, Problem::Framing(_)) {
+    if matches!(problem, Problem::Framing(_)) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     mark(&mut response, id, problem.kept());

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use super::giving_way::{GivingWay, Room};
-use crate::listen::workers;
+use crate::listen::workers::{self, Side};
 
 /// The time between two looks on one thread.
 const EVERY: Duration = Duration::from_millis(1);
@@ -46,8 +46,12 @@ impl Lag {
         Room { shared: self.shared.load(Ordering::Relaxed), bulk: self.bulk.load(Ordering::Relaxed) }
     }
 
-    /// Looks at this thread, where that is due.
+    /// Looks at this thread, where that is due. That alarms wait for each other takes nobody's place: there is nothing to look at
+    /// on their thread.
     pub fn look(self: &Arc<Lag>) {
+        if workers::side() == Side::Alarms {
+            return;
+        }
         let begun = Instant::now();
         if NEXT.get().is_some_and(|next| next > begun) {
             return;

@@ -52,7 +52,8 @@ impl Drop for Place {
     }
 }
 
-fn house_of(address: IpAddr) -> IpAddr {
+/// What an address counts as: itself, or its /64.
+pub(super) fn house_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(six) => {
             let [a, b, c, d, ..] = six.segments();

@@ -1,4 +1,5 @@
-//! Drives one connection in HTTP/2 to its end, and tells it when that has come: at rest for too long, or the listener leaves.
+//! Drives one connection in HTTP/2 to its end, on the thread where it belongs, and tells it when its end has come: at rest for too long,
+//! or the listener leaves.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,6 +28,10 @@ pub async fn drive<C: GracefulConnection>(
         tokio::select! {
             biased;
             ended = connection.as_mut() => return ended,
+            () = line.goes() => {
+                line.go().await;
+                continue;
+            }
             () = rested, if !told => {}
             changed = phase.changed(), if !told => {
                 if changed.is_ok() && *phase.borrow_and_update() == Phase::Serving {

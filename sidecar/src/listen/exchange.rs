@@ -3,6 +3,9 @@
 //! The HTTP library keeps two buffers of 8 KB for a connection in HTTP/1.1, whether it is used or not. One that has rested
 //! for [`REST`] is therefore taken from it: what is left is the socket, its guard and TLS's state. The first byte that comes gives it
 //! back. Nothing of that is seen from outside.
+//!
+//! A connection whose last request was an alarm ([`Alarm`]) goes to the worker for alarms, with the HTTP library's part of it and all
+//! that was read ahead; one there whose last request was something else goes to an ordinary one.
 
 use std::convert::Infallible;
 use std::io;
@@ -18,16 +21,19 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
+use super::coming::Coming;
 use super::drive::drive;
-use super::guard::{Guard, Patience, count_ended};
+use super::expected::{Expected, Guest};
+use super::guard::{Guard, count_ended};
 use super::line::{Given, Line};
 use super::phase::Phase;
-use super::{HEADER_BYTES, HEADERS, Handler, Peer, RESET_STREAMS, STREAMS};
+use super::wire::Wire;
+use super::workers::{self, Side};
+use super::{Alarm, HEADER_BYTES, HEADERS, Handler, Keeping, Peer, RESET_STREAMS, STREAMS};
 
 /// How HTTP/2 begins where no handshake has agreed on it (RFC 9113 §3.4). No method of HTTP/1.1 has this name.
 const PREFACE: &[u8] = b"PRI ";
@@ -41,15 +47,15 @@ pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn speaks_http2(&self) -> impl Future<Output = io::Result<bool>> + Send;
 }
 
-impl Socket for TcpStream {
+impl Socket for Wire {
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_read_ready(context)
+        self.socket()?.poll_read_ready(context)
     }
 
     async fn speaks_http2(&self) -> io::Result<bool> {
         let mut first = [0; PREFACE.len()];
         loop {
-            let length = self.peek(&mut first).await?;
+            let length = self.socket()?.peek(&mut first).await?;
             let (seen, wanted) =
                 (first.get(..length).unwrap_or_default(), PREFACE.get(..length).unwrap_or_default());
             if seen != wanted || length == 0 || length == PREFACE.len() {
@@ -61,9 +67,9 @@ impl Socket for TcpStream {
     }
 }
 
-impl Socket for Box<TlsStream<TcpStream>> {
+impl Socket for Box<TlsStream<Wire>> {
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_ref().0.poll_read_ready(context)
+        self.get_ref().0.poll_readable(context)
     }
 
     async fn speaks_http2(&self) -> io::Result<bool> {
@@ -71,14 +77,15 @@ impl Socket for Box<TlsStream<TcpStream>> {
     }
 }
 
-/// Serves one connection until it ends.
+/// Serves one connection until it ends; a `guest` is one that has begun with the worker for alarms.
 pub(super) async fn exchange<S: Socket, H: Handler>(
     stream: S,
     peer: Peer,
     handler: Arc<H>,
-    patience: Patience,
-    mut phase: watch::Receiver<Phase>,
+    keeping: Keeping,
+    guest: Option<Guest>,
 ) {
+    let Keeping { patience, mut phase, expected, .. } = keeping;
     let begun = Instant::now();
     // Nothing is lost with a connection that ends before its first byte.
     let http2 = tokio::select! {
@@ -91,15 +98,26 @@ pub(super) async fn exchange<S: Socket, H: Handler>(
         Err(_) => return count_ended("header"),
     };
     let line = Arc::new(Line::default());
+    line.set_guest(guest);
     let own = line.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let (handler, line, open) = (handler.clone(), own.clone(), own.begin());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (line, open, expected) = (own.clone(), own.begin(), expected.clone());
+        let (mut request, rest) = Coming::of(request, http2);
         if let Some(fault) = line.fault() {
             request.extensions_mut().insert(fault);
         }
+        let answering = handler.clone().handle(request, peer);
         Box::pin(async move {
-            let mut response = handler.handle(request, peer).await;
-            if line.is_leaving() && !line.is_http2() {
+            let mut response = answering.await;
+            let unread = match rest {
+                Some(rest) => rest.is_unread().await,
+                None => false,
+            };
+            let alarm = response.extensions().get::<Alarm>().is_some();
+            if let Some(expected) = expected {
+                sort(&line, alarm, &peer, &expected);
+            }
+            if unread || (line.is_leaving() && !http2) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response.map(|body| Given::new(body, &line, open)))
@@ -116,6 +134,21 @@ pub(super) async fn exchange<S: Socket, H: Handler>(
     if let Err(error) = ended {
         tracing::debug!(address = %peer.address, error, "a connection ended badly");
     }
+}
+
+/// Takes note of where a connection belongs, by what its last request was.
+fn sort(line: &Line, alarm: bool, peer: &Peer, expected: &Expected) {
+    if alarm {
+        expected.note(peer.address.ip(), std::time::Instant::now());
+    }
+    let among_alarms = workers::side() == Side::Alarms;
+    if among_alarms
+        && let Some(guest) = line.take_guest()
+        && alarm
+    {
+        guest.prove();
+    }
+    line.set_misplaced(alarm != among_alarms);
 }
 
 fn over_http1() -> http1::Builder {
@@ -168,6 +201,7 @@ where
                     ended?;
                     break;
                 }
+                () = line.goes() => line.go().await,
                 changed = phase.changed(), if !told => {
                     let now = *phase.borrow_and_update();
                     if now > Phase::Serving {

@@ -2,16 +2,22 @@
 //!
 //! The guard ([`super::guard`]) sees bytes and time, the service sees requests; each tells the other here.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
+use super::expected::Guest;
 use super::framing::FramingFault;
+use super::workers;
 
+/// Requests in a row after which a connection goes to another thread, though it is not between two: in HTTP/2 those of several kinds
+/// share one, in HTTP/1.1 the next may always be there.
+const STRAYS: u32 = 3;
 /// Most bytes that an answer over HTTP/2 is given away at a time: what a caller does not take stays here, where it is seen.
 const PIECE: usize = 64 * 1024;
 
@@ -32,6 +38,10 @@ pub struct Line {
     rested: AtomicBool,
     /// The listener leaves.
     leaving: AtomicBool,
+    /// Requests in a row that were answered since it belongs on another thread.
+    strays: AtomicU32,
+    /// Its place among the alarms' connections, until its first request is answered.
+    guest: Mutex<Option<Guest>>,
 }
 
 impl Line {
@@ -74,6 +84,40 @@ impl Line {
     /// True where it speaks HTTP/2.
     pub fn is_http2(&self) -> bool {
         self.http2.load(Ordering::Acquire)
+    }
+
+    /// It has begun among the alarms' connections, which its first request is to prove right.
+    pub fn set_guest(&self, guest: Option<Guest>) {
+        *self.guest.lock().unwrap_or_else(PoisonError::into_inner) = guest;
+    }
+
+    /// Its place there, once.
+    pub fn take_guest(&self) -> Option<Guest> {
+        self.guest.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// A request was answered, after which it belongs on another thread or not.
+    pub fn set_misplaced(&self, misplaced: bool) {
+        let strays = if misplaced { self.strays.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
+        self.strays.store(strays, Ordering::Relaxed);
+    }
+
+    /// Ready where it should go to another thread: between two requests, or after [`STRAYS`] where others are always under way.
+    pub async fn goes(&self) {
+        poll_fn(|_| {
+            let strays = self.strays.load(Ordering::Relaxed);
+            match strays >= STRAYS || (strays > 0 && !self.is_open() && !self.is_http2()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
+    /// Goes to a thread of the other side.
+    pub async fn go(&self) {
+        self.strays.store(0, Ordering::Relaxed);
+        workers::cross(workers::side().other()).await;
     }
 
     /// The listener leaves: the next answer should be its last.

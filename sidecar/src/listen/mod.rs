@@ -4,38 +4,45 @@
 //! an HTTP/2 connection, open and taken back; and those of [`guard`], which watches each connection's bytes and time. When told
 //! to stop it takes no new connection, lets open requests finish within the drain time, and returns.
 
+pub(crate) mod coming;
 mod crowd;
 mod drive;
 mod exchange;
+mod expected;
 pub mod framing;
 mod guard;
+pub(crate) mod hurry;
 mod line;
 mod names;
 mod phase;
 pub mod tls;
+mod wire;
 pub mod workers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use metrics::counter;
 use rustls::ServerConfig;
 use sha2::{Digest, Sha256};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Listen;
+pub use coming::Coming;
 use crowd::Crowd;
 use exchange::exchange;
+use expected::{Expected, Guest};
 use guard::Patience;
 pub use phase::{Phase, until_stopped};
-use workers::Workers;
+use wire::Wire;
+use workers::{Side, Workers};
 
 /// Header bytes a request may have.
 const HEADER_BYTES: u32 = 32 * 1024;
@@ -58,6 +65,11 @@ pub struct Peer {
     pub certificate: Option<[u8; 32]>,
 }
 
+/// Marks the answer of an alarm: a request of the priority lane whose caller was known and within its limits. Its connection is
+/// driven by the worker for alarms from then on.
+#[derive(Debug, Clone, Copy)]
+pub struct Alarm;
+
 /// Something that answers requests.
 pub trait Handler: Send + Sync + 'static {
     /// Bodies of answers.
@@ -67,10 +79,10 @@ pub trait Handler: Send + Sync + 'static {
         + 'static;
 
     /// Answers one request; an answer can't fail, its body may: then the connection ends in the middle of it. Dropped where the
-    /// caller goes away.
+    /// caller goes away. The request's body may be left unread: the listener sees to its connection.
     fn handle(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<Coming>,
         peer: Peer,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
@@ -83,6 +95,8 @@ struct Keeping {
     phase: watch::Receiver<Phase>,
     /// TLS handshakes at a time.
     handshakes: Arc<Semaphore>,
+    /// Where alarms are expected from; nothing where they are not driven apart.
+    expected: Option<Arc<Expected>>,
 }
 
 /// Serves until `phase` says that it is over, then drains. A connection gets the certificates that hold when it begins, and
@@ -102,6 +116,7 @@ pub async fn serve<H: Handler>(
         patience: patience(&bounds),
         phase: told,
         handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
+        expected: workers.is_some().then(Arc::default),
     };
     let stops = async |phase: &mut watch::Receiver<Phase>| loop {
         let now = *phase.borrow_and_update();
@@ -135,23 +150,26 @@ pub async fn serve<H: Handler>(
         };
         let (handler, acceptor, keeping) =
             (handler.clone(), tls.as_ref().map(|tls| TlsAcceptor::from(tls.load_full())), keeping.clone());
-        let Some(workers) = &workers else {
-            tokio::spawn(async move {
-                connection(stream, address, acceptor, handler, keeping).await;
-                drop(place);
-            });
-            continue;
+        let guest = keeping.expected.as_ref().and_then(|own| own.enter(address.ip(), Instant::now()));
+        let side = if guest.is_some() { Side::Alarms } else { Side::Ordinary };
+        let socket = match stream.into_std() {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be handed over");
+                continue;
+            }
         };
-        // Its readiness is to be told on the worker's thread.
-        match stream.into_std() {
-            Ok(stream) => workers.spawn(async move {
-                match TcpStream::from_std(stream) {
-                    Ok(stream) => connection(stream, address, acceptor, handler, keeping).await,
-                    Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
-                }
-                drop(place);
-            }),
-            Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
+        let driven = async move {
+            // Its readiness is to be told on the thread that drives it.
+            match Wire::here(socket) {
+                Ok(wire) => connection(wire, address, acceptor, handler, keeping, guest).await,
+                Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+            }
+            drop(place);
+        };
+        match &workers {
+            Some(workers) => workers.spawn(side, driven),
+            None => drop(tokio::spawn(driven)),
         }
     }
     drop(listener);
@@ -182,31 +200,33 @@ fn patience(bounds: &Listen) -> Patience {
 }
 
 async fn connection<H: Handler>(
-    stream: TcpStream,
+    wire: Wire,
     address: SocketAddr,
     acceptor: Option<TlsAcceptor>,
     handler: Arc<H>,
     keeping: Keeping,
+    guest: Option<Guest>,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = wire.socket().and_then(|socket| socket.set_nodelay(true)) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
     let Some(acceptor) = acceptor else {
-        let peer = Peer { address, certificate: None };
-        return exchange(stream, peer, handler, keeping.patience, keeping.phase).await;
+        return exchange(wire, Peer { address, certificate: None }, handler, keeping, guest).await;
     };
     // On the heap, and gone when it is done: a connection's task is as large as its largest step, for as long as it lasts.
     let handshake = Box::pin(async {
-        // Whoever waits for a place spends its own time.
-        let _place = keeping.handshakes.acquire().await;
-        acceptor.accept(stream).await.map(Box::new)
+        // Whoever waits for a place spends its own time. Where alarms are expected there are few, and none waits for the others'.
+        let _place = match guest {
+            Some(_) => None,
+            None => keeping.handshakes.acquire().await.ok(),
+        };
+        acceptor.accept(wire).await.map(Box::new)
     });
     match tokio::time::timeout(keeping.patience.header, handshake).await {
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let certificate = shown.map(|certificate| Sha256::digest(certificate).into());
-            let Keeping { patience, phase, .. } = keeping;
-            exchange(stream, Peer { address, certificate }, handler, patience, phase).await;
+            exchange(stream, Peer { address, certificate }, handler, keeping, guest).await;
         }
         Ok(Err(error)) => tracing::info!(%address, %error, "a TLS handshake failed"),
         Err(_) => tracing::info!(%address, "a TLS handshake took too long"),

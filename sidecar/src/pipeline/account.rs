@@ -104,7 +104,7 @@ impl Account {
         let id = Uuid::now_v7();
         let mut trace = Trace::continue_from(&head.headers);
         let spans = reporting.begin_trace(&mut trace);
-        let request_id = id.to_string();
+        let request_id = id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned();
         Account {
             spans,
             ticket: Some(reporting.tasks.requests.begin(id)),
@@ -199,15 +199,11 @@ impl Account {
     }
 
     /// Takes up what one judgement was about, and what decided it.
-    pub fn note(&mut self, judgement: &Judgement) {
-        for patient in &judgement.patients {
-            if !self.patients.contains(patient) {
-                self.patients.insert(patient.clone());
-            }
-        }
-        for consent in &judgement.consents {
-            if self.consents.len() < MOST_CONSENTS && !self.consents.contains(consent) {
-                self.consents.push(consent.clone());
+    pub fn note(&mut self, judgement: Judgement) {
+        self.patients.extend(judgement.patients);
+        for consent in judgement.consents {
+            if self.consents.len() < MOST_CONSENTS && !self.consents.contains(&consent) {
+                self.consents.push(consent);
             }
         }
         judgement.policies.iter().for_each(|decision| self.note_policy(decision));

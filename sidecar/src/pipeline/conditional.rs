@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use varco_core::interaction::{Id, Instance, Interaction, Search};
 
-use super::answer::Answer;
+use super::answer::{Answer, shown_of, text};
 use super::exchange::Exchange;
 use super::search::visible;
 use super::write::Prepared;
@@ -87,7 +87,7 @@ async fn exists(exchange: &mut Exchange<'_>, instance: &Instance) -> Result<Answ
     let Some(document) = exchange.fetch(&read, instance).await? else { return Err(Refusal::Absent) };
     let document = exchange.release_or_refuse(document, instance).await?;
     let body = exchange.shown_or_refused(document.root()).await?;
-    exchange.inspect_response([body.as_slice()]).await?;
-    let answer = Answer::resource(StatusCode::OK, document.root(), body);
+    exchange.inspect_response([&*body]).await?;
+    let answer = Answer::resource(StatusCode::OK, document.root(), shown_of(&text(&document), body));
     Ok(write::as_preferred(exchange, answer))
 }

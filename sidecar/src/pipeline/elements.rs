@@ -76,7 +76,7 @@ impl Exchange<'_> {
         if !judgement.permitted {
             return Ok(None);
         }
-        known.iter().filter(|(_, own)| !own.permitted).for_each(|(_, own)| self.withhold(own));
+        known.into_iter().filter(|(_, own)| !own.permitted).for_each(|(_, own)| self.withhold(own));
         Ok(Some((judgement, left)))
     }
 

@@ -15,7 +15,7 @@ use varco_core::access::{ScopeDecision, Scopes};
 use varco_core::interaction::{Criterion, Everything, Id, Interaction, ResourceType, Search};
 
 use super::Refusal;
-use super::answer::Answer;
+use super::answer::{Answer, shown_of, text};
 use super::exchange::Exchange;
 use super::includes::{AT_A_TIME, MOST_INCLUDED, MOST_ROUNDS, is_own};
 use super::joins::{by_ids, local, read, to};
@@ -129,13 +129,13 @@ async fn itself(exchange: &mut Exchange<'_>, asked: &Everything) -> Result<Match
         View::Whole(judgement) => (judgement, document),
         View::Part(judgement, part) | View::Trimmed(judgement, part) => (judgement, part),
         View::Hidden(judgement) => {
-            exchange.withhold(&judgement);
+            exchange.withhold(judgement);
             return Err(Refusal::Absent);
         }
     };
     let json = exchange.shown_or_refused(shown.root()).await?;
     let reference = format!("{}/{}", asked.patient.resource_type, asked.patient.id.as_str());
-    Ok(Match { reference, json, judgement })
+    Ok(Match { reference, json: shown_of(&text(&shown), json), judgement })
 }
 
 /// Searches the types of the compartment; gives those that the server can't search so.

@@ -16,7 +16,7 @@ use varco_core::access::Labels;
 use varco_core::interaction::{History, HistoryOf, Id, Instance, Interaction};
 use varco_core::requester::Code;
 
-use super::answer::Answer;
+use super::answer::{Answer, shown_of, text};
 use super::exchange::Exchange;
 use super::judge::Judgement;
 use super::{Refusal, paging, search};
@@ -74,7 +74,7 @@ pub(super) async fn history(
     let cut = paging::cut(exchange, &path, asked.self_query(), wanted.len(), asked.count, offset)?;
     let page = wanted.get(cut.range).unwrap_or_default();
     exchange.inspect_response(page.iter().filter_map(|version| version.json.as_deref())).await?;
-    exchange.release(reference, &judgement);
+    exchange.release(reference, judgement);
     let base = exchange.gateway.config.site.base();
     Ok(Answer::fhir(StatusCode::OK, bundle(&cut.links, wanted.len(), page, base)))
 }
@@ -90,13 +90,13 @@ pub(super) async fn vread(
     let Some(document) = exchange.fetch(&then, &instance).await? else { return Err(Refusal::Absent) };
     let judgement = exchange.judge_under(document.root(), &labels).await?;
     if !judgement.permitted {
-        exchange.withhold(&judgement);
+        exchange.withhold(judgement);
         return Err(Refusal::Absent);
     }
-    exchange.release(format!("{}/{}", instance.resource_type, instance.id.as_str()), &judgement);
+    exchange.release(format!("{}/{}", instance.resource_type, instance.id.as_str()), judgement);
     let body = exchange.shown_or_refused(document.root()).await?;
-    exchange.inspect_response([body.as_slice()]).await?;
-    let answer = Answer::resource(StatusCode::OK, document.root(), body);
+    exchange.inspect_response([&*body]).await?;
+    let answer = Answer::resource(StatusCode::OK, document.root(), shown_of(&text(&document), body));
     Ok(answer.unless_known(&exchange.headers, document.root()))
 }
 
@@ -106,7 +106,7 @@ pub(super) async fn versions(exchange: &mut Exchange<'_>, instance: &Instance) -
     let Some(current) = exchange.fetch(&now, instance).await? else { return Err(Refusal::Absent) };
     let today = exchange.judge(current.root()).await?;
     if !today.permitted {
-        exchange.withhold(&today);
+        exchange.withhold(today);
         return Err(Refusal::Absent);
     }
     let asked = History::all(HistoryOf::Instance(instance.clone()));
@@ -148,7 +148,7 @@ pub(super) async fn of_entries(
         judgement = judgement.and(itself).and(exchange.judge_under(resource, &labels).await?);
     }
     if !judgement.permitted {
-        exchange.withhold(&judgement);
+        exchange.withhold(judgement);
         return Err(Refusal::Absent);
     }
     let reference: Arc<str> = format!("{}/{}", instance.resource_type, instance.id.as_str()).into();
@@ -174,7 +174,7 @@ pub(super) async fn pages(
     loop {
         let size = answer.body.len();
         let page = match answer.status {
-            StatusCode::OK => exchange.resource_of(answer.body, "Bundle")?,
+            StatusCode::OK => exchange.resource_of(answer.body, "Bundle").await?,
             StatusCode::NOT_FOUND | StatusCode::GONE if of_one => return Err(Refusal::Absent),
             StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
                 if of_one =>
@@ -227,7 +227,7 @@ async fn version(
         _ => "PUT",
     };
     let json = match resource {
-        Some(resource) => Some(exchange.shown_or_refused(resource).await?),
+        Some(resource) => Some(exchange.shown_or_refused(resource).await?.into_owned()),
         None => None,
     };
     Ok(Version { json, made, id, method, reference: Arc::clone(reference) })

@@ -82,7 +82,7 @@ fn is_invalid(report: &ValidationReport) -> bool {
 pub(super) fn tell(warnings: &[(Direction, Summary)], answer: &mut Answer) {
     if !warnings.is_empty() {
         let members: Vec<String> = warnings.iter().map(|(direction, own)| own.member(*direction)).collect();
-        answer.set(HEADER, &members.join(", "));
+        answer.set(HEADER, members.join(", "));
     }
 }
 

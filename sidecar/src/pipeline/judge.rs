@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use fhir_models::document::{OwnedDocument, Value, name};
-use varco_core::access::{Labels, PatientReference, Patients};
+use varco_core::access::{Labels, PatientReference, Patients, resources};
 use varco_core::audit::AuditConsent;
 use varco_core::consent::{
     Action, CompiledConsent, ConsentPatient, Decision, LiteralReference, Outcome, Question, ReasonEffect,
@@ -21,6 +21,7 @@ use super::Refusal;
 use super::exchange::Exchange;
 use super::surroundings::Person;
 use super::view::View;
+use crate::config::InheritLabels;
 use crate::telemetry::stage::Stage;
 
 /// How many held-back resources are named, by patient and provision, in a request's audit records.
@@ -37,7 +38,7 @@ fn local(patient: &PatientReference) -> Option<String> {
 }
 
 /// What was decided about one resource.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Judgement {
     /// Whether it may be released, or written.
     pub permitted: bool,
@@ -101,8 +102,9 @@ impl Exchange<'_> {
     /// Judges a resource that would be written; refuses where it may not be.
     pub async fn permit_write(&mut self, resource: Value<'_>) -> Result<(), Refusal> {
         let judgement = self.decide(resource, Action::Correct, &[]).await?;
-        self.account.note(&judgement);
-        if judgement.permitted { Ok(()) } else { Err(Refusal::Consent) }
+        let permitted = judgement.permitted;
+        self.account.note(judgement);
+        if permitted { Ok(()) } else { Err(Refusal::Consent) }
     }
 
     /// Judges the one resource that was asked for, and notes what came of it; gives what of it may be shown.
@@ -115,23 +117,23 @@ impl Exchange<'_> {
             View::Whole(judgement) => (judgement, document),
             View::Part(judgement, part) | View::Trimmed(judgement, part) => (judgement, part),
             View::Hidden(judgement) => {
-                self.withhold(&judgement);
+                self.withhold(judgement);
                 return Err(Refusal::Absent);
             }
         };
-        self.release(format!("{}/{}", instance.resource_type, instance.id.as_str()), &judgement);
+        self.release([instance.resource_type.as_str(), "/", instance.id.as_str()].concat(), judgement);
         Ok(shown)
     }
 
     /// Notes that a resource is released.
-    pub fn release(&mut self, reference: String, judgement: &Judgement) {
+    pub fn release(&mut self, reference: String, judgement: Judgement) {
         self.account.released.push(reference);
         self.account.note(judgement);
     }
 
     /// Notes that a resource is held back. Of a broad search only the first patients are named in the audit: it
     /// must not be possible to fill the trail by searching what one may not see.
-    pub fn withhold(&mut self, judgement: &Judgement) {
+    pub fn withhold(&mut self, judgement: Judgement) {
         self.account.withheld += 1;
         if self.account.withheld <= MOST_WITHHELD_NAMED {
             self.account.note(judgement);
@@ -168,10 +170,11 @@ impl Exchange<'_> {
             return Ok(judgement);
         }
         let gateway = self.gateway;
-        let mut facts = ResourceFacts::of_resource(resource, &gateway.reading);
-        facts.add_labels(&Labels::of(resource));
+        let all = resources(resource);
+        let mut facts = ResourceFacts::of_first(&all, &gateway.reading);
+        facts.add_labels(&Labels::of_all(&all));
         facts.labels.extend(labels.iter().cloned());
-        let patients = gateway.compartment.of(resource, &gateway.reading.bases);
+        let patients = gateway.compartment.of_all(&all, &gateway.reading.bases);
         self.decide_by(resource, action, facts, &patients).await
     }
 
@@ -203,8 +206,8 @@ impl Exchange<'_> {
             if judgement.patients.contains(&patient) {
                 continue;
             }
-            if action == Action::Access {
-                self.inherit(resource, &patient, &mut facts, &mut judgement).await?;
+            if action == Action::Access && gateway.config.consent.inherit_labels == InheritLabels::All {
+                Box::pin(self.inherit(resource, &patient, &mut facts, &mut judgement)).await?;
             }
             judgement.patients.push(patient);
         }
@@ -224,13 +227,14 @@ impl Exchange<'_> {
             judgement.note = Some(outside);
         }
         let about = std::mem::take(&mut judgement.patients);
-        if !self.is_within_token(resource, &about).await? {
+        if self.requester.person.is_some() && !Box::pin(self.is_within_token(resource, &about)).await? {
             judgement.permitted = false;
             judgement.note = Some("the token is about another patient alone");
         }
         if action == Action::Access
             && !patients.is_nobodys()
-            && let Some(hidden) = self.masked(resource, &about, &facts).await?
+            && gateway.fse.is_some()
+            && let Some(hidden) = Box::pin(self.masked(resource, &about, &facts)).await?
         {
             judgement.permitted = false;
             judgement.note = Some(hidden.text());
@@ -241,14 +245,16 @@ impl Exchange<'_> {
                 judgement.note = Some("the patient's own record is not to be found");
                 continue;
             };
-            let mut consents = Vec::new();
-            for key in &keys.keys {
-                consents.extend(gateway.store.consents_of(key).map_err(Refusal::Store)?.iter().cloned());
+            let mut kept = vec![gateway.store.consents_of(patient).map_err(Refusal::Store)?];
+            for identifier in &keys.identifiers {
+                kept.push(gateway.store.consents_of(identifier).map_err(Refusal::Store)?);
             }
-            let consents: Vec<&CompiledConsent> = consents.iter().map(AsRef::as_ref).collect();
+            let consents: Vec<&CompiledConsent> =
+                kept.iter().flat_map(|kept| kept.iter()).map(AsRef::as_ref).collect();
             let question = Question::new(&self.requester, action, self.account.received)
                 .known_as(&known_as)
                 .of_age(self.of_age(keys.person.as_deref()))
+                .without_words()
                 .about(&facts);
             let decision = decide(&consents, &question, gateway.combining);
             judgement.permitted = judgement.permitted
@@ -267,19 +273,19 @@ impl Exchange<'_> {
         Ok(judgement)
     }
 
-    /// What the consents of a patient are kept under: `Patient/1`, and the identifiers of that Patient, where
+    /// What the consents of a patient are kept under beside `Patient/1`: the identifiers of that Patient, where
     /// consents name patients by these. `None` where the Patient would have to be asked and is not there.
     pub async fn consent_keys(
         &mut self,
         patient: &str,
         at_hand: Option<Value<'_>>,
     ) -> Result<Option<ConsentKeys>, Refusal> {
-        let mut keys = ConsentKeys { keys: vec![patient.to_owned()], person: None };
+        let mut keys = ConsentKeys::default();
         if !self.gateway.store.has_identified() && self.gateway.fse.is_none() {
             return Ok(Some(keys));
         }
-        let Some(person) = self.whose(patient, at_hand).await? else { return Ok(None) };
-        keys.keys.extend(person.identifiers.iter().map(identifier_key));
+        let Some(person) = Box::pin(self.whose(patient, at_hand)).await? else { return Ok(None) };
+        keys.identifiers.extend(person.identifiers.iter().map(identifier_key));
         keys.person = Some(person);
         Ok(Some(keys))
     }
@@ -325,9 +331,10 @@ impl Exchange<'_> {
     }
 }
 
-/// What the consents of a patient are kept under, and who the patient is, where that was asked.
+/// What the consents of a patient are kept under beside `Patient/1`, and who the patient is, where that was asked.
+#[derive(Default)]
 pub(super) struct ConsentKeys {
-    pub keys: Vec<String>,
+    pub identifiers: Vec<String>,
     pub person: Option<Arc<Person>>,
 }
 

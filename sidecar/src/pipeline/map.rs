@@ -6,6 +6,8 @@
 //! says so, a search leaves the resource out and says how many it left out. Identifier systems are renamed after
 //! the map, in both directions.
 
+use std::borrow::Cow;
+
 use fhir_models::document::{Edits, JsonWriter, Limits, OwnedDocument, Value, name};
 use varco_core::interaction::ResourceType;
 use varco_core::mapping::Output;
@@ -20,13 +22,23 @@ use crate::telemetry::stage::Stage;
 use std::sync::Arc;
 
 /// A resource as the caller is to get it.
-pub(super) enum Shown {
-    /// Its JSON.
-    Json(Vec<u8>),
+pub(super) enum Shown<'v> {
+    /// Its JSON: borrowed where it is the resource's own text.
+    Json(Cow<'v, [u8]>),
     /// What the map made of it is not for this caller.
     Hidden(Judgement),
     /// The map failed, and the route leaves such resources out.
     LeftOut(Refusal),
+}
+
+impl Shown<'_> {
+    fn into_owned(self) -> Shown<'static> {
+        match self {
+            Shown::Json(json) => Shown::Json(Cow::Owned(json.into_owned())),
+            Shown::Hidden(judgement) => Shown::Hidden(judgement),
+            Shown::LeftOut(refusal) => Shown::LeftOut(refusal),
+        }
+    }
 }
 
 impl Exchange<'_> {
@@ -67,21 +79,31 @@ impl Exchange<'_> {
     }
 
     /// A resource that was judged fit for the caller, in the dialect and the identifier systems that the caller reads.
-    pub async fn shown(&mut self, resource: Value<'_>) -> Result<Shown, Refusal> {
-        let without = self.with_seen_references(resource).await?;
-        let resource = without.as_ref().map_or(resource, OwnedDocument::root);
+    pub async fn shown<'v>(&mut self, resource: Value<'v>) -> Result<Shown<'v>, Refusal> {
+        let without = match self.keeps_references() {
+            true => None,
+            false => Box::pin(self.with_seen_references(resource)).await?,
+        };
+        match without {
+            Some(without) => Ok(self.shown_so(without.root()).await?.into_owned()),
+            None => self.shown_so(resource).await,
+        }
+    }
+
+    /// The same, of one whose references are as the settings have them.
+    pub async fn shown_so<'v>(&mut self, resource: Value<'v>) -> Result<Shown<'v>, Refusal> {
         let resource_type = resource.resource_type().unwrap_or_default();
         let Some(own) = self.route_map(&resource_type, Direction::Responses) else {
             let json = self.in_network_terms(resource);
-            return Ok(Shown::Json(plugin::leaving(self, json, &resource_type)?));
+            return Ok(Shown::Json(plugin::leaving(self, json, &resource_type).await?));
         };
         match Box::pin(self.mapped(&own, resource)).await {
             Ok(made) => {
                 self.account.maps.insert(own.map.url.clone());
-                let judgement = self.judge(made.root()).await?;
+                let judgement = Box::pin(self.judge(made.root())).await?;
                 if judgement.permitted {
                     let json = self.in_network_terms(made.root());
-                    Ok(Shown::Json(plugin::leaving(self, json, &resource_type)?))
+                    Ok(Shown::Json(plugin::leaving(self, json, &resource_type).await?).into_owned())
                 } else {
                     Ok(Shown::Hidden(judgement))
                 }
@@ -95,11 +117,11 @@ impl Exchange<'_> {
     }
 
     /// The one resource that was asked for, as the caller is to get it.
-    pub async fn shown_or_refused(&mut self, resource: Value<'_>) -> Result<Vec<u8>, Refusal> {
+    pub async fn shown_or_refused<'v>(&mut self, resource: Value<'v>) -> Result<Cow<'v, [u8]>, Refusal> {
         match self.shown(resource).await? {
             Shown::Json(json) => Ok(json),
             Shown::Hidden(judgement) => {
-                self.withhold(&judgement);
+                self.withhold(judgement);
                 Err(Refusal::Absent)
             }
             Shown::LeftOut(refusal) => Err(refusal),

@@ -15,7 +15,6 @@ use super::Refusal;
 use super::exchange::Exchange;
 use super::judge::Judgement;
 use super::surroundings::Person;
-use crate::config::InheritLabels;
 use crate::upstream::UpstreamError;
 
 /// Types that carry prescription numbers.
@@ -92,13 +91,13 @@ impl Exchange<'_> {
         }
         let answer = self.look_up(&format!("/{kind}/{id}")).await?;
         match answer.status {
-            StatusCode::OK => Ok(Context::Resource(self.resource_of(answer.body, kind)?)),
+            StatusCode::OK => Ok(Context::Resource(self.resource_of(answer.body, kind).await?)),
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(Context::Unknown),
             other => Err(Refusal::Upstream(UpstreamError::Status(other.as_u16()))),
         }
     }
 
-    /// Adds the labels that a resource has from those that hold it, where the deployment wants them.
+    /// Adds the labels that a resource has from those that hold it: for deployments that want them.
     pub async fn inherit(
         &mut self,
         resource: Value<'_>,
@@ -106,9 +105,6 @@ impl Exchange<'_> {
         facts: &mut ResourceFacts,
         judgement: &mut Judgement,
     ) -> Result<(), Refusal> {
-        if self.gateway.config.consent.inherit_labels != InheritLabels::All {
-            return Ok(());
-        }
         let mut kinds: Vec<&'static str> = Vec::new();
         for bond in Bond::ALL {
             for &kind in bond.holders_of(&facts.resource_type) {

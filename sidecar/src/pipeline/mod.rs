@@ -79,7 +79,6 @@ use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
-use hyper::body::Incoming;
 use metrics::gauge;
 use varco_core::access::{Necessary, PatientsOf, ScopeDecision, Scopes, SummaryOf};
 use varco_core::consent::fse::FseSystems;
@@ -95,7 +94,9 @@ use crate::config::{self, Config};
 use crate::fse::{Outbox, Publication};
 use crate::identify::{TokenError, TokenGate};
 use crate::limit::{self, Lanes, Limiter, QuotaBook, Shape};
-use crate::listen::{Handler, Peer};
+use crate::listen::hurry::Hurry;
+use crate::listen::workers::{self, Side};
+use crate::listen::{Alarm, Coming, Handler, Peer};
 use crate::mapping::Maps;
 use crate::policy::Policies;
 use crate::store::Store;
@@ -107,7 +108,7 @@ use crate::validation::Validation;
 use account::Account;
 use answer::Answer;
 use exchange::Exchange;
-use finishing::Finishing;
+use finishing::{Answering, Work};
 use page::PageSeal;
 pub(crate) use passthrough::may_pass;
 use passthrough::{Passing, Passthroughs};
@@ -179,24 +180,21 @@ pub struct Gateway {
 impl Handler for Gateway {
     type Body = Reply;
 
-    async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Reply> {
+    fn handle(
+        self: Arc<Self>,
+        request: Request<Coming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Reply>> + Send {
+        let path = request.uri().path();
         // What passes through has its record before it is handed on, and ends with its caller.
-        if let Some(route) = self.passthroughs.leads(request.uri().path()) {
-            return Box::pin(self.pass(route, request, peer)).await;
+        if let Some(route) = self.passthroughs.leads(path) {
+            return Answering(Work::ending(self.pass(route, request, peer)));
         }
         let plane = self.publication.as_ref();
-        let led = plane.and_then(|plane| Some((plane.clone(), plane.leads(request.uri().path())?.clone())));
-        let ended = match led {
-            Some((plane, route)) => Finishing::new(self.publish(plane, route, request, peer)).await,
-            None => Finishing::new(self.process(request, peer)).await,
-        };
-        let response = ended.unwrap_or_else(|_| {
-            tracing::error!(
-                "answering a request met a fault in the program; the panic before this line says where"
-            );
-            Answer::refused(&Refusal::Internal).into_response("", true)
-        });
-        response.map(Either::Left)
+        Answering(match plane.and_then(|plane| Some((plane.clone(), plane.leads(path)?.clone()))) {
+            Some((plane, route)) => Work::finishing(self.publish(plane, route, request, peer)),
+            None => Work::finishing(self.process(request, peer)),
+        })
     }
 }
 
@@ -256,11 +254,11 @@ impl Exchange<'_> {
 }
 
 impl Gateway {
-    async fn process(self: Arc<Self>, request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+    async fn process(self: Arc<Self>, request: Request<Coming>, peer: Peer) -> Response<Reply> {
         let started = Instant::now();
-        let (head, mut body) = request.into_parts();
+        let (head, body) = request.into_parts();
         let mut account = Account::open(&head, peer, &self.reporting);
-        let answered = self.answer(&head, &mut body, peer, &mut account).await;
+        let answered = self.answer(&head, body, peer, &mut account).await;
         let audit = account.enter(Stage::Audit);
         let outcome = match answered {
             Ok(answer) => self.record(&account, answer.status, None).await.map(|()| answer),
@@ -281,12 +279,13 @@ impl Gateway {
         };
         account.leave(&audit);
         self.remember(&mut account, outcome.is_ok());
-        let broken = outcome.as_ref().is_err_and(|refusal| refusal.ends_connection());
-        let close = broken || (outcome.is_err() && receive::is_unread(&mut body).await);
+        let close = outcome.as_ref().is_err_and(|refusal| refusal.ends_connection());
         let took = started.elapsed();
         self.tell(&account, &outcome, took);
         account.tell_policies(&self.tally);
         let cause = outcome.as_ref().err().map(Refusal::word);
+        let within_limits = !matches!(outcome, Err(Refusal::Rate(_) | Refusal::Unauthorized(_)));
+        let alarm = account.owed && account.is_urgent() && within_limits;
         let mut answer = outcome.unwrap_or_else(|refusal| Answer::refused(&refusal));
         inspect::tell(&account.warnings, &mut answer);
         // A refusal for a limit tells of that one.
@@ -296,13 +295,17 @@ impl Gateway {
         if account.spans.is_some() || self.reporting.access_log.is_some() {
             self.observe_end(&head, &mut account, &answer, cause, took);
         }
-        answer.into_response(&account.request_id, close)
+        let mut response = answer.into_response(&account.request_id, close);
+        if alarm {
+            response.extensions_mut().insert(Alarm);
+        }
+        response.map(Either::Left)
     }
 
     async fn answer(
         &self,
         head: &Parts,
-        body: &mut Incoming,
+        body: Coming,
         peer: Peer,
         account: &mut Account,
     ) -> Result<Answer, Refusal> {
@@ -317,6 +320,7 @@ impl Gateway {
         let shape = Shape::of(method, path);
         let authorization = head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
         let requester = self.admit_caller(head, peer, &shape, authorization, account).await?;
+        let _hurry = account.is_urgent().then(Hurry::begin);
         let now = u64::try_from(account.received.as_second()).unwrap_or_default();
         self.admit(account, &requester, now);
         account.policy = self.as_policies_see(&requester, account);
@@ -326,6 +330,8 @@ impl Gateway {
         let receiving = account.enter(Stage::Body);
         let body = receive::body(body, self.config.limits.body_bytes, within).await?;
         account.leave(&receiving);
+        // The next steps wait for disk and server, each for its turn among all that is ready on its thread.
+        workers::cross(if account.is_urgent() { Side::Alarms } else { Side::Ordinary }).await;
         let form = Interaction::expects_form(method, path).then_some(&*body);
         if form.is_some() {
             check_form(raw_headers()).map_err(Refusal::Interaction)?;

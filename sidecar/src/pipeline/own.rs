@@ -80,8 +80,9 @@ pub(super) async fn consent(
                 return Ok(searchset(exchange, &[]));
             }
             let mut found = Vec::new();
-            for key in keys.map_or_else(|| vec![patient.clone()], |keys| keys.keys) {
-                found.extend(exchange.gateway.store.consents(&key).map_err(Refusal::Store)?);
+            let identifiers = keys.unwrap_or_default().identifiers;
+            for key in std::iter::once(&patient).chain(&identifiers) {
+                found.extend(exchange.gateway.store.consents(key).map_err(Refusal::Store)?);
             }
             exchange.account.patients.insert(patient);
             let entry = |consent: StoredConsent| kept(format!("Consent/{}", consent.id), consent.body);
@@ -134,10 +135,10 @@ async fn put(
     exchange.intend().await?;
     exchange.gateway.store.put_consent(stored, patient, updated).await.map_err(Refusal::Store)?;
     let mut answer = Answer::fhir(status, stamped);
-    answer.set(header::ETAG, &format!("W/\"{version}\""));
+    answer.set(header::ETAG, format!("W/\"{version}\""));
     if status == StatusCode::CREATED {
         let base = exchange.gateway.config.site.base();
-        answer.set(header::LOCATION, &format!("{base}/Consent/{id}/_history/{version}"));
+        answer.set(header::LOCATION, format!("{base}/Consent/{id}/_history/{version}"));
     }
     Ok(answer)
 }
@@ -204,7 +205,7 @@ pub(super) fn patient_key(reference: &SearchReference) -> Option<String> {
 }
 
 pub(super) fn kept(reference: String, json: Vec<u8>) -> Entry {
-    Entry { reference, json, included: false }
+    Entry { reference, json: json.into(), included: false }
 }
 
 /// All of `entries`.

@@ -49,7 +49,7 @@ pub(super) async fn patch(
     }
     // As the caller reads it, so that its paths and tests mean what it saw.
     let shown = exchange.in_network_terms(current.root());
-    let shown = OwnedDocument::parse_json(shown, &limits).map_err(|_| Refusal::Internal)?;
+    let shown = OwnedDocument::parse_json(shown.into_owned(), &limits).map_err(|_| Refusal::Internal)?;
     let bounds = PatchLimits { bytes: exchange.gateway.config.limits.body_bytes, ..PatchLimits::default() };
     let patched = match kind {
         PatchKind::Json => json_patch(shown.root(), patch.root(), &bounds),

@@ -109,9 +109,9 @@ pub(super) async fn patient_match(
         let Some((found, _)) = candidates.get(at) else { continue };
         entries.push((found, score));
     }
-    exchange.inspect_response(entries.iter().map(|(found, _)| found.json.as_slice())).await?;
+    exchange.inspect_response(entries.iter().map(|(found, _)| &*found.json)).await?;
     for (found, _) in &entries {
-        exchange.release(found.reference.clone(), &found.judgement);
+        exchange.release(found.reference.clone(), found.judgement.clone());
     }
     let bundle = bundle(&entries, advice, gateway.config.site.base());
     Ok(Answer::fhir(StatusCode::OK, map::with_left_out(bundle, exchange.account.left_out)))
@@ -195,7 +195,7 @@ async fn candidates(
     for search in searches {
         for found in gather(exchange, &search).await? {
             if known.insert(found.reference.clone()) {
-                let document = OwnedDocument::parse_json(found.json.as_slice(), &limits);
+                let document = OwnedDocument::parse_json(&*found.json, &limits);
                 candidates.push((found, document.map_err(|_| Refusal::Internal)?));
             }
         }

@@ -4,18 +4,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
+use http_body_util::Either;
+use hyper::body::Body as _;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::report::Seen;
 use super::trace::Trace;
-use super::{Gateway, template};
+use super::{Gateway, Reply, template};
 use crate::fse::{Publication, Route, Told};
-use crate::listen::Peer;
+use crate::listen::{Coming, Peer};
 use crate::telemetry::spans::Spans;
 use crate::telemetry::stage::Stage;
 use crate::telemetry::traces;
@@ -26,9 +25,9 @@ impl Gateway {
         self: Arc<Self>,
         plane: Arc<Publication>,
         route: Arc<Route>,
-        request: Request<Incoming>,
+        request: Request<Coming>,
         peer: Peer,
-    ) -> Response<Full<Bytes>> {
+    ) -> Response<Reply> {
         let (started, received, id) = (Instant::now(), Timestamp::now(), Uuid::now_v7());
         let reporting = &self.reporting;
         let (method, protocol) = (template::method(request.method()), template::protocol(request.version()));
@@ -40,7 +39,7 @@ impl Gateway {
         let response = plane.serve(route, request, peer, id, trace).await;
         drop(ticket);
         if spans.is_none() && reporting.access_log.is_none() {
-            return response;
+            return response.map(Either::Left);
         }
         let told = response.extensions().get::<Told>();
         let client = told.map_or("", |told| told.client.as_str());
@@ -63,7 +62,7 @@ impl Gateway {
         };
         let took = started.elapsed();
         self.report(Seen { received, address: peer.address.ip(), client, took, spans, request });
-        response
+        response.map(Either::Left)
     }
 }
 

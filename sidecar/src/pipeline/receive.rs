@@ -3,8 +3,6 @@
 //! RFC 9112 §6.3, §3.2: a request with both `Transfer-Encoding` and `Content-Length`, with several lengths or hosts, or whose
 //! target contradicts its `Host`, is how requests are smuggled; it is refused and its connection closed.
 
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,11 +13,6 @@ use hyper::body::Body;
 
 use super::Refusal;
 use crate::listen::framing::FramingFault;
-
-/// Most bytes of a body that are let go of for the connection's sake.
-const LET_GO: usize = 64 * 1024;
-/// How often the connection is given a turn for that.
-const TURNS: u32 = 2;
 
 /// Refuses a request whose framing, or whose target, two programs could read differently. What the bytes themselves say
 /// wrong was found by the listener ([`crate::listen::framing`]).
@@ -58,38 +51,6 @@ fn names_a_header(headers: &HeaderMap) -> bool {
         !harmless.iter().any(|own| option.eq_ignore_ascii_case(own))
             && HeaderName::from_bytes(option).is_ok_and(|name| headers.contains_key(name))
     })
-}
-
-/// Whether something of a body is still to come once what is there already has been let go of. A connection in HTTP/1.1
-/// ends then with the answer (RFC 9112 §9.6), and says so.
-pub(crate) async fn is_unread<B>(body: &mut B) -> bool
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    let (mut room, mut turns) = (LET_GO, TURNS);
-    std::future::poll_fn(|context| {
-        while !body.is_end_stream() {
-            match Pin::new(&mut *body).poll_frame(context) {
-                Poll::Ready(None) => return Poll::Ready(false),
-                Poll::Ready(Some(Ok(frame))) => {
-                    match room.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
-                        Some(left) => room = left,
-                        None => return Poll::Ready(true),
-                    }
-                }
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(true),
-                // What the connection has at hand comes with its next turn.
-                Poll::Pending if turns > 0 => {
-                    turns -= 1;
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Poll::Pending => return Poll::Ready(true),
-            }
-        }
-        Poll::Ready(false)
-    })
-    .await
 }
 
 /// The whole body.

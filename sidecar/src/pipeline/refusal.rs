@@ -432,9 +432,10 @@ impl Refusal {
         }
     }
 
-    /// True where nobody can say where the next request on the connection begins.
+    /// True where nobody can say where the request's head, and so the next request on the connection, begins and ends. Of a
+    /// body that was not read the listener knows by itself ([`crate::listen::coming`]).
     pub fn ends_connection(&self) -> bool {
-        matches!(self, Refusal::Framing(_) | Refusal::BodyTimeout | Refusal::BodyBroken)
+        matches!(self, Refusal::Framing(_))
     }
 
     /// True where the cause lies with this installation: the operator's log line is an error, not a note.

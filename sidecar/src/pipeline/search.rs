@@ -11,7 +11,7 @@ use http::StatusCode;
 use varco_core::access::Labels;
 use varco_core::interaction::{Interaction, Search, Summary, TotalWanted};
 
-use super::answer::Answer;
+use super::answer::{Answer, shown_of, text};
 use super::exchange::Exchange;
 use super::judge::Judgement;
 use super::map::{Shown, with_left_out};
@@ -33,7 +33,7 @@ pub(super) struct Match {
     /// `[type]/[id]`
     pub reference: String,
     /// The resource as the caller gets it.
-    pub json: Vec<u8>,
+    pub json: Bytes,
     /// Why it may be shown.
     pub judgement: Judgement,
 }
@@ -41,7 +41,7 @@ pub(super) struct Match {
 /// An entry of a searchset.
 pub(super) struct Entry {
     pub reference: String,
-    pub json: Vec<u8>,
+    pub json: Bytes,
     /// True for what comes along with the matches.
     pub included: bool,
 }
@@ -68,12 +68,12 @@ pub(super) async fn search(
     }
     let page: Vec<Match> = matches.into_iter().skip(cut.range.start).take(cut.range.len()).collect();
     let along = includes::gather_included(exchange, &includes, &page).await?;
-    exchange.inspect_response(page.iter().chain(&along).map(|found| found.json.as_slice())).await?;
+    exchange.inspect_response(page.iter().chain(&along).map(|found| &*found.json)).await?;
     let mut entries = Vec::with_capacity(page.len() + along.len());
     for (found, included) in
         page.into_iter().map(|it| (it, false)).chain(along.into_iter().map(|it| (it, true)))
     {
-        exchange.release(found.reference.clone(), &found.judgement);
+        exchange.release(found.reference.clone(), found.judgement);
         let json = shape.apply(exchange.gateway, found.json, included)?;
         entries.push(Entry { reference: found.reference, json, included });
     }
@@ -95,10 +95,10 @@ pub(super) async fn page_of(
     let cut = paging::cut(exchange, path, query, found.len(), count, offset)?;
     let total = found.iter().filter(|(_, included)| !included).count();
     let page: Vec<_> = found.into_iter().skip(cut.range.start).take(cut.range.len()).collect();
-    exchange.inspect_response(page.iter().map(|(one, _)| one.json.as_slice())).await?;
+    exchange.inspect_response(page.iter().map(|(one, _)| &*one.json)).await?;
     let mut entries = Vec::with_capacity(page.len());
     for (Match { reference, json, judgement }, included) in page {
-        exchange.release(reference.clone(), &judgement);
+        exchange.release(reference.clone(), judgement);
         entries.push(Entry { reference, json, included });
     }
     let base = exchange.gateway.config.site.base();
@@ -131,8 +131,9 @@ pub(super) async fn gather(exchange: &mut Exchange<'_>, search: &Search) -> Resu
         exchange.ask(&interaction, &interaction.to_request_with_count(UPSTREAM_PAGE), Bytes::new()).await?;
     loop {
         let size = answer.body.len();
-        let bundle = bundle_of(exchange, answer)?;
+        let bundle = bundle_of(exchange, answer).await?;
         room = room.checked_sub(size).ok_or(Refusal::TooBroad(most))?;
+        let text = text(&bundle);
         // What a server says of all that it sends holds for each entry (FHIR R4 §6.1.3).
         let labels = Labels::own(bundle.root()).restricting();
         let (mut seen, mut judgements) = (Vec::new(), Vec::new());
@@ -150,7 +151,7 @@ pub(super) async fn gather(exchange: &mut Exchange<'_>, search: &Search) -> Resu
                 }
                 View::Trimmed(..) => continue,
                 View::Hidden(judgement) => {
-                    exchange.withhold(&judgement);
+                    exchange.withhold(judgement);
                     continue;
                 }
             };
@@ -169,7 +170,7 @@ pub(super) async fn gather(exchange: &mut Exchange<'_>, search: &Search) -> Resu
                 continue;
             }
             let shown = bare.as_ref().map_or(shown, OwnedDocument::root);
-            matches.extend(found(exchange, shown, judgement).await?);
+            matches.extend(found(exchange, &text, shown, judgement).await?);
         }
         match next_link(bundle.root()) {
             Some(link) => answer = exchange.follow(&link).await?,
@@ -178,9 +179,9 @@ pub(super) async fn gather(exchange: &mut Exchange<'_>, search: &Search) -> Resu
     }
 }
 
-fn bundle_of(exchange: &mut Exchange<'_>, answer: UpstreamAnswer) -> Result<OwnedDocument, Refusal> {
+async fn bundle_of(exchange: &mut Exchange<'_>, answer: UpstreamAnswer) -> Result<OwnedDocument, Refusal> {
     match answer.status {
-        StatusCode::OK => exchange.resource_of(answer.body, "Bundle"),
+        StatusCode::OK => exchange.resource_of(answer.body, "Bundle").await,
         StatusCode::NOT_FOUND => Err(Refusal::Absent),
         StatusCode::BAD_REQUEST => Err(Refusal::UpstreamRefused { status: StatusCode::BAD_REQUEST }),
         other => Err(Refusal::Upstream(UpstreamError::Status(other.as_u16()))),
@@ -206,9 +207,11 @@ pub(super) fn next_link(bundle: Value<'_>) -> Option<String> {
     Some(next.str_of(name::URL)?.into_owned())
 }
 
-/// A match as the caller gets it; nothing where a map hides it or leaves it out.
+/// A match as the caller gets it, of a page with this text; nothing where a map hides it or leaves it out. Its references
+/// are as the settings have them.
 async fn found(
     exchange: &mut Exchange<'_>,
+    page: &Bytes,
     resource: Value<'_>,
     judgement: Judgement,
 ) -> Result<Option<Match>, Refusal> {
@@ -216,9 +219,11 @@ async fn found(
         return Err(Refusal::Upstream(UpstreamError::NotFhir("a match without an id".to_owned())));
     };
     let reference = format!("{resource_type}/{id}");
-    match exchange.shown(resource).await? {
-        Shown::Json(json) => return Ok(Some(Match { reference, json, judgement })),
-        Shown::Hidden(judgement) => exchange.withhold(&judgement),
+    match exchange.shown_so(resource).await? {
+        Shown::Json(json) => {
+            return Ok(Some(Match { reference, json: shown_of(page, json), judgement }));
+        }
+        Shown::Hidden(judgement) => exchange.withhold(judgement),
         Shown::LeftOut(_) => exchange.account.left_out += 1,
     }
     Ok(None)

@@ -1,5 +1,6 @@
 //! `_summary` and `_elements`: the part of a resource that is asked for, cut from what the caller may see.
 
+use bytes::Bytes;
 use fhir_models::document::OwnedDocument;
 use varco_core::access::{Kept, SummaryOf};
 use varco_core::interaction::{Search, Summary};
@@ -19,7 +20,7 @@ impl Shape {
     }
 
     /// The part of a resource that is shown. `_elements` speaks of the matches alone.
-    pub fn apply(&self, gateway: &Gateway, json: Vec<u8>, included: bool) -> Result<Vec<u8>, Refusal> {
+    pub fn apply(&self, gateway: &Gateway, json: Bytes, included: bool) -> Result<Bytes, Refusal> {
         let kept = match self.summary {
             Some(Summary::Marked) => Kept::Summary,
             Some(Summary::Text) => Kept::Narrative,
@@ -30,6 +31,6 @@ impl Shape {
         };
         let document: OwnedDocument = joins::read(&json)?;
         let summary: &SummaryOf = &gateway.summary;
-        Ok(summary.subset(document.document(), &kept))
+        Ok(summary.subset(document.document(), &kept).into())
     }
 }

@@ -47,9 +47,9 @@ pub(super) async fn summary(exchange: &mut Exchange<'_>, patient: Instance) -> R
 
     let texts = std::iter::once(shown.text().as_bytes());
     let all = || parts.iter().chain(&along);
-    exchange.inspect_response(texts.chain(all().map(|(one, _)| one.json.as_slice()))).await?;
+    exchange.inspect_response(texts.chain(all().map(|(one, _)| &*one.json))).await?;
     for (one, _) in all() {
-        exchange.release(one.reference.clone(), &one.judgement);
+        exchange.release(one.reference.clone(), one.judgement.clone());
     }
     let notes = notes(exchange.account.left_out, &unsearched);
     let bundle = written(exchange, Part { reference: &own, resource: shown.root() }, &parts, &along, &notes);

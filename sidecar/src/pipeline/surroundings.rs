@@ -86,7 +86,7 @@ impl Exchange<'_> {
         }
         let answer = self.look_up(&format!("/{patient}")).await?;
         let document = match answer.status {
-            StatusCode::OK => self.resource_of(answer.body, "Patient")?,
+            StatusCode::OK => self.resource_of(answer.body, "Patient").await?,
             StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
             other => return Err(Refusal::Upstream(UpstreamError::Status(other.as_u16()))),
         };
@@ -136,7 +136,7 @@ impl Exchange<'_> {
             }
             let Some(left) = room.checked_sub(answer.body.len()) else { return Ok(records) };
             room = left;
-            let page = self.resource_of(answer.body, "Bundle")?;
+            let page = self.resource_of(answer.body, "Bundle").await?;
             count += page.root().path(&[name::ENTRY]).len();
             let next = page.root().path(&[name::LINK]).into_iter().find_map(|link| {
                 let next = link.get(name::RELATION).is_some_and(|relation| relation.is_str("next"));

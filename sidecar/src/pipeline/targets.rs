@@ -79,7 +79,7 @@ impl Exchange<'_> {
                 other => return Err(Refusal::Upstream(UpstreamError::Status(other.as_u16()))),
             }
             room = room.checked_sub(answer.body.len()).ok_or(Refusal::TooBroad(MOST_TARGETS))?;
-            let page = self.resource_of(answer.body, "Bundle")?;
+            let page = self.resource_of(answer.body, "Bundle").await?;
             for resource in search::entries(page.root()).filter_map(|entry| entry.get(name::RESOURCE)) {
                 let Some(id) = resource.str_of(name::ID) else { continue };
                 let name = format!("{kind}/{id}");
@@ -113,13 +113,18 @@ impl Exchange<'_> {
         Ok(!matches!(view?, View::Hidden(_)))
     }
 
+    /// True where the settings leave references and attachments as they are.
+    pub fn keeps_references(&self) -> bool {
+        let access = self.gateway.config.access;
+        access.references == References::Keep && access.attachments == Attachments::Keep
+    }
+
     /// A resource as the settings have references and attachments; nothing where it stays as it is.
     pub async fn with_seen_references(
         &mut self,
         resource: Value<'_>,
     ) -> Result<Option<OwnedDocument>, Refusal> {
-        let access = self.gateway.config.access;
-        if access.references == References::Keep && access.attachments == Attachments::Keep {
+        if self.keeps_references() {
             return Ok(None);
         }
         self.learn_targets(&[resource]).await?;

@@ -68,7 +68,7 @@ pub(super) async fn timeline(
         if let Some((reference, judgement)) = judgements.get_mut(at)
             && let Some(judgement) = judgement.take()
         {
-            exchange.release(std::mem::take(reference), &judgement);
+            exchange.release(std::mem::take(reference), judgement);
         }
     }
     let base = exchange.gateway.config.site.base();

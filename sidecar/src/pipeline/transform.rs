@@ -68,7 +68,7 @@ pub(super) async fn transform(
     };
     let unmapped = output.notes.iter().filter(|note| matches!(note.kind, NoteKind::Unmapped { .. })).count();
     let lost: u64 = output.lost.iter().map(|(_, count)| count).sum();
-    answer.set(HEADER, &format!("lost={lost}, unmapped-codes={unmapped}"));
+    answer.set(HEADER, format!("lost={lost}, unmapped-codes={unmapped}"));
     Ok(answer)
 }
 

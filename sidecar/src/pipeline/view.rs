@@ -82,7 +82,7 @@ impl Exchange<'_> {
                 }
                 Rest::Part(json) => json,
             };
-            judged.iter().filter(|own| !own.permitted).for_each(|own| self.withhold(own));
+            judged.into_iter().filter(|own| !own.permitted).for_each(|own| self.withhold(own));
             document = read(&json)?;
         }
         Ok(None)

@@ -6,8 +6,6 @@
 //!
 //! Invariant: what is about to be written is on record before it is forwarded ([`Exchange::intend`]).
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use fhir_models::document::{Edits, Limits, OwnedDocument, Value, name};
 use http::{StatusCode, header};
@@ -214,11 +212,12 @@ pub(super) async fn guard(
                 "Not all of this resource is shown here, so it can't be changed: what is not shown would be lost.",
             ));
         }
-        exchange.withhold(&judgement);
+        exchange.withhold(judgement);
         return Err(Refusal::Absent);
     }
     // What is changed or deleted is on record as those patients' whose it was.
-    exchange.account.note(&judgement);
+    let unchangeable = judgement.unchangeable;
+    exchange.account.note(judgement);
     if let Some(expected) = expected {
         let version = current.root().get(name::META).and_then(|meta| meta.str_of(name::VERSION_ID));
         if version.is_some_and(|version| version != expected.as_str()) {
@@ -226,8 +225,7 @@ pub(super) async fn guard(
         }
         exchange.headers.if_match = Some(expected);
     }
-    if let Some(why) = judgement.unchangeable {
-        exchange.account.note(&judgement);
+    if let Some(why) = unchangeable {
         return Err(Refusal::Policy(why));
     }
     Ok(current)
@@ -262,9 +260,12 @@ pub(super) async fn incoming(
     resource_type: &ResourceType,
     body: Bytes,
 ) -> Result<OwnedDocument, Refusal> {
-    no_conditional_reference(exchange, parse(exchange, resource_type, &body)?.root())?;
-    let body = plugin::run(exchange, Hook::Request, Cow::Borrowed(&body))?.into_owned();
-    let document = parse(exchange, resource_type, &body)?;
+    // Plugins are given what was parsed alone.
+    let mut document = parse(exchange, resource_type, &body)?;
+    if let Some(changed) = plugin::run(exchange, Hook::Request, &body).await? {
+        document = of_type(resource_type, changed)?;
+    }
+    no_conditional_reference(exchange, document.root())?;
     let document = exchange.map_request(document, resource_type).await?;
     match exchange.gateway.to_local.map_document(document.document()) {
         None => Ok(document),
@@ -295,6 +296,10 @@ pub(super) fn parse(
     let limits = Limits { bytes: exchange.gateway.config.limits.body_bytes, ..Limits::default() };
     let document = OwnedDocument::parse_json(body, &limits)
         .map_err(|error| Refusal::Body { text: format!("{error}."), too_large: error.is_limit() })?;
+    of_type(resource_type, document)
+}
+
+fn of_type(resource_type: &ResourceType, document: OwnedDocument) -> Result<OwnedDocument, Refusal> {
     if document.root().resource_type().as_deref() == Some(resource_type.as_str()) {
         Ok(document)
     } else {
@@ -315,7 +320,7 @@ async fn written(
     let returned = if answer.body.is_empty() {
         None
     } else {
-        exchange.resource_of(answer.body.clone(), resource_type.as_str()).ok()
+        exchange.resource_of(answer.body.clone(), resource_type.as_str()).await.ok()
     };
     let id = match (id, returned.as_ref().and_then(|document| document.root().str_of(name::ID))) {
         (Some(id), _) => id.as_str().to_owned(),
@@ -330,7 +335,7 @@ async fn written(
     let reply = match returned.as_ref().map(OwnedDocument::root) {
         Some(resource) if wanted => {
             let body = match exchange.shown(resource).await {
-                Ok(Shown::Json(body)) => body,
+                Ok(Shown::Json(body)) => body.into_owned(),
                 Ok(Shown::Hidden(_) | Shown::LeftOut(_)) => Vec::new(),
                 Err(refusal) => {
                     let request_id = exchange.account.request_id.as_str();
@@ -347,7 +352,7 @@ async fn written(
     if status == StatusCode::CREATED {
         let version = returned.as_ref().and_then(|document| version_of(document.root()));
         let history = version.map_or(String::new(), |version| format!("/_history/{version}"));
-        reply.set(header::LOCATION, &format!("{}/{reference}{history}", exchange.gateway.config.site.base()));
+        reply.set(header::LOCATION, format!("{}/{reference}{history}", exchange.gateway.config.site.base()));
     }
     Ok(reply)
 }

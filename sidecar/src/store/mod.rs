@@ -3,6 +3,7 @@
 //! Invariants: a write is answered only after its transaction is on disk; the audit table is only ever
 //! appended to, but for old records that its rule removes ([`Removal`]); a consent that was written is what the next decision reads.
 
+mod appending;
 mod export_cursor;
 mod intent;
 mod outbox;
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fhir_models::document::{Limits, OwnedDocument};
 use moka::sync::Cache;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params};
 use varco_core::consent::{CompiledConsent, Reading};
 
 use crate::cache::Counted;
@@ -45,7 +46,6 @@ pub use trail_reader::{BrokenRecord, Tampering, TrailProof, TrailReader};
 pub use trail_time::{TrailTime, period};
 pub use writer::{AuditRow, Writer};
 
-use packed::Unpacked;
 use sole::Sole;
 
 /// How many patients' consents are kept compiled.
@@ -250,32 +250,6 @@ impl Store {
         Ok(())
     }
 
-    /// Audit records as FHIR JSON, newest first. Conditions that are `None` don't restrict.
-    pub fn audit(&self, wanted: &AuditQuery) -> Result<Vec<Vec<u8>>, StoreError> {
-        let connection = self.reader();
-        let AuditQuery { id, request, patient, from, until, most } = wanted;
-        // Only what is asked for stands in the query, so that an index serves it.
-        let conditions = [
-            ("id = ?", id),
-            ("request = ?", request),
-            ("seq IN (SELECT seq FROM audit_patient WHERE patient = ?)", patient),
-            ("recorded >= ?", from),
-            ("recorded < ?", until),
-        ];
-        let (mut sql, mut values) = ("SELECT body FROM audit WHERE 1".to_owned(), Vec::new());
-        for (condition, value) in conditions {
-            if let Some(value) = value {
-                sql.push_str(" AND ");
-                sql.push_str(condition);
-                values.push(value);
-            }
-        }
-        sql.push_str(&format!(" ORDER BY seq DESC LIMIT {most}"));
-        let mut query = connection.prepare_cached(&sql)?;
-        let rows = query.query_map(params_from_iter(values), |row| Ok(row.get::<_, Unpacked>(0)?.0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
     /// Walks the whole audit trail and checks its hash chain. Gives the number of records.
     pub fn verify_audit(&self) -> Result<Result<u64, i64>, StoreError> {
         schema::verify_chain(&self.reader())
@@ -294,23 +268,6 @@ impl Store {
     fn trail(&self) -> MutexGuard<'_, Connection> {
         self.trail.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Which audit records are wanted.
-#[derive(Debug, Clone, Default)]
-pub struct AuditQuery {
-    /// The record's id.
-    pub id: Option<String>,
-    /// The request's id (`X-Request-Id`).
-    pub request: Option<String>,
-    /// The patient's key.
-    pub patient: Option<String>,
-    /// Recorded at this instant or later, as an RFC 3339 instant in UTC.
-    pub from: Option<String>,
-    /// Recorded before this instant.
-    pub until: Option<String>,
-    /// Most records to give.
-    pub most: usize,
 }
 
 /// Whether a consent is kept under an identifier.

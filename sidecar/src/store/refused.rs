@@ -10,8 +10,8 @@ use rusqlite::{Connection, Transaction, params};
 use uuid::Uuid;
 use varco_core::audit::{AuditSystem, NetworkAddress, RefusedRequests};
 
-use super::packed::pack;
-use super::{AuditRow, Store, StoreError, schema, writer};
+use super::appending::{self, Appending};
+use super::{AuditRow, Store, StoreError};
 
 /// Most addresses and causes that are told apart in one minute.
 pub const MOST: i64 = 100;
@@ -94,7 +94,7 @@ impl Store {
 
 /// One step; gives how many records it appended.
 pub(super) fn step(connection: &mut Connection, closed: &ClosedMinutes) -> Result<u64, rusqlite::Error> {
-    let (transaction, mut end) = schema::appending(connection)?;
+    let transaction = appending::begin(connection)?;
     let rows: Vec<(i64, String, String, i64)> = {
         let mut query = transaction.prepare_cached(
             "SELECT minute, address, cause, count FROM audit_refused WHERE minute < ?1 ORDER BY minute LIMIT ?2",
@@ -105,6 +105,7 @@ pub(super) fn step(connection: &mut Connection, closed: &ClosedMinutes) -> Resul
         rows.collect::<Result<_, _>>()?
     };
     let appended = rows.len() as u64;
+    let mut trail = Appending::within(&transaction)?;
     for (minute, address, cause, count) in rows {
         let start = |minute: i64| Timestamp::from_second(minute.saturating_mul(60)).unwrap_or(closed.at);
         let id = Uuid::now_v7().to_string();
@@ -126,12 +127,13 @@ pub(super) fn step(connection: &mut Connection, closed: &ClosedMinutes) -> Resul
             patients: Vec::new(),
             body: record.to_fhir_json(),
         };
-        end = writer::append(&transaction, &row, &pack(&row.body), &end)?;
+        trail.append(&row)?;
         transaction.execute(
             "DELETE FROM audit_refused WHERE minute = ?1 AND address = ?2 AND cause = ?3",
             params![minute, address, cause],
         )?;
     }
+    drop(trail);
     transaction.commit().map(|()| appended)
 }
 

@@ -13,8 +13,9 @@ use varco_core::requester::BusinessIdentifier;
 
 use fhir_models::document::{Limits, OwnedDocument, Value};
 
-use super::packed::{Unpacked, pack};
-use super::{AuditRow, Store, StoreError, schema, trail_index, writer};
+use super::appending::{self, Appending};
+use super::packed::Unpacked;
+use super::{AuditRow, Store, StoreError, trail_index};
 
 /// Most records that one step removes.
 const STEP: i64 = 500;
@@ -116,7 +117,7 @@ fn may_reach(connection: &Connection, exported_to: Option<&str>) -> Result<i64, 
 
 /// One step; gives how many records it appended.
 pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<u64, rusqlite::Error> {
-    let (transaction, last) = schema::appending(connection)?;
+    let transaction = appending::begin(connection)?;
     let bound = may_reach(&transaction, removal.exported_to.as_deref())?;
     let old: Vec<(i64, [u8; 32], Unpacked)> = {
         let mut query = transaction
@@ -150,8 +151,7 @@ pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<u64
     };
     let body = event.to_fhir_json();
     let row = AuditRow { id, request: String::new(), recorded: at.clone(), patients: Vec::new(), body };
-    writer::append(&transaction, &row, &pack(&row.body), &last)?;
-    let event = transaction.last_insert_rowid();
+    let event = Appending::within(&transaction)?.append(&row)?;
     for (seq, _, Unpacked(body)) in old {
         forget_patients(&transaction, seq, &body)?;
         trail_index::each_term(&transaction, seq, body, false)?;

@@ -8,8 +8,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use super::packed::pack;
-use super::writer::append;
+use super::appending::{self, Appending};
 use super::{AuditRow, Store, StoreError, schema};
 
 /// Most resources that one review lists; more are counted.
@@ -221,7 +220,7 @@ impl ReviewDesk {
         finding: &str,
         record: &AuditRow,
     ) -> Result<(), CloseError> {
-        let (transaction, last) = schema::appending(&mut self.0)?;
+        let transaction = appending::begin(&mut self.0)?;
         let closed = transaction.execute(
             "UPDATE review SET closed = ?2, closed_by = ?3, finding = ?4 WHERE id = ?1 AND closed IS NULL",
             params![id, at, by, finding],
@@ -230,7 +229,7 @@ impl ReviewDesk {
             drop(transaction);
             return self.find(id).map(|_| ());
         }
-        append(&transaction, record, &pack(&record.body), &last)?;
+        Appending::within(&transaction)?.append(record)?;
         transaction.commit()?;
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 use varco_core::audit::chain::RecordHash;
 
 use super::packed::Unpacked;
@@ -23,10 +23,16 @@ const TABLES: &str = "
     CREATE TABLE audit (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, request TEXT NOT NULL, recorded TEXT NOT NULL,
         hash BLOB NOT NULL, body BLOB NOT NULL) STRICT;
-    CREATE INDEX audit_request ON audit (request);
     CREATE INDEX audit_recorded ON audit (recorded);
     CREATE TABLE audit_patient (
         patient TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (patient, seq)) STRICT, WITHOUT ROWID;
+";
+
+/// Made beside the tables of the first version, whenever a database is opened. Most requests have the id of their record:
+/// those are found by that. A store from before has an index of all.
+const REQUESTS: &str = "
+    DROP INDEX IF EXISTS audit_request;
+    CREATE INDEX IF NOT EXISTS audit_request_of_its_own ON audit (request) WHERE request <> id;
 ";
 
 /// Opens the file, with settings under which a committed transaction survives a crash and a power cut.
@@ -54,6 +60,7 @@ fn prepare(path: &Path) -> Result<(Connection, i64), rusqlite::Error> {
             .execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?;
     }
     if matches!(version, 0 | VERSION) {
+        connection.execute_batch(REQUESTS)?;
         received::prepare(&connection)?;
         outbox::prepare(&connection)?;
         review::prepare(&connection)?;
@@ -67,24 +74,13 @@ fn prepare(path: &Path) -> Result<(Connection, i64), rusqlite::Error> {
     Ok((connection, version))
 }
 
-/// The hash of the last audit record, or the chain's beginning.
-fn last_hash(connection: &Connection) -> Result<RecordHash, rusqlite::Error> {
-    let mut query = connection.prepare_cached("SELECT hash FROM audit ORDER BY seq DESC LIMIT 1")?;
-    let mut rows = query.query([])?;
-    match rows.next()? {
-        Some(row) => Ok(RecordHash(row.get(0)?)),
-        None => Ok(RecordHash::GENESIS),
-    }
-}
-
-/// A transaction that appends to the trail, and the hash that the trail ends with. It is asked each time: whoever closes a
-/// review appends from another process.
-pub(super) fn appending(
-    connection: &mut Connection,
-) -> Result<(Transaction<'_>, RecordHash), rusqlite::Error> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let last = last_hash(&transaction)?;
-    Ok((transaction, last))
+/// The condition that a record is of one of so many requests.
+pub(super) fn of_requests(count: usize) -> String {
+    let any = vec!["?"; count].join(", ");
+    format!(
+        "seq IN (SELECT seq FROM audit WHERE id IN ({any}) AND request = id
+         UNION ALL SELECT seq FROM audit WHERE request IN ({any}) AND request <> id)"
+    )
 }
 
 /// Checks every link that is left: the number of records, or the sequence number of the first record that is broken.

@@ -12,7 +12,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use varco_core::audit::SearchTerm;
 
 use super::packed::Unpacked;
-use super::{Store, StoreError, TrailTime, intent, trail_index};
+use super::{Store, StoreError, TrailTime, intent, schema, trail_index};
 
 /// Records of one stretch.
 const STRETCH: i64 = 50_000;
@@ -209,7 +209,10 @@ fn stretch(wanted: &TrailSearch, from: i64, to: i64, most: usize) -> (String, Ve
         sql.push_str(" AND ");
         match condition {
             TrailCondition::Ids(ids) => one_of("id", ids, &mut sql, &mut values),
-            TrailCondition::Requests(ids) => one_of("request", ids, &mut sql, &mut values),
+            TrailCondition::Requests(ids) => {
+                sql.push_str(&schema::of_requests(ids.len()));
+                values.extend(ids.iter().chain(ids).cloned().map(Sql::from));
+            }
             TrailCondition::Patients(keys) => {
                 sql.push_str("seq IN (SELECT seq FROM audit_patient WHERE ");
                 one_of("patient", keys, &mut sql, &mut values);

@@ -128,3 +128,44 @@ async fn a_trail_from_before_the_index_is_indexed() {
     assert_eq!(store.search_trail(&wanted).await.unwrap().records.len(), 1_200);
     assert_eq!(store.verify_audit().unwrap(), Ok(1_200));
 }
+
+#[tokio::test]
+async fn a_record_is_found_by_its_request_be_that_its_own_id_or_another_and_a_store_from_before_is_taken_over()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sqlite");
+    let reading = || Reading { zone: jiff::tz::TimeZone::UTC, bases: Vec::new() };
+    {
+        let store = Store::open(&path, reading()).unwrap();
+        // A read, a search whose caller named it, and two patients of one request.
+        let mut rows: Vec<AuditRow> = (0..4).map(|at| row(at, "0", "anna")).collect();
+        rows[0].request = rows[0].id.clone();
+        rows[3].request = rows[2].id.clone();
+        rows[2].request = rows[2].id.clone();
+        store.writer().append(rows).await.unwrap();
+    }
+    let before = Connection::open(&path).unwrap();
+    let old = "DROP INDEX audit_request_of_its_own; CREATE INDEX audit_request ON audit (request)";
+    before.execute_batch(old).unwrap();
+    drop(before);
+
+    let store = Store::open(&path, reading()).unwrap();
+    for (request, records) in
+        [("r0", vec!["r0"]), ("q1", vec!["r1"]), ("r2", vec!["r3", "r2"]), ("r1", vec![])]
+    {
+        let conditions = vec![TrailCondition::Requests(vec![request.to_owned()])];
+        let wanted = TrailSearch { conditions, most: 10, ..TrailSearch::default() };
+        assert_eq!(ids(&store.search_trail(&wanted).await.unwrap()), records, "{request}");
+    }
+    let connection = store.trail();
+    let indexes = "SELECT group_concat(name, ' ' ORDER BY name) FROM sqlite_master
+                   WHERE type = 'index' AND tbl_name = 'audit' AND sql IS NOT NULL";
+    let indexes: String = connection.query_row(indexes, [], |row| row.get(0)).unwrap();
+    assert_eq!(indexes, "audit_recorded audit_request_of_its_own");
+    let plan = format!("EXPLAIN QUERY PLAN SELECT seq FROM audit WHERE {}", schema::of_requests(1));
+    let mut plan = connection.prepare(&plan).unwrap();
+    let steps = plan.query_map(["r0", "r0"], |row| row.get::<_, String>(3)).unwrap();
+    let steps: Vec<String> = steps.map(Result::unwrap).collect();
+    assert!(steps.iter().any(|step| step.contains("audit_request_of_its_own")), "{steps:?}");
+    assert!(!steps.iter().any(|step| step.contains("SCAN audit")), "{steps:?}");
+}

@@ -15,8 +15,8 @@ use rusqlite::{Connection, Transaction, params};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use varco_core::audit::AuditRecord;
-use varco_core::audit::chain::RecordHash;
 
+use super::appending::{self, Appending};
 use super::outbox::{self, OutboxChange};
 use super::packed::pack;
 use super::quota;
@@ -25,7 +25,7 @@ use super::refused::{self, ClosedMinutes, RefusedRow};
 use super::residue::Residue;
 use super::retention::{self, Removal};
 use super::review::{self, ReviewUse};
-use super::{StoreError, StoredConsent, export_cursor, schema, trail_index};
+use super::{StoreError, StoredConsent, export_cursor, trail_index};
 use crate::limit::DayCount;
 
 /// Most jobs that wait.
@@ -104,8 +104,8 @@ struct Job {
 }
 
 type Reply = oneshot::Sender<Result<(), StoreError>>;
-/// Those who wait, each with its answer.
-type Replies = Vec<(Reply, Result<(), StoreError>)>;
+/// Those who wait, each with its answer, and with its work: memory is freed by the thread that took it.
+type Replies = Vec<(Reply, Result<(), StoreError>, Work)>;
 
 /// Hands work to the writing thread and waits until it is durable.
 pub struct Writer {
@@ -281,8 +281,8 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
         for (job, outcome) in batch.into_iter().zip(outcomes) {
             let answer = outcome.map(|_| ());
             match replies.iter_mut().find(|(home, _)| home.id() == job.home.id()) {
-                Some((_, own)) => own.push((job.reply, answer)),
-                None => replies.push((job.home, vec![(job.reply, answer)])),
+                Some((_, own)) => own.push((job.reply, answer, job.work)),
+                None => replies.push((job.home, vec![(job.reply, answer, job.work)])),
             }
         }
         replies.into_iter().for_each(|(home, own)| tell(&home, own));
@@ -300,7 +300,7 @@ fn gathering(crowd: usize, took: Duration) -> Duration {
 fn tell(home: &Handle, replies: Replies) {
     let alone = replies.len() == 1;
     let tell = move || {
-        for (reply, answer) in replies {
+        for (reply, answer, _) in replies {
             // A caller that went away no longer needs its answer.
             let _ = reply.send(answer);
         }
@@ -355,12 +355,13 @@ impl Work {
 }
 
 fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Error> {
-    let (transaction, mut last) = schema::appending(connection)?;
+    let transaction = appending::begin(connection)?;
+    let mut trail = Appending::within(&transaction)?;
     for job in batch {
         match &job.work {
             Work::Audit(rows, received, uses) => {
                 for (row, packed) in rows {
-                    last = append(&transaction, row, packed, &last)?;
+                    trail.append_packed(row, packed)?;
                 }
                 if let Some(row) = received {
                     received::put(&transaction, row)?;
@@ -375,7 +376,7 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Er
                     outbox::change(&transaction, change)?;
                 }
                 for (row, packed) in rows {
-                    last = append(&transaction, row, packed, &last)?;
+                    trail.append_packed(row, packed)?;
                 }
             }
             Work::Exported(place, seq) => export_cursor::write(&transaction, place, *seq)?,
@@ -384,6 +385,7 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Er
             Work::Index | Work::Remove(_) | Work::CloseRefused(_) => {}
         }
     }
+    drop(trail);
     transaction.commit()
 }
 
@@ -394,25 +396,6 @@ fn packed(rows: Vec<AuditRow>) -> Vec<PackedRow> {
         (row, packed)
     };
     rows.into_iter().map(packed).collect()
-}
-
-pub(super) fn append(
-    transaction: &Transaction<'_>,
-    row: &AuditRow,
-    packed: &[u8],
-    last: &RecordHash,
-) -> Result<RecordHash, rusqlite::Error> {
-    let hash = last.of_next(&row.body);
-    transaction
-        .prepare_cached("INSERT INTO audit (id, request, recorded, hash, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![row.id, row.request, row.recorded, hash.0, packed])?;
-    let seq = transaction.last_insert_rowid();
-    let mut index =
-        transaction.prepare_cached("INSERT OR IGNORE INTO audit_patient (patient, seq) VALUES (?1, ?2)")?;
-    for patient in &row.patients {
-        index.execute(params![patient, seq])?;
-    }
-    Ok(hash)
 }
 
 fn put(

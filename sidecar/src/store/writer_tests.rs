@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::store::schema;
 
 fn row(id: &str) -> PackedRow {
     let body = format!("{{\"resourceType\":\"AuditEvent\",\"id\":\"{id}\"}}").into_bytes();

@@ -9,8 +9,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::counter;
-use tracing::{Level, Metadata};
-use tracing_subscriber::fmt::MakeWriter;
 
 /// How long a line may wait for others.
 const GATHER: Duration = Duration::from_millis(20);
@@ -64,6 +62,22 @@ impl Lines {
         }
     }
 
+    /// Takes a whole line; an urgent one is written at once, with all that stands before it.
+    pub fn take(&self, line: &[u8], urgent: bool) {
+        let mut gathered = self.gathered();
+        if gathered.bytes.len().saturating_add(line.len()) > MOST {
+            gathered.dropped += 1;
+            return;
+        }
+        let wake = gathered.bytes.is_empty() || (urgent && !gathered.urgent);
+        gathered.bytes.extend_from_slice(line);
+        gathered.urgent |= urgent;
+        drop(gathered);
+        if wake {
+            self.0.filled.notify_one();
+        }
+    }
+
     /// Writes what has been gathered.
     pub fn flush(&self) {
         let mut out = self.0.out.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,46 +87,5 @@ impl Lines {
         }
         // Where standard output is gone there is nobody to tell.
         let _ = out.write_all(&bytes).and_then(|()| out.flush());
-    }
-}
-
-/// One line's place among the gathered ones.
-pub(super) struct Line<'a> {
-    lines: &'a Lines,
-    urgent: bool,
-}
-
-impl Write for Line<'_> {
-    /// Takes a whole line: the layer that makes lines writes each at once.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut gathered = self.lines.gathered();
-        if gathered.bytes.len().saturating_add(line.len()) > MOST {
-            gathered.dropped += 1;
-            return Ok(line.len());
-        }
-        let wake = gathered.bytes.is_empty() || (self.urgent && !gathered.urgent);
-        gathered.bytes.extend_from_slice(line);
-        gathered.urgent |= self.urgent;
-        drop(gathered);
-        if wake {
-            self.lines.0.filled.notify_one();
-        }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line<'a>;
-
-    fn make_writer(&'a self) -> Line<'a> {
-        Line { lines: self, urgent: false }
-    }
-
-    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Line<'a> {
-        Line { lines: self, urgent: *meta.level() <= Level::WARN }
     }
 }

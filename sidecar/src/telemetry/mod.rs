@@ -7,6 +7,7 @@ pub(crate) mod collector;
 pub mod course;
 pub mod exposition;
 pub mod frame;
+mod json_lines;
 mod lines;
 pub mod names;
 mod pushed;
@@ -22,12 +23,12 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
 use crate::config::Level;
+use json_lines::JsonLines;
 use lines::Lines;
 
 /// Upper bounds of the latency buckets, in seconds: 50 µs to 30 s.
@@ -79,16 +80,7 @@ pub fn set_level(level: Level) {
 pub fn start_log(level: Level) {
     let (level, handle) = reload::Layer::new(filter(level));
     let gathered = Lines::to(std::io::stdout());
-    let out = match &gathered {
-        Ok(gathered) => BoxMakeWriter::new(gathered.clone()),
-        Err(_) => BoxMakeWriter::new(std::io::stdout),
-    };
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(out)
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_span_list(false);
+    let lines = JsonLines(gathered.as_ref().ok().cloned());
     if tracing_subscriber::registry().with(level).with(lines).try_init().is_err() {
         return tracing::debug!("a log is already open");
     }

@@ -61,11 +61,15 @@ impl Failfast {
         match self.places.try_acquire() {
             Ok(place) => {
                 place.forget();
-                return Ok(());
+                Ok(())
             }
-            Err(TryAcquireError::Closed) => return Err(Full::Queue),
-            Err(TryAcquireError::NoPermits) => {}
+            Err(TryAcquireError::Closed) => Err(Full::Queue),
+            Err(TryAcquireError::NoPermits) => Box::pin(self.wait()).await,
         }
+    }
+
+    /// Waits for a place, where the queue has room.
+    async fn wait(&self) -> Result<(), Full> {
         let most = self.settings.queue;
         let room = |waiting: usize| (waiting < most).then(|| waiting + 1);
         self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).map_err(|_| Full::Queue)?;

@@ -93,7 +93,7 @@ impl Flow {
                     let moved = self.moved.saturating_add(data.len() as u64);
                     if moved > self.most {
                         Some(Err(self.too_large()))
-                    } else if !self.wait.came() {
+                    } else if !self.wait.came(self.body.is_end_stream()) {
                         Some(Err(UpstreamError::Timeout(self.patience.whole.as_secs())))
                     } else {
                         self.moved = moved;

@@ -14,6 +14,7 @@ mod guard;
 mod patience;
 mod retry;
 mod retry_budget;
+mod timer;
 mod transport;
 mod upload;
 mod wait;
@@ -39,6 +40,7 @@ pub(crate) use retry_budget::{BudgetSettings, RetryBudget};
 use transport::{AnswerBody, Payload, Transport};
 pub use upload::CallerFault;
 pub(crate) use upload::Upload;
+use upload::UploadState;
 
 use crate::config;
 use crate::listen::tls::{self, TlsError};
@@ -215,7 +217,7 @@ impl Upstream {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<UpstreamAnswer, UpstreamError> {
-        self.send(method, &format!("{}{path}", self.base_path), headers, body).await
+        self.send(method, format!("{}{path}", self.base_path), headers, body).await
     }
 
     /// True where the FHIR base has no path.
@@ -231,18 +233,20 @@ impl Upstream {
         let below =
             path.strip_prefix(&self.base_path).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
         below.ok_or_else(not_fhir)?;
-        self.send(Method::GET, path, headers, Bytes::new()).await
+        self.send(Method::GET, path.to_owned(), headers, Bytes::new()).await
     }
 
     async fn send(
         &self,
         method: Method,
-        path: &str,
+        path: String,
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<UpstreamAnswer, UpstreamError> {
         let question = Question { uri: uri(path)?, method, headers, body };
-        let (answer, passage) = self.attempts(&question, self.patience.deadline(), true).await;
+        let request = || Ok(question.clone().into_request());
+        let (answer, passage) =
+            self.attempts(&question.method, &request, self.patience.deadline(), true).await;
         if let Some(passage) = passage {
             passage.ended(answer.as_ref().map(|answer| answer.status));
         }
@@ -260,19 +264,25 @@ impl Upstream {
     }
 
     /// Asks with a body that comes, or without any, and gives the answer's head with its body, of at most `most` bytes, to
-    /// come. What has a body is asked once.
+    /// come. `request` makes it, for each attempt anew, with a URI of path and query alone. What has a body is asked once.
     pub(crate) async fn stream(
         &self,
-        (method, path, headers): (Method, &str, HeaderMap),
+        method: &Method,
+        request: impl Fn() -> Result<Request<()>, UpstreamError> + Sync,
         upload: Option<Upload>,
         deadline: Instant,
         most: u64,
     ) -> Result<Flowing, UpstreamError> {
-        let question = Question { uri: uri(path)?, method, headers, body: Bytes::new() };
         let state = upload.as_ref().map(Upload::state);
         let (answer, passage) = match upload {
-            None => self.attempts(&question, deadline, false).await,
-            Some(upload) => self.handed_on(question, upload, deadline).await,
+            None => {
+                let request = || request().map(|own| own.map(|()| Payload::Left(Full::default())));
+                self.attempts(method, &request, deadline, false).await
+            }
+            Some(upload) => {
+                let request = request()?.map(|()| Payload::Right(upload));
+                Box::pin(self.handed_on(request, state.clone().unwrap_or_default(), deadline)).await
+            }
         };
         let error = match answer {
             Ok(Begun { status, headers, coming: Some(body), .. }) if body.size_hint().lower() <= most => {
@@ -291,8 +301,8 @@ impl Upstream {
     /// One attempt, with a caller's body.
     async fn handed_on(
         &self,
-        question: Question,
-        upload: Upload,
+        request: Request<Payload>,
+        state: Arc<UploadState>,
         deadline: Instant,
     ) -> (Result<Begun, UpstreamError>, Option<Passage>) {
         let mut passage = None;
@@ -303,9 +313,7 @@ impl Upstream {
                 Err(refused) => return (Err(refused), None),
             }
         }
-        let state = upload.state();
         let place = passage.as_ref().map_or(0, Passage::address);
-        let request = question.with(Payload::Right(upload));
         let answer = self.attempt(place, request, deadline, false, || state.moved()).await;
         let answer = match (answer, state.fault()) {
             (Err(_), Some(fault)) => Err(UpstreamError::Caller(fault)),
@@ -318,13 +326,16 @@ impl Upstream {
     /// last attempt has not ended.
     async fn attempts(
         &self,
-        question: &Question,
+        method: &Method,
+        request: &(impl Fn() -> Result<Request<Payload>, UpstreamError> + Sync),
         deadline: Instant,
         whole: bool,
     ) -> (Result<Begun, UpstreamError>, Option<Passage>) {
-        let request = || question.clone().with(Payload::Left(Full::new(question.body.clone())));
         let Some(guard) = &self.guard else {
-            return (self.attempt(0, request(), deadline, whole, || 0).await, None);
+            return match request() {
+                Ok(request) => (self.attempt(0, request, deadline, whole, || 0).await, None),
+                Err(error) => (Err(error), None),
+            };
         };
         guard.begin();
         let (mut made, mut before, mut avoid) = (0, None, None);
@@ -335,9 +346,12 @@ impl Upstream {
                 Err(refused) => return (before.unwrap_or(Err(refused)), None),
             };
             let place = passage.address();
-            let answer = self.attempt(place, request(), deadline, whole, || 0).await;
+            let answer = match request() {
+                Ok(request) => self.attempt(place, request, deadline, whole, || 0).await,
+                Err(error) => Err(error),
+            };
             let seen = answer.as_ref().map(|answer| (answer.status, &answer.headers));
-            if !retry::may_be_repeated(&question.method, seen, made) {
+            if !retry::may_be_repeated(method, seen, made) {
                 return (answer, Some(passage));
             }
             let again = Instant::now() + retry::pause(made, retry::random());
@@ -361,14 +375,15 @@ impl Upstream {
     ) -> Result<Begun, UpstreamError> {
         let no_place = || UpstreamError::Request("there is no such address".to_owned());
         let transport = self.places.get(place).ok_or_else(no_place)?;
-        let answer = self.patience.head(deadline, transport.send(request), moved).await?;
+        let mut timer = transport.timers().lend();
+        let answer = self.patience.head(deadline, &mut timer, transport.send(request), moved).await?;
         if let Some(fault) = framing::fault(answer.headers()) {
             return Err(UpstreamError::Framing(fault));
         }
         let (head, body) = answer.into_parts();
         let (status, headers) = (head.status, head.headers);
         if whole {
-            let whole = self.patience.body(deadline, body, self.most).await?;
+            let whole = self.patience.body(deadline, &mut timer, body, self.most).await?;
             return Ok(Begun { status, headers, whole, coming: None });
         }
         if status.is_informational() {
@@ -391,8 +406,8 @@ struct Question {
 }
 
 impl Question {
-    fn with(self, payload: Payload) -> Request<Payload> {
-        let mut request = Request::new(payload);
+    fn into_request(self) -> Request<Payload> {
+        let mut request = Request::new(Payload::Left(Full::new(self.body)));
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
         *request.headers_mut() = self.headers;
@@ -410,9 +425,10 @@ struct Begun {
     coming: Option<AnswerBody>,
 }
 
-fn uri(path: &str) -> Result<Uri, UpstreamError> {
-    let path = if path.is_empty() { "/" } else { path };
-    path.parse().map_err(|error: http::uri::InvalidUri| UpstreamError::Request(error.to_string()))
+/// Path and query at a server.
+pub(crate) fn uri(path: String) -> Result<Uri, UpstreamError> {
+    let path = if path.is_empty() { "/".to_owned() } else { path };
+    Uri::try_from(path).map_err(|error| UpstreamError::Request(error.to_string()))
 }
 
 /// An error and what lies under it, in one line.

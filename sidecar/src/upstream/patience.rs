@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use super::timer::Timer;
 use super::{UpstreamError, chain};
 
 /// Most bytes that are set aside before they came.
@@ -32,29 +33,38 @@ impl Patience {
         Instant::now() + self.whole
     }
 
-    /// Waits for the head; `moved` says how much of the question was sent so far: as long as some is, the head is not late.
+    /// Waits for the head, with this timer; `moved` says how much of the question was sent so far: as long as some is, the head is not late.
     pub async fn head<T>(
         &self,
         deadline: Instant,
+        timer: &mut Timer,
         head: impl Future<Output = Result<T, UpstreamError>>,
         moved: impl Fn() -> u64,
     ) -> Result<T, UpstreamError> {
         let (mut head, mut sent) = (pin!(head), moved());
         loop {
             let until = if self.head < self.whole { Instant::now() + self.head } else { deadline };
-            let late = timeout_at(until.min(deadline), head.as_mut()).await;
+            if let Some(head) = timer.within(until.min(deadline), head.as_mut()).await {
+                return head;
+            }
             let more = std::mem::replace(&mut sent, moved()) != sent;
-            match late {
-                Ok(head) => return head,
-                Err(_) if until >= deadline => return Err(UpstreamError::Timeout(self.whole.as_secs())),
-                Err(_) if !more => return Err(UpstreamError::NoHead(self.head.as_secs())),
-                Err(_) => {}
+            if until >= deadline {
+                return Err(UpstreamError::Timeout(self.whole.as_secs()));
+            }
+            if !more {
+                return Err(UpstreamError::NoHead(self.head.as_secs()));
             }
         }
     }
 
-    /// The whole body, of at most `most` bytes.
-    pub async fn body<B>(&self, deadline: Instant, mut body: B, most: usize) -> Result<Bytes, UpstreamError>
+    /// The whole body, of at most `most` bytes, waited for with this timer.
+    pub async fn body<B>(
+        &self,
+        deadline: Instant,
+        timer: &mut Timer,
+        mut body: B,
+        most: usize,
+    ) -> Result<Bytes, UpstreamError>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::error::Error + 'static,
@@ -66,17 +76,17 @@ impl Patience {
         let (mut first, mut gathered) = (Bytes::new(), BytesMut::new());
         loop {
             let mut next = pin!(body.frame());
-            // What is there already needs no timer.
+            // What is there already needs neither clock nor timer.
             let frame = match poll_fn(|context| Poll::Ready(next.as_mut().poll(context))).await {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
                     let until = Instant::now() + self.idle;
-                    match timeout_at(until.min(deadline), next).await {
-                        Ok(frame) => frame,
-                        Err(_) if until < deadline => {
+                    match timer.within(until.min(deadline), next).await {
+                        Some(frame) => frame,
+                        None if until < deadline => {
                             return Err(UpstreamError::Stalled(self.idle.as_secs()));
                         }
-                        Err(_) => return Err(UpstreamError::Timeout(self.whole.as_secs())),
+                        None => return Err(UpstreamError::Timeout(self.whole.as_secs())),
                     }
                 }
             };
@@ -155,7 +165,7 @@ mod tests {
         most: usize,
     ) -> Result<Bytes, UpstreamError> {
         let body = Drips { parts: parts.to_vec(), ends, paused: false };
-        patience.body(patience.deadline(), body, most).await
+        patience.body(patience.deadline(), &mut Timer::default(), body, most).await
     }
 
     #[tokio::test]
@@ -178,9 +188,11 @@ mod tests {
     #[tokio::test]
     async fn a_head_has_a_time_of_its_own_and_no_more_than_the_whole() {
         let never = async |patience: Patience| {
-            patience.head(patience.deadline(), pending::<Result<(), _>>(), || 0).await
+            let never = pending::<Result<(), _>>();
+            patience.head(patience.deadline(), &mut Timer::default(), never, || 0).await
         };
-        assert!(PATIENT.head(PATIENT.deadline(), async { Ok(()) }, || 0).await.is_ok());
+        let at_once = async { Ok(()) };
+        assert!(PATIENT.head(PATIENT.deadline(), &mut Timer::default(), at_once, || 0).await.is_ok());
         let late = never(Patience { head: MOMENT, ..PATIENT }).await;
         assert!(matches!(late, Err(UpstreamError::NoHead(_))), "{late:?}");
         let late = never(Patience { whole: MOMENT, ..PATIENT }).await;
@@ -193,7 +205,8 @@ mod tests {
         // Something is sent each millisecond, for a while.
         let (sent, most) = (|| began.elapsed().as_millis(), MOMENT.as_millis() * 100);
         let moved = || u64::try_from(sent().min(most)).unwrap();
-        let late = own.head(own.deadline(), pending::<Result<(), _>>(), moved).await;
+        let never = pending::<Result<(), _>>();
+        let late = own.head(own.deadline(), &mut Timer::default(), never, moved).await;
         assert!(matches!(late, Err(UpstreamError::NoHead(_))), "{late:?}");
         assert!(sent() >= most, "not before the question came to a stand");
     }

@@ -10,6 +10,7 @@
 //! save nothing here: the server is near, and one connection a request under way is what it expects.
 
 use std::future::poll_fn;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,10 +27,12 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
+use super::timer::Timers;
 use super::upload::Upload;
 use super::{UpstreamError, chain};
 use crate::listen::workers;
@@ -47,22 +50,92 @@ const LARGEST_HEAD: usize = 64 * 1024;
 pub(crate) type Payload = Either<Full<Bytes>, Upload>;
 
 /// A stream to the server, in the clear or over TLS.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
 
-type Connection = http1::Connection<TokioIo<Box<dyn Stream>>, Payload>;
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    /// One piece, as most requests are, goes out by the plain call: the kernel takes it for less.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match (self.get_mut(), pieces) {
+            (Stream::Plain(stream), [piece]) => Pin::new(stream).poll_write(context, piece),
+            (Stream::Plain(stream), pieces) => Pin::new(stream).poll_write_vectored(context, pieces),
+            (Stream::Tls(stream), pieces) => Pin::new(stream).poll_write_vectored(context, pieces),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+type Connection = http1::Connection<TokioIo<Stream>, Payload>;
 
 /// A connection with its means to send.
 struct Line {
     sender: http1::SendRequest<Payload>,
     connection: Pin<Box<Connection>>,
+    /// The connection has come to its end.
+    ended: bool,
 }
 
 impl Line {
+    /// Moves its bytes.
+    fn poll(&mut self, context: &mut Context<'_>) {
+        self.ended = self.ended || self.connection.as_mut().poll(context).is_ready();
+    }
+
     /// True where the next request can be sent: the last answer is read to its end, and the server has not hung up.
     fn is_open(&mut self) -> bool {
-        let mut context = Context::from_waker(Waker::noop());
-        self.connection.as_mut().poll(&mut context).is_pending() && self.sender.is_ready()
+        self.poll(&mut Context::from_waker(Waker::noop()));
+        self.is_free()
+    }
+
+    /// The same, as far as it was seen when its bytes were last moved.
+    fn is_free(&self) -> bool {
+        !self.ended && self.sender.is_ready()
     }
 }
 
@@ -85,6 +158,7 @@ pub(crate) struct Transport {
     host_header: HeaderValue,
     patience: Duration,
     idle: Arc<[Mutex<Vec<Idle>>]>,
+    timers: Timers,
 }
 
 impl Transport {
@@ -109,7 +183,7 @@ impl Transport {
         };
         let host_header = HeaderValue::from_str(authority.as_str()).ok()?;
         let idle = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Some(Transport { at, tls, host_header, patience, idle })
+        Some(Transport { at, tls, host_header, patience, idle, timers: Timers::default() })
     }
 
     /// Sends one request, whose URI is path and query alone, and gives the answer's head with its body to come.
@@ -124,8 +198,13 @@ impl Transport {
                 Err((error, None)) => return Err(error),
             }
         }
-        let line = self.connect().await?;
+        let line = Box::pin(self.connect()).await?;
         self.send_on(line, request, shard).await.map_err(|(error, _)| error)
+    }
+
+    /// Timers for those who ask.
+    pub fn timers(&self) -> &Timers {
+        &self.timers
     }
 
     /// Closes connections that have waited for too long.
@@ -137,8 +216,9 @@ impl Transport {
 
     fn take(&self, shard: usize) -> Option<Line> {
         let mut idle = self.idle.get(shard)?.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
         while let Some(Idle { mut line, since }) = idle.pop() {
-            if since.elapsed() < IDLE && line.is_open() {
+            if now.saturating_duration_since(since) < IDLE && line.is_open() {
                 return Some(line);
             }
         }
@@ -159,16 +239,18 @@ impl Transport {
         };
         let stream = stream.map_err(broken)?;
         stream.set_nodelay(true).map_err(broken)?;
-        let stream: Box<dyn Stream> = match &self.tls {
-            None => Box::new(stream),
-            Some((tls, name)) => Box::new(tls.connect(name.clone(), stream).await.map_err(broken)?),
+        let stream = match &self.tls {
+            None => Stream::Plain(stream),
+            Some((tls, name)) => {
+                Stream::Tls(Box::new(tls.connect(name.clone(), stream).await.map_err(broken)?))
+            }
         };
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(LARGEST_HEAD)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(broken)?;
-        Ok(Line { sender, connection: Box::pin(connection) })
+        Ok(Line { sender, connection: Box::pin(connection), ended: false })
     }
 
     /// Sends on this connection. An error comes with the request where none of it was sent.
@@ -179,14 +261,10 @@ impl Transport {
         shard: usize,
     ) -> Result<Response<AnswerBody>, (UpstreamError, Option<Box<Request<Payload>>>)> {
         let answer = {
-            let Line { sender, connection } = &mut line;
-            let mut sending = pin!(sender.try_send_request(request));
+            let mut sending = pin!(line.sender.try_send_request(request));
             poll_fn(|context| {
-                if let Poll::Ready(answer) = sending.as_mut().poll(context) {
-                    return Poll::Ready(answer);
-                }
-                // Polled again below: an answer or an end that the connection comes upon is told to `sending`.
-                let _ = connection.as_mut().poll(context);
+                // What the connection comes upon, an answer or an end, is told to `sending`.
+                line.poll(context);
                 sending.as_mut().poll(context)
             })
             .await
@@ -221,16 +299,18 @@ impl AnswerBody {
     /// Gives the connection back to those that wait, where it can be used again.
     pub fn give_back(&mut self) {
         let Some(mut line) = self.line.take() else { return };
-        if !line.is_open() {
+        // Whoever takes it looks whether the server has hung up meanwhile.
+        if !line.is_free() && !line.is_open() {
             return;
         }
         let Some(home) = self.home.get(self.shard) else { return };
         let mut idle = home.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.first().is_some_and(|oldest| oldest.since.elapsed() >= IDLE) {
-            idle.retain(|own| own.since.elapsed() < IDLE);
+        let now = Instant::now();
+        if idle.first().is_some_and(|oldest| now.saturating_duration_since(oldest.since) >= IDLE) {
+            idle.retain(|own| now.saturating_duration_since(own.since) < IDLE);
         }
         if idle.len() < MOST_IDLE {
-            idle.push(Idle { line, since: Instant::now() });
+            idle.push(Idle { line, since: now });
         }
     }
 }
@@ -248,7 +328,8 @@ impl Body for AnswerBody {
         if next.is_pending()
             && let Some(line) = &mut own.line
         {
-            if line.connection.as_mut().poll(context).is_ready() {
+            line.poll(context);
+            if line.ended {
                 own.line = None;
             }
             next = Pin::new(&mut own.incoming).poll_frame(context);

@@ -12,11 +12,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::wait::Wait;
+use crate::listen::Coming;
 
 /// What a caller's body broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +61,7 @@ const LET_GO: u64 = 4 * 1024 * 1024;
 
 /// A caller's body within its bounds.
 #[derive(Debug)]
-pub(crate) struct Upload<B: Body<Data = Bytes> + Unpin + Send + 'static = Incoming> {
+pub(crate) struct Upload<B: Body<Data = Bytes> + Unpin + Send + 'static = Coming> {
     /// Nothing once it is let go of.
     body: Option<B>,
     most: u64,
@@ -113,7 +114,7 @@ impl<B: Body<Data = Bytes> + Unpin + Send + 'static> Body for Upload<B> {
                     let moved = own.state.moved().saturating_add(data.len() as u64);
                     if moved > own.most {
                         CallerFault::TooLarge
-                    } else if !own.wait.came() {
+                    } else if !own.wait.came(body.is_end_stream()) {
                         CallerFault::Slow
                     } else {
                         own.state.moved.store(moved, Ordering::Relaxed);
@@ -147,7 +148,7 @@ async fn let_go(mut body: impl Body<Data = Bytes> + Unpin, mut wait: Wait) {
             match Pin::new(&mut body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     let size = frame.data_ref().map_or(0, Bytes::len) as u64;
-                    match room.checked_sub(size).filter(|_| wait.came()) {
+                    match room.checked_sub(size).filter(|_| wait.came(false)) {
                         Some(left) => room = left,
                         None => return Poll::Ready(()),
                     }

@@ -407,6 +407,41 @@ async fn a_body_that_stops_on_its_way_up_is_told_and_never_taken_for_a_whole_one
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_ends_the_connection_only_where_its_body_is_still_to_come() {
+    let site = site("unread", "body_bytes = 50000", "").await;
+    let told = async |line: &str, fields: &str, more: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", site.setup.port)).await.unwrap();
+        let token = format!("Host: x\r\nAuthorization: Bearer {}\r\n", site.setup.token(json!({})));
+        let last = format!("GET /files/last HTTP/1.1\r\n{token}Connection: close\r\n\r\n");
+        let all = format!("{line} HTTP/1.1\r\n{token}{fields}\r\n{more}").replace("LAST", &last);
+        stream.write_all(all.as_bytes()).await.unwrap();
+        rest(&mut stream).await.to_ascii_lowercase()
+    };
+    let (delete, post) = ("DELETE /files/a", "POST /files/a");
+    for (line, fields, more, status) in [
+        (delete, "Content-Length: 3\r\n", "abcLAST", 405),
+        (delete, "Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\n\r\nLAST", 405),
+        ("GET /other/a", "Content-Length: 3\r\n", "abcLAST", 404),
+    ] {
+        let text = told(line, fields, more).await;
+        assert!(text.starts_with(&format!("http/1.1 {status} ")), "{text}");
+        assert_eq!(text.matches("http/1.1 ").count(), 2, "the next one is answered: {text}");
+    }
+    for (line, fields, more, status) in [
+        (delete, "Content-Length: 30000\r\n", "abc", 405),
+        (delete, "Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n", 405),
+        (delete, "Content-Length: 3\r\nExpect: 100-continue\r\n", "", 405),
+        (post, "Content-Length: 100000\r\n", "abc", 413),
+        (post, "Content-Length: 100000\r\nExpect: 100-continue\r\n", "", 413),
+    ] {
+        let text = told(line, fields, more).await;
+        assert!(text.starts_with(&format!("http/1.1 {status} ")), "{text}");
+        assert!(text.contains("\r\nconnection: close\r\n"), "{text}");
+    }
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pause_ends_no_connection_and_a_sidecar_that_stops_waits_for_what_passes() {
     let site = site("pause", "audit = \"minute\"", "").await;
     let before = site.records();

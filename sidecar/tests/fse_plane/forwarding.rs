@@ -4,6 +4,8 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use rusqlite::Connection;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::application::*;
 use crate::harness::Region;
@@ -103,6 +105,18 @@ async fn own_errors_have_their_documented_forms_and_bounds_hold() {
     for path in ["/documents/%2e%2e/x", "/..;/x", "/a%2fb"] {
         let reply = application.send("2", &Send { path: path.to_owned(), ..delete("x") }).await;
         assert_eq!((reply.status, problem(&reply).as_str()), (StatusCode::BAD_REQUEST, "mw/path"), "{path}");
+    }
+    // Refused before its body was read: the connection goes on where all of it is there, and else says that it ends.
+    let head = "POST /fse/v1/..;/x HTTP/1.1\r\nHost: x\r\nContent-Length:";
+    let last = "GET /fse/v1/..;/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    for (rest, count) in [(format!("3\r\n\r\nabc{last}"), 2), ("30000\r\n\r\nabc".to_owned(), 1)] {
+        let mut stream = TcpStream::connect(("127.0.0.1", region.setup.port)).await.unwrap();
+        stream.write_all(format!("{head} {rest}").as_bytes()).await.unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).await.unwrap();
+        let answers = answers.to_ascii_lowercase();
+        assert_eq!(answers.matches("http/1.1 400 ").count(), count, "{answers}");
+        assert_eq!(answers.matches("\r\nconnection: close\r\n").count(), 1, "{answers}");
     }
     let url = format!("http://127.0.0.1:{}/closed/v1/status/1", region.setup.port);
     let reply = application.asking.get(&url).await;

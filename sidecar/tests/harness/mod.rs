@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod authority;
+pub mod by_hand;
 pub mod frames;
 pub mod mllp;
 pub mod national;

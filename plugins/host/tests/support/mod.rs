@@ -2,10 +2,14 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::Value;
-use varco_plugin_host::{Context, EngineSettings, LoadError, Manifest, Plugin, PluginEngine};
+use tokio::runtime::{Builder, Runtime};
+use varco_plugin_host::{
+    ChainOutcome, Context, EngineSettings, Hook, LoadError, Manifest, Plugin, PluginEngine, PluginError,
+    PluginSet, Verdict,
+};
 
 pub const READ: Context<'static> = Context {
     interaction: "read",
@@ -58,4 +62,39 @@ pub fn hostile(engine: &PluginEngine, behaviour: &str) -> Plugin {
         }
     })
     .unwrap()
+}
+
+thread_local! {
+    static RUNTIME: Runtime = Builder::new_current_thread().enable_time().build().unwrap();
+}
+
+/// Runs a call to its end, with its thread to itself.
+pub fn to_the_end<T>(call: impl Future<Output = T>) -> T {
+    RUNTIME.with(|runtime| runtime.block_on(call))
+}
+
+/// Calls at one moment of the clock that quarantines go by, to their end.
+pub trait CallsAt {
+    fn judge_at(&self, hook: Hook, context: &Context<'_>, body: &[u8], now: Duration) -> Judged;
+
+    fn on_request(&self, context: &Context<'_>, body: &[u8], now: Duration) -> Judged {
+        self.judge_at(Hook::Request, context, body, now)
+    }
+
+    fn on_response(&self, context: &Context<'_>, body: &[u8], now: Duration) -> Judged {
+        self.judge_at(Hook::Response, context, body, now)
+    }
+}
+
+pub type Judged = Result<Verdict, PluginError>;
+
+impl CallsAt for Plugin {
+    fn judge_at(&self, hook: Hook, context: &Context<'_>, body: &[u8], now: Duration) -> Judged {
+        to_the_end(self.judge(hook, context, body, &|| now))
+    }
+}
+
+/// Gives a body to all plugins of a set, to the end.
+pub fn run(set: &PluginSet, hook: Hook, body: &[u8]) -> Result<ChainOutcome, PluginError> {
+    to_the_end(set.run(hook, &READ, body, &|| Duration::ZERO))
 }

@@ -80,7 +80,7 @@ impl Bench {
             let plugin = stand.load(&built, &fixture.setting.settings)?;
             loading = loading.max(start.elapsed());
             bar.set_message(fixture.name.clone());
-            match measure(&plugin, fixture, self.rounds, &bar) {
+            match measure(&stand, &plugin, fixture, self.rounds, &bar) {
                 Ok(measured) => all.push(measured),
                 Err(fault) => {
                     bar.finish_and_clear();
@@ -119,43 +119,46 @@ impl Measured {
 }
 
 fn measure(
+    stand: &Stand,
     plugin: &Plugin,
     fixture: &Fixture,
     rounds: u32,
     bar: &ProgressBar,
 ) -> Result<Measured, PluginError> {
+    let warming = rounds.checked_div(10).unwrap_or(0).max(1);
+    let mut times = Vec::with_capacity(usize::try_from(rounds).unwrap_or(0));
+    let mut verdict = "";
     fixture.setting.with_context(fixture.hook, |context| {
-        let call = || plugin.judge(fixture.hook, context, &fixture.body, Duration::ZERO);
-        for _ in 0..rounds.checked_div(10).unwrap_or(0).max(1) {
-            call()?;
-        }
-        let mut times = Vec::with_capacity(usize::try_from(rounds).unwrap_or(0));
-        let mut total = Duration::ZERO;
-        let mut verdict = "";
-        for round in 0..rounds {
-            let start = Instant::now();
-            let given = call()?;
-            let time = start.elapsed();
-            times.push(time);
-            total = total.saturating_add(time);
-            verdict = match given {
-                Verdict::Pass => "pass",
-                Verdict::Replace(_) => "replace",
-                Verdict::Refuse(_) => "refuse",
-            };
-            if round.is_multiple_of(64) {
-                bar.inc(64);
+        stand.to_the_end(async {
+            for round in 0..rounds.saturating_add(warming) {
+                let start = Instant::now();
+                let given = plugin.judge(fixture.hook, context, &fixture.body, &|| Duration::ZERO).await?;
+                let time = start.elapsed();
+                if round < warming {
+                    continue;
+                }
+                times.push(time);
+                verdict = match given {
+                    Verdict::Pass => "pass",
+                    Verdict::Replace(_) => "replace",
+                    Verdict::Refuse(_) => "refuse",
+                };
+                if round.is_multiple_of(64) {
+                    bar.inc(64);
+                }
             }
-        }
-        times.sort_unstable();
-        Ok(Measured {
-            name: fixture.name.clone(),
-            bytes: fixture.body.len(),
-            verdict,
-            per_second: f64::from(rounds) / total.as_secs_f64().max(f64::MIN_POSITIVE),
-            times,
-            memory: plugin.counters().peak_memory,
+            Ok(())
         })
+    })?;
+    let total: Duration = times.iter().sum();
+    times.sort_unstable();
+    Ok(Measured {
+        name: fixture.name.clone(),
+        bytes: fixture.body.len(),
+        verdict,
+        per_second: f64::from(rounds) / total.as_secs_f64().max(f64::MIN_POSITIVE),
+        times,
+        memory: plugin.counters().peak_memory,
     })
 }
 

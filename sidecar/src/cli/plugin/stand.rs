@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use serde_json::{Map, Value};
+use tokio::runtime::{Builder, Runtime};
 use varco::pipeline::read_concept_map;
 use varco_core::terminology::concept_map::ConceptMap;
 use varco_plugin_host::{Deployment, EngineSettings, Plugin, PluginEngine, PseudonymKey};
@@ -19,6 +20,7 @@ const TEST_KEY: [u8; 32] = *b"varco plugin test: not a secret!";
 #[derive(Debug)]
 pub struct Stand {
     engine: PluginEngine,
+    runtime: Runtime,
     concept_maps: Vec<Arc<ConceptMap>>,
 }
 
@@ -30,7 +32,13 @@ impl Stand {
     /// Where the machine has no address space or thread for it.
     pub fn new() -> Result<Self> {
         let settings = EngineSettings { concurrent_calls: 2, warm_slots: 2, ..EngineSettings::default() };
-        Ok(Self { engine: PluginEngine::start(&settings)?, concept_maps: Vec::new() })
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        Ok(Self { engine: PluginEngine::start(&settings)?, runtime, concept_maps: Vec::new() })
+    }
+
+    /// Runs calls to their end, as a worker of the gateway that has nothing else to do.
+    pub fn to_the_end<T>(&self, calls: impl Future<Output = T>) -> T {
+        self.runtime.block_on(calls)
     }
 
     /// Gives plugins the concept maps of a folder, where there is one.

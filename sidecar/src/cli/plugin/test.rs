@@ -34,7 +34,7 @@ and, where the defaults don't do, NAME.context.json with any of
 Concept maps for the plugin lie in fixtures/concept-maps/. Pseudonyms are made with a key for tests.
 
 Hostile inputs (empty, huge, deep, not JSON ...) ask one thing: that the plugin gives a verdict within its limits.
-Deadlines are time on the clock: one that is missed on a busy machine is tried twice more before it counts.
+Deadlines are time in which the plugin computes: one that is missed on a busy machine is tried twice more before it counts.
 Exit codes: 0 all passed, 1 the plugin failed one, 2 could not run.")]
 pub struct Test {
     /// The project's folder.
@@ -110,7 +110,7 @@ impl<'a> Bench<'a> {
         let given = self.call(&fixture.setting, fixture.hook, &fixture.body)?;
         Ok(given.map(|verdict| match verdict {
             Verdict::Pass => Wanted::Body(laid_out(&String::from_utf8_lossy(&fixture.body))),
-            Verdict::Replace(body) => Wanted::Body(laid_out(&String::from_utf8_lossy(&body))),
+            Verdict::Replace(body) => Wanted::Body(laid_out(&String::from_utf8_lossy(body.bytes()))),
             Verdict::Refuse(refusal) => Wanted::Refused(Refused {
                 status: refusal.status_hint.status(),
                 code: refusal.code,
@@ -129,7 +129,10 @@ impl<'a> Bench<'a> {
         loop {
             self.now = self.now.saturating_add(BETWEEN_CALLS);
             tries = tries.saturating_sub(1);
-            match setting.with_context(hook, |context| plugin.judge(hook, context, body, self.now)) {
+            let now = || self.now;
+            let judged = setting
+                .with_context(hook, |context| self.stand.to_the_end(plugin.judge(hook, context, body, &now)));
+            match judged {
                 Err(PluginError::Deadline { .. }) if tries > 0 => {}
                 given => return Ok(given),
             }

@@ -7,46 +7,52 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::uri::{Authority, Uri};
 
 /// Headers of a request that pass.
-const ASKED: [HeaderName; 18] = [
-    header::ACCEPT,
-    header::ACCEPT_CHARSET,
-    header::ACCEPT_ENCODING,
-    header::ACCEPT_LANGUAGE,
-    header::CACHE_CONTROL,
-    header::CONTENT_DISPOSITION,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LANGUAGE,
-    header::CONTENT_TYPE,
-    header::IF_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::IF_NONE_MATCH,
-    header::IF_RANGE,
-    header::IF_UNMODIFIED_SINCE,
-    header::PRAGMA,
-    header::RANGE,
-    header::USER_AGENT,
-    HeaderName::from_static("prefer"),
-];
+fn is_asked(name: &str) -> bool {
+    matches!(
+        name,
+        "accept"
+            | "accept-charset"
+            | "accept-encoding"
+            | "accept-language"
+            | "cache-control"
+            | "content-disposition"
+            | "content-encoding"
+            | "content-language"
+            | "content-type"
+            | "if-match"
+            | "if-modified-since"
+            | "if-none-match"
+            | "if-range"
+            | "if-unmodified-since"
+            | "pragma"
+            | "prefer"
+            | "range"
+            | "user-agent"
+    )
+}
 
 /// Headers of an answer that pass; `Location` is written anew.
-const ANSWERED: [HeaderName; 16] = [
-    header::ACCEPT_RANGES,
-    header::AGE,
-    header::ALLOW,
-    header::CACHE_CONTROL,
-    header::CONTENT_DISPOSITION,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LANGUAGE,
-    header::CONTENT_RANGE,
-    header::CONTENT_TYPE,
-    header::ETAG,
-    header::EXPIRES,
-    header::LAST_MODIFIED,
-    header::PRAGMA,
-    header::RETRY_AFTER,
-    header::VARY,
-    HeaderName::from_static("preference-applied"),
-];
+fn is_answered(name: &str) -> bool {
+    matches!(
+        name,
+        "accept-ranges"
+            | "age"
+            | "allow"
+            | "cache-control"
+            | "content-disposition"
+            | "content-encoding"
+            | "content-language"
+            | "content-range"
+            | "content-type"
+            | "etag"
+            | "expires"
+            | "last-modified"
+            | "pragma"
+            | "preference-applied"
+            | "retry-after"
+            | "vary"
+    )
+}
 
 /// True where the configuration may let a header of this name pass.
 pub(crate) fn may_pass(name: &HeaderName) -> bool {
@@ -80,19 +86,15 @@ pub(crate) fn may_pass(name: &HeaderName) -> bool {
         && !families.iter().any(|family| name.as_str().starts_with(family))
 }
 
-/// Takes over those of `known` and of `more`, each as often as it is there.
-fn taken(from: &HeaderMap, known: &[HeaderName], more: &[HeaderName], to: &mut HeaderMap) {
-    for (name, value) in from {
-        if known.contains(name) || more.contains(name) {
-            to.append(name.clone(), value.clone());
-        }
-    }
-}
-
 /// The headers that a server is asked by.
 pub(super) fn asked(sent: &HeaderMap, more: &[HeaderName]) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
-    taken(sent, &ASKED, more, &mut headers);
+    // With the gateway's own three and mostly no more: larger ones are grown.
+    let mut headers = HeaderMap::with_capacity(6);
+    for (name, value) in sent {
+        if is_asked(name.as_str()) || more.contains(name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
     headers
 }
 
@@ -106,26 +108,40 @@ pub(super) struct Stands {
     pub path: String,
 }
 
-/// The headers of a server's answer, for the caller. A HEAD is told the length as the server told it.
-pub(super) fn answered(said: &HeaderMap, head: bool, more: &[HeaderName], stands: &Stands) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
-    taken(said, &ANSWERED, more, &mut headers);
-    // What the server meant for its own connection alone.
-    for named in said.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok()) {
-        for name in named.split(',').filter_map(|name| name.trim().parse::<HeaderName>().ok()) {
-            headers.remove(name);
-        }
+/// The headers of a server's answer, for the caller: all others are taken away. A HEAD is told the length as the server told it.
+pub(super) fn answered(
+    mut headers: HeaderMap,
+    head: bool,
+    more: &[HeaderName],
+    stands: &Stands,
+) -> HeaderMap {
+    let place = headers.get(header::LOCATION).and_then(|place| stands.location(place));
+    for name in named_by_connection(&headers) {
+        headers.remove(name);
     }
-    if let Some(place) = said.get(header::LOCATION).and_then(|place| stands.location(place)) {
+    let passes = |name: &HeaderName| {
+        is_answered(name.as_str()) || (head && *name == header::CONTENT_LENGTH) || more.contains(name)
+    };
+    while let Some(name) = headers.keys().find(|name| !passes(name)).cloned() {
+        headers.remove(name);
+    }
+    if let Some(place) = place {
         headers.insert(header::LOCATION, place);
     }
-    if head && let Some(length) = said.get(header::CONTENT_LENGTH) {
-        headers.insert(header::CONTENT_LENGTH, length.clone());
-    }
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let header::Entry::Vacant(none) = headers.entry(header::CACHE_CONTROL) {
+        none.insert(HeaderValue::from_static("no-store"));
     }
     headers
+}
+
+/// What a server meant for its own connection alone. `keep-alive` itself never passes.
+fn named_by_connection(said: &HeaderMap) -> Vec<HeaderName> {
+    let values = said.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(',')).map(str::trim);
+    names
+        .filter(|name| !name.eq_ignore_ascii_case("keep-alive"))
+        .filter_map(|name| name.parse().ok())
+        .collect()
 }
 
 impl Stands {
@@ -195,10 +211,10 @@ mod tests {
             ("content-length", "5"),
             ("cache-control", "max-age=5"),
         ]);
-        let plain = answered(&said, false, &[], &stands());
+        let plain = answered(said.clone(), false, &[], &stands());
         assert_eq!(plain, map(&[("content-type", "text/plain"), ("cache-control", "max-age=5")]));
-        assert_eq!(answered(&said, true, &[], &stands())["content-length"], "5");
-        let silent = answered(&map(&[]), false, &[], &stands());
+        assert_eq!(answered(said, true, &[], &stands())["content-length"], "5");
+        let silent = answered(map(&[]), false, &[], &stands());
         assert_eq!(silent, map(&[("cache-control", "no-store")]));
     }
 
@@ -206,7 +222,7 @@ mod tests {
     fn a_location_is_the_callers_own_or_none() {
         let located = |place: &'static str| {
             let said = map(&[("location", place)]);
-            let headers = answered(&said, false, &[], &stands());
+            let headers = answered(said, false, &[], &stands());
             headers.get("location").map(|value| value.to_str().unwrap().to_owned())
         };
         assert_eq!(located("http://tx:8080/r4/CodeSystem/1?a=b").unwrap(), "/terminology/CodeSystem/1?a=b");

@@ -33,7 +33,7 @@ use http::request::Parts;
 use http::uri::Uri;
 use http::{Method, Request, Response, Version};
 use http_body_util::Either;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 
 use headers::Stands;
@@ -47,9 +47,13 @@ use super::answer::Answer;
 use super::{Gateway, Refusal, Reply, receive, template};
 use crate::config::{Config, PassedAudit, Passthrough};
 use crate::limit::{self, Shape};
-use crate::listen::Peer;
+use crate::listen::{Coming, Peer};
 use crate::telemetry::stage::Stage;
-use crate::upstream::{CallerFault, Flowing, Guard, Upload, Upstream, UpstreamError, UpstreamSetupError};
+use crate::upstream::{
+    self, CallerFault, Flowing, Guard, Upload, Upstream, UpstreamError, UpstreamSetupError,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How requests ended, as metrics and logs have it.
 const OUTCOMES: [&str; 5] = ["answered", "refused", "failed", "cut", "left"];
@@ -183,7 +187,7 @@ impl Gateway {
     pub(super) async fn pass(
         self: Arc<Self>,
         route: Arc<Route>,
-        request: Request<Incoming>,
+        request: Request<Coming>,
         peer: Peer,
     ) -> Response<Reply> {
         let started = Instant::now();
@@ -198,36 +202,39 @@ impl Gateway {
         match flowing {
             Ok(Flowing { status, headers, body }) => {
                 let headers =
-                    headers::answered(&headers, head.method == Method::HEAD, &route.headers, &route.stands);
+                    headers::answered(headers, head.method == Method::HEAD, &route.headers, &route.stands);
                 let mut response = Response::new(());
                 *response.status_mut() = status;
                 *response.headers_mut() = headers;
                 response.headers_mut().extend(limit::headers(&account.standings));
                 if let Ok(id) = HeaderValue::from_str(&account.request_id) {
-                    response.headers_mut().insert(HeaderName::from_static("x-request-id"), id);
+                    response.headers_mut().insert(REQUEST_ID, id);
                 }
                 let ending = Ending::new(self, route, account, told, status);
                 response.map(|()| Either::Right(Box::new(Passing::new(body, ending))))
             }
-            Err(refusal) => {
-                let close = refusal.ends_connection();
-                let refusal = match self.record_refused_passage(&route, &head, &mut account, &refusal).await {
-                    Ok(()) => refusal,
-                    Err(worse) => worse,
-                };
-                let outcome = if refusal.is_operational() { Outcome::Failed } else { Outcome::Refused };
-                let answer = Answer::refused(&refusal);
-                self.tell_passage(
-                    &route,
-                    &mut account,
-                    &told,
-                    answer.status,
-                    (outcome, Some(&refusal)),
-                    (0, 0),
-                );
-                answer.into_response(&account.request_id, close).map(Either::Left)
-            }
+            Err(refusal) => Box::pin(self.refuse(&route, &head, &mut account, &told, refusal)).await,
         }
+    }
+
+    /// Puts on record, tells and answers what is not handed on.
+    async fn refuse(
+        self: &Arc<Self>,
+        route: &Route,
+        head: &Parts,
+        account: &mut Account,
+        told: &Told,
+        refusal: Refusal,
+    ) -> Response<Reply> {
+        let close = refusal.ends_connection();
+        let refusal = match self.record_refused_passage(route, head, account, &refusal).await {
+            Ok(()) => refusal,
+            Err(worse) => worse,
+        };
+        let outcome = if refusal.is_operational() { Outcome::Failed } else { Outcome::Refused };
+        let answer = Answer::refused(&refusal);
+        self.tell_passage(route, account, told, answer.status, (outcome, Some(&refusal)), (0, 0));
+        answer.into_response(&account.request_id, close).map(Either::Left)
     }
 
     /// Hands a request on, if its caller may; the answer's head, and the body to come.
@@ -235,7 +242,7 @@ impl Gateway {
         self: &Arc<Self>,
         route: &Arc<Route>,
         head: &Parts,
-        body: Incoming,
+        body: Coming,
         peer: Peer,
         account: &mut Account,
     ) -> Result<Flowing, Refusal> {
@@ -263,18 +270,14 @@ impl Gateway {
         }
         let within = account.enter(Stage::Audit);
         match route.config.audit {
-            PassedAudit::Each => self.record_passage(route, head, account).await?,
-            PassedAudit::Minute => self.count_passage(route, client, account).await?,
+            PassedAudit::Each => Box::pin(self.record_passage(route, head, account)).await?,
+            PassedAudit::Minute if route.counted(client, account.received) => {}
+            PassedAudit::Minute => Box::pin(self.count_passage(route, client, account)).await?,
         }
         account.leave(&within);
 
         let within = account.enter(Stage::Upstream);
-        let mut headers = headers::asked(&head.headers, &route.headers);
         let span = account.spans.as_ref().map(|spans| spans.current());
-        account.trace.put_into(span, &mut headers);
-        if let Ok(id) = HeaderValue::from_str(&account.request_id) {
-            headers.insert(HeaderName::from_static("x-request-id"), id);
-        }
         if let Some(spans) = &mut account.spans {
             spans.calls(
                 &within.entered,
@@ -285,9 +288,20 @@ impl Gateway {
         let deadline = route.upstream.deadline();
         let upload =
             (!body.is_end_stream()).then(|| Upload::new(body, most, route.upstream.idle(), deadline));
-        let target = route.target(below, head.uri.query());
-        let asked = (head.method.clone(), target.as_str(), headers);
-        let flowing = route.upstream.stream(asked, upload, deadline, route.config.answer_bytes).await;
+        let (trace, id) = (&account.trace, &account.request_id);
+        let request = || {
+            let mut request = Request::new(());
+            *request.method_mut() = head.method.clone();
+            *request.uri_mut() = upstream::uri(route.target(below, head.uri.query()))?;
+            *request.headers_mut() = headers::asked(&head.headers, &route.headers);
+            trace.put_into(span, request.headers_mut());
+            if let Ok(id) = HeaderValue::from_str(id) {
+                request.headers_mut().insert(REQUEST_ID, id);
+            }
+            Ok(request)
+        };
+        let most = route.config.answer_bytes;
+        let flowing = route.upstream.stream(&head.method, request, upload, deadline, most).await;
         if let Some(spans) = &mut account.spans {
             spans.answered(&within.entered, flowing.as_ref().ok().map(|own| own.status.as_u16()));
         }

@@ -35,6 +35,13 @@ struct Said {
     returned: Option<u64>,
 }
 
+impl Route {
+    /// Counts a request of this client, if its minute is on record.
+    pub(super) fn counted(&self, client: usize, received: Timestamp) -> bool {
+        self.minutes.get(client).is_some_and(|own| own.counted(minute_of(received)))
+    }
+}
+
 impl Gateway {
     /// Puts a request on record that is about to be handed on.
     pub(super) async fn record_passage(
@@ -76,8 +83,8 @@ impl Gateway {
         }
     }
 
-    /// Counts a request that is about to be handed on; the first of its client's minute is recorded, whatever becomes of its
-    /// caller meanwhile.
+    /// Puts the minute of a request on record that is about to be handed on, and counts it, whatever becomes of its caller
+    /// meanwhile.
     pub(super) async fn count_passage(
         self: &Arc<Self>,
         route: &Arc<Route>,
@@ -85,9 +92,6 @@ impl Gateway {
         account: &Account,
     ) -> Result<(), Refusal> {
         let minute = minute_of(account.received);
-        if route.minutes.get(client).is_some_and(|own| own.counted(minute)) {
-            return Ok(());
-        }
         let told = format!(
             "uses the pass-through {} in this minute: no consent was asked about; another record counts its requests",
             route.config.name
