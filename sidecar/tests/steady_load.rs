@@ -39,6 +39,8 @@ const RELOADS: usize = 20;
 const PLUGIN_RELOADS: usize = 5;
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Requests that may meet a connection that is leaving: a handoff ends four in HTTP/2, a caller writes a few at a time.
+const MOST_AGAIN: usize = 16;
 /// How much more memory a process may hold at its end than after its warm-up: caches fill, the allocator keeps pages.
 const GROWTH_KB: usize = 48 * 1024;
 
@@ -134,7 +136,23 @@ struct Load {
     sent: AtomicUsize,
     reads: AtomicUsize,
     creates: AtomicUsize,
+    /// Requests that were sent again on another connection, as [`refuses_unprocessed`] says.
+    again: AtomicUsize,
     failed: Mutex<Vec<String>>,
+}
+
+/// Whether a request met a connection that was leaving and was not processed: RFC 9113 §6.8 lets any such request be sent
+/// again, and the library that asks here leaves that to its caller. GOAWAY may arrive between the moment when it chooses
+/// the connection and the moment when it writes the request, whatever the gateway does.
+fn refuses_unprocessed(error: &hyper_util::client::legacy::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl Load {
@@ -157,6 +175,7 @@ impl Load {
             sent: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
             creates: AtomicUsize::new(0),
+            again: AtomicUsize::new(0),
             failed: Mutex::default(),
         }
     }
@@ -179,8 +198,13 @@ impl Load {
             }
         };
         let request = request.header("authorization", format!("Bearer {}", self.token));
+        let request = request.body(Full::new(wanted.1)).unwrap();
         let answered = async {
-            let answer = client.request(request.body(Full::new(wanted.1)).unwrap()).await;
+            let mut answer = client.request(request.clone()).await;
+            if answer.as_ref().is_err_and(refuses_unprocessed) {
+                self.again.fetch_add(1, Ordering::Relaxed);
+                answer = client.request(request).await;
+            }
             let answer = answer.map_err(|error| format!("{error:?}"))?;
             let status = answer.status();
             let body = answer.into_body().collect().await.map_err(|error| format!("{error:?}"))?.to_bytes();
@@ -330,8 +354,18 @@ async fn a_steady_load_goes_through_reloads_a_new_certificate_and_a_new_process(
     let (reads, creates) = (load.reads.load(Ordering::Relaxed), load.creates.load(Ordering::Relaxed));
     // A create has two: its intent and its end.
     let records = proof["records"].as_u64().unwrap() - before;
-    println!("{count} requests, {reads} reads and {creates} creates, 0 failed; {records} records, intact");
-    assert_eq!(records, (reads + 2 * creates) as u64);
+    let again = load.again.load(Ordering::Relaxed);
+    println!(
+        "{count} requests, {reads} reads and {creates} creates, 0 failed, {again} met GOAWAY and were sent again; {records} \
+         records, intact"
+    );
+    // What was sent again had not been processed; a library that takes a request back while it writes it may leave a record.
+    let owed = reads + 2 * creates;
+    assert!(
+        (owed..=owed + 2 * again).contains(&usize::try_from(records).unwrap()),
+        "{records} of {owed} records"
+    );
+    assert!(again <= MOST_AGAIN, "{again} requests met GOAWAY");
     serving.kill();
     hospital.stop().await;
 }
