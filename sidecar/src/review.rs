@@ -8,8 +8,7 @@ use metrics::gauge;
 use tokio::sync::watch::Receiver;
 use uuid::Uuid;
 use varco_core::audit::{
-    AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditReview, AuditSystem, AuditedEvent,
-    NetworkAddress,
+    AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditReview, AuditedEvent, NetworkAddress,
 };
 use varco_core::requester::{BusinessIdentifier, Requester};
 
@@ -28,8 +27,6 @@ pub fn close(config: &Config, id: &str, by: &str, finding: &str) -> Result<(), C
     let mut desk = ReviewDesk::open(&config.store.path)?;
     let review = desk.find(id)?;
     let now = Timestamp::now();
-    let site = &config.site;
-    let observer = BusinessIdentifier::new(site.id_system.clone(), site.id.clone());
     let patient = match review.patient.rsplit_once('|') {
         Some((system, value)) => {
             AuditPatient { reference: None, identifier: Some(BusinessIdentifier::new(system, value)) }
@@ -50,13 +47,7 @@ pub fn close(config: &Config, id: &str, by: &str, finding: &str) -> Result<(), C
         }),
         token_id: None,
         client_address: NetworkAddress::MachineName("localhost".to_owned()),
-        server: AuditSystem {
-            identifier: observer.clone(),
-            display: site.name.clone(),
-            address: NetworkAddress::Uri(site.base().to_owned()),
-        },
-        observer,
-        site: Some(site.id.clone()),
+        recorder: config.site.recorder(),
         patients: vec![patient],
         resources: Vec::new(),
         query: None,
@@ -67,7 +58,7 @@ pub fn close(config: &Config, id: &str, by: &str, finding: &str) -> Result<(), C
             ..AuditProcessing::default()
         },
     };
-    desk.close(id, &format!("{now:.3}"), by, finding, &AuditRow::of(&record))
+    desk.close(id, &format!("{now:.3}"), by, finding, &AuditRow::of(record))
 }
 
 /// How many reviews wait, and how many for longer than the configuration says; none where it has no rules for emergencies.

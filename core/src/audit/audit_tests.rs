@@ -53,16 +53,18 @@ fn record(event: AuditedEvent) -> AuditRecord {
         }),
         token_id: Some("a1b2".to_owned()),
         client_address: NetworkAddress::Ip("192.0.2.7".to_owned()),
-        server: AuditSystem {
-            identifier: BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
-            display: None,
-            address: NetworkAddress::Uri("https://h1.example/fhir".to_owned()),
-        },
-        observer: BusinessIdentifier::new(
-            "urn:ietf:rfc:3986",
-            "urn:uuid:9d0b3c1e-0000-4000-8000-000000000001",
-        ),
-        site: Some("030943".to_owned()),
+        recorder: Arc::new(AuditRecorder {
+            server: AuditSystem {
+                identifier: BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
+                display: None,
+                address: NetworkAddress::Uri("https://h1.example/fhir".to_owned()),
+            },
+            observer: BusinessIdentifier::new(
+                "urn:ietf:rfc:3986",
+                "urn:uuid:9d0b3c1e-0000-4000-8000-000000000001",
+            ),
+            site: Some("030943".to_owned()),
+        }),
         patients: vec![AuditPatient { reference: Some("Patient/p1".to_owned()), identifier: None }],
         resources: if search { Vec::new() } else { vec![resource] },
         query: search.then(|| "GET /fhir/DocumentReference?patient=Patient/p1".to_owned()),
@@ -260,7 +262,8 @@ fn every_record_is_a_valid_r4_audit_event() {
         let mut bare = complete.clone();
         bare.requester = Arc::default();
         (bare.patients, bare.resources, bare.consents) = (Vec::new(), Vec::new(), Vec::new());
-        (bare.request_id, bare.token_id, bare.site, bare.query) = (None, None, None, None);
+        (bare.request_id, bare.token_id, bare.query) = (None, None, None);
+        Arc::make_mut(&mut bare.recorder).site = None;
         bare.processing = AuditProcessing::default();
         for record in [complete, refused, bare] {
             let document = OwnedDocument::parse_json(record.to_fhir_json(), &Limits::default()).unwrap();

@@ -5,12 +5,16 @@ use base64::engine::general_purpose::STANDARD;
 use fhir_models::document::JsonWriter;
 
 use super::balp::{AUTHZ_SUBTYPE, BASIC_AUDIT_ENTITY, Coded, DCM, Pattern, USER_AGENT, pattern};
-use super::{AuditConsent, AuditPatient, AuditRecord, AuditedEvent, NetworkAddress};
+use super::{
+    AuditConsent, AuditPatient, AuditRecord, AuditRecorder, AuditSystem, AuditedEvent, NetworkAddress,
+};
 use crate::requester::{BusinessIdentifier, Code, Requester};
 
 const REST: &str = "http://terminology.hl7.org/CodeSystem/audit-event-type";
 const RESTFUL_INTERACTION: &str = "http://hl7.org/fhir/restful-interaction";
-pub(super) const SOURCE_TYPE: &str = "http://terminology.hl7.org/CodeSystem/security-source-type";
+const SOURCE_TYPE: &str = "http://terminology.hl7.org/CodeSystem/security-source-type";
+/// The kind of a source that answers requests.
+pub(super) const APPLICATION_SERVER: (&str, &str) = ("4", "Application Server");
 const ROLE_CLASS: &str = "http://terminology.hl7.org/CodeSystem/v3-RoleClass";
 const SECURITY_ROLE: &str = "http://terminology.hl7.org/CodeSystem/extra-security-role-type";
 pub(super) const ENTITY_TYPE: &str = "http://terminology.hl7.org/CodeSystem/audit-entity-type";
@@ -62,7 +66,9 @@ impl AuditRecord {
             concepts("purposeOfEvent", &self.requester.purposes, &mut json);
         }
         self.write_agents(&pattern, &mut json);
-        self.write_source(&mut json);
+        let decides = self.event == AuditedEvent::ConsentDecision;
+        let kind = if decides { ("6", "Security Server") } else { APPLICATION_SERVER };
+        self.recorder.write_source(kind, &mut json);
         self.write_entities(&mut json);
         json.end_object();
         json.into_bytes()
@@ -81,13 +87,11 @@ impl AuditRecord {
         if self.event == AuditedEvent::ConsentDecision {
             // The service that decides is the one that records: BALP wants the two written alike.
             agent_type((SECURITY_ROLE, "authserver", "authorization server"), json);
-            who(&self.observer, None, json);
+            who(&self.recorder.observer, None, json);
             json.key("requestor").boolean(false);
         } else {
             agent_type(pattern.server, json);
-            who(&self.server.identifier, self.server.display.as_deref(), json);
-            json.key("requestor").boolean(false);
-            network(&self.server.address, json);
+            asked(&self.recorder.server, json);
         }
         json.end_object();
 
@@ -113,16 +117,6 @@ impl AuditRecord {
             provider(&BusinessIdentifier::new("", ""), Some(name), json);
         }
         json.end_array();
-    }
-
-    fn write_source(&self, json: &mut JsonWriter) {
-        json.key("source").begin_object().optional("site", self.site.as_deref()).key("observer");
-        identified(&self.observer, None, None, json);
-        json.key("type").begin_array();
-        let decides = self.event == AuditedEvent::ConsentDecision;
-        let source = if decides { ("6", "Security Server") } else { ("4", "Application Server") };
-        coding((SOURCE_TYPE, source.0, source.1), json);
-        json.end_array().end_object();
     }
 
     fn write_entities(&self, json: &mut JsonWriter) {
@@ -271,6 +265,24 @@ impl AuditRecord {
         }
         json.end_array().end_object();
     }
+}
+
+impl AuditRecorder {
+    /// The event's source, of this kind.
+    pub(super) fn write_source(&self, (kind, display): (&'static str, &'static str), json: &mut JsonWriter) {
+        json.key("source").begin_object().optional("site", self.site.as_deref()).key("observer");
+        identified(&self.observer, None, None, json);
+        json.key("type").begin_array();
+        coding((SOURCE_TYPE, kind, display), json);
+        json.end_array().end_object();
+    }
+}
+
+/// The part of an agent that says which server was asked.
+pub(super) fn asked(server: &AuditSystem, json: &mut JsonWriter) {
+    who(&server.identifier, server.display.as_deref(), json);
+    json.key("requestor").boolean(false);
+    network(&server.address, json);
 }
 
 /// An `instant` to the millisecond: what FHIR servers keep.

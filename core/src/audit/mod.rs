@@ -22,8 +22,8 @@ mod audit_tests;
 
 pub use access::{Access, AccessDecision};
 pub use record::{
-    AuditConsent, AuditEmergency, AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditResource,
-    AuditReview, AuditSystem, AuditedEvent, NetworkAddress,
+    AuditConsent, AuditEmergency, AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditRecorder,
+    AuditResource, AuditReview, AuditSystem, AuditedEvent, NetworkAddress,
 };
 pub use refused::RefusedRequests;
 pub use removal::{RemovalEvent, Removed};

@@ -100,6 +100,17 @@ pub struct AuditSystem {
     pub address: NetworkAddress,
 }
 
+/// Who records events: the server that is asked, as it stands in each of its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRecorder {
+    /// The server that was asked.
+    pub server: AuditSystem,
+    /// Who recorded the event: as a rule this server.
+    pub observer: BusinessIdentifier,
+    /// Its site, such as the hospital's public code.
+    pub site: Option<String>,
+}
+
 /// A patient whose data the event is about. One of the two is present.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditPatient {
@@ -188,12 +199,8 @@ pub struct AuditRecord {
     pub token_id: Option<String>,
     /// Where the request came from, as the connection has it.
     pub client_address: NetworkAddress,
-    /// The server that was asked.
-    pub server: AuditSystem,
-    /// Who recorded the event: this gateway.
-    pub observer: BusinessIdentifier,
-    /// The site of the recorder, such as the hospital's public code.
-    pub site: Option<String>,
+    /// Who was asked, and records.
+    pub recorder: Arc<AuditRecorder>,
     /// The patients concerned. BALP wants one record each: [`AuditRecord::per_patient`].
     pub patients: Vec<AuditPatient>,
     /// The resources concerned; none for a search, whose results BALP does not record.

@@ -3,12 +3,16 @@
 //! A record for each of them would let anybody fill the trail. BALP has no pattern for them ("failures are recorded
 //! differently"); the event is the one that DICOM has for a failed login, with the minute as its period (FHIR R4 §6.5.4).
 
+use std::sync::Arc;
+
 use fhir_models::document::JsonWriter;
 use jiff::Timestamp;
 
 use super::balp::DCM;
-use super::event::{ENTITY_TYPE, SOURCE_TYPE, agent_type, coding, detail, identified, instant, network, who};
-use super::{AuditSystem, NetworkAddress};
+use super::event::{
+    APPLICATION_SERVER, ENTITY_TYPE, agent_type, asked, coding, detail, instant, network, who,
+};
+use super::{AuditRecorder, NetworkAddress};
 use crate::requester::BusinessIdentifier;
 
 /// How many requests were refused before their caller was known.
@@ -28,10 +32,8 @@ pub struct RefusedRequests {
     pub cause: String,
     /// How many they were.
     pub count: u64,
-    /// The server that was asked, and that records.
-    pub server: AuditSystem,
-    /// The recorder's site.
-    pub site: Option<String>,
+    /// Who was asked, and records.
+    pub recorder: Arc<AuditRecorder>,
 }
 
 impl RefusedRequests {
@@ -59,16 +61,10 @@ impl RefusedRequests {
         }
         json.end_object().begin_object();
         agent_type((DCM, "110152", "Destination Role ID"), &mut json);
-        who(&self.server.identifier, self.server.display.as_deref(), &mut json);
-        json.key("requestor").boolean(false);
-        network(&self.server.address, &mut json);
+        asked(&self.recorder.server, &mut json);
         json.end_object().end_array();
 
-        json.key("source").begin_object().optional("site", self.site.as_deref()).key("observer");
-        identified(&self.server.identifier, None, None, &mut json);
-        json.key("type").begin_array();
-        coding((SOURCE_TYPE, "4", "Application Server"), &mut json);
-        json.end_array().end_object();
+        self.recorder.write_source(APPLICATION_SERVER, &mut json);
         json.key("entity").begin_array().begin_object().key("type");
         coding((ENTITY_TYPE, "4", "Other"), &mut json);
         json.member("description", "Requests of one address, cause and minute").key("detail").begin_array();
@@ -85,6 +81,7 @@ mod tests {
     use fhir_models::document::{Limits, OwnedDocument};
 
     use super::*;
+    use crate::audit::AuditSystem;
     use crate::validation::Validator;
 
     #[test]
@@ -99,12 +96,15 @@ mod tests {
                 client_address,
                 cause: "expired".to_owned(),
                 count: 17,
-                server: AuditSystem {
-                    identifier: BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
-                    display: None,
-                    address: NetworkAddress::Uri("https://h1.example/fhir".to_owned()),
-                },
-                site: Some("030943".to_owned()),
+                recorder: Arc::new(AuditRecorder {
+                    server: AuditSystem {
+                        identifier: BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
+                        display: None,
+                        address: NetworkAddress::Uri("https://h1.example/fhir".to_owned()),
+                    },
+                    observer: BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
+                    site: Some("030943".to_owned()),
+                }),
             };
             let document = OwnedDocument::parse_json(record.to_fhir_json(), &Limits::default()).unwrap();
             let report = validator.validate(document.document());

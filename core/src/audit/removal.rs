@@ -4,13 +4,15 @@
 //! last of them carried) is what the rest of the trail is proven from. Data that is destroyed is an event of its record's
 //! life cycle (ISO 21089; AuditEvent.type, FHIR R4 §6.5.4).
 
+use std::sync::Arc;
+
 use fhir_models::document::{JsonWriter, Value};
 use jiff::Timestamp;
 
+use super::AuditRecorder;
 use super::balp::DCM;
 use super::chain::RecordHash;
-use super::event::{ENTITY_TYPE, OBJECT_ROLE, SOURCE_TYPE, coding, detail, identified, instant};
-use crate::requester::BusinessIdentifier;
+use super::event::{APPLICATION_SERVER, ENTITY_TYPE, OBJECT_ROLE, coding, detail, identified, instant};
 
 const LIFECYCLE: &str = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle";
 const AUDIT_LIFECYCLE: &str = "http://terminology.hl7.org/CodeSystem/dicom-audit-lifecycle";
@@ -40,9 +42,7 @@ pub struct RemovalEvent {
     /// When it was recorded.
     pub recorded: Timestamp,
     /// Who recorded it, and removed by its rule.
-    pub observer: BusinessIdentifier,
-    /// The site of the recorder.
-    pub site: Option<String>,
+    pub recorder: Arc<AuditRecorder>,
     /// What was removed.
     pub removed: Removed,
 }
@@ -58,13 +58,9 @@ impl RemovalEvent {
         json.key("agent").begin_array().begin_object().key("type").begin_object().key("coding").begin_array();
         coding((DCM, "110150", "Application"), &mut json);
         json.end_array().end_object().key("who");
-        identified(&self.observer, None, None, &mut json);
+        identified(&self.recorder.observer, None, None, &mut json);
         json.key("requestor").boolean(false).end_object().end_array();
-        json.key("source").begin_object().optional("site", self.site.as_deref()).key("observer");
-        identified(&self.observer, None, None, &mut json);
-        json.key("type").begin_array();
-        coding((SOURCE_TYPE, "4", "Application Server"), &mut json);
-        json.end_array().end_object();
+        self.recorder.write_source(APPLICATION_SERVER, &mut json);
         json.key("entity").begin_array().begin_object().key("type");
         coding((ENTITY_TYPE, "2", "System Object"), &mut json);
         json.key("role");
@@ -116,6 +112,8 @@ mod tests {
     use fhir_models::document::{Limits, OwnedDocument};
 
     use super::*;
+    use crate::audit::{AuditSystem, NetworkAddress};
+    use crate::requester::BusinessIdentifier;
     use crate::validation::Validator;
 
     #[test]
@@ -131,8 +129,15 @@ mod tests {
         let event = RemovalEvent {
             id: "r-1".to_owned(),
             recorded: "2031-05-01T12:00:00Z".parse().unwrap(),
-            observer: BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
-            site: Some("030943".to_owned()),
+            recorder: Arc::new(AuditRecorder {
+                server: AuditSystem {
+                    identifier: BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
+                    display: None,
+                    address: NetworkAddress::Uri("https://h1.example/fhir".to_owned()),
+                },
+                observer: BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
+                site: Some("030943".to_owned()),
+            }),
             removed: removed.clone(),
         };
         let document = OwnedDocument::parse_json(event.to_fhir_json(), &Limits::default()).unwrap();

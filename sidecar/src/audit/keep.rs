@@ -11,7 +11,6 @@ use jiff::{Span, Timestamp, Zoned};
 use metrics::counter;
 use tokio::sync::watch;
 use uuid::Uuid;
-use varco_core::requester::BusinessIdentifier;
 
 use crate::config::Config;
 use crate::pipeline::Gateway;
@@ -66,15 +65,13 @@ async fn step(store: &Store, config: &Config, before: String) -> Result<bool, St
     if store.writer().waiting() > 0 {
         return Ok(true);
     }
-    let site = &config.site;
     let removal = Removal {
         before,
         rule: format!("keep = \"{}\"", config.audit.keep.clone().unwrap_or_default()),
         exported_to,
         id: Uuid::now_v7().to_string(),
         at: Timestamp::now(),
-        observer: BusinessIdentifier::new(site.id_system.clone(), site.id.clone()),
-        site: Some(site.id.clone()),
+        recorder: config.site.recorder(),
     };
     store.remove(removal).await?;
     if let Some(anchor) = store.anchor()? {

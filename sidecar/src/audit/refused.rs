@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
-use varco_core::audit::{AuditSystem, NetworkAddress};
-use varco_core::requester::BusinessIdentifier;
 
-use crate::config::Config;
 use crate::pipeline::Gateway;
 use crate::store::{ClosedMinutes, StoreError};
 use crate::telemetry::background;
@@ -38,19 +35,8 @@ pub async fn watch(gateway: Arc<Gateway>, mut stopping: watch::Receiver<bool>) {
 async fn close(gateway: &Gateway, at: Timestamp) -> Result<(), StoreError> {
     let before = at.as_second().saturating_sub(GRACE).div_euclid(60);
     while gateway.store().has_refused(before)? {
-        let (server, site) = recorder(gateway.config());
-        gateway.store().close_refused(ClosedMinutes { before, at, server, site }).await?;
+        let recorder = gateway.config().site.recorder();
+        gateway.store().close_refused(ClosedMinutes { before, at, recorder }).await?;
     }
     Ok(())
-}
-
-/// The gateway as it stands in records.
-fn recorder(config: &Config) -> (AuditSystem, Option<String>) {
-    let site = &config.site;
-    let server = AuditSystem {
-        identifier: BusinessIdentifier::new(site.id_system.clone(), site.id.clone()),
-        display: site.name.clone(),
-        address: NetworkAddress::Uri(site.base().to_owned()),
-    };
-    (server, Some(site.id.clone()))
 }

@@ -43,9 +43,12 @@ mod upstream;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
+use varco_core::audit::{AuditRecorder, AuditSystem, NetworkAddress};
 use varco_core::consent::fse::FseSystems;
+use varco_core::requester::BusinessIdentifier;
 
 pub use access::{Access, Attachments, Elements, Nested, References};
 pub use audit::{Audit, AuditExport};
@@ -186,6 +189,20 @@ impl Site {
     /// The FHIR base URL without a slash at its end.
     pub fn base(&self) -> &str {
         self.base_url.trim_end_matches('/')
+    }
+
+    /// The gateway as it stands in audit records.
+    pub fn recorder(&self) -> Arc<AuditRecorder> {
+        let identifier = BusinessIdentifier::new(self.id_system.clone(), self.id.clone());
+        Arc::new(AuditRecorder {
+            server: AuditSystem {
+                identifier: identifier.clone(),
+                display: self.name.clone(),
+                address: NetworkAddress::Uri(self.base().to_owned()),
+            },
+            observer: identifier,
+            site: Some(self.id.clone()),
+        })
     }
 }
 

@@ -168,7 +168,7 @@ impl Publication {
             config: own.clone(),
             routes: routes?,
             outbox: outbox.clone(),
-            recorder: Recorder(config.site.clone()),
+            recorder: Recorder(config.site.recorder()),
         })))
     }
 

@@ -8,13 +8,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use varco_core::audit::{
-    AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditSystem, AuditedEvent, NetworkAddress,
+    AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditRecorder, AuditedEvent, NetworkAddress,
 };
 use varco_core::requester::BusinessIdentifier;
 
 use super::caller::Caller;
 use super::kind::Kind;
-use crate::config::Site;
 use crate::store::{AuditRow, intent_before};
 
 /// A message as its records know it.
@@ -35,7 +34,7 @@ pub struct Origin {
 }
 
 /// Writes records for one site.
-pub struct Recorder(pub Site);
+pub struct Recorder(pub Arc<AuditRecorder>);
 
 impl Recorder {
     /// The record that something is about to be published.
@@ -64,8 +63,6 @@ impl Recorder {
         outcome_description: Option<String>,
         intent: Option<String>,
     ) -> AuditRow {
-        let site = &self.0;
-        let identifier = BusinessIdentifier::new(site.id_system.clone(), site.id.clone());
         let person = origin.patient.as_deref().and_then(BusinessIdentifier::of_cx);
         let record = AuditRecord {
             id,
@@ -82,13 +79,7 @@ impl Recorder {
             requester: Arc::new(origin.caller.requester()),
             token_id: origin.caller.token.clone(),
             client_address: NetworkAddress::Ip(origin.caller.address.clone()),
-            server: AuditSystem {
-                identifier: identifier.clone(),
-                display: site.name.clone(),
-                address: NetworkAddress::Uri(site.base().to_owned()),
-            },
-            observer: identifier,
-            site: Some(site.id.clone()),
+            recorder: self.0.clone(),
             patients: person
                 .map(|own| AuditPatient { reference: None, identifier: Some(own) })
                 .into_iter()
@@ -103,6 +94,6 @@ impl Recorder {
                 ..AuditProcessing::default()
             },
         };
-        AuditRow::of(&record)
+        AuditRow::of(record)
     }
 }

@@ -143,9 +143,7 @@ impl Gateway {
             requester: Arc::new(fed.requester),
             token_id: None,
             client_address: fed.client,
-            server: self.server(),
-            observer: self.server().identifier,
-            site: Some(self.config.site.id.clone()),
+            recorder: self.recorder.clone(),
             patients: fed.patients,
             resources: fed
                 .written
@@ -161,7 +159,7 @@ impl Gateway {
                 ..AuditProcessing::default()
             },
         };
-        let rows: Vec<AuditRow> = record.per_patient().iter().map(AuditRow::of).collect();
+        let rows: Vec<AuditRow> = record.per_patient().into_iter().map(AuditRow::of).collect();
         self.store.writer().append_received(rows, received).await
     }
 }

@@ -81,6 +81,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use metrics::gauge;
 use varco_core::access::{Necessary, PatientsOf, ScopeDecision, Scopes, SummaryOf};
+use varco_core::audit::AuditRecorder;
 use varco_core::consent::fse::FseSystems;
 use varco_core::consent::{BreakGlass, Combining, LiteralReference, Reading, WithoutConsent};
 use varco_core::identity::{AliasMap, IdentifierAliases};
@@ -129,6 +130,8 @@ pub type Reply = Either<Full<Bytes>, Box<Passing>>;
 /// Everything that decides about requests. Immutable but for the store, the caches and the counters.
 pub struct Gateway {
     config: Config,
+    /// Itself, as it stands in audit records.
+    recorder: Arc<AuditRecorder>,
     store: Arc<Store>,
     tokens: TokenGate,
     limit: Limiter,

@@ -9,8 +9,7 @@
 
 use http::StatusCode;
 use varco_core::audit::{
-    AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditResource, AuditSystem, AuditedEvent,
-    NetworkAddress,
+    AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditResource, AuditedEvent, NetworkAddress,
 };
 use varco_core::interaction::{HistoryOf, Interaction};
 use varco_core::requester::BusinessIdentifier;
@@ -90,7 +89,6 @@ impl Gateway {
     ) -> Vec<AuditRow> {
         let (true, Some(requester)) = (account.owed, &account.requester) else { return Vec::new() };
         let open = outcome == AuditOutcome::Open;
-        let server = self.server();
         let record = AuditRecord {
             id: if open { intent_before(&account.record_id) } else { account.record_id.clone() },
             recorded: account.received,
@@ -100,9 +98,7 @@ impl Gateway {
             requester: requester.clone(),
             token_id: requester.token_id.clone(),
             client_address: NetworkAddress::Ip(account.client.ip().to_string()),
-            observer: server.identifier.clone(),
-            server,
-            site: Some(self.config.site.id.clone()),
+            recorder: self.recorder.clone(),
             patients: account.patients.iter().map(|key| audited(key)).collect(),
             resources: self.resources(account),
             query: self.query(account),
@@ -119,16 +115,7 @@ impl Gateway {
                 review: None,
             },
         };
-        record.per_patient().iter().map(AuditRow::of).collect()
-    }
-
-    pub(super) fn server(&self) -> AuditSystem {
-        let site = &self.config.site;
-        AuditSystem {
-            identifier: BusinessIdentifier::new(site.id_system.clone(), site.id.clone()),
-            display: site.name.clone(),
-            address: NetworkAddress::Uri(site.base().to_owned()),
-        }
+        record.per_patient().into_iter().map(AuditRow::of).collect()
     }
 
     /// The resource that was asked for or written. A search has none: BALP records what was asked, not what was found.

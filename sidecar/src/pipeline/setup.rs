@@ -235,6 +235,7 @@ impl Gateway {
         };
         let plugins = RoutePlugins::load(&config, &library)?;
         Ok(Gateway {
+            recorder: config.site.recorder(),
             answers,
             store,
             tokens,

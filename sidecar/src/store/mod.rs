@@ -8,6 +8,7 @@ mod export_cursor;
 mod intent;
 mod outbox;
 mod packed;
+mod packing;
 mod quota;
 mod received;
 mod refused;

@@ -8,8 +8,10 @@
 
 use rusqlite::types::{FromSql, FromSqlResult, ValueRef};
 
+use super::packing::Dictionary;
+
 /// What the records of form 1 are compressed against.
-const DICTIONARY: &[u8] = include_bytes!("audit-record-1.dictionary");
+static DICTIONARY: Dictionary = Dictionary::new(include_bytes!("audit-record-1.dictionary"));
 /// The first byte of a packed record. JSON begins with another.
 const FORM: u8 = 1;
 /// Most bytes of a record.
@@ -23,7 +25,7 @@ pub(super) fn pack(record: &[u8]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(record.len() / 4);
     packed.push(FORM);
     packed.extend_from_slice(&size.to_le_bytes());
-    packed.extend_from_slice(&lz4_flex::block::compress_with_dict(record, DICTIONARY));
+    DICTIONARY.compress(record, &mut packed);
     packed
 }
 
@@ -34,7 +36,7 @@ fn unpack(stored: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let record =
-        lz4_flex::block::decompress_with_dict(packed, usize::try_from(size).ok()?, DICTIONARY).ok()?;
+        lz4_flex::block::decompress_with_dict(packed, usize::try_from(size).ok()?, DICTIONARY.text()).ok()?;
     (record.len() == usize::try_from(size).ok()?).then_some(record)
 }
 
@@ -59,13 +61,15 @@ mod tests {
 
     #[test]
     fn the_dictionary_is_the_one_that_stored_records_were_packed_with() {
-        let digest: String = Sha256::digest(DICTIONARY).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest: String =
+            Sha256::digest(DICTIONARY.text()).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(digest, "d92ed7cdd9a4bd902ccc4ab2a5d6a935b0fa970b1ff70d6149a39a4f2b5c27f3");
     }
 
     #[test]
     fn a_record_like_the_dictionary_takes_little_room() {
-        let like = String::from_utf8(DICTIONARY.to_vec()).unwrap().replace("Patient/", "Patient/8f14e45f");
+        let like =
+            String::from_utf8(DICTIONARY.text().to_vec()).unwrap().replace("Patient/", "Patient/8f14e45f");
         assert!(pack(like.as_bytes()).len() * 10 < like.len());
     }
 

@@ -5,10 +5,12 @@
 //! in the commit that writes the record. A minute has at most [`MOST`] addresses and causes, and then one more for each
 //! cause: whoever has no token can't fill the trail.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 use uuid::Uuid;
-use varco_core::audit::{AuditSystem, NetworkAddress, RefusedRequests};
+use varco_core::audit::{AuditRecorder, NetworkAddress, RefusedRequests};
 
 use super::appending::{self, Appending};
 use super::{AuditRow, Store, StoreError};
@@ -45,10 +47,8 @@ pub struct ClosedMinutes {
     pub before: i64,
     /// When it is recorded.
     pub at: Timestamp,
-    /// The server that was asked, and that records.
-    pub server: AuditSystem,
-    /// The recorder's site.
-    pub site: Option<String>,
+    /// Who was asked, and records.
+    pub recorder: Arc<AuditRecorder>,
 }
 
 pub(super) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
@@ -117,8 +117,7 @@ pub(super) fn step(connection: &mut Connection, closed: &ClosedMinutes) -> Resul
             client_address: (!address.is_empty()).then(|| NetworkAddress::Ip(address.clone())),
             cause: cause.clone(),
             count: u64::try_from(count).unwrap_or_default(),
-            server: closed.server.clone(),
-            site: closed.site.clone(),
+            recorder: closed.recorder.clone(),
         };
         let row = AuditRow {
             id,
@@ -140,6 +139,7 @@ pub(super) fn step(connection: &mut Connection, closed: &ClosedMinutes) -> Resul
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use varco_core::audit::AuditSystem;
     use varco_core::consent::Reading;
     use varco_core::requester::BusinessIdentifier;
 
@@ -150,12 +150,15 @@ mod tests {
         ClosedMinutes {
             before,
             at: "2026-05-01T12:00:00Z".parse().unwrap(),
-            server: AuditSystem {
-                identifier: BusinessIdentifier::new("", "gateway"),
-                display: None,
-                address: NetworkAddress::Uri("https://h.example/fhir".to_owned()),
-            },
-            site: None,
+            recorder: Arc::new(AuditRecorder {
+                server: AuditSystem {
+                    identifier: BusinessIdentifier::new("", "gateway"),
+                    display: None,
+                    address: NetworkAddress::Uri("https://h.example/fhir".to_owned()),
+                },
+                observer: BusinessIdentifier::new("", "gateway"),
+                site: None,
+            }),
         }
     }
 

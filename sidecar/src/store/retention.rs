@@ -5,11 +5,12 @@
 //! says so, and sets the anchor that the rest is proven from; after a crash between two steps the trail is whole. Only
 //! what is older than the rule says goes, in the order it was written, and never what still waits to be exported.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use varco_core::audit::chain::RecordHash;
-use varco_core::audit::{RemovalEvent, Removed, split_reference};
-use varco_core::requester::BusinessIdentifier;
+use varco_core::audit::{AuditRecorder, RemovalEvent, Removed, split_reference};
 
 use fhir_models::document::{Limits, OwnedDocument, Value};
 
@@ -41,9 +42,7 @@ pub struct Removal {
     /// When it is recorded.
     pub at: Timestamp,
     /// Who records it.
-    pub observer: BusinessIdentifier,
-    /// The recorder's site.
-    pub site: Option<String>,
+    pub recorder: Arc<AuditRecorder>,
 }
 
 /// Where the trail begins since records were removed.
@@ -145,8 +144,7 @@ pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<u64
     let event = RemovalEvent {
         id: id.clone(),
         recorded: removal.at,
-        observer: removal.observer.clone(),
-        site: removal.site.clone(),
+        recorder: removal.recorder.clone(),
         removed: removed.clone(),
     };
     let body = event.to_fhir_json();

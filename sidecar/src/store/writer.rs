@@ -58,13 +58,14 @@ pub struct AuditRow {
 
 impl AuditRow {
     /// The row of a record; one that no request led to is found under its own id.
-    pub fn of(record: &AuditRecord) -> AuditRow {
+    pub fn of(record: AuditRecord) -> AuditRow {
+        let (body, patients) = (record.to_fhir_json(), record.found_under());
         AuditRow {
-            id: record.id.clone(),
-            request: record.request_id.as_ref().unwrap_or(&record.id).clone(),
             recorded: format!("{:.3}", record.recorded),
-            patients: record.found_under(),
-            body: record.to_fhir_json(),
+            request: record.request_id.unwrap_or_else(|| record.id.clone()),
+            id: record.id,
+            patients,
+            body,
         }
     }
 }

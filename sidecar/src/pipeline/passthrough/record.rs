@@ -192,8 +192,7 @@ impl Gateway {
     }
 
     fn said(&self, requester: Arc<Requester>, said: Said) -> AuditRow {
-        let server = self.server();
-        let client = said.client.map_or_else(|| server.address.clone(), NetworkAddress::Ip);
+        let client = said.client.map_or_else(|| self.recorder.server.address.clone(), NetworkAddress::Ip);
         let record = AuditRecord {
             id: said.id,
             recorded: said.recorded,
@@ -203,9 +202,7 @@ impl Gateway {
             token_id: requester.token_id.clone(),
             requester,
             client_address: client,
-            observer: server.identifier.clone(),
-            server,
-            site: Some(self.config.site.id.clone()),
+            recorder: self.recorder.clone(),
             patients: Vec::new(),
             resources: Vec::new(),
             query: said.query,
@@ -217,6 +214,6 @@ impl Gateway {
                 ..AuditProcessing::default()
             },
         };
-        AuditRow::of(&record)
+        AuditRow::of(record)
     }
 }
