@@ -3,6 +3,7 @@
 import dataclasses
 import statistics
 import subprocess
+import time
 
 #: How each way of speaking is told to h2load, and whether it is TLS.
 WAYS = {"h1": (["--h1"], False), "h2c": ([], False), "h1s": (["--npn-list=http/1.1"], True), "h2": ([], True)}
@@ -24,13 +25,26 @@ class Case:
 
 @dataclasses.dataclass
 class Figure:
-    """CPU and times of one run, in microseconds a request."""
+    """CPU and times of one run, in microseconds a request. `later` is CPU of what was put off until the run was over."""
 
     cpu: float
+    later: float
     p50: float
     p99: float
     rate: float
     failed: int
+
+
+def settle(side):
+    """Waits until the side is at rest: what it does in a pause must not stand in another's figures."""
+    rests, last = 0, side.cpu()
+    for _ in range(100):
+        time.sleep(0.3)
+        now = side.cpu()
+        rests = rests + 1 if now - last < 3e6 else 0
+        last = now
+        if rests == 2:
+            return
 
 
 def percentile(ordered, share):
@@ -50,6 +64,8 @@ def measure(side, case, requests, folder, token):
     before = side.cpu()
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     used = side.cpu() - before
+    settle(side)
+    later = side.cpu() - before - used
     if done.returncode:
         raise SystemExit(f"h2load ended with {done.returncode}: {done.stderr.strip()[:400]}")
     times, good, first, last = [], 0, None, 0
@@ -63,10 +79,10 @@ def measure(side, case, requests, folder, token):
         raise SystemExit(f"{side.name} answered none of {requests} requests ({case.title()})")
     times.sort()
     seconds = max(last - first, 1) / 1e6
-    return Figure(used / 1e3 / len(times), percentile(times, 0.5), percentile(times, 0.99), len(times) / seconds, requests - good)
+    return Figure(used / 1e3 / len(times), later / 1e3 / len(times), percentile(times, 0.5), percentile(times, 0.99), len(times) / seconds, requests - good)
 
 
 def median(figures):
     """Of several rounds, the median of each figure and the sum of what failed."""
-    middle = {name: statistics.median(getattr(figure, name) for figure in figures) for name in ("cpu", "p50", "p99", "rate")}
+    middle = {name: statistics.median(getattr(figure, name) for figure in figures) for name in ("cpu", "later", "p50", "p99", "rate")}
     return Figure(failed=sum(figure.failed for figure in figures), **middle)

@@ -50,13 +50,13 @@ def cases(options):
 
 def show(case, figures):
     print(f"\n{case.title()}")
-    print(f"  {'':16}{'CPU µs':>10}{'p50 µs':>10}{'p99 µs':>10}{'a second':>10}{'× haproxy':>11}{'× nginx':>9}{'p50 + µs':>10}")
+    print(f"  {'':16}{'CPU µs':>10}{'later µs':>10}{'p50 µs':>10}{'p99 µs':>10}{'a second':>10}{'× haproxy':>11}{'× nginx':>9}{'p50 + µs':>10}")
     for name, figure in figures.items():
         ratios = "".join(
             f"{figure.cpu / figures[rival].cpu:>{width}.2f}" if figures[rival].cpu else " " * width
             for rival, width in (("haproxy", 11), ("nginx", 9)))
         failed = f"  {figure.failed} FAILED" if figure.failed else ""
-        print(f"  {name:16}{figure.cpu:>10.1f}{figure.p50:>10.0f}{figure.p99:>10.0f}{figure.rate:>10.0f}{ratios}"
+        print(f"  {name:16}{figure.cpu:>10.1f}{figure.later:>10.1f}{figure.p50:>10.0f}{figure.p99:>10.0f}{figure.rate:>10.0f}{ratios}"
               f"{figure.p50 - figures['direct'].p50:>10.0f}{failed}")
     sys.stdout.flush()
 
