@@ -152,7 +152,7 @@ pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<u64
     let event = Appending::within(&transaction)?.append(&row)?;
     for (seq, _, Unpacked(body)) in old {
         forget_patients(&transaction, seq, &body)?;
-        trail_index::each_term(&transaction, seq, body, false)?;
+        trail_index::forget(&transaction, seq, body)?;
     }
     transaction.execute("DELETE FROM audit WHERE seq BETWEEN ?1 AND ?2", [first, through])?;
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);

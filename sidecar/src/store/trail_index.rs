@@ -6,12 +6,14 @@
 
 use fhir_models::document::{Limits, OwnedDocument};
 use rusqlite::{Connection, Transaction, params};
-use varco_core::audit::{TERMS_VERSION, search_terms};
+use varco_core::audit::{SearchTerm, TERMS_VERSION, search_terms};
 
 use super::packed::Unpacked;
 
-/// Records indexed in one transaction.
+/// Records indexed in one transaction, where a search waits for it.
 pub(super) const STEP: i64 = 500;
+/// The same, where no search waits: so few that a request which comes meanwhile hardly notices.
+const UNASKED: i64 = 32;
 
 /// Made beside the tables of the first version, whenever a database is opened.
 const TABLES: &str = "
@@ -47,44 +49,70 @@ pub(super) fn last(connection: &Connection) -> Result<i64, rusqlite::Error> {
     connection.prepare_cached("SELECT coalesce(max(seq), 0) FROM audit")?.query_row([], |row| row.get(0))
 }
 
-/// Indexes the next records, at most [`STEP`]; true where none is left.
-pub(super) fn step(connection: &mut Connection) -> Result<bool, rusqlite::Error> {
+/// Indexes the next records, at most so many; true where none is left.
+pub(super) fn step(connection: &mut Connection, most: i64) -> Result<bool, rusqlite::Error> {
     let transaction = connection.transaction()?;
-    let mark = indexed(&transaction)?;
+    let mut reached = indexed(&transaction)?;
     let mut records = 0;
-    let mut reached = mark;
+    let mut found: Vec<(SearchTerm, i64)> = Vec::new();
     {
         let mut query =
             transaction.prepare_cached("SELECT seq, body FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-        let mut rows = query.query(params![mark, STEP])?;
+        let mut rows = query.query(params![reached, most])?;
         while let Some(row) = rows.next()? {
             let (seq, Unpacked(body)) = (row.get(0)?, row.get(1)?);
-            each_term(&transaction, seq, body, true)?;
+            found.extend(terms_of(body).into_iter().map(|term| (term, seq)));
             (records, reached) = (records + 1, seq);
         }
     }
     if records > 0 {
+        // In the order of the table: what stands side by side there is written one after the other.
+        found.sort_unstable_by(|(one, first), (other, second)| {
+            let of_one = (one.parameter, &one.value, first, &one.system);
+            of_one.cmp(&(other.parameter, &other.value, second, &other.system))
+        });
+        let sql = "INSERT OR IGNORE INTO audit_term (parameter, value, system, seq) VALUES (?1, ?2, ?3, ?4)";
+        each(&transaction, sql, found.iter().map(|(term, seq)| (term, *seq)))?;
         transaction.execute("UPDATE audit_indexed SET seq = ?1", [reached])?;
         transaction.commit()?;
     }
-    Ok(records < STEP)
+    Ok(records < most)
 }
 
-/// Writes, or takes out, every term of a record. A record that can't be read has none: `verify` names it.
-pub(super) fn each_term(
+/// How many records are not indexed; 0 where that can't be told, since the search that asks is told why.
+pub(super) fn behind(connection: &Connection) -> u64 {
+    let behind = last(connection).and_then(|last| Ok(last - indexed(connection)?));
+    behind.ok().and_then(|behind| u64::try_from(behind).ok()).unwrap_or_default()
+}
+
+/// Indexes a few of so many records that are not; gives how many are left. What fails is told to the search that asks.
+pub(super) fn few(connection: &mut Connection, behind: u64) -> u64 {
+    match step(connection, UNASKED) {
+        Ok(false) => behind.saturating_sub(UNASKED.unsigned_abs()).max(1),
+        Ok(true) | Err(_) => 0,
+    }
+}
+
+/// Takes out every term of a record.
+pub(super) fn forget(transaction: &Transaction<'_>, seq: i64, body: Vec<u8>) -> Result<(), rusqlite::Error> {
+    let sql = "DELETE FROM audit_term WHERE parameter = ?1 AND value = ?2 AND system = ?3 AND seq = ?4";
+    each(transaction, sql, terms_of(body).iter().map(|term| (term, seq)))
+}
+
+/// A record's terms. One that can't be read has none: `verify` names it.
+fn terms_of(body: Vec<u8>) -> Vec<SearchTerm> {
+    OwnedDocument::parse_json(body, &Limits::default())
+        .map(|document| search_terms(document.root()))
+        .unwrap_or_default()
+}
+
+fn each<'t>(
     transaction: &Transaction<'_>,
-    seq: i64,
-    body: Vec<u8>,
-    write: bool,
+    sql: &str,
+    terms: impl Iterator<Item = (&'t SearchTerm, i64)>,
 ) -> Result<(), rusqlite::Error> {
-    let Ok(document) = OwnedDocument::parse_json(body, &Limits::default()) else { return Ok(()) };
-    let sql = if write {
-        "INSERT OR IGNORE INTO audit_term (parameter, value, system, seq) VALUES (?1, ?2, ?3, ?4)"
-    } else {
-        "DELETE FROM audit_term WHERE parameter = ?1 AND value = ?2 AND system = ?3 AND seq = ?4"
-    };
     let mut statement = transaction.prepare_cached(sql)?;
-    for term in search_terms(document.root()) {
+    for (term, seq) in terms {
         statement.execute(params![term.parameter, term.value, term.system, seq])?;
     }
     Ok(())

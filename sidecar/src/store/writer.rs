@@ -40,6 +40,8 @@ const SHARE: u32 = 16;
 const GATHER: Duration = Duration::from_millis(2);
 /// How long nothing must have happened before the trail is indexed unasked.
 const IDLE: Duration = Duration::from_millis(250);
+/// Records from which on the trail is indexed between two commits too, where nobody waits: fewer than a search may wait for.
+const MOST_BEHIND: u64 = 10_000;
 
 /// One audit record to be appended.
 #[derive(Debug, Clone)]
@@ -243,21 +245,26 @@ impl Drop for Writer {
 }
 
 fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
-    let (mut indexed, mut residue) = (false, Residue::default());
+    let (mut behind, mut residue) = (trail_index::behind(&connection), Residue::default());
     let (mut crowd, mut took) = (0, Duration::ZERO);
+    let mut pause = IDLE;
     let (commits, records) = (counter!("varco_store_commits_total"), counter!("varco_audit_records_total"));
     loop {
         // While records wait to be indexed, or what was deleted to be overwritten, a pause is the time for it.
-        let first = match indexed && !residue.is_left() {
+        let first = match behind == 0 && !residue.is_left() {
             true => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            false => jobs.recv_timeout(IDLE),
+            false => jobs.recv_timeout(pause),
         };
         let first = match first {
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => {
                 residue.clear(&connection);
-                // What fails here is told to the search that asks for it.
-                indexed = indexed || trail_index::step(&mut connection).unwrap_or(true);
+                if behind > 0 {
+                    let begun = Instant::now();
+                    behind = trail_index::few(&mut connection, behind);
+                    // Half of the time is left to whoever comes.
+                    pause = if behind > 0 { begun.elapsed().min(IDLE) } else { IDLE };
+                }
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => return,
@@ -275,9 +282,10 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
         let outcomes = carry_out(&mut connection, &batch, &commits);
         took = begun.elapsed();
         waiting.fetch_sub(batch.len(), Ordering::Relaxed);
-        records.increment(outcomes.iter().flatten().sum());
+        let appended = outcomes.iter().flatten().sum();
+        records.increment(appended);
+        (behind, pause) = (behind.saturating_add(appended), IDLE);
         residue.note(batch.iter().any(|job| job.work.deletes()));
-        indexed = false;
         let mut replies: Vec<(Handle, Replies)> = Vec::new();
         for (job, outcome) in batch.into_iter().zip(outcomes) {
             let answer = outcome.map(|_| ());
@@ -287,6 +295,9 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
             }
         }
         replies.into_iter().for_each(|(home, own)| tell(&home, own));
+        if behind > MOST_BEHIND && waiting.load(Ordering::Relaxed) == 0 {
+            behind = trail_index::few(&mut connection, behind);
+        }
     }
 }
 
@@ -319,7 +330,7 @@ fn carry_out(connection: &mut Connection, batch: &[Job], commits: &Counter) -> V
         outcome => Some(outcome.map_err(StoreError::from)),
     };
     let mut one = |job: &Job| match (&job.work, &together) {
-        (Work::Index, _) => Ok(trail_index::step(connection).map(|_| 0)?),
+        (Work::Index, _) => Ok(trail_index::step(connection, trail_index::STEP).map(|_| 0)?),
         (Work::Remove(removal), _) => Ok(retention::step(connection, removal)?),
         (Work::CloseRefused(closed), _) => Ok(refused::step(connection, closed)?),
         (_, Some(outcome)) => outcome.clone().map(|()| job.work.records()),

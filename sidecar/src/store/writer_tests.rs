@@ -1,7 +1,9 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::unwrap_used)]
+
+use varco_core::consent::Reading;
 
 use super::*;
-use crate::store::schema;
+use crate::store::{Store, schema};
 
 fn row(id: &str) -> PackedRow {
     let body = format!("{{\"resourceType\":\"AuditEvent\",\"id\":\"{id}\"}}").into_bytes();
@@ -28,4 +30,25 @@ async fn nobody_is_refused_because_anothers_statement_failed() {
     let ids: String = connection.query_row(ids, [], |row| row.get(0)).unwrap();
     assert_eq!(ids, "a c d", "all of a submission or none of it");
     assert_eq!(schema::verify_chain(&connection).unwrap(), Ok(3));
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_never_at_rest_indexes_its_trail_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let reading = Reading { zone: jiff::tz::TimeZone::UTC, bases: Vec::new() };
+    let store = Store::open(&folder.path().join("s.sqlite"), reading).unwrap();
+    let reader = schema::open(&folder.path().join("s.sqlite")).unwrap();
+    let append = async |from: u64, count: u64| {
+        let rows = (from..from + count).map(|number| row(&number.to_string()).0).collect();
+        store.writer().append(rows).await.unwrap();
+    };
+    append(0, MOST_BEHIND).await;
+    append(MOST_BEHIND, 1_000).await;
+    for number in 0..10_000 {
+        if trail_index::behind(&reader) <= MOST_BEHIND {
+            return;
+        }
+        append(MOST_BEHIND + 1_000 + number, 1).await;
+    }
+    panic!("{} records are not indexed", trail_index::behind(&reader));
 }
