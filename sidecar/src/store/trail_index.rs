@@ -10,10 +10,12 @@ use varco_core::audit::{SearchTerm, TERMS_VERSION, search_terms};
 
 use super::packed::Unpacked;
 
-/// Records indexed in one transaction, where a search waits for it.
-pub(super) const STEP: i64 = 500;
-/// The same, where no search waits: so few that a request which comes meanwhile hardly notices.
-const UNASKED: i64 = 32;
+/// Records indexed in one transaction.
+const STEP: i64 = 500;
+/// The same, between two commits: so few that a request which comes meanwhile hardly notices. Each costs more then.
+const FEW: i64 = 32;
+/// Terms that are written before a look at whether somebody came.
+const LOOK: usize = 64;
 
 /// Made beside the tables of the first version, whenever a database is opened.
 const TABLES: &str = "
@@ -49,8 +51,38 @@ pub(super) fn last(connection: &Connection) -> Result<i64, rusqlite::Error> {
     connection.prepare_cached("SELECT coalesce(max(seq), 0) FROM audit")?.query_row([], |row| row.get(0))
 }
 
-/// Indexes the next records, at most so many; true where none is left.
-pub(super) fn step(connection: &mut Connection, most: i64) -> Result<bool, rusqlite::Error> {
+/// Indexes the next records, at most [`STEP`]; gives whether none is left.
+pub(super) fn step(connection: &mut Connection) -> Result<bool, rusqlite::Error> {
+    index(connection, STEP, || false)
+}
+
+/// How many records are not indexed; 0 where that can't be told, since the search that asks is told why.
+pub(super) fn behind(connection: &Connection) -> u64 {
+    let behind = last(connection).and_then(|last| Ok(last - indexed(connection)?));
+    behind.ok().and_then(|behind| u64::try_from(behind).ok()).unwrap_or_default()
+}
+
+/// Indexes a few of so many records that are not; gives how many are left.
+pub(super) fn few(connection: &mut Connection, behind: u64) -> u64 {
+    left(behind, FEW, index(connection, FEW, || false))
+}
+
+/// A step for as long as nobody came: whoever does finds the writer free, and the step is begun anew later.
+pub(super) fn unless_called(connection: &mut Connection, behind: u64, called: impl Fn() -> bool) -> u64 {
+    let stepped = index(connection, STEP, &called);
+    if called() { behind.max(1) } else { left(behind, STEP, stepped) }
+}
+
+/// What fails is told to the search that asks.
+fn left(behind: u64, tried: i64, indexed: Result<bool, rusqlite::Error>) -> u64 {
+    match indexed {
+        Ok(false) => behind.saturating_sub(tried.unsigned_abs()).max(1),
+        Ok(true) | Err(_) => 0,
+    }
+}
+
+/// Indexes the next records, at most so many; gives whether none is left. Nothing is done where somebody calls.
+fn index(connection: &mut Connection, most: i64, called: impl Fn() -> bool) -> Result<bool, rusqlite::Error> {
     let transaction = connection.transaction()?;
     let mut reached = indexed(&transaction)?;
     let mut records = 0;
@@ -63,6 +95,9 @@ pub(super) fn step(connection: &mut Connection, most: i64) -> Result<bool, rusql
             let (seq, Unpacked(body)) = (row.get(0)?, row.get(1)?);
             found.extend(terms_of(body).into_iter().map(|term| (term, seq)));
             (records, reached) = (records + 1, seq);
+            if called() {
+                return Ok(false);
+            }
         }
     }
     if records > 0 {
@@ -72,25 +107,16 @@ pub(super) fn step(connection: &mut Connection, most: i64) -> Result<bool, rusql
             of_one.cmp(&(other.parameter, &other.value, second, &other.system))
         });
         let sql = "INSERT OR IGNORE INTO audit_term (parameter, value, system, seq) VALUES (?1, ?2, ?3, ?4)";
-        each(&transaction, sql, found.iter().map(|(term, seq)| (term, *seq)))?;
+        for some in found.chunks(LOOK) {
+            each(&transaction, sql, some.iter().map(|(term, seq)| (term, *seq)))?;
+            if called() {
+                return Ok(false);
+            }
+        }
         transaction.execute("UPDATE audit_indexed SET seq = ?1", [reached])?;
         transaction.commit()?;
     }
     Ok(records < most)
-}
-
-/// How many records are not indexed; 0 where that can't be told, since the search that asks is told why.
-pub(super) fn behind(connection: &Connection) -> u64 {
-    let behind = last(connection).and_then(|last| Ok(last - indexed(connection)?));
-    behind.ok().and_then(|behind| u64::try_from(behind).ok()).unwrap_or_default()
-}
-
-/// Indexes a few of so many records that are not; gives how many are left. What fails is told to the search that asks.
-pub(super) fn few(connection: &mut Connection, behind: u64) -> u64 {
-    match step(connection, UNASKED) {
-        Ok(false) => behind.saturating_sub(UNASKED.unsigned_abs()).max(1),
-        Ok(true) | Err(_) => 0,
-    }
 }
 
 /// Takes out every term of a record.

@@ -261,7 +261,8 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
                 residue.clear(&connection);
                 if behind > 0 {
                     let begun = Instant::now();
-                    behind = trail_index::few(&mut connection, behind);
+                    let called = || waiting.load(Ordering::Relaxed) > 0;
+                    behind = trail_index::unless_called(&mut connection, behind, called);
                     // Half of the time is left to whoever comes.
                     pause = if behind > 0 { begun.elapsed().min(IDLE) } else { IDLE };
                 }
@@ -330,7 +331,7 @@ fn carry_out(connection: &mut Connection, batch: &[Job], commits: &Counter) -> V
         outcome => Some(outcome.map_err(StoreError::from)),
     };
     let mut one = |job: &Job| match (&job.work, &together) {
-        (Work::Index, _) => Ok(trail_index::step(connection, trail_index::STEP).map(|_| 0)?),
+        (Work::Index, _) => Ok(trail_index::step(connection).map(|_| 0)?),
         (Work::Remove(removal), _) => Ok(retention::step(connection, removal)?),
         (Work::CloseRefused(closed), _) => Ok(refused::step(connection, closed)?),
         (_, Some(outcome)) => outcome.clone().map(|()| job.work.records()),
