@@ -9,7 +9,7 @@ use fhir_models::document::{Limits, OwnedDocument};
 use serde_json::{Value, json};
 use varco_core::audit::{
     AuditConsent, AuditOutcome, AuditPatient, AuditProcessing, AuditRecord, AuditRecorder, AuditResource,
-    AuditSystem, AuditedEvent, NetworkAddress,
+    AuditedEvent, NetworkAddress,
 };
 use varco_core::requester::{BusinessIdentifier, Code, Requester};
 use varco_core::validation::Validator;
@@ -212,13 +212,11 @@ fn record(event: AuditedEvent) -> AuditRecord {
         token_id: Some("a1b2".to_owned()),
         client_address: NetworkAddress::Ip("192.0.2.7".to_owned()),
         recorder: Arc::new(AuditRecorder {
-            server: AuditSystem {
-                identifier: BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
-                display: None,
-                address: NetworkAddress::Uri("https://h1.example/fhir".to_owned()),
-            },
-            observer: BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
             site: Some("030943".to_owned()),
+            ..AuditRecorder::of(
+                BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
+                "https://h1.example/fhir",
+            )
         }),
         patients: vec![AuditPatient { reference: Some("Patient/p1".to_owned()), identifier: None }],
         resources: match query {

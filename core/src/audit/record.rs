@@ -111,6 +111,21 @@ pub struct AuditRecorder {
     pub site: Option<String>,
 }
 
+impl AuditRecorder {
+    /// A server at this URL that records what it is asked.
+    pub fn of(identifier: BusinessIdentifier, url: &str) -> AuditRecorder {
+        AuditRecorder {
+            server: AuditSystem {
+                identifier: identifier.clone(),
+                display: None,
+                address: NetworkAddress::Uri(url.to_owned()),
+            },
+            observer: identifier,
+            site: None,
+        }
+    }
+}
+
 /// A patient whose data the event is about. One of the two is present.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditPatient {

@@ -81,7 +81,6 @@ mod tests {
     use fhir_models::document::{Limits, OwnedDocument};
 
     use super::*;
-    use crate::audit::AuditSystem;
     use crate::validation::Validator;
 
     #[test]
@@ -97,13 +96,11 @@ mod tests {
                 cause: "expired".to_owned(),
                 count: 17,
                 recorder: Arc::new(AuditRecorder {
-                    server: AuditSystem {
-                        identifier: BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
-                        display: None,
-                        address: NetworkAddress::Uri("https://h1.example/fhir".to_owned()),
-                    },
-                    observer: BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
                     site: Some("030943".to_owned()),
+                    ..AuditRecorder::of(
+                        BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
+                        "https://h1.example/fhir",
+                    )
                 }),
             };
             let document = OwnedDocument::parse_json(record.to_fhir_json(), &Limits::default()).unwrap();

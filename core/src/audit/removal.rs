@@ -112,7 +112,6 @@ mod tests {
     use fhir_models::document::{Limits, OwnedDocument};
 
     use super::*;
-    use crate::audit::{AuditSystem, NetworkAddress};
     use crate::requester::BusinessIdentifier;
     use crate::validation::Validator;
 
@@ -130,13 +129,11 @@ mod tests {
             id: "r-1".to_owned(),
             recorded: "2031-05-01T12:00:00Z".parse().unwrap(),
             recorder: Arc::new(AuditRecorder {
-                server: AuditSystem {
-                    identifier: BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
-                    display: None,
-                    address: NetworkAddress::Uri("https://h1.example/fhir".to_owned()),
-                },
-                observer: BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
                 site: Some("030943".to_owned()),
+                ..AuditRecorder::of(
+                    BusinessIdentifier::new("http://hl7.it/sid/hsp", "030943"),
+                    "https://h1.example/fhir",
+                )
             }),
             removed: removed.clone(),
         };

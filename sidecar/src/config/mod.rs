@@ -46,7 +46,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use varco_core::audit::{AuditRecorder, AuditSystem, NetworkAddress};
+use varco_core::audit::AuditRecorder;
 use varco_core::consent::fse::FseSystems;
 use varco_core::requester::BusinessIdentifier;
 
@@ -194,15 +194,10 @@ impl Site {
     /// The gateway as it stands in audit records.
     pub fn recorder(&self) -> Arc<AuditRecorder> {
         let identifier = BusinessIdentifier::new(self.id_system.clone(), self.id.clone());
-        Arc::new(AuditRecorder {
-            server: AuditSystem {
-                identifier: identifier.clone(),
-                display: self.name.clone(),
-                address: NetworkAddress::Uri(self.base().to_owned()),
-            },
-            observer: identifier,
-            site: Some(self.id.clone()),
-        })
+        let mut recorder =
+            AuditRecorder { site: Some(self.id.clone()), ..AuditRecorder::of(identifier, self.base()) };
+        recorder.server.display = self.name.clone();
+        Arc::new(recorder)
     }
 }
 

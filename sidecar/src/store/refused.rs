@@ -139,7 +139,6 @@ pub(super) fn step(connection: &mut Connection, closed: &ClosedMinutes) -> Resul
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use varco_core::audit::AuditSystem;
     use varco_core::consent::Reading;
     use varco_core::requester::BusinessIdentifier;
 
@@ -150,15 +149,10 @@ mod tests {
         ClosedMinutes {
             before,
             at: "2026-05-01T12:00:00Z".parse().unwrap(),
-            recorder: Arc::new(AuditRecorder {
-                server: AuditSystem {
-                    identifier: BusinessIdentifier::new("", "gateway"),
-                    display: None,
-                    address: NetworkAddress::Uri("https://h.example/fhir".to_owned()),
-                },
-                observer: BusinessIdentifier::new("", "gateway"),
-                site: None,
-            }),
+            recorder: Arc::new(AuditRecorder::of(
+                BusinessIdentifier::new("", "gateway"),
+                "https://h.example/fhir",
+            )),
         }
     }
 

@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use varco_core::audit::{AuditSystem, NetworkAddress};
 use varco_core::consent::Reading;
 use varco_core::requester::BusinessIdentifier;
 
@@ -42,15 +41,10 @@ fn removal(before: &str, number: usize) -> Removal {
         exported_to: None,
         id: format!("removal-{number}"),
         at: "2031-05-03T00:00:00Z".parse().unwrap(),
-        recorder: Arc::new(AuditRecorder {
-            server: AuditSystem {
-                identifier: BusinessIdentifier::new("", "gateway"),
-                display: None,
-                address: NetworkAddress::Uri("https://h.example/fhir".to_owned()),
-            },
-            observer: BusinessIdentifier::new("", "gateway"),
-            site: None,
-        }),
+        recorder: Arc::new(AuditRecorder::of(
+            BusinessIdentifier::new("", "gateway"),
+            "https://h.example/fhir",
+        )),
     }
 }
 
