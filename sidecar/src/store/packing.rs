@@ -80,8 +80,7 @@ impl Dictionary {
             let rest = record.get(at..matched).unwrap_or_default();
             let found = self.find(hash, rest, at).or_else(|| {
                 let place = usize::from(own[own_slot(hash)]).checked_sub(1)?;
-                let length = common(rest, record.get(place..at)?);
-                (length >= SHORTEST).then_some((length, at - place))
+                usable(common(rest, record.get(place..at)?), at - place)
             });
             let Some((length, back)) = found else {
                 // What stands further on than can be said here is not found again.
@@ -101,9 +100,14 @@ impl Dictionary {
     fn find(&self, hash: u64, rest: &[u8], at: usize) -> Option<(usize, usize)> {
         let place = usize::from(self.places[slot(hash)]).checked_sub(1)?;
         let back = at + self.text.len() - place;
-        let length = common(rest, self.text.get(place..)?);
-        (length >= SHORTEST && back <= FURTHEST).then_some((length, back))
+        usable(common(rest, self.text.get(place..)?), back)
     }
+}
+
+/// A match of this length, so far back, where it saves something and the format can say it.
+#[inline(always)]
+fn usable(length: usize, back: usize) -> Option<(usize, usize)> {
+    (length >= SHORTEST && back <= FURTHEST).then_some((length, back))
 }
 
 /// How many bytes two texts begin with alike.
@@ -175,6 +179,12 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_further_back_than_the_format_can_say_is_written_again() {
+        let id = b"0199c2f1-aaaa-7bbb-8ccc-0123456789ab";
+        round(&[id.as_slice(), &WORDS.text().repeat(2_000), id, b"; the end of it"].concat());
+    }
+
+    #[test]
     fn a_long_record_is_packed_within_what_the_format_says() {
         let long: Vec<u8> =
             (0..200_000u32).flat_map(|number| (number / 7).to_string().into_bytes()).collect();
@@ -186,6 +196,13 @@ mod tests {
         #[test]
         fn any_decoder_gives_the_record_back(record in proptest::collection::vec(97u8..101, 0..3_000)) {
             round(&record);
+        }
+
+        #[test]
+        fn what_repeats_over_more_than_the_format_looks_back(
+            record in proptest::collection::vec(97u8..101, 1..300), times in 1usize..400
+        ) {
+            round(&record.repeat(times));
         }
 
         #[test]
