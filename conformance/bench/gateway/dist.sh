@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Builds varco as it is meant to be shipped: compiled by a profile of its own work (PGO), and, with --bolt, its code laid
-# out by a second profile.
+# Builds varco compiled by a profile of its own work (PGO), and, with --bolt, its code laid out by a second profile.
 #
 #   conformance/bench/gateway/dist.sh            # writes target/dist/varco
 #   conformance/bench/gateway/dist.sh --bolt     # the same, laid out by llvm-bolt (Debian: bolt-22)
 #
-# Takes two builds and half a minute of requests after each. Needs what train.py needs, and rustup's llvm-tools.
+# Takes two builds and a minute or two of requests after each. Needs what train.py needs, and rustup's llvm-tools.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 bolt=
@@ -15,7 +14,7 @@ case "${1:-}" in
     bolt=$(compgen -c llvm-bolt | grep -Ex 'llvm-bolt(-[0-9]+)?' | sort -V | tail -n 1 || true)
     [ -n "$bolt" ] || { echo "llvm-bolt is missing: apt-get install bolt-22" >&2; exit 1; }
     ;;
-  *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 export CARGO_INCREMENTAL=0
 host=$(rustc -vV | sed -n 's/^host: //p')

@@ -64,10 +64,10 @@ def measure(side, case, requests, folder, token):
     before = side.cpu()
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     used = side.cpu() - before
-    settle(side)
-    later = side.cpu() - before - used
     if done.returncode:
         raise SystemExit(f"h2load ended with {done.returncode}: {done.stderr.strip()[:400]}")
+    settle(side)
+    later = side.cpu() - before - used
     times, good, first, last = [], 0, None, 0
     for line in log.read_text().splitlines():
         start, status, took = line.split("\t")[:3]
