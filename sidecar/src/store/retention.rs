@@ -150,10 +150,10 @@ pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<u64
     let body = event.to_fhir_json();
     let row = AuditRow { id, request: String::new(), recorded: at.clone(), patients: Vec::new(), body };
     let event = Appending::within(&transaction)?.append(&row)?;
-    for (seq, _, Unpacked(body)) in old {
-        forget_patients(&transaction, seq, &body)?;
-        trail_index::forget(&transaction, seq, body)?;
+    for (seq, _, Unpacked(body)) in &old {
+        forget_patients(&transaction, *seq, body)?;
     }
+    trail_index::forget(&transaction, old.into_iter().map(|(seq, _, Unpacked(body))| (seq, body)))?;
     transaction.execute("DELETE FROM audit WHERE seq BETWEEN ?1 AND ?2", [first, through])?;
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     transaction.execute(

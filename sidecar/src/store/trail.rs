@@ -12,6 +12,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use varco_core::audit::SearchTerm;
 
 use super::packed::Unpacked;
+use super::trail_index::BLOCK;
 use super::{Store, StoreError, TrailTime, intent, schema, trail_index};
 
 /// Records of one stretch.
@@ -226,8 +227,13 @@ fn stretch(wanted: &TrailSearch, from: i64, to: i64, most: usize) -> (String, Ve
                     if at > 0 {
                         sql.push_str(" UNION ALL ");
                     }
-                    sql.push_str("SELECT seq FROM audit_term WHERE parameter = ? AND seq BETWEEN ? AND ?");
-                    values.extend([Sql::from((*parameter).to_owned()), Sql::from(from), Sql::from(to)]);
+                    sql.push_str(&format!(
+                        "SELECT block * {BLOCK} + place.value FROM audit_posting, json_each('[' || places || ']') AS place
+                         WHERE parameter = ? AND block BETWEEN ? AND ?"
+                    ));
+                    let blocks = [from, to].map(|seq| Sql::from(seq.div_euclid(BLOCK)));
+                    values.push(Sql::from((*parameter).to_owned()));
+                    values.extend(blocks);
                     term(value, &mut sql, &mut values);
                 }
                 sql.push(')');
@@ -269,15 +275,15 @@ fn term(wanted: &TrailValue, sql: &mut String, values: &mut Vec<Sql>) {
     match &wanted.value {
         TrailText::Any => {}
         TrailText::Is(value) => {
-            sql.push_str(" AND value = ?");
+            sql.push_str(" AND audit_posting.value = ?");
             values.push(Sql::from(value.clone()));
         }
         TrailText::Begins(value) => {
-            sql.push_str(" AND value >= ? AND value < ?");
+            sql.push_str(" AND audit_posting.value >= ? AND audit_posting.value < ?");
             values.extend([Sql::from(value.clone()), Sql::from(format!("{value}\u{10FFFF}"))]);
         }
         TrailText::Contains(value) => {
-            sql.push_str(" AND instr(value, ?) > 0");
+            sql.push_str(" AND instr(audit_posting.value, ?) > 0");
             values.push(Sql::from(value.clone()));
         }
     }

@@ -1,11 +1,16 @@
-//! The index of the audit trail: the search terms of each record, beside it.
+//! The index of the audit trail: which records have a search term, beside them.
 //!
 //! It follows the trail instead of being written with it: a request waits for its record alone, and the writer
 //! indexes when it has nothing else to do, or when a search asks. Invariant: every record up to the mark is indexed,
 //! none after it; mark and terms change in one transaction. A trail from before the index is indexed the same way.
+//!
+//! Most terms are those of nearly every record: a row says for one term which records of a [`BLOCK`] have it, by their
+//! places there, as in `0,1,5`.
+
+use std::collections::HashMap;
 
 use fhir_models::document::{Limits, OwnedDocument};
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use varco_core::audit::{SearchTerm, TERMS_VERSION, search_terms};
 
 use super::packed::Unpacked;
@@ -14,28 +19,33 @@ use super::packed::Unpacked;
 const STEP: i64 = 500;
 /// The same, between two commits: so few that a request which comes meanwhile hardly notices. Each costs more then.
 const FEW: i64 = 32;
-/// Terms that are written before a look at whether somebody came.
+/// Rows that are written before a look at whether somebody came.
 const LOOK: usize = 64;
+/// Records whose places one row tells: those with the same number divided by this.
+pub(super) const BLOCK: i64 = 128;
+/// The version of the terms, and of the tables that they are in.
+pub(super) const VERSION: i64 = TERMS_VERSION * 100 + 2;
 
 /// Made beside the tables of the first version, whenever a database is opened.
 const TABLES: &str = "
-    CREATE TABLE IF NOT EXISTS audit_term (
-        parameter TEXT NOT NULL, value TEXT NOT NULL, seq INTEGER NOT NULL, system TEXT NOT NULL,
-        PRIMARY KEY (parameter, value, seq, system)) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS audit_posting (
+        parameter TEXT NOT NULL, value TEXT NOT NULL, block INTEGER NOT NULL, system TEXT NOT NULL,
+        places TEXT NOT NULL, PRIMARY KEY (parameter, value, block, system)) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS audit_indexed (terms INTEGER NOT NULL, seq INTEGER NOT NULL) STRICT;
 ";
 
-/// Makes the tables where there are none; an index of other terms is begun anew.
+/// Makes the tables where there are none; an index of another version is begun anew. The first had a row for each record.
 pub(super) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.execute_batch(TABLES)?;
     let found: Vec<i64> = connection
         .prepare("SELECT terms FROM audit_indexed")?
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    if found != [TERMS_VERSION] {
+    if found != [VERSION] {
         connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; DROP TABLE IF EXISTS audit_term; DROP TABLE IF EXISTS audit_indexed; {TABLES}
-             INSERT INTO audit_indexed (terms, seq) VALUES ({TERMS_VERSION}, 0); COMMIT;"
+            "BEGIN IMMEDIATE; DROP TABLE IF EXISTS audit_term; DROP TABLE IF EXISTS audit_posting;
+             DROP TABLE IF EXISTS audit_indexed; {TABLES}
+             INSERT INTO audit_indexed (terms, seq) VALUES ({VERSION}, 0); COMMIT;"
         ))?;
     }
     Ok(())
@@ -86,14 +96,14 @@ fn index(connection: &mut Connection, most: i64, called: impl Fn() -> bool) -> R
     let transaction = connection.transaction()?;
     let mut reached = indexed(&transaction)?;
     let mut records = 0;
-    let mut found: Vec<(SearchTerm, i64)> = Vec::new();
+    let mut found = Found::default();
     {
         let mut query =
             transaction.prepare_cached("SELECT seq, body FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
         let mut rows = query.query(params![reached, most])?;
         while let Some(row) = rows.next()? {
             let (seq, Unpacked(body)) = (row.get(0)?, row.get(1)?);
-            found.extend(terms_of(body).into_iter().map(|term| (term, seq)));
+            found.add(seq, body);
             (records, reached) = (records + 1, seq);
             if called() {
                 return Ok(false);
@@ -101,45 +111,93 @@ fn index(connection: &mut Connection, most: i64, called: impl Fn() -> bool) -> R
         }
     }
     if records > 0 {
-        // In the order of the table: what stands side by side there is written one after the other.
-        found.sort_unstable_by(|(one, first), (other, second)| {
-            let of_one = (one.parameter, &one.value, first, &one.system);
-            of_one.cmp(&(other.parameter, &other.value, second, &other.system))
-        });
-        let sql = "INSERT OR IGNORE INTO audit_term (parameter, value, system, seq) VALUES (?1, ?2, ?3, ?4)";
-        for some in found.chunks(LOOK) {
-            each(&transaction, sql, some.iter().map(|(term, seq)| (term, *seq)))?;
+        let rows = found.rows();
+        let mut statement = transaction.prepare_cached(
+            "INSERT INTO audit_posting (parameter, value, block, system, places) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (parameter, value, block, system) DO UPDATE SET places = places || ',' || excluded.places",
+        )?;
+        for some in rows.chunks(LOOK) {
+            for Posting { term, block, places } in some {
+                statement.execute(params![term.parameter, term.value, block, term.system, joined(places)])?;
+            }
             if called() {
                 return Ok(false);
             }
         }
+        drop(statement);
         transaction.execute("UPDATE audit_indexed SET seq = ?1", [reached])?;
         transaction.commit()?;
     }
     Ok(records < most)
 }
 
-/// Takes out every term of a record.
-pub(super) fn forget(transaction: &Transaction<'_>, seq: i64, body: Vec<u8>) -> Result<(), rusqlite::Error> {
-    let sql = "DELETE FROM audit_term WHERE parameter = ?1 AND value = ?2 AND system = ?3 AND seq = ?4";
-    each(transaction, sql, terms_of(body).iter().map(|term| (term, seq)))
-}
-
-/// A record's terms. One that can't be read has none: `verify` names it.
-fn terms_of(body: Vec<u8>) -> Vec<SearchTerm> {
-    OwnedDocument::parse_json(body, &Limits::default())
-        .map(|document| search_terms(document.root()))
-        .unwrap_or_default()
-}
-
-fn each<'t>(
+/// Takes out every term of these records.
+pub(super) fn forget(
     transaction: &Transaction<'_>,
-    sql: &str,
-    terms: impl Iterator<Item = (&'t SearchTerm, i64)>,
+    records: impl Iterator<Item = (i64, Vec<u8>)>,
 ) -> Result<(), rusqlite::Error> {
-    let mut statement = transaction.prepare_cached(sql)?;
-    for (term, seq) in terms {
-        statement.execute(params![term.parameter, term.value, term.system, seq])?;
+    let mut found = Found::default();
+    records.for_each(|(seq, body)| found.add(seq, body));
+    let row = "parameter = ?1 AND value = ?2 AND block = ?3 AND system = ?4";
+    let mut read = transaction.prepare_cached(&format!("SELECT places FROM audit_posting WHERE {row}"))?;
+    let mut delete = transaction.prepare_cached(&format!("DELETE FROM audit_posting WHERE {row}"))?;
+    let mut write =
+        transaction.prepare_cached(&format!("UPDATE audit_posting SET places = ?5 WHERE {row}"))?;
+    for Posting { term, block, places: gone } in found.rows() {
+        let key = (term.parameter, &term.value, block, &term.system);
+        let Some(all) = read.query_row(key, |row| row.get::<_, String>(0)).optional()? else { continue };
+        let is_left = |place: &i64| !gone.contains(place);
+        let left: Vec<i64> = all.split(',').filter_map(|place| place.parse().ok()).filter(is_left).collect();
+        match left.is_empty() {
+            true => delete.execute(key)?,
+            false => write.execute((key.0, key.1, key.2, key.3, joined(&left)))?,
+        };
     }
     Ok(())
+}
+
+/// The terms of some records, each with the records that have it, by rising number.
+#[derive(Default)]
+struct Found(HashMap<SearchTerm, Vec<i64>>);
+
+/// A row of the index.
+struct Posting<'f> {
+    term: &'f SearchTerm,
+    block: i64,
+    places: Vec<i64>,
+}
+
+impl Found {
+    /// One that can't be read has no terms: `verify` names it.
+    fn add(&mut self, seq: i64, body: Vec<u8>) {
+        let Ok(document) = OwnedDocument::parse_json(body, &Limits::default()) else { return };
+        for term in search_terms(document.root()) {
+            let records = self.0.entry(term).or_default();
+            if records.last() != Some(&seq) {
+                records.push(seq);
+            }
+        }
+    }
+
+    /// In the order of the table: what stands side by side there is written one after the other.
+    fn rows(&self) -> Vec<Posting<'_>> {
+        let block = |seq: &i64| seq.div_euclid(BLOCK);
+        let mut rows = Vec::with_capacity(self.0.len());
+        for (term, records) in &self.0 {
+            for some in records.chunk_by(|one, other| block(one) == block(other)) {
+                let places = some.iter().map(|seq| seq.rem_euclid(BLOCK)).collect();
+                rows.push(Posting { term, block: some.first().map_or(0, block), places });
+            }
+        }
+        rows.sort_unstable_by(|one: &Posting<'_>, other| {
+            let of_one = (one.term.parameter, &one.term.value, one.block, &one.term.system);
+            of_one.cmp(&(other.term.parameter, &other.term.value, other.block, &other.term.system))
+        });
+        rows
+    }
+}
+
+fn joined(places: &[i64]) -> String {
+    let places: Vec<String> = places.iter().map(i64::to_string).collect();
+    places.join(",")
 }

@@ -10,12 +10,12 @@ use fhir_models::document::{Limits, OwnedDocument};
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use varco_core::audit::chain::RecordHash;
-use varco_core::audit::{Access, Removed, TERMS_VERSION, search_terms, split_reference};
+use varco_core::audit::{Access, Removed, search_terms, split_reference};
 
 use super::packed::Unpacked;
 use super::retention::{self, Anchor};
 use super::trail::page;
-use super::{OpenIntent, StoreError, TrailCondition, TrailPage, TrailSearch, intent, schema};
+use super::{OpenIntent, StoreError, TrailCondition, TrailPage, TrailSearch, intent, schema, trail_index};
 
 /// Records read at a time.
 const STEP: i64 = 500;
@@ -193,7 +193,7 @@ impl TrailReader {
             return Ok(0);
         }
         let mark = "SELECT seq FROM audit_indexed WHERE terms = ?1";
-        Ok(self.0.query_row(mark, [TERMS_VERSION], |row| row.get(0)).optional()?.unwrap_or(0))
+        Ok(self.0.query_row(mark, [trail_index::VERSION], |row| row.get(0)).optional()?.unwrap_or(0))
     }
 
     /// How many records there are, by their numbers.

@@ -99,34 +99,61 @@ async fn conditions_meet_and_pages_follow_each_other_to_the_end() {
 }
 
 #[tokio::test]
-async fn a_trail_from_before_the_index_is_indexed() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("s.sqlite");
+async fn a_trail_from_before_the_index_or_with_its_first_form_is_indexed() {
     let reading = || Reading { zone: jiff::tz::TimeZone::UTC, bases: Vec::new() };
-    let store = Store::open(&path, reading()).unwrap();
-    store
-        .writer()
-        .append(
-            (0..1_200)
-                .map(|at| AuditRow {
-                    id: format!("r{at}"),
-                    request: String::new(),
-                    ..row(at % 20, "8", "anna")
-                })
-                .collect(),
-        )
-        .await
-        .unwrap();
-    drop(store);
-    Connection::open(&path)
-        .unwrap()
-        .execute_batch("DROP TABLE audit_term; DROP TABLE audit_indexed;")
-        .unwrap();
-    let store = Store::open(&path, reading()).unwrap();
-    let wanted =
-        TrailSearch { conditions: vec![is("outcome", "8", false)], most: 2_000, ..TrailSearch::default() };
-    assert_eq!(store.search_trail(&wanted).await.unwrap().records.len(), 1_200);
-    assert_eq!(store.verify_audit().unwrap(), Ok(1_200));
+    let first_form = "CREATE TABLE audit_term (parameter TEXT, value TEXT, seq INTEGER, system TEXT);
+                      UPDATE audit_indexed SET terms = 1, seq = 1200;";
+    for before in ["DROP TABLE audit_indexed;", first_form] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.sqlite");
+        let store = Store::open(&path, reading()).unwrap();
+        let rows = (0..1_200).map(|at| AuditRow {
+            id: format!("r{at}"),
+            request: String::new(),
+            ..row(at % 20, "8", "anna")
+        });
+        store.writer().append(rows.collect()).await.unwrap();
+        drop(store);
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(&format!("DROP TABLE audit_posting; {before}")).unwrap();
+        drop(connection);
+        let store = Store::open(&path, reading()).unwrap();
+        let conditions = vec![is("outcome", "8", false)];
+        let wanted = TrailSearch { conditions, most: 2_000, ..TrailSearch::default() };
+        assert_eq!(store.search_trail(&wanted).await.unwrap().records.len(), 1_200, "{before}");
+        assert_eq!(store.verify_audit().unwrap(), Ok(1_200));
+        let of_first_form = "SELECT count(*) FROM sqlite_master WHERE name = 'audit_term'";
+        let left: i64 = store.trail().query_row(of_first_form, [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "{before}");
+    }
+}
+
+/// Whatever the size of a step, a record has exactly one place in the row of its block.
+#[tokio::test]
+async fn a_block_that_is_indexed_in_pieces_has_each_record_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let reading = Reading { zone: jiff::tz::TimeZone::UTC, bases: Vec::new() };
+    let store = Store::open(&folder.path().join("s.sqlite"), reading).unwrap();
+    let wanted = |name: &str| TrailSearch {
+        conditions: vec![is("outcome", "8", false), is("agent:identifier", name, false)],
+        most: 2_000,
+        ..TrailSearch::default()
+    };
+    let mut written = 0;
+    for (count, name) in [(1, "anna"), (30, "bruno"), (200, "anna"), (3, "bruno"), (127, "anna")] {
+        let rows =
+            (written..written + count).map(|at| AuditRow { id: format!("r{at}"), ..row(at % 20, "8", name) });
+        store.writer().append(rows.collect()).await.unwrap();
+        written += count;
+        // A search indexes what is left.
+        assert!(!store.search_trail(&wanted(name)).await.unwrap().records.is_empty());
+    }
+    let found = async |name: &str| ids(&store.search_trail(&wanted(name)).await.unwrap()).len();
+    assert_eq!((found("anna").await, found("bruno").await), (328, 33));
+    let places =
+        "SELECT count(*) FROM audit_posting, json_each('[' || places || ']') WHERE parameter = 'outcome'";
+    let places: i64 = store.trail().query_row(places, [], |row| row.get(0)).unwrap();
+    assert_eq!(places, written as i64);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod upload;
 mod wait;
 mod window;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -376,7 +377,10 @@ impl Upstream {
         let no_place = || UpstreamError::Request("there is no such address".to_owned());
         let transport = self.places.get(place).ok_or_else(no_place)?;
         let mut timer = transport.timers().lend();
-        let answer = self.patience.head(deadline, &mut timer, transport.send(request), moved).await?;
+        let answer = {
+            let sending = pin!(transport.send(request));
+            self.patience.head(deadline, &mut timer, sending, moved).await?
+        };
         if let Some(fault) = framing::fault(answer.headers()) {
             return Err(UpstreamError::Framing(fault));
         }

@@ -1,7 +1,7 @@
 //! How long is waited for an answer: for its head, between its bytes, and for the whole.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -38,10 +38,10 @@ impl Patience {
         &self,
         deadline: Instant,
         timer: &mut Timer,
-        head: impl Future<Output = Result<T, UpstreamError>>,
+        mut head: Pin<&mut impl Future<Output = Result<T, UpstreamError>>>,
         moved: impl Fn() -> u64,
     ) -> Result<T, UpstreamError> {
-        let (mut head, mut sent) = (pin!(head), moved());
+        let mut sent = moved();
         loop {
             let until = if self.head < self.whole { Instant::now() + self.head } else { deadline };
             if let Some(head) = timer.within(until.min(deadline), head.as_mut()).await {
@@ -117,7 +117,6 @@ impl Patience {
 mod tests {
     use std::convert::Infallible;
     use std::future::pending;
-    use std::pin::Pin;
     use std::task::{Context, Poll};
 
     use hyper::body::Frame;
@@ -189,10 +188,10 @@ mod tests {
     async fn a_head_has_a_time_of_its_own_and_no_more_than_the_whole() {
         let never = async |patience: Patience| {
             let never = pending::<Result<(), _>>();
-            patience.head(patience.deadline(), &mut Timer::default(), never, || 0).await
+            patience.head(patience.deadline(), &mut Timer::default(), pin!(never), || 0).await
         };
         let at_once = async { Ok(()) };
-        assert!(PATIENT.head(PATIENT.deadline(), &mut Timer::default(), at_once, || 0).await.is_ok());
+        assert!(PATIENT.head(PATIENT.deadline(), &mut Timer::default(), pin!(at_once), || 0).await.is_ok());
         let late = never(Patience { head: MOMENT, ..PATIENT }).await;
         assert!(matches!(late, Err(UpstreamError::NoHead(_))), "{late:?}");
         let late = never(Patience { whole: MOMENT, ..PATIENT }).await;
@@ -206,7 +205,7 @@ mod tests {
         let (sent, most) = (|| began.elapsed().as_millis(), MOMENT.as_millis() * 100);
         let moved = || u64::try_from(sent().min(most)).unwrap();
         let never = pending::<Result<(), _>>();
-        let late = own.head(own.deadline(), &mut Timer::default(), never, moved).await;
+        let late = own.head(own.deadline(), &mut Timer::default(), pin!(never), moved).await;
         assert!(matches!(late, Err(UpstreamError::NoHead(_))), "{late:?}");
         assert!(sent() >= most, "not before the question came to a stand");
     }
