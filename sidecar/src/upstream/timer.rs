@@ -7,6 +7,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
 use crate::listen::workers;
@@ -23,7 +24,9 @@ impl Timer {
             if own.deadline() > until || own.is_elapsed() {
                 own.as_mut().reset(until);
             }
-            ready!(own.as_mut().poll(context));
+            // Whoever is waited for may have used up what the thread grants a task in one turn, each time: a server that says
+            // `100 Continue` for ever. The timer ends that, so it needs no grant.
+            ready!(pin!(unconstrained(own.as_mut())).poll(context));
             if own.deadline() >= until {
                 return Poll::Ready(());
             }
@@ -115,6 +118,21 @@ mod tests {
         assert_eq!(timer.within(after(3_600_000), moment).await, Some(()));
         assert_eq!(timer.within(after(60), pending::<()>()).await, None, "set for an hour before");
         assert_eq!(timer.within(after(60), pending::<()>()).await, None, "what is over is over at once");
+    }
+
+    /// Each of its polls uses up what the task is granted, as one does that always finds something to read.
+    #[tokio::test]
+    async fn it_ends_what_never_leaves_the_thread_to_others() {
+        let (mut timer, mut turns) = (Timer::default(), 0_u64);
+        let until = Instant::now() + Duration::from_millis(20);
+        let greedy = async {
+            while Instant::now() < until + Duration::from_secs(30) {
+                turns += 1;
+                tokio::task::consume_budget().await;
+            }
+        };
+        assert_eq!(timer.within(until, greedy).await, None, "it would have gone on");
+        assert!(turns > 1_000 && Instant::now() >= until, "{turns} turns");
     }
 
     #[tokio::test]
