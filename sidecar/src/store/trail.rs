@@ -12,7 +12,6 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use varco_core::audit::SearchTerm;
 
 use super::packed::Unpacked;
-use super::trail_index::BLOCK;
 use super::{Store, StoreError, TrailTime, intent, schema, trail_index};
 
 /// Records of one stretch.
@@ -227,13 +226,10 @@ fn stretch(wanted: &TrailSearch, from: i64, to: i64, most: usize) -> (String, Ve
                     if at > 0 {
                         sql.push_str(" UNION ALL ");
                     }
-                    sql.push_str(&format!(
-                        "SELECT block * {BLOCK} + place.value FROM audit_posting, json_each('[' || places || ']') AS place
-                         WHERE parameter = ? AND block BETWEEN ? AND ?"
-                    ));
-                    let blocks = [from, to].map(|seq| Sql::from(seq.div_euclid(BLOCK)));
+                    sql.push_str(&trail_index::having());
+                    sql.push_str(" WHERE parameter = ? AND block BETWEEN ? AND ?");
                     values.push(Sql::from((*parameter).to_owned()));
-                    values.extend(blocks);
+                    values.extend([from, to].map(|seq| Sql::from(trail_index::block_of(seq))));
                     term(value, &mut sql, &mut values);
                 }
                 sql.push(')');

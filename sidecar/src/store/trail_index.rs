@@ -22,7 +22,7 @@ const FEW: i64 = 32;
 /// Rows that are written before a look at whether somebody came.
 const LOOK: usize = 64;
 /// Records whose places one row tells: those with the same number divided by this.
-pub(super) const BLOCK: i64 = 128;
+const BLOCK: i64 = 128;
 /// The version of the terms, and of the tables that they are in.
 pub(super) const VERSION: i64 = TERMS_VERSION * 100 + 2;
 
@@ -59,6 +59,19 @@ pub(super) fn indexed(connection: &Connection) -> Result<i64, rusqlite::Error> {
 /// The last record there is; 0 where there is none.
 pub(super) fn last(connection: &Connection) -> Result<i64, rusqlite::Error> {
     connection.prepare_cached("SELECT coalesce(max(seq), 0) FROM audit")?.query_row([], |row| row.get(0))
+}
+
+/// The query for the numbers (`seq`) of records that have a term, by the columns `parameter`, `audit_posting.value`, `block`
+/// ([`block_of`]) and `system`.
+pub(super) fn having() -> String {
+    format!(
+        "SELECT block * {BLOCK} + place.value AS seq FROM audit_posting, json_each('[' || places || ']') AS place"
+    )
+}
+
+/// The block that a record is in.
+pub(super) fn block_of(seq: i64) -> i64 {
+    seq.div_euclid(BLOCK)
 }
 
 /// Indexes the next records, at most [`STEP`]; gives whether none is left.
@@ -181,12 +194,11 @@ impl Found {
 
     /// In the order of the table: what stands side by side there is written one after the other.
     fn rows(&self) -> Vec<Posting<'_>> {
-        let block = |seq: &i64| seq.div_euclid(BLOCK);
         let mut rows = Vec::with_capacity(self.0.len());
         for (term, records) in &self.0 {
-            for some in records.chunk_by(|one, other| block(one) == block(other)) {
+            for some in records.chunk_by(|one, other| block_of(*one) == block_of(*other)) {
                 let places = some.iter().map(|seq| seq.rem_euclid(BLOCK)).collect();
-                rows.push(Posting { term, block: some.first().map_or(0, block), places });
+                rows.push(Posting { term, block: some.first().map_or(0, |seq| block_of(*seq)), places });
             }
         }
         rows.sort_unstable_by(|one: &Posting<'_>, other| {
