@@ -67,7 +67,9 @@ impl<C: Clock + Clone> Buckets<C> {
             self.tidy();
         }
         let key = if self.full.load(Ordering::Relaxed) { caller } else { key };
-        let said = self.by_key.check_key(&key);
+        // A thread that was put aside between its look at the clock and the bucket comes with a time that is past: by the time
+        // of those that were served meanwhile it would be refused, though its client keeps to its rate. It looks again.
+        let said = self.by_key.check_key(&key).or_else(|_| self.by_key.check_key(&key));
         said.map(|state| state.remaining_burst_capacity())
             .map_err(|not_until| not_until.wait_time_from(self.clock.now()))
     }
@@ -89,8 +91,12 @@ impl<C: Clock + Clone> Buckets<C> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use governor::clock::FakeRelativeClock;
+    use governor::nanos::Nanos;
     use proptest::prelude::*;
 
     use super::*;
@@ -113,6 +119,32 @@ mod tests {
         assert_eq!(own.take(2, 0), Said::Passed(2), "another key has its own");
         clock.advance(Duration::from_millis(500));
         assert_eq!((own.take(1, 0), own.take(1, 0)), (Said::Passed(0), Said::Refused(1)));
+    }
+
+    /// Says these times, in milliseconds, the last one for ever.
+    #[derive(Clone)]
+    struct Scripted(Arc<Mutex<Vec<u64>>>);
+
+    impl Clock for Scripted {
+        type Instant = Nanos;
+
+        fn now(&self) -> Nanos {
+            let mut left = self.0.lock().unwrap();
+            let now = if left.len() > 1 { left.remove(0) } else { left[0] };
+            Nanos::from(Duration::from_millis(now))
+        }
+    }
+
+    #[test]
+    fn who_looked_at_the_clock_long_ago_is_not_refused_for_it() {
+        // Made at 0; one request at 100 ms; one that saw 20 ms before it was put aside, and then 101 ms.
+        let clock = Scripted(Arc::new(Mutex::new(vec![0, 100, 20, 101])));
+        let own = Buckets::with_clock(1_000, 1, 10, MOST, clock.clone());
+        assert_eq!(own.ask(1, 0), Ok(9));
+        assert_eq!(own.ask(1, 0), Ok(9));
+        assert_eq!(*clock.0.lock().unwrap(), [101]);
+        let more = (0..20).filter(|_| own.ask(1, 0).is_ok()).count();
+        assert_eq!(more, 9, "a second look is no second token");
     }
 
     #[test]
