@@ -18,6 +18,7 @@ mod mend;
 pub mod name;
 pub mod nodes;
 mod scan;
+mod spare;
 pub mod stream;
 mod syntax;
 mod tape;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::form::{FormFault, Tolerance};
 use super::json::{parse_into, parse_owned_into};
 use super::mend::mend;
+use super::spare;
 use super::xml::{LogicalSchema, Schema, SourceMap, translate, translate_logical};
 use super::{Format, Limits, Name, Position, SyntaxError, Value};
 
@@ -315,20 +316,26 @@ impl Node {
 /// A document that owns its text and nodes. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct OwnedDocument {
-    inner: Arc<Owned>,
+    text: Arc<String>,
+    tree: Arc<Tree>,
 }
 
 #[derive(Debug)]
-struct Owned {
-    text: String,
+struct Tree {
     nodes: Vec<Node>,
     map: Option<SourceMap>,
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        spare::put(std::mem::take(&mut self.nodes));
+    }
 }
 
 impl OwnedDocument {
     /// Parses JSON and keeps it.
     pub fn parse_json(text: impl Into<Vec<u8>>, limits: &Limits) -> Result<OwnedDocument, SyntaxError> {
-        let mut nodes = Vec::new();
+        let mut nodes = spare::take();
         let text = parse_owned_into(text.into(), limits, &mut nodes)?;
         Ok(OwnedDocument::keep(text, nodes, None))
     }
@@ -360,18 +367,18 @@ impl OwnedDocument {
 
     pub(in crate::document) fn keep(
         mut text: String,
-        mut nodes: Vec<Node>,
+        nodes: Vec<Node>,
         map: Option<SourceMap>,
     ) -> OwnedDocument {
         // Most documents live for one request: memory is given back only where much of it would lie idle.
-        nodes.shrink_to(nodes.len() + nodes.len() / 2);
         text.shrink_to(text.len() + text.len() / 2);
-        OwnedDocument { inner: Arc::new(Owned { text, nodes, map }) }
+        let nodes = spare::fitting(nodes);
+        OwnedDocument { text: Arc::new(text), tree: Arc::new(Tree { nodes, map }) }
     }
 
     /// The document, to be read.
     pub fn document(&self) -> Document<'_> {
-        Document { text: &self.inner.text, nodes: &self.inner.nodes, map: self.inner.map.as_ref() }
+        Document { text: &self.text, nodes: &self.tree.nodes, map: self.tree.map.as_ref() }
     }
 
     /// The outermost value.
@@ -381,6 +388,11 @@ impl OwnedDocument {
 
     /// The JSON text: see [`Document::text`].
     pub fn text(&self) -> &str {
-        &self.inner.text
+        &self.text
+    }
+
+    /// The JSON text, to be held on to when the document is no longer needed: the nodes take more room than the text.
+    pub fn shared_text(&self) -> Arc<String> {
+        Arc::clone(&self.text)
     }
 }

@@ -1,6 +1,7 @@
 //! What goes back to the caller. Every header is built here; none of the hospital's server is passed on.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fhir_models::document::{OwnedDocument, Value, name};
@@ -13,17 +14,17 @@ use varco_core::interaction::headers::RequestHeaders;
 
 use super::refusal::Refusal;
 
-/// A document's text, to be sent from the document's own memory.
+/// A document's text, to be sent from the document's own memory. Its nodes are not kept for that.
 pub(super) fn text(document: &OwnedDocument) -> Bytes {
-    struct Text(OwnedDocument);
+    struct Text(Arc<String>);
 
     impl AsRef<[u8]> for Text {
         fn as_ref(&self) -> &[u8] {
-            self.0.text().as_bytes()
+            self.0.as_bytes()
         }
     }
 
-    Bytes::from_owner(Text(document.clone()))
+    Bytes::from_owner(Text(document.shared_text()))
 }
 
 /// What is shown of a text: a piece of it where it is one, so that nothing is copied.
