@@ -175,15 +175,15 @@ impl Exchange<'_> {
         facts.add_labels(&Labels::of_all(&all));
         facts.labels.extend(labels.iter().cloned());
         let patients = gateway.compartment.of_all(&all, &gateway.reading.bases);
-        self.decide_by(resource, action, facts, &patients).await
+        self.decide_by(resource, action, &mut facts, &patients).await
     }
 
-    /// Judges a resource by these facts, for these patients.
+    /// Judges a resource by these facts, for these patients. Labels that it inherits are added.
     pub(super) async fn decide_by(
         &mut self,
         resource: Value<'_>,
         action: Action,
-        mut facts: ResourceFacts,
+        facts: &mut ResourceFacts,
         patients: &Patients,
     ) -> Result<Judgement, Refusal> {
         let gateway = self.gateway;
@@ -207,7 +207,7 @@ impl Exchange<'_> {
                 continue;
             }
             if action == Action::Access && gateway.config.consent.inherit_labels == InheritLabels::All {
-                Box::pin(self.inherit(resource, &patient, &mut facts, &mut judgement)).await?;
+                Box::pin(self.inherit(resource, &patient, facts, &mut judgement)).await?;
             }
             judgement.patients.push(patient);
         }
@@ -222,7 +222,7 @@ impl Exchange<'_> {
             judgement.permitted = false;
             judgement.note = Some(closed);
         }
-        if let Some(outside) = self.outside_of_what_was_signed(&facts, action, patients.is_nobodys()) {
+        if let Some(outside) = self.outside_of_what_was_signed(facts, action, patients.is_nobodys()) {
             judgement.permitted = false;
             judgement.note = Some(outside);
         }
@@ -234,7 +234,7 @@ impl Exchange<'_> {
         if action == Action::Access
             && !patients.is_nobodys()
             && gateway.fse.is_some()
-            && let Some(hidden) = Box::pin(self.masked(resource, &about, &facts)).await?
+            && let Some(hidden) = Box::pin(self.masked(resource, &about, facts)).await?
         {
             judgement.permitted = false;
             judgement.note = Some(hidden.text());
@@ -255,10 +255,10 @@ impl Exchange<'_> {
                 .known_as(&known_as)
                 .of_age(self.of_age(keys.person.as_deref()))
                 .without_words()
-                .about(&facts);
+                .about(facts);
             let decision = decide(&consents, &question, gateway.combining);
             judgement.permitted = judgement.permitted
-                && (decision.allows(gateway.without_consent) || self.opens(&decision, &facts, action));
+                && (decision.allows(gateway.without_consent) || self.opens(&decision, facts, action));
             if decision.outcome == Outcome::NoConsent {
                 judgement.note = judgement.note.or(Some("no consent applies"));
             } else {
@@ -266,9 +266,9 @@ impl Exchange<'_> {
             }
         }
         judgement.patients = about;
-        self.obey(action, resource, &facts, patients, &mut judgement);
+        self.obey(action, resource, facts, patients, &mut judgement);
         if judgement.permitted {
-            self.note_whose(&facts, &judgement.patients);
+            self.note_whose(facts, &judgement.patients);
         }
         Ok(judgement)
     }

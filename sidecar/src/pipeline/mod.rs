@@ -70,6 +70,8 @@ mod validate;
 mod view;
 mod write;
 
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -202,36 +204,34 @@ impl Handler for Gateway {
 }
 
 impl Exchange<'_> {
-    /// Answers an interaction that the scopes cover; `offset` says how much stood on the pages before. All but a read are
-    /// boxed: a request's task is as large as its largest step, and is copied when it begins.
-    async fn serve(
-        &mut self,
+    /// Answers an interaction that the scopes cover; `offset` says how much stood on the pages before. Boxed: a request's task
+    /// is as large as its largest step, is copied when it begins and waits for its audit record when this is done.
+    fn serve<'e>(
+        &'e mut self,
         interaction: Interaction,
         body: Bytes,
         offset: usize,
-    ) -> Result<Answer, Refusal> {
-        self.admit_by_policy(&interaction)?;
-        let resource_type = interaction.resource_type().cloned();
-        match (resource_type.as_ref().map(|name| name.as_str()), interaction) {
-            (_, Interaction::Validate(asked)) => Box::pin(validate::validate(self, asked, body)).await,
-            (_, Interaction::Transform(_, asked)) => Box::pin(transform::transform(self, asked, &body)).await,
-            (_, Interaction::Translate(_, asked)) => Box::pin(translate::translate(self, asked, &body)).await,
+    ) -> Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send + 'e>> {
+        if let Err(refusal) = self.admit_by_policy(&interaction) {
+            return Box::pin(ready(Err(refusal)));
+        }
+        let kind = interaction.resource_type().cloned();
+        match (kind.as_ref().map(|name| name.as_str()), interaction) {
+            (_, Interaction::Validate(asked)) => Box::pin(validate::validate(self, asked, body)),
+            (_, Interaction::Transform(_, asked)) => Box::pin(transform::transform(self, asked, body)),
+            (_, Interaction::Translate(_, asked)) => Box::pin(translate::translate(self, asked, body)),
             (_, Interaction::Match(on, asked)) => {
-                Box::pin(patient_match::patient_match(self, asked, on, &body)).await
+                Box::pin(patient_match::patient_match(self, asked, on, body))
             }
-            (Some("Consent"), interaction) => Box::pin(own::consent(self, interaction, &body)).await,
-            (Some("AuditEvent"), interaction) => Box::pin(trail::audit(self, interaction, offset)).await,
-            (_, Interaction::Read(instance)) => read::read(self, instance).await,
-            (_, Interaction::Vread(instance, version)) => {
-                Box::pin(history::vread(self, instance, version)).await
-            }
+            (Some("Consent"), interaction) => Box::pin(own::consent(self, interaction, body)),
+            (Some("AuditEvent"), interaction) => Box::pin(trail::audit(self, interaction, offset)),
+            (_, Interaction::Read(instance)) => Box::pin(read::read(self, instance)),
+            (_, Interaction::Vread(instance, version)) => Box::pin(history::vread(self, instance, version)),
             (_, Interaction::History(asked)) => match asked.of.clone() {
-                HistoryOf::Instance(instance) => {
-                    Box::pin(history::history(self, asked, instance, offset)).await
-                }
-                _ => Box::pin(timeline::timeline(self, asked, offset)).await,
+                HistoryOf::Instance(instance) => Box::pin(history::history(self, asked, instance, offset)),
+                _ => Box::pin(timeline::timeline(self, asked, offset)),
             },
-            (_, Interaction::SearchType(search)) => Box::pin(search::search(self, search, offset)).await,
+            (_, Interaction::SearchType(search)) => Box::pin(search::search(self, search, offset)),
             (
                 _,
                 interaction @ (Interaction::Create(_)
@@ -242,26 +242,33 @@ impl Exchange<'_> {
                 | Interaction::ConditionalUpdate(_)
                 | Interaction::ConditionalPatch(_)
                 | Interaction::ConditionalDelete(_)),
-            ) => Box::pin(write::write(self, interaction, body)).await,
+            ) => Box::pin(write::write(self, interaction, body)),
             // Taken apart before: no entry is a batch.
-            (_, Interaction::Batch | Interaction::Transaction) => Err(Refusal::Internal),
-            (_, Interaction::Everything(asked)) => {
-                Box::pin(everything::everything(self, asked, offset)).await
-            }
-            (_, Interaction::PatientSummary(patient)) => Box::pin(summary::summary(self, patient)).await,
-            (_, Interaction::LastN(asked)) => Box::pin(last_n::last_n(self, asked, offset)).await,
-            (_, Interaction::DocRef(asked)) => Box::pin(doc_ref::doc_ref(self, asked, offset)).await,
-            (_, Interaction::Capabilities) => Ok(own::capabilities(self.gateway)),
+            (_, Interaction::Batch | Interaction::Transaction) => Box::pin(ready(Err(Refusal::Internal))),
+            (_, Interaction::Everything(asked)) => Box::pin(everything::everything(self, asked, offset)),
+            (_, Interaction::PatientSummary(patient)) => Box::pin(summary::summary(self, patient)),
+            (_, Interaction::LastN(asked)) => Box::pin(last_n::last_n(self, asked, offset)),
+            (_, Interaction::DocRef(asked)) => Box::pin(doc_ref::doc_ref(self, asked, offset)),
+            (_, Interaction::Capabilities) => Box::pin(ready(Ok(own::capabilities(self.gateway)))),
         }
     }
 }
 
 impl Gateway {
-    async fn process(self: Arc<Self>, request: Request<Coming>, peer: Peer) -> Response<Reply> {
-        let started = Instant::now();
+    /// Not an `async fn`: that would keep room for the request and for its parts.
+    fn process(
+        self: Arc<Self>,
+        request: Request<Coming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Reply>> + Send {
         let (head, body) = request.into_parts();
-        let mut account = Account::open(&head, peer, &self.reporting);
-        let answered = self.answer(&head, body, peer, &mut account).await;
+        async move { self.process_parts(&head, body, peer).await }
+    }
+
+    async fn process_parts(self: Arc<Self>, head: &Parts, body: Coming, peer: Peer) -> Response<Reply> {
+        let started = Instant::now();
+        let mut account = Account::open(head, peer, &self.reporting);
+        let answered = self.answer(head, body, peer, &mut account).await;
         let audit = account.enter(Stage::Audit);
         let outcome = match answered {
             Ok(answer) => self.record(&account, answer.status, None).await.map(|()| answer),
@@ -296,7 +303,7 @@ impl Gateway {
             answer.headers.extend(limit::headers(&account.standings));
         }
         if account.spans.is_some() || self.reporting.access_log.is_some() {
-            self.observe_end(&head, &mut account, &answer, cause, took);
+            self.observe_end(head, &mut account, &answer, cause, took);
         }
         let mut response = answer.into_response(&account.request_id, close);
         if alarm {

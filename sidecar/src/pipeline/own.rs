@@ -3,6 +3,7 @@
 //! Who may read and write consents is decided by scope alone: `system/Consent.cru` is for the hospital's own consent
 //! desk.
 
+use bytes::Bytes;
 use fhir_models::document::{Edits, JsonWriter, Limits, OwnedDocument, Value, name};
 use http::{StatusCode, header};
 use uuid::Uuid;
@@ -36,11 +37,11 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
 pub(super) async fn consent(
     exchange: &mut Exchange<'_>,
     interaction: Interaction,
-    body: &[u8],
+    body: Bytes,
 ) -> Result<Answer, Refusal> {
     match interaction {
         Interaction::Create(_) => {
-            put(exchange, Uuid::new_v4().to_string(), 1, body, StatusCode::CREATED).await
+            put(exchange, Uuid::new_v4().to_string(), 1, &body, StatusCode::CREATED).await
         }
         Interaction::Update(instance) => {
             let id = instance.id.as_str().to_owned();
@@ -60,7 +61,7 @@ pub(super) async fn consent(
                 return Err(Refusal::Version);
             }
             let status = if before.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-            put(exchange, id, version + 1, body, status).await
+            put(exchange, id, version + 1, &body, status).await
         }
         Interaction::Read(instance) => {
             let stored = exchange.gateway.store.consent(instance.id.as_str()).map_err(Refusal::Store)?;

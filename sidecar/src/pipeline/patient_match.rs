@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use fhir_models::document::{JsonWriter, Limits, OwnedDocument, Value, name};
 use http::StatusCode;
 use varco_core::identity::{
@@ -78,14 +79,14 @@ pub(super) async fn patient_match(
     exchange: &mut Exchange<'_>,
     mut asked: PatientMatch,
     resource_type: ResourceType,
-    body: &[u8],
+    body: Bytes,
 ) -> Result<Answer, Refusal> {
     let gateway = exchange.gateway;
     let limits = Limits { bytes: gateway.config.limits.body_bytes, ..Limits::default() };
-    let document = OwnedDocument::parse_json(body, &limits)
+    let document = OwnedDocument::parse_json(&*body, &limits)
         .map_err(|error| Refusal::Body { text: format!("{error}."), too_large: error.is_limit() })?;
     let patient = asked.take_body(document.root()).map_err(Refusal::Interaction)?;
-    exchange.account.matched = Some(recorded(body));
+    exchange.account.matched = Some(recorded(&body));
     let matching = &gateway.matching;
     let probe = Person::of(patient, &matching.aliases);
     let searches = searches(exchange, &resource_type, patient);

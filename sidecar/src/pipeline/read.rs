@@ -9,8 +9,8 @@ use super::exchange::Exchange;
 
 /// One resource, or [`Refusal::Absent`] where it isn't there or isn't for this caller.
 pub(super) async fn read(exchange: &mut Exchange<'_>, instance: Instance) -> Result<Answer, Refusal> {
-    let interaction = Interaction::Read(instance.clone());
-    let Some(document) = exchange.fetch(&interaction, &instance).await? else {
+    let found = exchange.fetch(&Interaction::Read(instance.clone()), &instance).await?;
+    let Some(document) = found else {
         Box::pin(exchange.miss_content(&instance.resource_type, &instance.id)).await?;
         return Err(Refusal::Absent);
     };

@@ -7,6 +7,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use fhir_models::document::{JsonWriter, Limits, OwnedDocument, Value};
 use http::{HeaderName, StatusCode};
 use varco_core::interaction::Transform;
@@ -26,7 +27,7 @@ const BINARY: &str = "http://hl7.org/fhir/StructureDefinition/Binary";
 pub(super) async fn transform(
     exchange: &mut Exchange<'_>,
     mut asked: Transform,
-    body: &[u8],
+    body: Bytes,
 ) -> Result<Answer, Refusal> {
     let limits = Limits { bytes: exchange.gateway.config.limits.body_bytes, ..Limits::default() };
     let document = OwnedDocument::parse_json(body, &limits)

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use fhir_models::document::{JsonWriter, Limits, OwnedDocument};
 use http::StatusCode;
 use varco_core::interaction::Translate;
@@ -22,7 +23,7 @@ const MOST_MATCHES: usize = 1_000;
 pub(super) async fn translate(
     exchange: &mut Exchange<'_>,
     mut asked: Translate,
-    body: &[u8],
+    body: Bytes,
 ) -> Result<Answer, Refusal> {
     if asked.takes_body() {
         let limits = Limits { bytes: exchange.gateway.config.limits.body_bytes, ..Limits::default() };

@@ -145,7 +145,7 @@ impl Exchange<'_> {
             let judgement = if value.get(name::RESOURCE_TYPE).is_some_and(|kind| kind.is_str("Binary")) {
                 self.decide(value, Action::Access, &facts.labels.clone()).await
             } else {
-                self.decide_by(value, Action::Access, facts, &patients).await
+                self.decide_by(value, Action::Access, &mut facts, &patients).await
             };
             self.confined_to = confined;
             judged.push(judgement?);

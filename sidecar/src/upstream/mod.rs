@@ -245,7 +245,7 @@ impl Upstream {
         body: Bytes,
     ) -> Result<UpstreamAnswer, UpstreamError> {
         let question = Question { uri: uri(path)?, method, headers, body };
-        let request = || Ok(question.clone().into_request());
+        let request = || Ok(Box::new(question.clone().into_request()));
         let (answer, passage) =
             self.attempts(&question.method, &request, self.patience.deadline(), true).await;
         if let Some(passage) = passage {
@@ -277,11 +277,11 @@ impl Upstream {
         let state = upload.as_ref().map(Upload::state);
         let (answer, passage) = match upload {
             None => {
-                let request = || request().map(|own| own.map(|()| Payload::Left(Full::default())));
+                let request = || request().map(|own| Box::new(own.map(|()| Payload::Left(Full::default()))));
                 self.attempts(method, &request, deadline, false).await
             }
             Some(upload) => {
-                let request = request()?.map(|()| Payload::Right(upload));
+                let request = Box::new(request()?.map(|()| Payload::Right(upload)));
                 Box::pin(self.handed_on(request, state.clone().unwrap_or_default(), deadline)).await
             }
         };
@@ -302,7 +302,7 @@ impl Upstream {
     /// One attempt, with a caller's body.
     async fn handed_on(
         &self,
-        request: Request<Payload>,
+        request: Box<Request<Payload>>,
         state: Arc<UploadState>,
         deadline: Instant,
     ) -> (Result<Begun, UpstreamError>, Option<Passage>) {
@@ -328,7 +328,7 @@ impl Upstream {
     async fn attempts(
         &self,
         method: &Method,
-        request: &(impl Fn() -> Result<Request<Payload>, UpstreamError> + Sync),
+        request: &(impl Fn() -> Result<Box<Request<Payload>>, UpstreamError> + Sync),
         deadline: Instant,
         whole: bool,
     ) -> (Result<Begun, UpstreamError>, Option<Passage>) {
@@ -365,11 +365,12 @@ impl Upstream {
         }
     }
 
-    /// One request to one place, answered within the time until `deadline`.
+    /// One request to one place, answered within the time until `deadline`. The request goes from hand to hand: boxed, so that
+    /// no hand needs room for it.
     async fn attempt(
         &self,
         place: usize,
-        request: Request<Payload>,
+        request: Box<Request<Payload>>,
         deadline: Instant,
         whole: bool,
         moved: impl Fn() -> u64,

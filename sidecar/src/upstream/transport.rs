@@ -187,14 +187,17 @@ impl Transport {
     }
 
     /// Sends one request, whose URI is path and query alone, and gives the answer's head with its body to come.
-    pub async fn send(&self, mut request: Request<Payload>) -> Result<Response<AnswerBody>, UpstreamError> {
+    pub async fn send(
+        &self,
+        mut request: Box<Request<Payload>>,
+    ) -> Result<Response<AnswerBody>, UpstreamError> {
         request.headers_mut().insert(HOST, self.host_header.clone());
         let shard = workers::index() % SHARDS;
         while let Some(line) = self.take(shard) {
             match self.send_on(line, request, shard).await {
                 Ok(answer) => return Ok(answer),
                 // The server hung up before it was sent anything.
-                Err((_, Some(unsent))) => request = *unsent,
+                Err((_, Some(unsent))) => request = unsent,
                 Err((error, None)) => return Err(error),
             }
         }
@@ -257,11 +260,11 @@ impl Transport {
     async fn send_on(
         &self,
         mut line: Line,
-        request: Request<Payload>,
+        request: Box<Request<Payload>>,
         shard: usize,
     ) -> Result<Response<AnswerBody>, (UpstreamError, Option<Box<Request<Payload>>>)> {
         let answer = {
-            let mut sending = pin!(line.sender.try_send_request(request));
+            let mut sending = pin!(line.sender.try_send_request(*request));
             poll_fn(|context| {
                 // What the connection comes upon, an answer or an end, is told to `sending`.
                 line.poll(context);
