@@ -58,7 +58,7 @@ pub fn close(config: &Config, id: &str, by: &str, finding: &str) -> Result<(), C
             ..AuditProcessing::default()
         },
     };
-    desk.close(id, &format!("{now:.3}"), by, finding, &AuditRow::of(record))
+    desk.close(id, &format!("{now:.3}"), by, finding, &AuditRow::of(&record))
 }
 
 /// How many reviews wait, and how many for longer than the configuration says; none where it has no rules for emergencies.

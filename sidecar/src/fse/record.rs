@@ -94,6 +94,6 @@ impl Recorder {
                 ..AuditProcessing::default()
             },
         };
-        AuditRow::of(record)
+        AuditRow::of(&record)
     }
 }

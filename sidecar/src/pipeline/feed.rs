@@ -21,7 +21,7 @@ use varco_core::requester::Requester;
 use super::Gateway;
 use super::trace::Trace;
 use crate::limit::{Lane, Place};
-use crate::store::{AuditRow, ReceivedRow, StoreError};
+use crate::store::{ReceivedRow, StoreError};
 use crate::telemetry::course::Course;
 use crate::telemetry::stage::Stage;
 use crate::telemetry::traces::Hl7v2Message;
@@ -159,7 +159,6 @@ impl Gateway {
                 ..AuditProcessing::default()
             },
         };
-        let rows: Vec<AuditRow> = record.per_patient().into_iter().map(AuditRow::of).collect();
-        self.store.writer().append_received(rows, received).await
+        self.store.writer().append_received(record.per_patient(), received).await
     }
 }

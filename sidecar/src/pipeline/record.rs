@@ -16,7 +16,7 @@ use varco_core::requester::BusinessIdentifier;
 
 use super::account::Account;
 use super::{Gateway, Refusal};
-use crate::store::{AuditRow, ReviewUse, intent_before};
+use crate::store::{ReviewUse, intent_before};
 
 impl Gateway {
     /// Makes what happened durable; `refusal` is set where the request was refused.
@@ -26,20 +26,20 @@ impl Gateway {
         status: StatusCode,
         refusal: Option<&Refusal>,
     ) -> Result<(), Refusal> {
-        let rows = self.rows_of(account, status, refusal);
-        self.append_reviewed(rows, self.uses(account), account.is_urgent()).await
+        let records = self.records_of(account, status, refusal);
+        self.append_reviewed(records, self.uses(account), account.is_urgent()).await
     }
 
     /// The records of what happened.
-    pub(super) fn rows_of(
+    pub(super) fn records_of(
         &self,
         account: &Account,
         status: StatusCode,
         refusal: Option<&Refusal>,
-    ) -> Vec<AuditRow> {
+    ) -> Vec<AuditRecord> {
         let refusal = refusal.map(Refusal::cause);
         let description = refusal.map(|refusal| describe(account, refusal));
-        self.rows(account, outcome(account, status, refusal), description)
+        self.records(account, outcome(account, status, refusal), description)
     }
 
     /// Makes durable what is about to be written, before the hospital's server is asked for it: one commit for all
@@ -47,7 +47,7 @@ impl Gateway {
     pub(super) async fn record_intents(&self, accounts: &mut [&mut Account]) -> Result<(), Refusal> {
         let open = |account: &&mut Account| {
             let told = "about to be written: what came of it is not on record".to_owned();
-            self.rows(account, AuditOutcome::Open, Some(told))
+            self.records(account, AuditOutcome::Open, Some(told))
         };
         let urgent = accounts.iter().any(|account| account.is_urgent());
         self.append_reviewed(accounts.iter().flat_map(open).collect(), Vec::new(), urgent).await?;
@@ -58,35 +58,35 @@ impl Gateway {
     }
 
     /// Makes records durable: all of them or none, in one commit.
-    pub(super) async fn append(&self, rows: Vec<AuditRow>) -> Result<(), Refusal> {
-        self.append_reviewed(rows, Vec::new(), false).await
+    pub(super) async fn append(&self, records: Vec<AuditRecord>) -> Result<(), Refusal> {
+        self.append_reviewed(records, Vec::new(), false).await
     }
 
     /// The same, with the uses of break-glass that they are about; those of an alarm wait for nobody else's.
     pub(super) async fn append_reviewed(
         &self,
-        rows: Vec<AuditRow>,
+        records: Vec<AuditRecord>,
         uses: Vec<ReviewUse>,
         urgent: bool,
     ) -> Result<(), Refusal> {
-        if rows.is_empty() {
+        if records.is_empty() {
             return Ok(());
         }
         let writer = self.store.writer();
         let appended = match urgent {
-            true => writer.append_at_once(rows, uses).await,
-            false => writer.append_reviewed(rows, uses).await,
+            true => writer.append_at_once(records, uses).await,
+            false => writer.append_reviewed(records, uses).await,
         };
         appended.map_err(Refusal::Store)
     }
 
     /// The records of one account, one for each patient; none where none is owed.
-    pub(super) fn rows(
+    pub(super) fn records(
         &self,
         account: &Account,
         outcome: AuditOutcome,
         description: Option<String>,
-    ) -> Vec<AuditRow> {
+    ) -> Vec<AuditRecord> {
         let (true, Some(requester)) = (account.owed, &account.requester) else { return Vec::new() };
         let open = outcome == AuditOutcome::Open;
         let record = AuditRecord {
@@ -115,7 +115,7 @@ impl Gateway {
                 review: None,
             },
         };
-        record.per_patient().into_iter().map(AuditRow::of).collect()
+        record.per_patient()
     }
 
     /// The resource that was asked for or written. A search has none: BALP records what was asked, not what was found.

@@ -4,6 +4,7 @@
 use varco_core::consent::Reading;
 
 use super::*;
+use crate::store::writer::tests::record;
 
 fn used(number: usize, key: u8, at: &str, seen: &[&str]) -> ReviewUse {
     ReviewUse {
@@ -35,7 +36,7 @@ async fn uses_gather_in_one_review_until_it_is_closed_and_the_chain_holds_across
     let path = folder.path().join("s.sqlite");
     let store = Store::open(&path, Reading::default()).unwrap();
     let write = async |id: &str, own: ReviewUse| {
-        store.writer().append_reviewed(vec![row(id)], vec![own]).await.unwrap();
+        store.writer().append_reviewed(vec![record(id)], vec![own]).await.unwrap();
     };
     write("1", used(1, 1, "2026-05-01T10:00:00.000Z", &["Observation/1", "Observation/2"])).await;
     write("2", used(2, 1, "2026-05-01T11:00:00.000Z", &["Observation/1", "Condition/1"])).await;
@@ -77,7 +78,7 @@ async fn a_review_lists_a_bounded_number_of_resources_and_counts_the_rest() {
     let store = Store::open(&path, Reading::default()).unwrap();
     let seen: Vec<String> = (0..MOST_SEEN + 5).map(|number| format!("Observation/{number}")).collect();
     let own = ReviewUse { seen, ..used(1, 1, "2026-05-01T10:00:00.000Z", &[]) };
-    store.writer().append_reviewed(vec![row("1")], vec![own]).await.unwrap();
+    store.writer().append_reviewed(vec![record("1")], vec![own]).await.unwrap();
     let open = ReviewDesk::open(&path).unwrap().list().unwrap();
     assert_eq!((open[0].seen.len() as i64, open[0].unlisted), (MOST_SEEN, 5));
     assert!(ReviewDesk::open(&folder.path().join("other.sqlite")).is_err());

@@ -60,14 +60,13 @@ pub struct AuditRow {
 
 impl AuditRow {
     /// The row of a record; one that no request led to is found under its own id.
-    pub fn of(record: AuditRecord) -> AuditRow {
-        let (body, patients) = (record.to_fhir_json(), record.found_under());
+    pub fn of(record: &AuditRecord) -> AuditRow {
         AuditRow {
+            id: record.id.clone(),
+            request: record.request_id.as_ref().unwrap_or(&record.id).clone(),
             recorded: format!("{:.3}", record.recorded),
-            request: record.request_id.unwrap_or_else(|| record.id.clone()),
-            id: record.id,
-            patients,
-            body,
+            patients: record.found_under(),
+            body: record.to_fhir_json(),
         }
     }
 }
@@ -76,8 +75,13 @@ impl AuditRow {
 type PackedRow = (AuditRow, Vec<u8>);
 
 enum Work {
-    /// Records, and what is kept with them.
-    Audit(Vec<PackedRow>, Option<ReceivedRow>, Vec<ReviewUse>),
+    /// Records, and what is kept with them. Rows of `records` are made by the thread that writes.
+    Audit {
+        records: Vec<AuditRecord>,
+        rows: Vec<PackedRow>,
+        received: Option<ReceivedRow>,
+        uses: Vec<ReviewUse>,
+    },
     Consent {
         consent: StoredConsent,
         patient: String,
@@ -134,17 +138,26 @@ impl Writer {
 
     /// Appends audit records: all of them or none. Returns when they are on disk.
     pub async fn append(&self, rows: Vec<AuditRow>) -> Result<(), StoreError> {
-        self.submit(Work::Audit(packed(rows), None, Vec::new())).await
+        let rows = rows.into_iter().map(packed).collect();
+        self.submit(Work::Audit { records: Vec::new(), rows, received: None, uses: Vec::new() }).await
     }
 
     /// Appends audit records and puts the uses of break-glass that they are about into the review queue: both or neither.
-    pub async fn append_reviewed(&self, rows: Vec<AuditRow>, uses: Vec<ReviewUse>) -> Result<(), StoreError> {
-        self.submit(Work::Audit(packed(rows), None, uses)).await
+    pub async fn append_reviewed(
+        &self,
+        records: Vec<AuditRecord>,
+        uses: Vec<ReviewUse>,
+    ) -> Result<(), StoreError> {
+        self.submit(Work::Audit { records, rows: Vec::new(), received: None, uses }).await
     }
 
     /// The same, with the next commit: nobody else is waited for. For alarms.
-    pub async fn append_at_once(&self, rows: Vec<AuditRow>, uses: Vec<ReviewUse>) -> Result<(), StoreError> {
-        let reply = self.queued(Work::Audit(packed(rows), None, uses))?;
+    pub async fn append_at_once(
+        &self,
+        records: Vec<AuditRecord>,
+        uses: Vec<ReviewUse>,
+    ) -> Result<(), StoreError> {
+        let reply = self.queued(Work::Audit { records, rows: Vec::new(), received: None, uses })?;
         self.gatherer.unpark();
         reply.await.unwrap_or(Err(StoreError::Stopped))
     }
@@ -152,15 +165,15 @@ impl Writer {
     /// Appends audit records and remembers the message that they are about: both or neither.
     pub async fn append_received(
         &self,
-        rows: Vec<AuditRow>,
+        records: Vec<AuditRecord>,
         received: Option<ReceivedRow>,
     ) -> Result<(), StoreError> {
-        self.submit(Work::Audit(packed(rows), received, Vec::new())).await
+        self.submit(Work::Audit { records, rows: Vec::new(), received, uses: Vec::new() }).await
     }
 
     /// Changes the outbox and appends the audit records that tell of it: all of it or nothing.
     pub async fn outbox(&self, changes: Vec<OutboxChange>, rows: Vec<AuditRow>) -> Result<(), StoreError> {
-        self.submit(Work::Outbox(changes, packed(rows))).await
+        self.submit(Work::Outbox(changes, rows.into_iter().map(packed).collect())).await
     }
 
     pub(super) async fn put_consent(
@@ -279,6 +292,7 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
             batch.push(job);
         }
         crowd = batch.len();
+        batch.iter_mut().for_each(|job| job.work.make_rows());
         let begun = Instant::now();
         let outcomes = carry_out(&mut connection, &batch, &commits);
         took = begun.elapsed();
@@ -288,7 +302,8 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
         (behind, pause) = (behind.saturating_add(appended), IDLE);
         residue.note(batch.iter().any(|job| job.work.deletes()));
         let mut replies: Vec<(Handle, Replies)> = Vec::new();
-        for (job, outcome) in batch.into_iter().zip(outcomes) {
+        for (mut job, outcome) in batch.into_iter().zip(outcomes) {
+            job.work.drop_rows();
             let answer = outcome.map(|_| ());
             match replies.iter_mut().find(|(home, _)| home.id() == job.home.id()) {
                 Some((_, own)) => own.push((job.reply, answer, job.work)),
@@ -349,10 +364,26 @@ fn is_of_one(error: &rusqlite::Error) -> bool {
 }
 
 impl Work {
+    /// Writes records out: one after the other, by code that is in the processor's cache after the first of a batch, and for
+    /// the hash that follows. For whoever submits them, in the midst of a request, it was the dearest part of a record.
+    fn make_rows(&mut self) {
+        if let Work::Audit { records, rows, .. } = self {
+            rows.extend(records.iter().map(|record| packed(AuditRow::of(record))));
+        }
+    }
+
+    /// Frees what [`Work::make_rows`] took, in the same thread.
+    fn drop_rows(&mut self) {
+        match self {
+            Work::Audit { records, rows, .. } if !records.is_empty() => rows.clear(),
+            _ => {}
+        }
+    }
+
     /// How many audit records it appends in the common commit.
     fn records(&self) -> u64 {
         match self {
-            Work::Audit(rows, ..) | Work::Outbox(_, rows) => rows.len() as u64,
+            Work::Audit { rows, .. } | Work::Outbox(_, rows) => rows.len() as u64,
             _ => 0,
         }
     }
@@ -372,7 +403,7 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Er
     let mut trail = Appending::within(&transaction)?;
     for job in batch {
         match &job.work {
-            Work::Audit(rows, received, uses) => {
+            Work::Audit { rows, received, uses, .. } => {
                 for (row, packed) in rows {
                     trail.append_packed(row, packed)?;
                 }
@@ -402,13 +433,9 @@ fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Er
     transaction.commit()
 }
 
-/// Packs where many threads can do it at once, not in the one that writes.
-fn packed(rows: Vec<AuditRow>) -> Vec<PackedRow> {
-    let packed = |row: AuditRow| {
-        let packed = pack(&row.body);
-        (row, packed)
-    };
-    rows.into_iter().map(packed).collect()
+fn packed(row: AuditRow) -> PackedRow {
+    let packed = pack(&row.body);
+    (row, packed)
 }
 
 fn put(
@@ -429,4 +456,4 @@ fn put(
 
 #[cfg(test)]
 #[path = "writer_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -1,9 +1,36 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+use varco_core::audit::{AuditOutcome, AuditProcessing, AuditRecorder, AuditedEvent, NetworkAddress};
 use varco_core::consent::Reading;
+use varco_core::requester::{BusinessIdentifier, Requester};
 
 use super::*;
+use crate::store::packed::Unpacked;
 use crate::store::{Store, schema};
+
+/// A read that was answered.
+pub(in crate::store) fn record(id: &str) -> AuditRecord {
+    AuditRecord {
+        id: id.to_owned(),
+        recorded: "2026-05-01T12:00:00Z".parse().unwrap(),
+        event: AuditedEvent::Read,
+        outcome: AuditOutcome::Success,
+        outcome_description: None,
+        requester: Arc::new(Requester::default()),
+        token_id: None,
+        client_address: NetworkAddress::Ip("192.0.2.7".to_owned()),
+        recorder: Arc::new(AuditRecorder::of(
+            BusinessIdentifier::new("urn:test", "h"),
+            "https://h.test/fhir",
+        )),
+        patients: Vec::new(),
+        resources: Vec::new(),
+        query: None,
+        request_id: Some(format!("request-{id}")),
+        consents: Vec::new(),
+        processing: AuditProcessing::default(),
+    }
+}
 
 fn row(id: &str) -> PackedRow {
     let body = format!("{{\"resourceType\":\"AuditEvent\",\"id\":\"{id}\"}}").into_bytes();
@@ -13,7 +40,8 @@ fn row(id: &str) -> PackedRow {
 }
 
 fn job(ids: &[&str]) -> Job {
-    let work = Work::Audit(ids.iter().map(|id| row(id)).collect(), None, Vec::new());
+    let rows = ids.iter().map(|id| row(id)).collect();
+    let work = Work::Audit { records: Vec::new(), rows, received: None, uses: Vec::new() };
     Job { work, reply: oneshot::channel().0, home: Handle::current() }
 }
 
@@ -30,6 +58,29 @@ async fn nobody_is_refused_because_anothers_statement_failed() {
     let ids: String = connection.query_row(ids, [], |row| row.get(0)).unwrap();
     assert_eq!(ids, "a c d", "all of a submission or none of it");
     assert_eq!(schema::verify_chain(&connection).unwrap(), Ok(3));
+}
+
+#[tokio::test]
+async fn records_are_written_out_where_they_are_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sqlite");
+    let store = Store::open(&path, Reading::default()).unwrap();
+    let (a, b) = (record("a"), record("b"));
+    store.writer().append_reviewed(vec![a.clone(), b.clone()], Vec::new()).await.unwrap();
+    store.writer().append_at_once(vec![record("c")], Vec::new()).await.unwrap();
+    let again = store.writer().append_reviewed(vec![record("d"), record("a")], Vec::new()).await;
+    assert!(matches!(again, Err(StoreError::Database(_))), "none of them, since one is there already");
+    assert_eq!(store.verify_audit().unwrap(), Ok(3));
+    let connection = schema::open(&path).unwrap();
+    let kept: Vec<(String, String, Vec<u8>)> = connection
+        .prepare("SELECT id, request, body FROM audit ORDER BY seq")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Unpacked>(2)?.0)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert_eq!(kept.iter().map(|own| own.0.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!((&*kept[1].1, &kept[1].2), ("request-b", &b.to_fhir_json()));
 }
 
 #[tokio::test]

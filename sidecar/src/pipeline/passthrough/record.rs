@@ -17,7 +17,6 @@ use super::minutes::{Closed, minute_of};
 use crate::config::PassedAudit;
 use crate::pipeline::account::Account;
 use crate::pipeline::{Gateway, Refusal};
-use crate::store::AuditRow;
 
 /// How often it is looked for minutes that have ended.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(10);
@@ -52,7 +51,7 @@ impl Gateway {
     ) -> Result<(), Refusal> {
         let told = format!("handed on by the pass-through {}: no consent was asked about", route.config.name);
         let query = Some(self.asked(head));
-        self.append(self.passage_row(account, AuditOutcome::Success, told, query)).await
+        self.append(self.passage_record(account, AuditOutcome::Success, told, query)).await
     }
 
     /// The same for one that was refused; where its caller is not known it is counted.
@@ -77,7 +76,7 @@ impl Gateway {
                 let query = Some(self.asked(head));
                 // The request may have a record already, of being handed on.
                 account.record_id = Uuid::now_v7().to_string();
-                self.append(self.passage_row(account, outcome, told, query)).await
+                self.append(self.passage_record(account, outcome, told, query)).await
             }
             _ => self.count_refused(account, refusal).await,
         }
@@ -96,13 +95,13 @@ impl Gateway {
             "uses the pass-through {} in this minute: no consent was asked about; another record counts its requests",
             route.config.name
         );
-        let mut rows = self.passage_row(account, AuditOutcome::Success, told, None);
+        let mut records = self.passage_record(account, AuditOutcome::Success, told, None);
         let (gateway, route) = (self.clone(), route.clone());
         let opened = tokio::spawn(async move {
             let Some(minutes) = route.minutes.get(client) else { return Err(Refusal::Internal) };
             let record = async |before: Option<Closed>| {
-                rows.extend(before.map(|before| gateway.minute_row(&route, client, before)));
-                gateway.append(rows).await
+                records.extend(before.map(|before| gateway.minute_record(&route, client, before)));
+                gateway.append(records).await
             };
             minutes.count(minute, record).await
         });
@@ -133,7 +132,8 @@ impl Gateway {
         let now = if all { i64::MAX } else { minute_of(Timestamp::now()) };
         for route in self.passthroughs.routes.iter().filter(|own| own.config.audit == PassedAudit::Minute) {
             for (client, minutes) in route.minutes.iter().enumerate() {
-                let record = async |closed| self.append(vec![self.minute_row(route, client, closed)]).await;
+                let record =
+                    async |closed| self.append(vec![self.minute_record(route, client, closed)]).await;
                 if let Err(error) = minutes.close(now, record).await {
                     let name = &route.config.name;
                     tracing::error!(cause = %error, route = name, "the requests of a minute are not on record yet; they are kept in memory");
@@ -147,13 +147,13 @@ impl Gateway {
         format!("{} {}{target}", head.method, self.passthroughs.origin)
     }
 
-    fn passage_row(
+    fn passage_record(
         &self,
         account: &Account,
         outcome: AuditOutcome,
         description: String,
         query: Option<String>,
-    ) -> Vec<AuditRow> {
+    ) -> Vec<AuditRecord> {
         let Some(requester) = account.requester.clone() else { return Vec::new() };
         let said = Said {
             id: account.record_id.clone(),
@@ -170,7 +170,12 @@ impl Gateway {
     }
 
     /// The record of a minute that has ended. Whoever came from where is in the minute's first.
-    fn minute_row(&self, route: &Route, client: usize, Closed { minute, requests }: Closed) -> AuditRow {
+    fn minute_record(
+        &self,
+        route: &Route,
+        client: usize,
+        Closed { minute, requests }: Closed,
+    ) -> AuditRecord {
         let client_id = route.config.clients.get(client).cloned().unwrap_or_default();
         let (id, name) = (Uuid::now_v7().to_string(), &route.config.name);
         let begun = Timestamp::from_second(minute.saturating_mul(60)).unwrap_or_default();
@@ -191,9 +196,9 @@ impl Gateway {
         self.said(Arc::new(Requester { client_id, ..Requester::default() }), said)
     }
 
-    fn said(&self, requester: Arc<Requester>, said: Said) -> AuditRow {
+    fn said(&self, requester: Arc<Requester>, said: Said) -> AuditRecord {
         let client = said.client.map_or_else(|| self.recorder.server.address.clone(), NetworkAddress::Ip);
-        let record = AuditRecord {
+        AuditRecord {
             id: said.id,
             recorded: said.recorded,
             event: AuditedEvent::Operation,
@@ -213,7 +218,6 @@ impl Gateway {
                 returned: said.returned,
                 ..AuditProcessing::default()
             },
-        };
-        AuditRow::of(record)
+        }
     }
 }

@@ -52,22 +52,24 @@ pub(super) async fn transaction(exchange: &mut Exchange<'_>, batch: Batch<'_>) -
     let done = carry_out(exchange, &mut entries).await;
     take_nameless(&mut entries);
 
-    let (mut rows, mut uses) = (Vec::new(), Vec::new());
+    let (mut records, mut uses) = (Vec::new(), Vec::new());
     for entry in &mut entries {
         match (&done, &entry.outcome) {
-            (Ok(()), Some(Ok(answer))) => rows.extend(gateway.rows_of(&entry.account, answer.status, None)),
+            (Ok(()), Some(Ok(answer))) => {
+                records.extend(gateway.records_of(&entry.account, answer.status, None))
+            }
             (Ok(()), Some(Err(refusal))) => {
                 entry.account.released.clear();
-                rows.extend(gateway.rows_of(&entry.account, refusal.row().status, Some(refusal)));
+                records.extend(gateway.records_of(&entry.account, refusal.row().status, Some(refusal)));
             }
             (Err(refusal), _) => {
                 entry.account.released.clear();
                 let own = refusal.of_entry(entry.at);
-                rows.extend(match own {
-                    Some(own) => gateway.rows_of(&entry.account, own.row().status, Some(own)),
+                records.extend(match own {
+                    Some(own) => gateway.records_of(&entry.account, own.row().status, Some(own)),
                     None => {
                         let told = "not done: another entry of the transaction was refused".to_owned();
-                        gateway.rows(&entry.account, AuditOutcome::MinorFailure, Some(told))
+                        gateway.records(&entry.account, AuditOutcome::MinorFailure, Some(told))
                     }
                 });
             }
@@ -81,7 +83,7 @@ pub(super) async fn transaction(exchange: &mut Exchange<'_>, batch: Batch<'_>) -
         whole.mapped += entry.account.mapped;
         whole.warnings.append(&mut entry.account.warnings);
     }
-    gateway.append_reviewed(rows, uses, exchange.account.is_urgent()).await?;
+    gateway.append_reviewed(records, uses, exchange.account.is_urgent()).await?;
     done?;
     let mut room = gateway.config.limits.answer_bytes;
     let answers: Vec<Answer> = entries.into_iter().map(|entry| entry.answer(&mut room)).collect();
