@@ -74,6 +74,11 @@ pub enum StoreError {
     /// A query failed.
     #[error("the store can't be read or written: {0}")]
     Database(String),
+    /// A fault in the program, in writing out a record.
+    #[error(
+        "an audit record can't be written out: a fault in the program, and a panic in the log says where"
+    )]
+    Unwritable,
     /// More writes wait than the queue holds.
     #[error("the store's write queue is full")]
     Busy,

@@ -4,6 +4,7 @@
 //! committed at once. The queue is bounded ([`QUEUE`]; gauge `varco_store_queue`), and whoever finds it
 //! full is refused rather than kept waiting.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,6 +109,19 @@ struct Job {
     reply: Reply,
     /// Where whoever waits for the reply runs.
     home: Handle,
+}
+
+impl Job {
+    /// The job with its rows made. A fault in the program there refuses this one, and leaves the thread that all need alive.
+    fn written_out(mut self, make_rows: impl FnOnce(&mut Work)) -> Option<Job> {
+        // What a panic leaves half done is dropped right after it, and seen by nobody.
+        if catch_unwind(AssertUnwindSafe(|| make_rows(&mut self.work))).is_ok() {
+            return Some(self);
+        }
+        // A caller that went away no longer needs its answer.
+        let _ = self.reply.send(Err(StoreError::Unwritable));
+        None
+    }
 }
 
 type Reply = oneshot::Sender<Result<(), StoreError>>;
@@ -292,11 +306,11 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
             batch.push(job);
         }
         crowd = batch.len();
-        batch.iter_mut().for_each(|job| job.work.make_rows());
+        let batch: Vec<Job> = batch.into_iter().filter_map(|job| job.written_out(Work::make_rows)).collect();
         let begun = Instant::now();
         let outcomes = carry_out(&mut connection, &batch, &commits);
         took = begun.elapsed();
-        waiting.fetch_sub(batch.len(), Ordering::Relaxed);
+        waiting.fetch_sub(crowd, Ordering::Relaxed);
         let appended = outcomes.iter().flatten().sum();
         records.increment(appended);
         (behind, pause) = (behind.saturating_add(appended), IDLE);

@@ -84,6 +84,15 @@ async fn records_are_written_out_where_they_are_committed() {
 }
 
 #[tokio::test]
+async fn a_fault_in_writing_out_refuses_the_one_job() {
+    let (reply, answer) = oneshot::channel();
+    let faulty = Job { reply, ..job(&["a"]) }.written_out(|_| panic!("a fault"));
+    assert!(faulty.is_none());
+    assert!(matches!(answer.await, Ok(Err(StoreError::Unwritable))));
+    assert!(job(&["b"]).written_out(Work::make_rows).is_some());
+}
+
+#[tokio::test]
 async fn a_gateway_that_is_never_at_rest_indexes_its_trail_too() {
     let folder = tempfile::tempdir().unwrap();
     let reading = Reading { zone: jiff::tz::TimeZone::UTC, bases: Vec::new() };
