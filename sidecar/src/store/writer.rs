@@ -389,7 +389,7 @@ impl Work {
     /// Frees what [`Work::make_rows`] took, in the same thread.
     fn drop_rows(&mut self) {
         match self {
-            Work::Audit { records, rows, .. } if !records.is_empty() => rows.clear(),
+            Work::Audit { records, rows, .. } if !records.is_empty() => drop(std::mem::take(rows)),
             _ => {}
         }
     }
