@@ -10,7 +10,7 @@ use super::*;
 use crate::outcome::IssueType;
 use crate::requester::{BusinessIdentifier, Code, Requester};
 
-const ALL: &[AuditedEvent] = &[
+pub(super) const ALL: &[AuditedEvent] = &[
     AuditedEvent::Read,
     AuditedEvent::Vread,
     AuditedEvent::Create,
@@ -30,7 +30,8 @@ const ALL: &[AuditedEvent] = &[
     AuditedEvent::Review,
 ];
 
-fn record(event: AuditedEvent) -> AuditRecord {
+/// A record with all that one of this kind has.
+pub(super) fn record(event: AuditedEvent) -> AuditRecord {
     let search = matches!(event, AuditedEvent::SearchType | AuditedEvent::SearchSystem);
     let resource = AuditResource {
         reference: "DocumentReference/5".to_owned(),

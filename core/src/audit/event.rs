@@ -4,24 +4,16 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fhir_models::document::JsonWriter;
 
-use super::balp::{AUTHZ_SUBTYPE, BASIC_AUDIT_ENTITY, Coded, DCM, Pattern, USER_AGENT, pattern};
+use super::balp::{Coded, Pattern, pattern};
+use super::codes::{
+    APPLICATION_SERVER, AUTHORIZATION_SERVER, CONSENT, DOMAIN_RESOURCE, OBJECT, OTHER, PATIENT, PERSON,
+    PROVIDER, QUERY, REQUEST, SECURITY_SERVER, SOURCE_TYPE, TOKEN, event_codes,
+};
 use super::{
     AuditConsent, AuditPatient, AuditRecord, AuditRecorder, AuditSystem, AuditedEvent, NetworkAddress,
 };
 use crate::requester::{BusinessIdentifier, Code, Requester};
 
-const REST: &str = "http://terminology.hl7.org/CodeSystem/audit-event-type";
-const RESTFUL_INTERACTION: &str = "http://hl7.org/fhir/restful-interaction";
-const SOURCE_TYPE: &str = "http://terminology.hl7.org/CodeSystem/security-source-type";
-/// The kind of a source that answers requests.
-pub(super) const APPLICATION_SERVER: (&str, &str) = ("4", "Application Server");
-const ROLE_CLASS: &str = "http://terminology.hl7.org/CodeSystem/v3-RoleClass";
-const SECURITY_ROLE: &str = "http://terminology.hl7.org/CodeSystem/extra-security-role-type";
-pub(super) const ENTITY_TYPE: &str = "http://terminology.hl7.org/CodeSystem/audit-entity-type";
-pub(super) const OBJECT_ROLE: &str = "http://terminology.hl7.org/CodeSystem/object-role";
-const RESOURCE_TYPES: &str = "http://hl7.org/fhir/resource-types";
-/// Of events that neither DICOM nor IHE has a word for.
-const OWN_SUBTYPE: &str = "urn:varco:audit-subtype";
 /// Most records are smaller.
 const USUAL_BYTES: usize = 4_096;
 const NOT_IDENTIFIED: &str = "not identified";
@@ -31,33 +23,17 @@ impl AuditRecord {
     /// The AuditEvent as JSON.
     pub fn to_fhir_json(&self) -> Vec<u8> {
         let pattern = pattern(self.event);
-        let decision = self.event == AuditedEvent::ConsentDecision;
         let mut json = JsonWriter::with_capacity(USUAL_BYTES);
         json.begin_object().member("resourceType", "AuditEvent").member("id", &self.id);
         if let Some(profile) = self.profile() {
             json.key("meta").begin_object().key("profile").begin_array().string(&profile);
             json.end_array().end_object();
         }
+        let (kind, subtypes) = event_codes(self, &pattern);
         json.key("type");
-        if self.event == AuditedEvent::Review {
-            coding((DCM, "110113", "Security Alert"), &mut json);
-            json.key("subtype").begin_array();
-            coding((OWN_SUBTYPE, pattern.subtype, "Review of an emergency override"), &mut json);
-        } else if decision {
-            coding((DCM, "110113", "Security Alert"), &mut json);
-            json.key("subtype").begin_array();
-            coding(
-                (AUTHZ_SUBTYPE, pattern.subtype, "Authorization Decision using Roles and Consent"),
-                &mut json,
-            );
-        } else {
-            coding((REST, "rest", "RESTful Operation"), &mut json);
-            json.key("subtype").begin_array();
-            coding((RESTFUL_INTERACTION, pattern.subtype, pattern.subtype), &mut json);
-        }
-        if self.processing.emergency.is_some() {
-            coding((DCM, "110127", "Emergency Override Started"), &mut json);
-        }
+        coding(kind, &mut json);
+        json.key("subtype").begin_array();
+        subtypes.into_iter().flatten().for_each(|subtype| coding(subtype, &mut json));
         json.end_array();
         json.member("action", pattern.action).member("recorded", &instant(self.recorded));
         json.optional("outcome", self.outcome.code());
@@ -67,7 +43,7 @@ impl AuditRecord {
         }
         self.write_agents(&pattern, &mut json);
         let decides = self.event == AuditedEvent::ConsentDecision;
-        let kind = if decides { ("6", "Security Server") } else { APPLICATION_SERVER };
+        let kind = if decides { SECURITY_SERVER } else { APPLICATION_SERVER };
         self.recorder.write_source(kind, &mut json);
         self.write_entities(&mut json);
         json.end_object();
@@ -86,7 +62,7 @@ impl AuditRecord {
         json.begin_object();
         if self.event == AuditedEvent::ConsentDecision {
             // The service that decides is the one that records: BALP wants the two written alike.
-            agent_type((SECURITY_ROLE, "authserver", "authorization server"), json);
+            agent_type(AUTHORIZATION_SERVER, json);
             who(&self.recorder.observer, None, json);
             json.key("requestor").boolean(false);
         } else {
@@ -143,9 +119,9 @@ impl AuditRecord {
             json.begin_object().key("what");
             write_patient(patient, json);
             json.key("type");
-            coding((ENTITY_TYPE, "1", "Person"), json);
+            coding(PERSON, json);
             json.key("role");
-            coding((OBJECT_ROLE, "1", "Patient"), json);
+            coding(PATIENT, json);
             json.end_object();
         }
         self.write_consents(json);
@@ -153,7 +129,7 @@ impl AuditRecord {
             (Some(token), true) => {
                 json.begin_object().key("what").begin_object().key("identifier").begin_object();
                 json.member("value", &jti(token)).end_object().end_object().key("type");
-                coding((USER_AGENT, "UserOauthAgent", "User OAuth Agent participant"), json);
+                coding(TOKEN, json);
                 json.end_object();
             }
             (_, true) => {}
@@ -167,14 +143,7 @@ impl AuditRecord {
         if let Some(id) = &self.request_id {
             json.begin_object().key("what").begin_object().key("identifier").begin_object();
             json.member("value", id).end_object().end_object().key("type");
-            coding(
-                (
-                    BASIC_AUDIT_ENTITY,
-                    "XrequestId",
-                    "transport specific unique identifier where http X-Request-Id is used",
-                ),
-                json,
-            );
+            coding(REQUEST, json);
             json.end_object();
         }
         for resource in &self.resources {
@@ -184,9 +153,9 @@ impl AuditRecord {
                 .member("reference", &resource.reference)
                 .end_object();
             json.key("type");
-            coding((ENTITY_TYPE, "2", "System Object"), json);
+            coding(OBJECT, json);
             json.key("role");
-            coding((OBJECT_ROLE, "4", "Domain Resource"), json);
+            coding(DOMAIN_RESOURCE, json);
             if !resource.labels.is_empty() {
                 json.key("securityLabel").begin_array();
                 resource.labels.iter().for_each(|label| code(label, json));
@@ -196,9 +165,9 @@ impl AuditRecord {
         }
         if let Some(query) = &self.query {
             json.begin_object().key("type");
-            coding((ENTITY_TYPE, "2", "System Object"), json);
+            coding(OBJECT, json);
             json.key("role");
-            coding((OBJECT_ROLE, "24", "Query"), json);
+            coding(QUERY, json);
             json.member("query", &STANDARD.encode(query)).end_object();
         }
     }
@@ -213,7 +182,7 @@ impl AuditRecord {
             written.push(consent);
             json.begin_object().key("what").begin_object().member("reference", consent).end_object();
             json.key("type");
-            coding((RESOURCE_TYPES, "Consent", "Consent"), json);
+            coding(CONSENT, json);
             json.key("detail").begin_array();
             for part in self.consents.iter().filter(|part| part.consent == *consent) {
                 let provision = if part.provision.is_empty() { "consent" } else { &part.provision };
@@ -233,7 +202,7 @@ impl AuditRecord {
             return;
         }
         json.begin_object().key("type");
-        coding((ENTITY_TYPE, "4", "Other"), json);
+        coding(OTHER, json);
         json.member("description", "What the gateway did to the answer").key("detail").begin_array();
         if let Some(trace) = &processing.trace {
             detail("trace", trace, json);
@@ -291,7 +260,7 @@ pub(super) fn instant(at: jiff::Timestamp) -> String {
 }
 
 /// BALP: the id is prefixed with the URN of its namespace (RFC 3553).
-fn jti(token: &str) -> String {
+pub(super) fn jti(token: &str) -> String {
     format!("{JTI}{}", token.strip_prefix(JTI).unwrap_or(token))
 }
 
@@ -354,7 +323,7 @@ pub(super) fn identified(
 /// The organisation on whose behalf (BALP: `agent:userorg`).
 fn provider(organization: &BusinessIdentifier, name: Option<&String>, json: &mut JsonWriter) {
     json.begin_object();
-    agent_type((ROLE_CLASS, "PROV", "healthcare provider"), json);
+    agent_type(PROVIDER, json);
     who(organization, name.map(String::as_str).filter(|name| !name.is_empty()), json);
     json.key("requestor").boolean(false).end_object();
 }

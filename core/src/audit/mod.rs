@@ -11,8 +11,10 @@
 mod access;
 mod balp;
 pub mod chain;
+mod codes;
 mod event;
 mod record;
+mod record_terms;
 mod refused;
 mod removal;
 mod terms;

@@ -9,9 +9,8 @@ use fhir_models::document::JsonWriter;
 use jiff::Timestamp;
 
 use super::balp::DCM;
-use super::event::{
-    APPLICATION_SERVER, ENTITY_TYPE, agent_type, asked, coding, detail, instant, network, who,
-};
+use super::codes::{APPLICATION_SERVER, OTHER};
+use super::event::{agent_type, asked, coding, detail, instant, network, who};
 use super::{AuditRecorder, NetworkAddress};
 use crate::requester::BusinessIdentifier;
 
@@ -66,7 +65,7 @@ impl RefusedRequests {
 
         self.recorder.write_source(APPLICATION_SERVER, &mut json);
         json.key("entity").begin_array().begin_object().key("type");
-        coding((ENTITY_TYPE, "4", "Other"), &mut json);
+        coding(OTHER, &mut json);
         json.member("description", "Requests of one address, cause and minute").key("detail").begin_array();
         detail("cause", &self.cause, &mut json);
         detail("count", &self.count.to_string(), &mut json);

@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use super::AuditRecorder;
 use super::balp::DCM;
 use super::chain::RecordHash;
-use super::event::{APPLICATION_SERVER, ENTITY_TYPE, OBJECT_ROLE, coding, detail, identified, instant};
+use super::codes::{APPLICATION_SERVER, OBJECT, SECURITY_RESOURCE};
+use super::event::{coding, detail, identified, instant};
 
 const LIFECYCLE: &str = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle";
 const AUDIT_LIFECYCLE: &str = "http://terminology.hl7.org/CodeSystem/dicom-audit-lifecycle";
@@ -62,9 +63,9 @@ impl RemovalEvent {
         json.key("requestor").boolean(false).end_object().end_array();
         self.recorder.write_source(APPLICATION_SERVER, &mut json);
         json.key("entity").begin_array().begin_object().key("type");
-        coding((ENTITY_TYPE, "2", "System Object"), &mut json);
+        coding(OBJECT, &mut json);
         json.key("role");
-        coding((OBJECT_ROLE, "13", "Security Resource"), &mut json);
+        coding(SECURITY_RESOURCE, &mut json);
         json.key("lifecycle");
         coding((AUDIT_LIFECYCLE, "15", "Permanent erasure / Physical destruction"), &mut json);
         json.member("description", "Audit records that were kept for as long as the rule says");

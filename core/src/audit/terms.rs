@@ -45,6 +45,9 @@ pub const SEARCHED: &[(&str, bool)] = &[
 
 /// A text without capitals and accents: what two texts are compared by (FHIR R4 §3.1.1.4.8).
 pub fn folded(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match plain(letter) {

@@ -7,7 +7,8 @@ use super::scan::{is_plain, next_stop};
 
 /// Writes one JSON value, commas and escapes included.
 ///
-/// Brackets must be closed in order; the writer does not check that, its callers are few and tested.
+/// Brackets must be closed in order; the writer does not check that, its callers are few and tested. Nothing of it is inlined: what
+/// calls it is long and runs once, and is the sooner fetched the shorter it is.
 #[derive(Debug, Default)]
 pub struct JsonWriter {
     out: Vec<u8>,
@@ -51,6 +52,7 @@ impl JsonWriter {
     }
 
     /// A property name.
+    #[inline(never)]
     pub fn key(&mut self, key: &str) -> &mut Self {
         self.separate();
         self.quote(key);
@@ -60,6 +62,7 @@ impl JsonWriter {
     }
 
     /// A string.
+    #[inline(never)]
     pub fn string(&mut self, text: &str) -> &mut Self {
         self.separate();
         self.quote(text);
@@ -67,6 +70,7 @@ impl JsonWriter {
     }
 
     /// A value that is JSON already: copied as it is.
+    #[inline(never)]
     pub fn raw(&mut self, json: &[u8]) -> &mut Self {
         self.separate();
         self.out.extend_from_slice(json);
@@ -74,6 +78,7 @@ impl JsonWriter {
     }
 
     /// The same, of pieces that follow each other.
+    #[inline(never)]
     pub fn raw_pieces(&mut self, pieces: &[&str]) -> &mut Self {
         self.separate();
         pieces.iter().for_each(|piece| self.out.extend_from_slice(piece.as_bytes()));
@@ -103,6 +108,7 @@ impl JsonWriter {
     }
 
     /// A property with a string value.
+    #[inline(never)]
     pub fn member(&mut self, key: &str, text: &str) -> &mut Self {
         self.key(key).string(text)
     }
@@ -115,6 +121,7 @@ impl JsonWriter {
         }
     }
 
+    #[inline(never)]
     fn begin(&mut self, bracket: u8) -> &mut Self {
         self.separate();
         self.out.push(bracket);
@@ -122,6 +129,7 @@ impl JsonWriter {
         self
     }
 
+    #[inline(never)]
     fn end(&mut self, bracket: u8) -> &mut Self {
         self.out.push(bracket);
         self.comma = true;

@@ -9,6 +9,7 @@ mod intent;
 mod outbox;
 mod packed;
 mod packing;
+mod postings;
 mod quota;
 mod received;
 mod refused;
@@ -21,6 +22,7 @@ mod trail;
 mod trail_index;
 mod trail_reader;
 mod trail_time;
+mod work;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -45,7 +47,8 @@ pub use review::{CloseError, Review, ReviewDesk, ReviewUse, ReviewsWaiting};
 pub use trail::{TrailCondition, TrailPage, TrailSearch, TrailText, TrailValue};
 pub use trail_reader::{BrokenRecord, Tampering, TrailProof, TrailReader};
 pub use trail_time::{TrailTime, period};
-pub use writer::{AuditRow, Writer};
+pub use work::AuditRow;
+pub use writer::Writer;
 
 use sole::Sole;
 

@@ -5,24 +5,20 @@
 //! none after it; mark and terms change in one transaction. A trail from before the index is indexed the same way.
 //!
 //! Most terms are those of nearly every record: a row says for one term which records of a [`BLOCK`] have it, by their
-//! places there, as in `0,1,5`.
+//! places there, as in `0,1,5`. The writer keeps the terms of what it appends ([`Ahead`]); other records are read for them.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
 use fhir_models::document::{Limits, OwnedDocument};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use varco_core::audit::{SearchTerm, TERMS_VERSION, search_terms};
+use varco_core::audit::{TERMS_VERSION, search_terms};
 
 use super::packed::Unpacked;
+pub(super) use super::postings::{Ahead, block_of};
+use super::postings::{BLOCK, Postings};
 
-/// Records indexed in one transaction.
-const STEP: i64 = 500;
-/// The same, between two commits: so few that a request which comes meanwhile hardly notices. Each costs more then.
-const FEW: i64 = 32;
-/// Rows that are written before a look at whether somebody came.
-const LOOK: usize = 64;
-/// Records whose places one row tells: those with the same number divided by this.
-const BLOCK: i64 = 128;
+/// Blocks indexed in one transaction.
+const STEP: usize = 4;
 /// The version of the terms, and of the tables that they are in.
 pub(super) const VERSION: i64 = TERMS_VERSION * 100 + 2;
 
@@ -69,79 +65,136 @@ pub(super) fn having() -> String {
     )
 }
 
-/// The block that a record is in.
-pub(super) fn block_of(seq: i64) -> i64 {
-    seq.div_euclid(BLOCK)
-}
-
-/// Indexes the next records, at most [`STEP`]; gives whether none is left.
-pub(super) fn step(connection: &mut Connection) -> Result<bool, rusqlite::Error> {
-    index(connection, STEP, || false)
-}
-
 /// How many records are not indexed; 0 where that can't be told, since the search that asks is told why.
 pub(super) fn behind(connection: &Connection) -> u64 {
-    let behind = last(connection).and_then(|last| Ok(last - indexed(connection)?));
-    behind.ok().and_then(|behind| u64::try_from(behind).ok()).unwrap_or_default()
+    left(indexed(connection).and_then(|reached| Ok(last(connection)? - reached)))
 }
 
-/// Indexes a few of so many records that are not; gives how many are left.
-pub(super) fn few(connection: &mut Connection, behind: u64) -> u64 {
-    left(behind, FEW, index(connection, FEW, || false))
+/// Indexes the next records, between two commits; gives how many are left.
+pub(super) fn next(connection: &mut Connection, ahead: &mut Ahead) -> u64 {
+    left(step(connection, ahead, || false))
 }
 
-/// A step for as long as nobody came: whoever does finds the writer free, and the step is begun anew later.
-pub(super) fn unless_called(connection: &mut Connection, behind: u64, called: impl Fn() -> bool) -> u64 {
-    let stepped = index(connection, STEP, &called);
-    if called() { behind.max(1) } else { left(behind, STEP, stepped) }
+/// The same for as long as nobody came: whoever does finds the writer free, and the step is begun anew later.
+pub(super) fn unless_called(
+    connection: &mut Connection,
+    ahead: &mut Ahead,
+    called: impl Fn() -> bool,
+) -> u64 {
+    left(step(connection, ahead, called))
 }
 
 /// What fails is told to the search that asks.
-fn left(behind: u64, tried: i64, indexed: Result<bool, rusqlite::Error>) -> u64 {
-    match indexed {
-        Ok(false) => behind.saturating_sub(tried.unsigned_abs()).max(1),
-        Ok(true) | Err(_) => 0,
-    }
+fn left(left: Result<i64, rusqlite::Error>) -> u64 {
+    left.ok().and_then(|left| u64::try_from(left).ok()).unwrap_or_default()
 }
 
-/// Indexes the next records, at most so many; gives whether none is left. Nothing is done where somebody calls.
-fn index(connection: &mut Connection, most: i64, called: impl Fn() -> bool) -> Result<bool, rusqlite::Error> {
+/// Indexes the next records, those of [`STEP`] blocks at most; gives how many are left. Nothing is done where somebody calls.
+pub(super) fn step(
+    connection: &mut Connection,
+    ahead: &mut Ahead,
+    called: impl Fn() -> bool,
+) -> Result<i64, rusqlite::Error> {
     let transaction = connection.transaction()?;
-    let mut reached = indexed(&transaction)?;
-    let mut records = 0;
-    let mut found = Found::default();
-    {
-        let mut query =
-            transaction.prepare_cached("SELECT seq, body FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-        let mut rows = query.query(params![reached, most])?;
-        while let Some(row) = rows.next()? {
-            let (seq, Unpacked(body)) = (row.get(0)?, row.get(1)?);
-            found.add(seq, body);
-            (records, reached) = (records + 1, seq);
-            if called() {
-                return Ok(false);
+    let (before, last) = (indexed(&transaction)?, last(&transaction)?);
+    ahead.drop_through(before);
+    let (mut reached, mut known) = (before, 0);
+    let mut found: Vec<(Cow<'_, Postings>, i64)> = Vec::with_capacity(STEP);
+    while reached < last && found.len() < STEP {
+        let from = reached + 1;
+        match ahead.after(known) {
+            Some(next) if next.first() <= from => {
+                (reached, known) = (next.last(), known + 1);
+                found.push((Cow::Borrowed(next), from));
+            }
+            next => {
+                let until = next.map_or(last, |next| next.first() - 1);
+                let Some(read) = read(&transaction, reached, until, &called)? else {
+                    return Ok(last - before);
+                };
+                // Where there is none, it was removed.
+                reached = if read.is_empty() { until } else { read.last() };
+                found.push((Cow::Owned(read), from));
             }
         }
     }
-    if records > 0 {
-        let rows = found.rows();
-        let mut statement = transaction.prepare_cached(
-            "INSERT INTO audit_posting (parameter, value, block, system, places) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (parameter, value, block, system) DO UPDATE SET places = places || ',' || excluded.places",
-        )?;
-        for some in rows.chunks(LOOK) {
-            for Posting { term, block, places } in some {
-                statement.execute(params![term.parameter, term.value, block, term.system, joined(places)])?;
-            }
-            if called() {
-                return Ok(false);
-            }
-        }
-        drop(statement);
+    write(&transaction, &found)?;
+    if called() {
+        return Ok(last - before);
+    }
+    if reached > before {
         transaction.execute("UPDATE audit_indexed SET seq = ?1", [reached])?;
         transaction.commit()?;
     }
-    Ok(records < most)
+    drop(found);
+    ahead.drop_through(reached);
+    Ok(last - reached)
+}
+
+/// The terms of the records after this one and up to that one, as far as they are of one block; `None` where somebody calls.
+fn read(
+    transaction: &Transaction<'_>,
+    after: i64,
+    until: i64,
+    called: impl Fn() -> bool,
+) -> Result<Option<Postings>, rusqlite::Error> {
+    let mut query = transaction
+        .prepare_cached("SELECT seq, body FROM audit WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3")?;
+    let mut rows = query.query(params![after, until, BLOCK])?;
+    let mut postings: Option<Postings> = None;
+    while let Some(row) = rows.next()? {
+        let (seq, Unpacked(body)) = (row.get(0)?, row.get(1)?);
+        let postings = postings.get_or_insert_with(|| Postings::beginning_with(seq));
+        if block_of(seq) != postings.block() {
+            break;
+        }
+        add(postings, seq, body);
+        if called() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(postings.unwrap_or_else(|| Postings::beginning_with(after + 1))))
+}
+
+/// Takes the terms of a record. One that can't be read has none: `verify` names it.
+fn add(postings: &mut Postings, seq: i64, body: Vec<u8>) {
+    postings.begin(seq);
+    let Ok(document) = OwnedDocument::parse_json(body, &Limits::default()) else { return };
+    for term in search_terms(document.root()) {
+        postings.add(seq, term.parameter, &term.value, &term.system);
+    }
+}
+
+/// Writes the rows of records that are still there, each block's from one of them on. In the order of the table: what stands
+/// side by side there is written one after the other.
+fn write<'f>(
+    transaction: &Transaction<'_>,
+    found: &'f [(Cow<'_, Postings>, i64)],
+) -> Result<(), rusqlite::Error> {
+    let first: Option<i64> =
+        transaction.prepare_cached("SELECT min(seq) FROM audit")?.query_row([], |row| row.get(0))?;
+    let of = |(own, from): &'f (Cow<'_, Postings>, i64)| {
+        own.terms(first.unwrap_or(i64::MAX).max(*from)).map(|(term, places)| (term, own.block(), places))
+    };
+    let mut rows: Vec<_> = found.iter().flat_map(of).collect();
+    rows.sort_unstable_by(|(one, in_one, _), (other, in_other, _)| {
+        (one.parameter, &one.value, in_one, &one.system).cmp(&(
+            other.parameter,
+            &other.value,
+            in_other,
+            &other.system,
+        ))
+    });
+    let mut statement = transaction.prepare_cached(
+        "INSERT INTO audit_posting (parameter, value, block, system, places) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (parameter, value, block, system) DO UPDATE SET places = places || ',' || excluded.places",
+    )?;
+    let mut text = String::new();
+    for (term, block, places) in rows {
+        joined(places, &mut text);
+        statement.execute(params![term.parameter, term.value, block, term.system, text])?;
+    }
+    Ok(())
 }
 
 /// Takes out every term of these records.
@@ -149,67 +202,47 @@ pub(super) fn forget(
     transaction: &Transaction<'_>,
     records: impl Iterator<Item = (i64, Vec<u8>)>,
 ) -> Result<(), rusqlite::Error> {
-    let mut found = Found::default();
-    records.for_each(|(seq, body)| found.add(seq, body));
+    let mut found: Vec<Postings> = Vec::new();
+    for (seq, body) in records {
+        if found.last().is_none_or(|last| last.block() != block_of(seq)) {
+            found.push(Postings::beginning_with(seq));
+        }
+        if let Some(postings) = found.last_mut() {
+            add(postings, seq, body);
+        }
+    }
     let row = "parameter = ?1 AND value = ?2 AND block = ?3 AND system = ?4";
     let mut read = transaction.prepare_cached(&format!("SELECT places FROM audit_posting WHERE {row}"))?;
     let mut delete = transaction.prepare_cached(&format!("DELETE FROM audit_posting WHERE {row}"))?;
     let mut write =
         transaction.prepare_cached(&format!("UPDATE audit_posting SET places = ?5 WHERE {row}"))?;
-    for Posting { term, block, places: gone } in found.rows() {
+    let rows = found.iter().flat_map(|own| own.terms(own.first()).map(|row| (own.block(), row)));
+    let mut text = String::new();
+    for (block, (term, gone)) in rows {
         let key = (term.parameter, &term.value, block, &term.system);
         let Some(all) = read.query_row(key, |row| row.get::<_, String>(0)).optional()? else { continue };
-        let is_left = |place: &i64| !gone.contains(place);
-        let left: Vec<i64> = all.split(',').filter_map(|place| place.parse().ok()).filter(is_left).collect();
-        match left.is_empty() {
-            true => delete.execute(key)?,
-            false => write.execute((key.0, key.1, key.2, key.3, joined(&left)))?,
+        let all = all.split(',').filter_map(|place| place.parse::<u32>().ok());
+        let left = all.filter_map(|place| 1u128.checked_shl(place)).fold(0, |all, place| all | place) & !gone;
+        joined(left, &mut text);
+        match left {
+            0 => delete.execute(key)?,
+            _ => write.execute((key.0, key.1, key.2, key.3, &text))?,
         };
     }
     Ok(())
 }
 
-/// The terms of some records, each with the records that have it, by rising number.
-#[derive(Default)]
-struct Found(HashMap<SearchTerm, Vec<i64>>);
-
-/// A row of the index.
-struct Posting<'f> {
-    term: &'f SearchTerm,
-    block: i64,
-    places: Vec<i64>,
-}
-
-impl Found {
-    /// One that can't be read has no terms: `verify` names it.
-    fn add(&mut self, seq: i64, body: Vec<u8>) {
-        let Ok(document) = OwnedDocument::parse_json(body, &Limits::default()) else { return };
-        for term in search_terms(document.root()) {
-            let records = self.0.entry(term).or_default();
-            if records.last() != Some(&seq) {
-                records.push(seq);
-            }
+/// The numbers of the bits that are set, with commas between them, in the place of what `text` was.
+fn joined(mut places: u128, text: &mut String) {
+    text.clear();
+    while places != 0 {
+        let place = places.trailing_zeros() as u8;
+        let (hundreds, tens) = (place / 100, place / 10);
+        let digits = [(hundreds, place >= 100), (tens % 10, place >= 10), (place % 10, true)];
+        if !text.is_empty() {
+            text.push(',');
         }
+        text.extend(digits.iter().filter(|(_, shown)| *shown).map(|(digit, _)| char::from(b'0' + digit)));
+        places &= places - 1;
     }
-
-    /// In the order of the table: what stands side by side there is written one after the other.
-    fn rows(&self) -> Vec<Posting<'_>> {
-        let mut rows = Vec::with_capacity(self.0.len());
-        for (term, records) in &self.0 {
-            for some in records.chunk_by(|one, other| block_of(*one) == block_of(*other)) {
-                let places = some.iter().map(|seq| seq.rem_euclid(BLOCK)).collect();
-                rows.push(Posting { term, block: some.first().map_or(0, |seq| block_of(*seq)), places });
-            }
-        }
-        rows.sort_unstable_by(|one: &Posting<'_>, other| {
-            let of_one = (one.term.parameter, &one.term.value, one.block, &one.term.system);
-            of_one.cmp(&(other.term.parameter, &other.term.value, other.block, &other.term.system))
-        });
-        rows
-    }
-}
-
-fn joined(places: &[i64]) -> String {
-    let places: Vec<String> = places.iter().map(i64::to_string).collect();
-    places.join(",")
 }

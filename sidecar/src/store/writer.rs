@@ -11,22 +11,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, counter};
-use rusqlite::{Connection, Transaction, params};
+use metrics::counter;
+use rusqlite::Connection;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use varco_core::audit::AuditRecord;
 
-use super::appending::{self, Appending};
-use super::outbox::{self, OutboxChange};
-use super::packed::pack;
-use super::quota;
-use super::received::{self, ReceivedRow};
-use super::refused::{self, ClosedMinutes, RefusedRow};
+use super::outbox::OutboxChange;
+use super::received::ReceivedRow;
+use super::refused::{ClosedMinutes, RefusedRow};
 use super::residue::Residue;
-use super::retention::{self, Removal};
-use super::review::{self, ReviewUse};
-use super::{StoreError, StoredConsent, export_cursor, trail_index};
+use super::retention::Removal;
+use super::review::ReviewUse;
+use super::trail_index::{self, Ahead};
+use super::work::{AuditRow, Work, carry_out, packed};
+use super::{StoreError, StoredConsent};
 use crate::limit::DayCount;
 
 /// Most jobs that wait.
@@ -41,68 +40,9 @@ const SHARE: u32 = 16;
 const GATHER: Duration = Duration::from_millis(2);
 /// How long nothing must have happened before the trail is indexed unasked.
 const IDLE: Duration = Duration::from_millis(250);
-/// Records from which on the trail is indexed between two commits too, where nobody waits: fewer than a search may wait for.
-const MOST_BEHIND: u64 = 10_000;
-
-/// One audit record to be appended.
-#[derive(Debug, Clone)]
-pub struct AuditRow {
-    /// The AuditEvent's id.
-    pub id: String,
-    /// The request's id.
-    pub request: String,
-    /// When, as an RFC 3339 instant in UTC with milliseconds.
-    pub recorded: String,
-    /// Keys of the patients it is about.
-    pub patients: Vec<String>,
-    /// The AuditEvent as FHIR JSON.
-    pub body: Vec<u8>,
-}
-
-impl AuditRow {
-    /// The row of a record; one that no request led to is found under its own id.
-    pub fn of(record: &AuditRecord) -> AuditRow {
-        AuditRow {
-            id: record.id.clone(),
-            request: record.request_id.as_ref().unwrap_or(&record.id).clone(),
-            recorded: format!("{:.3}", record.recorded),
-            patients: record.found_under(),
-            body: record.to_fhir_json(),
-        }
-    }
-}
-
-/// A record, and its packed form.
-type PackedRow = (AuditRow, Vec<u8>);
-
-enum Work {
-    /// Records, and what is kept with them. Rows of `records` are made by the thread that writes.
-    Audit {
-        records: Vec<AuditRecord>,
-        rows: Vec<PackedRow>,
-        received: Option<ReceivedRow>,
-        uses: Vec<ReviewUse>,
-    },
-    Consent {
-        consent: StoredConsent,
-        patient: String,
-        updated: String,
-    },
-    /// Index the next records of the audit trail.
-    Index,
-    /// Remove the oldest records.
-    Remove(Removal),
-    /// Count requests whose caller was never known.
-    Refused(Vec<RefusedRow>),
-    /// Make records of those counts.
-    CloseRefused(ClosedMinutes),
-    /// Count requests of clients that have a quota.
-    Quota(Vec<DayCount>),
-    /// A place took the records up to this one.
-    Exported(String, i64),
-    /// Messages to the national gateway, and the records that tell of them.
-    Outbox(Vec<OutboxChange>, Vec<PackedRow>),
-}
+/// Records from which on the trail is indexed between two commits too, where nobody waits: fewer than a search may wait for,
+/// and than those whose terms are kept.
+const MOST_BEHIND: u64 = 4_096;
 
 struct Job {
     work: Work,
@@ -274,6 +214,7 @@ impl Drop for Writer {
 fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
     let (mut behind, mut residue) = (trail_index::behind(&connection), Residue::default());
     let (mut crowd, mut took) = (0, Duration::ZERO);
+    let mut ahead = Ahead::default();
     let mut pause = IDLE;
     let (commits, records) = (counter!("varco_store_commits_total"), counter!("varco_audit_records_total"));
     loop {
@@ -289,7 +230,7 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
                 if behind > 0 {
                     let begun = Instant::now();
                     let called = || waiting.load(Ordering::Relaxed) > 0;
-                    behind = trail_index::unless_called(&mut connection, behind, called);
+                    behind = trail_index::unless_called(&mut connection, &mut ahead, called);
                     // Half of the time is left to whoever comes.
                     pause = if behind > 0 { begun.elapsed().min(IDLE) } else { IDLE };
                 }
@@ -308,10 +249,11 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
         crowd = batch.len();
         let batch: Vec<Job> = batch.into_iter().filter_map(|job| job.written_out(Work::make_rows)).collect();
         let begun = Instant::now();
-        let outcomes = carry_out(&mut connection, &batch, &commits);
+        let works: Vec<&Work> = batch.iter().map(|job| &job.work).collect();
+        let outcomes = carry_out(&mut connection, &mut ahead, &works, &commits);
         took = begun.elapsed();
         waiting.fetch_sub(crowd, Ordering::Relaxed);
-        let appended = outcomes.iter().flatten().sum();
+        let appended = outcomes.iter().flatten().map(|appended| appended.records).sum();
         records.increment(appended);
         (behind, pause) = (behind.saturating_add(appended), IDLE);
         residue.note(batch.iter().any(|job| job.work.deletes()));
@@ -326,7 +268,7 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
         }
         replies.into_iter().for_each(|(home, own)| tell(&home, own));
         if behind > MOST_BEHIND && waiting.load(Ordering::Relaxed) == 0 {
-            behind = trail_index::few(&mut connection, behind);
+            behind = trail_index::next(&mut connection, &mut ahead);
         }
     }
 }
@@ -348,124 +290,6 @@ fn tell(home: &Handle, replies: Replies) {
         }
     };
     if alone { tell() } else { drop(home.spawn(async move { tell() })) }
-}
-
-/// Does a batch's work, most of it in one commit. Gives what came of each job: how many audit records it appended.
-fn carry_out(connection: &mut Connection, batch: &[Job], commits: &Counter) -> Vec<Result<u64, StoreError>> {
-    let commit = |connection: &mut Connection, jobs: &[Job]| {
-        commit(connection, jobs).inspect(|()| commits.increment(1))
-    };
-    let together = match commit(connection, batch) {
-        Err(error) if batch.len() > 1 && is_of_one(&error) => None,
-        outcome => Some(outcome.map_err(StoreError::from)),
-    };
-    let mut one = |job: &Job| match (&job.work, &together) {
-        (Work::Index, _) => Ok(trail_index::step(connection).map(|_| 0)?),
-        (Work::Remove(removal), _) => Ok(retention::step(connection, removal)?),
-        (Work::CloseRefused(closed), _) => Ok(refused::step(connection, closed)?),
-        (_, Some(outcome)) => outcome.clone().map(|()| job.work.records()),
-        // Nobody is refused because another's statement failed.
-        (_, None) => Ok(commit(connection, std::slice::from_ref(job)).map(|()| job.work.records())?),
-    };
-    batch.iter().map(&mut one).collect()
-}
-
-/// True where a statement is at fault and not the disk or the file, which would fail the others too.
-fn is_of_one(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch};
-    let code = error.sqlite_error_code();
-    code.is_none_or(|code| matches!(code, ConstraintViolation | ParameterOutOfRange | TooBig | TypeMismatch))
-}
-
-impl Work {
-    /// Writes records out: one after the other, by code that is in the processor's cache after the first of a batch, and for
-    /// the hash that follows. For whoever submits them, in the midst of a request, it was the dearest part of a record.
-    fn make_rows(&mut self) {
-        if let Work::Audit { records, rows, .. } = self {
-            rows.extend(records.iter().map(|record| packed(AuditRow::of(record))));
-        }
-    }
-
-    /// Frees what [`Work::make_rows`] took, in the same thread.
-    fn drop_rows(&mut self) {
-        match self {
-            Work::Audit { records, rows, .. } if !records.is_empty() => drop(std::mem::take(rows)),
-            _ => {}
-        }
-    }
-
-    /// How many audit records it appends in the common commit.
-    fn records(&self) -> u64 {
-        match self {
-            Work::Audit { rows, .. } | Work::Outbox(_, rows) => rows.len() as u64,
-            _ => 0,
-        }
-    }
-
-    /// True where it deletes or overwrites what must not stay readable.
-    fn deletes(&self) -> bool {
-        match self {
-            Work::Remove(_) => true,
-            Work::Outbox(changes, _) => changes.iter().any(OutboxChange::deletes),
-            _ => false,
-        }
-    }
-}
-
-fn commit(connection: &mut Connection, batch: &[Job]) -> Result<(), rusqlite::Error> {
-    let transaction = appending::begin(connection)?;
-    let mut trail = Appending::within(&transaction)?;
-    for job in batch {
-        match &job.work {
-            Work::Audit { rows, received, uses, .. } => {
-                for (row, packed) in rows {
-                    trail.append_packed(row, packed)?;
-                }
-                if let Some(row) = received {
-                    received::put(&transaction, row)?;
-                }
-                for own in uses {
-                    review::put(&transaction, own)?;
-                }
-            }
-            Work::Consent { consent, patient, updated } => put(&transaction, consent, patient, updated)?,
-            Work::Outbox(changes, rows) => {
-                for change in changes {
-                    outbox::change(&transaction, change)?;
-                }
-                for (row, packed) in rows {
-                    trail.append_packed(row, packed)?;
-                }
-            }
-            Work::Exported(place, seq) => export_cursor::write(&transaction, place, *seq)?,
-            Work::Quota(counts) => quota::add(&transaction, counts)?,
-            Work::Refused(rows) => rows.iter().try_for_each(|row| refused::add(&transaction, row))?,
-            Work::Index | Work::Remove(_) | Work::CloseRefused(_) => {}
-        }
-    }
-    drop(trail);
-    transaction.commit()
-}
-
-fn packed(row: AuditRow) -> PackedRow {
-    let packed = pack(&row.body);
-    (row, packed)
-}
-
-fn put(
-    transaction: &Transaction<'_>,
-    consent: &StoredConsent,
-    patient: &str,
-    updated: &str,
-) -> Result<(), rusqlite::Error> {
-    transaction
-        .prepare_cached(
-            "INSERT INTO consent (id, version, patient, updated, body) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (id) DO UPDATE SET version = excluded.version, patient = excluded.patient,
-               updated = excluded.updated, body = excluded.body",
-        )?
-        .execute(params![consent.id, consent.version, patient, updated, consent.body])?;
-    Ok(())
 }
 
 #[cfg(test)]

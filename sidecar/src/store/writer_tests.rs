@@ -4,8 +4,11 @@ use varco_core::audit::{AuditOutcome, AuditProcessing, AuditRecorder, AuditedEve
 use varco_core::consent::Reading;
 use varco_core::requester::{BusinessIdentifier, Requester};
 
+use metrics::Counter;
+
 use super::*;
-use crate::store::packed::Unpacked;
+use crate::store::packed::{Unpacked, pack};
+use crate::store::work::PackedRow;
 use crate::store::{Store, schema};
 
 /// A read that was answered.
@@ -50,9 +53,11 @@ async fn nobody_is_refused_because_anothers_statement_failed() {
     let folder = tempfile::tempdir().unwrap();
     let mut connection = schema::open(&folder.path().join("s.sqlite")).unwrap();
     let batch = [job(&["a"]), job(&["b", "a"]), job(&["c", "d"]), job(&[])];
-    let outcomes = carry_out(&mut connection, &batch, &Counter::noop());
+    let batch: Vec<&Work> = batch.iter().map(|job| &job.work).collect();
+    let outcomes = carry_out(&mut connection, &mut Ahead::default(), &batch, &Counter::noop());
     assert!(matches!(&outcomes[1], Err(StoreError::Database(cause)) if cause.contains("UNIQUE")));
-    let appended: Vec<Option<u64>> = outcomes.into_iter().map(Result::ok).collect();
+    let appended: Vec<Option<u64>> =
+        outcomes.into_iter().map(|own| own.ok().map(|own| own.records)).collect();
     assert_eq!(appended, [Some(1), None, Some(2), Some(0)]);
     let ids = "SELECT group_concat(id, ' ' ORDER BY seq) FROM audit";
     let ids: String = connection.query_row(ids, [], |row| row.get(0)).unwrap();
