@@ -21,7 +21,7 @@ fn canonical(value: Value<'_>, out: &mut JsonWriter) {
                 value.children().map(|child| (child.key().unwrap().into_owned(), child)).collect();
             out.begin_object();
             for (key, member) in members {
-                out.key(&key);
+                out.key_of(&key);
                 canonical(member, out);
             }
             out.end_object();

@@ -277,7 +277,7 @@ fn code(code: &Code, json: &mut JsonWriter) {
     json.member("code", &code.code).end_object();
 }
 
-fn concepts(element: &str, codes: &[Code], json: &mut JsonWriter) {
+fn concepts(element: &'static str, codes: &[Code], json: &mut JsonWriter) {
     if codes.is_empty() {
         return;
     }

@@ -104,6 +104,13 @@ fn text_of(value: Option<Value<'_>>, key: &str) -> Option<String> {
 
 /// A literal reference as type and id without version; an absolute URL has no type.
 pub fn split_reference(reference: &str) -> (&str, &str) {
+    // As most are; a version's place has two slashes.
+    if let Some((kind, id)) = reference.split_once('/')
+        && !id.contains('/')
+        && !kind.contains(':')
+    {
+        return (kind, id);
+    }
     let whole = reference.split_once("/_history/").map_or(reference, |(before, _)| before);
     match whole.split_once('/') {
         Some((kind, id)) if !kind.contains(':') && !id.contains('/') => (kind, id),

@@ -64,7 +64,7 @@ impl Tree {
             Tree::Object(members) => {
                 json.begin_object();
                 for (key, value) in members {
-                    json.key(key);
+                    json.key_of(key);
                     value.write(json);
                 }
                 json.end_object();

@@ -222,7 +222,7 @@ impl Element {
         all.extend(self.members.iter().map(|(key, held)| (rank(key), None, &**key, Some(held))));
         all.sort_by_key(|(rank, ..)| *rank);
         for (_, text, key, held) in all {
-            out.key(key);
+            out.key_of(key);
             match (text, held) {
                 (Some(text), _) => out.string(text),
                 (None, Some(Held::One(one))) => out.raw(one.as_bytes()),
@@ -280,7 +280,7 @@ fn sourced(constraint: &Arc<str>, owner: &str) -> Arc<str> {
     let mut out = JsonWriter::new();
     out.begin_object();
     for member in document.root().children() {
-        out.key(&member.key().unwrap_or_default()).raw(member.raw().as_bytes());
+        out.key_of(&member.key().unwrap_or_default()).raw(member.raw().as_bytes());
     }
     let owner = match owner.contains([':', '/']) {
         true => owner.to_owned(),

@@ -236,10 +236,10 @@ fn written(structure: Value<'_>, tree: &Tree) -> String {
             "differential" => {
                 snapshot(&mut out, tree);
                 done = true;
-                out.key(&key).raw(member.raw().as_bytes());
+                out.key_of(&key).raw(member.raw().as_bytes());
             }
             _ => {
-                out.key(&key).raw(member.raw().as_bytes());
+                out.key_of(&key).raw(member.raw().as_bytes());
             }
         }
     }

@@ -127,7 +127,7 @@ fn slicing(base: &mut Element, held: &Held) {
         .chain(before.children().filter(|it| it.key().is_some_and(|key| own.get_key(&key).is_none())))
     {
         if let Some(key) = member.key().filter(|key| rest(key)) {
-            out.key(&key).raw(member.raw().as_bytes());
+            out.key_of(&key).raw(member.raw().as_bytes());
         }
     }
     out.end_object();

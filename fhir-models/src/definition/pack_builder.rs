@@ -205,7 +205,7 @@ fn manifest_json(manifest: &Manifest) -> Vec<u8> {
     }
     json.end_array().key("dependencies").begin_object();
     for (name, version) in &manifest.dependencies {
-        json.member(name, version);
+        json.key_of(name).string(version);
     }
     json.end_object().end_object();
     json.into_bytes()

@@ -190,7 +190,7 @@ impl Slimmer {
         if underscored_emptied {
             return;
         }
-        self.out.key(key);
+        self.out.key_of(key);
         self.value(member, place);
     }
 

@@ -51,9 +51,21 @@ impl JsonWriter {
         self.end(b']')
     }
 
-    /// A property name.
+    /// A property name of the program's own, without a character to escape: those are not looked for.
     #[inline(never)]
-    pub fn key(&mut self, key: &str) -> &mut Self {
+    pub fn key(&mut self, key: &'static str) -> &mut Self {
+        debug_assert!(is_plain(key.as_bytes()), "{key:?} has to be escaped");
+        self.out.reserve(key.len() + 4);
+        self.separate();
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        self.comma = false;
+        self
+    }
+
+    /// A property name that comes from elsewhere.
+    pub fn key_of(&mut self, key: &str) -> &mut Self {
         self.separate();
         self.quote(key);
         self.out.push(b':');
@@ -109,12 +121,12 @@ impl JsonWriter {
 
     /// A property with a string value.
     #[inline(never)]
-    pub fn member(&mut self, key: &str, text: &str) -> &mut Self {
+    pub fn member(&mut self, key: &'static str, text: &str) -> &mut Self {
         self.key(key).string(text)
     }
 
     /// A property with a string value, or nothing.
-    pub fn optional(&mut self, key: &str, text: Option<&str>) -> &mut Self {
+    pub fn optional(&mut self, key: &'static str, text: Option<&str>) -> &mut Self {
         match text {
             Some(text) => self.member(key, text),
             None => self,

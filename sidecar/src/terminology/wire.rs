@@ -62,7 +62,7 @@ pub(super) fn batch(questions: &[Question]) -> Vec<u8> {
 
 fn write(question: &Question, json: &mut JsonWriter) {
     json.begin_object().member("resourceType", "Parameters").key("parameter").begin_array();
-    let mut add = |named: &str, form: &str, value: &str| {
+    let mut add = |named: &str, form: &'static str, value: &str| {
         json.begin_object().member("name", named).member(form, value).end_object();
     };
     match (&question.value_set, &question.system) {
