@@ -315,13 +315,22 @@ fn an_access_is_read_back_from_its_event() {
 }
 
 #[test]
-fn a_record_is_found_under_its_patients_or_the_one_that_was_asked_for() {
+fn a_record_is_found_under_its_patients_and_the_one_that_was_asked_for() {
+    let found = |record: &AuditRecord| {
+        let mut found = Vec::new();
+        record.each_term(|parameter, value, system| {
+            if parameter == "patient" {
+                found.push(format!("{system}/{value}"));
+            }
+        });
+        found
+    };
     let mut read = record(AuditedEvent::Read);
-    assert_eq!(read.found_under(), ["Patient/p1"]);
+    assert_eq!(found(&read), ["Patient/p1"]);
     read.resources[0].reference = "Patient/p2/_history/3".to_owned();
-    assert_eq!(read.found_under(), ["Patient/p1"], "whose data it is comes before what was asked for");
+    assert_eq!(found(&read), ["Patient/p1", "Patient/p2"]);
     read.patients.clear();
-    assert_eq!(read.found_under(), ["Patient/p2"]);
+    assert_eq!(found(&read), ["Patient/p2"], "nothing was answered");
     read.resources[0].reference = "Observation/o1".to_owned();
-    assert_eq!(read.found_under(), Vec::<String>::new());
+    assert_eq!(found(&read), Vec::<String>::new());
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::split_reference;
 use crate::requester::{BusinessIdentifier, Code, Requester};
 
 /// What was done.
@@ -243,18 +242,5 @@ impl AuditRecord {
             ..self.clone()
         };
         self.patients.iter().enumerate().map(one).collect()
-    }
-
-    /// The Patients that the record is found under: those it is about; where it is about none, because nothing was
-    /// answered, the one that was asked for.
-    pub fn found_under(&self) -> Vec<String> {
-        if !self.patients.is_empty() {
-            return self.patients.iter().filter_map(|patient| patient.reference.clone()).collect();
-        }
-        let patient = |resource: &AuditResource| match split_reference(&resource.reference) {
-            ("Patient", id) => Some(format!("Patient/{id}")),
-            _ => None,
-        };
-        self.resources.iter().filter_map(patient).collect()
     }
 }

@@ -50,7 +50,7 @@ pub(super) async fn audit(
                 ));
             }
             if exchange.requester.person.is_some() {
-                let asked = patients_of(&wanted);
+                let asked = patient_of(&wanted);
                 let theirs = match &asked {
                     Some(patient) => exchange.may_ask_about(patient).await?,
                     None => false,
@@ -59,7 +59,7 @@ pub(super) async fn audit(
                     wanted.conditions.push(TrailCondition::Ids(Vec::new()));
                 }
             }
-            exchange.account.patients.extend(own.clone().or_else(|| patients_of(&wanted)));
+            exchange.account.patients.extend(own.clone().or_else(|| patient_of(&wanted)));
             let default = exchange.gateway.config.limits.page_size;
             wanted.most = search.count.map_or(default, |count| count as usize).min(LARGEST_PAGE);
             wanted.after = i64::try_from(after).ok().filter(|after| *after > 0);
@@ -77,16 +77,12 @@ fn is_about_entities(condition: &TrailCondition) -> bool {
 }
 
 /// The one patient that is searched for.
-fn patients_of(wanted: &TrailSearch) -> Option<String> {
-    let keys = wanted.conditions.iter().find_map(|condition| match condition {
-        TrailCondition::Patients(keys) => Some(keys),
-        _ => None,
-    })?;
-    keys.first().filter(|_| keys.len() == 1).cloned()
+fn patient_of(wanted: &TrailSearch) -> Option<String> {
+    wanted.conditions.iter().find_map(TrailCondition::patient)
 }
 
 fn held_to(mut wanted: TrailSearch, own: Option<String>) -> TrailSearch {
-    wanted.conditions.extend(own.map(|patient| TrailCondition::Patients(vec![patient])));
+    wanted.conditions.extend(own.map(|patient| TrailCondition::patients([patient.as_str()])));
     wanted
 }
 

@@ -82,7 +82,7 @@ fn condition(criterion: &Criterion, now: Timestamp, zone: &TimeZone) -> Option<T
         && modifier.is_none()
         && let Some(keys) = values.iter().map(patient).collect::<Option<Vec<_>>>()
     {
-        return Some(TrailCondition::Patients(keys));
+        return Some(TrailCondition::patients(keys.iter().map(String::as_str)));
     }
     let &(own, always_once) = SEARCHED.iter().find(|(own, _)| *own == name)?;
     let parameter = match modifier {

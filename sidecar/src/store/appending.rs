@@ -18,7 +18,6 @@ pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, rusq
 pub(super) struct Appending<'t> {
     connection: &'t Connection,
     record: CachedStatement<'t>,
-    patient: CachedStatement<'t>,
     last: RecordHash,
 }
 
@@ -30,8 +29,6 @@ impl<'t> Appending<'t> {
             record: transaction.prepare_cached(
                 "INSERT INTO audit (id, request, recorded, hash, body) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?,
-            patient: transaction
-                .prepare_cached("INSERT OR IGNORE INTO audit_patient (patient, seq) VALUES (?1, ?2)")?,
             last: last_hash(transaction)?,
         })
     }
@@ -45,12 +42,8 @@ impl<'t> Appending<'t> {
     pub fn append_packed(&mut self, row: &AuditRow, packed: &[u8]) -> Result<i64, rusqlite::Error> {
         let hash = self.last.of_next(&row.body);
         self.record.execute(params![row.id, row.request, row.recorded, hash.0, packed])?;
-        let seq = self.connection.last_insert_rowid();
-        for patient in &row.patients {
-            self.patient.execute(params![patient, seq])?;
-        }
         self.last = hash;
-        Ok(seq)
+        Ok(self.connection.last_insert_rowid())
     }
 }
 

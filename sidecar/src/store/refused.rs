@@ -123,7 +123,6 @@ pub(super) fn step(connection: &mut Connection, closed: &ClosedMinutes) -> Resul
             id,
             request: String::new(),
             recorded: format!("{:.3}", closed.at),
-            patients: Vec::new(),
             body: record.to_fhir_json(),
         };
         trail.append(&row)?;

@@ -8,11 +8,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use varco_core::audit::chain::RecordHash;
-use varco_core::audit::{AuditRecorder, RemovalEvent, Removed, split_reference};
-
-use fhir_models::document::{Limits, OwnedDocument, Value};
+use varco_core::audit::{AuditRecorder, RemovalEvent, Removed};
 
 use super::appending::{self, Appending};
 use super::packed::Unpacked;
@@ -148,11 +146,10 @@ pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<u64
         removed: removed.clone(),
     };
     let body = event.to_fhir_json();
-    let row = AuditRow { id, request: String::new(), recorded: at.clone(), patients: Vec::new(), body };
+    let row = AuditRow { id, request: String::new(), recorded: at.clone(), body };
     let event = Appending::within(&transaction)?.append(&row)?;
-    for (seq, _, Unpacked(body)) in &old {
-        forget_patients(&transaction, *seq, body)?;
-    }
+    // A store from before had the patients of its records in a table.
+    transaction.execute_batch("DROP TABLE IF EXISTS audit_patient")?;
     trail_index::forget(&transaction, old.into_iter().map(|(seq, _, Unpacked(body))| (seq, body)))?;
     transaction.execute("DELETE FROM audit WHERE seq BETWEEN ?1 AND ?2", [first, through])?;
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -171,20 +168,6 @@ pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<u64
         ],
     )?;
     transaction.commit().map(|()| 1)
-}
-
-/// Takes out the patients that a record is found by: they stand in it as its entities.
-fn forget_patients(transaction: &Transaction<'_>, seq: i64, body: &[u8]) -> Result<(), rusqlite::Error> {
-    let Ok(document) = OwnedDocument::parse_json(body.to_vec(), &Limits::default()) else { return Ok(()) };
-    let mut forget =
-        transaction.prepare_cached("DELETE FROM audit_patient WHERE patient = ?1 AND seq = ?2")?;
-    for entity in document.root().get_key("entity").into_iter().flat_map(Value::items) {
-        if let Some(key) = entity.get_key("what").and_then(|what| what.get_key("reference")?.as_str()) {
-            let (kind, id) = split_reference(&key);
-            forget.execute(params![format!("{kind}/{id}"), seq])?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

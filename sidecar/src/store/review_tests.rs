@@ -25,7 +25,6 @@ fn row(id: &str) -> AuditRow {
         id: id.to_owned(),
         request: id.to_owned(),
         recorded: "2026-05-01T12:00:00.000Z".to_owned(),
-        patients: Vec::new(),
         body: id.as_bytes().to_vec(),
     }
 }

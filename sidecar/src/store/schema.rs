@@ -24,8 +24,6 @@ const TABLES: &str = "
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, request TEXT NOT NULL, recorded TEXT NOT NULL,
         hash BLOB NOT NULL, body BLOB NOT NULL) STRICT;
     CREATE INDEX audit_recorded ON audit (recorded);
-    CREATE TABLE audit_patient (
-        patient TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (patient, seq)) STRICT, WITHOUT ROWID;
 ";
 
 /// Made beside the tables of the first version, whenever a database is opened. Most requests have the id of their record:

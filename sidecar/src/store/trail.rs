@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params_from_iter};
 use tokio::runtime::{Handle, RuntimeFlavor};
-use varco_core::audit::SearchTerm;
+use varco_core::audit::{SearchTerm, split_reference};
 
 use super::packed::Unpacked;
 use super::{Store, StoreError, TrailTime, intent, schema, trail_index};
@@ -43,8 +43,6 @@ pub enum TrailCondition {
     Ids(Vec<String>),
     /// The request's id (`X-Request-Id`).
     Requests(Vec<String>),
-    /// The patient's key, as in `Patient/1`.
-    Patients(Vec<String>),
     /// When it was recorded.
     Recorded(Vec<TrailTime>),
     /// The value of a search parameter.
@@ -59,6 +57,27 @@ pub enum TrailCondition {
 }
 
 impl TrailCondition {
+    /// The record names one of these patients, told by their keys, as in `Patient/1`.
+    pub fn patients<'k>(keys: impl IntoIterator<Item = &'k str>) -> TrailCondition {
+        let value = |key: &str| {
+            let (kind, id) = split_reference(key);
+            TrailValue { value: TrailText::Is(id.to_owned()), system: Some(kind.to_owned()) }
+        };
+        let values = keys.into_iter().map(value).collect();
+        TrailCondition::Term { parameter: "patient", values, not: false }
+    }
+
+    /// The key of the one patient that is asked for.
+    pub fn patient(&self) -> Option<String> {
+        let TrailCondition::Term { parameter: "patient", values, not: false } = self else { return None };
+        match values.as_slice() {
+            [TrailValue { value: TrailText::Is(id), system: Some(kind) }] if kind == "Patient" => {
+                Some(format!("{kind}/{id}"))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a record with these terms meets the condition. What is no condition on terms is met.
     pub(super) fn is_met_by(&self, terms: &[SearchTerm]) -> bool {
         let TrailCondition::Term { parameter, values, not } = self else { return true };
@@ -212,12 +231,6 @@ fn stretch(wanted: &TrailSearch, from: i64, to: i64, most: usize) -> (String, Ve
             TrailCondition::Requests(ids) => {
                 sql.push_str(&schema::of_requests(ids.len()));
                 values.extend(ids.iter().chain(ids).cloned().map(Sql::from));
-            }
-            TrailCondition::Patients(keys) => {
-                sql.push_str("seq IN (SELECT seq FROM audit_patient WHERE ");
-                one_of("patient", keys, &mut sql, &mut values);
-                sql.push_str(" AND seq BETWEEN ? AND ?)");
-                values.extend([Sql::from(from), Sql::from(to)]);
             }
             TrailCondition::Recorded(times) => recorded(times, &mut sql, &mut values),
             TrailCondition::Term { parameter, values: any, not } => {

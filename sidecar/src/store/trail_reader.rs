@@ -253,6 +253,7 @@ impl TrailReader {
             broken: None,
         };
         loop {
+            let indexed = self.indexed()?;
             let rows = self.rows(seq, STEP)?;
             let Some(last) = rows.last().map(|row| row.seq) else {
                 proof.broken = unsaid.map(|anchor| BrokenRecord {
@@ -264,7 +265,10 @@ impl TrailReader {
                 return Ok(proof);
             };
             for row in rows {
-                let mut fault = self.fault(&row, seq, proof.last_hash)?;
+                let mut fault = match self.fault(&row, seq, proof.last_hash)? {
+                    None => self.found_by(&row, indexed)?.map(Tampering::FoundBy),
+                    fault => fault,
+                };
                 if let (None, Some(anchor)) = (&fault, unsaid.take_if(|anchor| anchor.event == row.seq)) {
                     fault = (said_by(&row) != Some(anchor.removed)).then_some(Tampering::Anchor);
                 }
@@ -303,11 +307,11 @@ impl TrailReader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// What is wrong with the record that follows the one numbered `before`, which carries `last`.
+    /// What is wrong with the record that follows the one numbered `before`, which carries `last`; none, where it is good.
     fn fault(&self, row: &Row, before: i64, last: RecordHash) -> Result<Option<Tampering>, StoreError> {
         let expected = last.of_next(&row.body);
         if expected == row.hash {
-            return Ok(self.found_by(row)?.map(Tampering::FoundBy));
+            return Ok(None);
         }
         let missing = row.seq.saturating_sub(before).saturating_sub(1);
         let next = self.rows(row.seq, 1)?.pop();
@@ -335,8 +339,8 @@ impl TrailReader {
         Ok(Some(if follows(row.hash) || next.is_none() { Tampering::Content } else { Tampering::Unknown }))
     }
 
-    /// What a good record is found by that doesn't say what the record says.
-    fn found_by(&self, row: &Row) -> Result<Option<&'static str>, StoreError> {
+    /// What a good record is found by that doesn't say what the record says. By its patients it is found up to `indexed`.
+    fn found_by(&self, row: &Row, indexed: i64) -> Result<Option<&'static str>, StoreError> {
         let Ok(document) = OwnedDocument::parse_json(row.body.clone(), &Limits::default()) else {
             return Ok(None);
         };
@@ -348,15 +352,18 @@ impl TrailReader {
         if text("recorded").as_deref().and_then(time) != time(&row.recorded) {
             return Ok(Some("the time"));
         }
-        let mut query = self
-            .0
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM audit_patient WHERE patient = ?1 AND seq = ?2)")?;
-        // As it was written: the patients that it is about, or else the one that was asked for.
+        if row.seq > indexed {
+            return Ok(None);
+        }
+        let mut query = self.0.prepare_cached(&format!(
+            "SELECT ?1 IN ({} WHERE parameter = 'patient' AND audit_posting.value = ?2 AND block = ?3 AND system = 'Patient')",
+            trail_index::having()
+        ))?;
         let Access { patients, resources, .. } = Access::of(document.root());
-        for reference in if patients.is_empty() { resources } else { patients } {
-            if let ("Patient", id) = split_reference(&reference)
-                && !query.query_row(params![format!("Patient/{id}"), row.seq], |row| row.get::<_, bool>(0))?
-            {
+        for reference in patients.iter().chain(&resources) {
+            let ("Patient", id) = split_reference(reference) else { continue };
+            let key = params![row.seq, id, trail_index::block_of(row.seq)];
+            if !query.query_row(key, |row| row.get::<_, bool>(0))? {
                 return Ok(Some("the patient"));
             }
         }

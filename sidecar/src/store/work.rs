@@ -27,8 +27,6 @@ pub struct AuditRow {
     pub request: String,
     /// When, as an RFC 3339 instant in UTC with milliseconds.
     pub recorded: String,
-    /// Keys of the patients it is about.
-    pub patients: Vec<String>,
     /// The AuditEvent as FHIR JSON.
     pub body: Vec<u8>,
 }
@@ -40,7 +38,6 @@ impl AuditRow {
             id: record.id.clone(),
             request: record.request_id.as_ref().unwrap_or(&record.id).clone(),
             recorded: format!("{:.3}", record.recorded),
-            patients: record.found_under(),
             body: record.to_fhir_json(),
         }
     }

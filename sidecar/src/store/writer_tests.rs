@@ -39,7 +39,7 @@ fn row(id: &str) -> PackedRow {
     let body = format!("{{\"resourceType\":\"AuditEvent\",\"id\":\"{id}\"}}").into_bytes();
     let (id, request, recorded) = (id.to_owned(), "r".to_owned(), "2026-05-01T10:00:00.000Z".to_owned());
     let packed = pack(&body);
-    (AuditRow { id, request, recorded, patients: Vec::new(), body }, packed)
+    (AuditRow { id, request, recorded, body }, packed)
 }
 
 fn job(ids: &[&str]) -> Job {

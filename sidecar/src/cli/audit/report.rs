@@ -152,7 +152,9 @@ impl Report {
             }
             asked.conditions.push(is("agent:identifier", value, system));
         }
-        asked.conditions.extend(asked.patient.clone().map(|patient| TrailCondition::Patients(vec![patient])));
+        asked
+            .conditions
+            .extend(asked.patient.iter().map(|patient| TrailCondition::patients([patient.as_str()])));
         Ok(asked)
     }
 }
