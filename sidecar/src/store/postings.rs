@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+use jiff::Timestamp;
 use varco_core::audit::{AuditRecord, SearchTerm};
 
 /// Records whose places one row of the index tells: those with the same number divided by this.
@@ -23,6 +24,7 @@ pub(super) fn block_of(seq: i64) -> i64 {
 pub(super) struct Postings {
     first: i64,
     last: i64,
+    times: Option<(Timestamp, Timestamp)>,
     terms: HashTable<(SearchTerm, u128)>,
     hashing: DefaultHashBuilder,
 }
@@ -30,7 +32,8 @@ pub(super) struct Postings {
 impl Postings {
     /// Those of no record, to begin with this one.
     pub fn beginning_with(first: i64) -> Postings {
-        Postings { first, last: first - 1, terms: HashTable::new(), hashing: DefaultHashBuilder::default() }
+        let (terms, hashing) = (HashTable::new(), DefaultHashBuilder::default());
+        Postings { first, last: first - 1, times: None, terms, hashing }
     }
 
     /// The block.
@@ -53,9 +56,18 @@ impl Postings {
         self.last
     }
 
+    /// When the first and the last of them by their times were recorded.
+    pub fn times(&self) -> Option<(Timestamp, Timestamp)> {
+        self.times
+    }
+
     /// Counts a record of the same block, and then takes its terms one by one.
-    pub fn begin(&mut self, seq: i64) {
+    pub fn begin(&mut self, seq: i64, recorded: Option<Timestamp>) {
         self.last = self.last.max(seq);
+        if let Some(at) = recorded {
+            let (first, last) = self.times.unwrap_or((at, at));
+            self.times = Some((first.min(at), last.max(at)));
+        }
     }
 
     /// A term of this record.
@@ -100,7 +112,7 @@ impl Ahead {
                 self.0.push_back(Postings::beginning_with(seq));
             }
             if let Some(postings) = self.0.back_mut() {
-                postings.begin(seq);
+                postings.begin(seq, Some(record.recorded));
                 record.each_term(|parameter, value, system| postings.add(seq, parameter, value, system));
             }
         }

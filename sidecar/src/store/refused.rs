@@ -13,6 +13,7 @@ use uuid::Uuid;
 use varco_core::audit::{AuditRecorder, NetworkAddress, RefusedRequests};
 
 use super::appending::{self, Appending};
+use super::trail_time::instant;
 use super::{AuditRow, Store, StoreError};
 
 /// Most addresses and causes that are told apart in one minute.
@@ -122,7 +123,7 @@ pub(super) fn step(connection: &mut Connection, closed: &ClosedMinutes) -> Resul
         let row = AuditRow {
             id,
             request: String::new(),
-            recorded: format!("{:.3}", closed.at),
+            recorded: instant(closed.at),
             body: record.to_fhir_json(),
         };
         trail.append(&row)?;

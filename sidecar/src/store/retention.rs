@@ -14,6 +14,7 @@ use varco_core::audit::{AuditRecorder, RemovalEvent, Removed};
 
 use super::appending::{self, Appending};
 use super::packed::Unpacked;
+use super::trail_time::instant;
 use super::{AuditRow, Store, StoreError, trail_index};
 
 /// Most records that one step removes.
@@ -138,7 +139,7 @@ pub(super) fn step(connection: &mut Connection, removal: &Removal) -> Result<u64
         rule: removal.rule.clone(),
     };
     let (first, through) = (*first, *through);
-    let (id, at) = (removal.id.clone(), format!("{:.3}", removal.at));
+    let (id, at) = (removal.id.clone(), instant(removal.at));
     let event = RemovalEvent {
         id: id.clone(),
         recorded: removal.at,

@@ -87,6 +87,7 @@ async fn after_every_step_the_rest_is_proven_and_the_removed_records_are_told() 
     let left = |sql: &str| store.trail().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     let indexed = format!("SELECT count(*) FROM ({}) WHERE seq <= 800", trail_index::having());
     assert_eq!(left(&indexed), 0);
+    assert_eq!(left("SELECT min(block) FROM audit_times"), trail_index::block_of(801));
     // The trail goes on from there, over a restart too, and removals grow old themselves.
     drop(store);
     let store = open(&path);

@@ -23,7 +23,6 @@ const TABLES: &str = "
     CREATE TABLE audit (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, request TEXT NOT NULL, recorded TEXT NOT NULL,
         hash BLOB NOT NULL, body BLOB NOT NULL) STRICT;
-    CREATE INDEX audit_recorded ON audit (recorded);
 ";
 
 /// Made beside the tables of the first version, whenever a database is opened. Most requests have the id of their record:

@@ -197,27 +197,31 @@ pub(super) fn page(
 
 /// The first and the last record that may match: of the whole trail, or of the time asked for.
 fn bounds(connection: &Connection, wanted: &TrailSearch) -> Result<(i64, i64), rusqlite::Error> {
-    // Alone, each of the two is a step down the tree; together they would be a walk over all of it.
-    let whole = "SELECT (SELECT coalesce(min(seq), 1) FROM audit), (SELECT coalesce(max(seq), 0) FROM audit)";
-    let mut sql = "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM audit".to_owned();
+    let (low, high) = connection
+        .prepare_cached(
+            "SELECT (SELECT coalesce(min(seq), 1) FROM audit), (SELECT coalesce(max(seq), 0) FROM audit)",
+        )?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut of_block = String::new();
     let mut values = Vec::new();
     for condition in &wanted.conditions {
         if let TrailCondition::Recorded(times) = condition
             && let [TrailTime { from, until, outside: false }] = times.as_slice()
         {
-            for (comparison, bound) in [(">=", from), ("<", until)] {
+            for (comparison, bound) in [("last >=", from), ("first <", until)] {
                 if let Some(bound) = bound {
-                    sql.push_str(if values.is_empty() { " WHERE" } else { " AND" });
-                    sql.push_str(&format!(" recorded {comparison} ?"));
+                    of_block.push_str(if values.is_empty() { "" } else { " AND " });
+                    of_block.push_str(&format!("{comparison} ?"));
                     values.push(Sql::from(bound.clone()));
                 }
             }
         }
     }
     if values.is_empty() {
-        sql = whole.to_owned();
+        return Ok((low, high));
     }
-    connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?)))
+    let (first, last) = trail_index::blocks_of_time(connection, &of_block, values)?;
+    Ok((low.max(first), high.min(last)))
 }
 
 /// The query for one stretch, and its values.

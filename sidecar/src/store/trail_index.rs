@@ -1,36 +1,41 @@
-//! The index of the audit trail: which records have a search term, beside them.
+//! The index of the audit trail: which records have a search term, and of what time they are, beside them.
 //!
 //! It follows the trail instead of being written with it: a request waits for its record alone, and the writer
 //! indexes when it has nothing else to do, or when a search asks. Invariant: every record up to the mark is indexed,
 //! none after it; mark and terms change in one transaction. A trail from before the index is indexed the same way.
 //!
 //! Most terms are those of nearly every record: a row says for one term which records of a [`BLOCK`] have it, by their
-//! places there, as in `0,1,5`. The writer keeps the terms of what it appends ([`Ahead`]); other records are read for them.
+//! places there, as in `0,1,5`. Of its times a row says the first and the last. The writer keeps the terms of what it appends ([`Ahead`]); other records are read for them.
 
 use std::borrow::Cow;
 
 use fhir_models::document::{Limits, OwnedDocument};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 use varco_core::audit::{TERMS_VERSION, search_terms};
 
 use super::packed::Unpacked;
 pub(super) use super::postings::{Ahead, block_of};
 use super::postings::{BLOCK, Postings};
+use super::trail_time::instant;
 
 /// Blocks indexed in one transaction.
 const STEP: usize = 4;
 /// The version of the terms, and of the tables that they are in.
-pub(super) const VERSION: i64 = TERMS_VERSION * 100 + 2;
+pub(super) const VERSION: i64 = TERMS_VERSION * 100 + 3;
 
 /// Made beside the tables of the first version, whenever a database is opened.
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS audit_posting (
         parameter TEXT NOT NULL, value TEXT NOT NULL, block INTEGER NOT NULL, system TEXT NOT NULL,
         places TEXT NOT NULL, PRIMARY KEY (parameter, value, block, system)) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS audit_times (
+        block INTEGER PRIMARY KEY, first TEXT NOT NULL, last TEXT NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS audit_indexed (terms INTEGER NOT NULL, seq INTEGER NOT NULL) STRICT;
 ";
 
-/// Makes the tables where there are none; an index of another version is begun anew. The first had a row for each record.
+/// Makes the tables where there are none; an index of another version is begun anew. The first had a row for each record,
+/// the second an entry for each time.
 pub(super) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.execute_batch(TABLES)?;
     let found: Vec<i64> = connection
@@ -39,12 +44,46 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
         .collect::<Result<_, _>>()?;
     if found != [VERSION] {
         connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; DROP TABLE IF EXISTS audit_term; DROP TABLE IF EXISTS audit_posting;
-             DROP TABLE IF EXISTS audit_indexed; {TABLES}
+            "BEGIN IMMEDIATE; DROP TABLE IF EXISTS audit_term; DROP INDEX IF EXISTS audit_recorded;
+             DROP TABLE IF EXISTS audit_posting; DROP TABLE IF EXISTS audit_times; DROP TABLE IF EXISTS audit_indexed;
+             {TABLES}
              INSERT INTO audit_indexed (terms, seq) VALUES ({VERSION}, 0); COMMIT;"
         ))?;
     }
     Ok(())
+}
+
+/// The last record that is indexed, in a store that may be from before; 0 where it has no index of this version.
+pub(super) fn reached(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    let table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'audit_indexed'";
+    if connection.query_row(table, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(0);
+    }
+    let mark = "SELECT seq FROM audit_indexed WHERE terms = ?1";
+    Ok(connection.query_row(mark, [VERSION], |row| row.get(0)).optional()?.unwrap_or(0))
+}
+
+/// The first and the last number that a record may have whose block meets a condition on its times (`first` and `last`), by
+/// what is indexed; a higher number where none does.
+pub(super) fn blocks_of_time(
+    connection: &Connection,
+    condition: &str,
+    values: Vec<Sql>,
+) -> Result<(i64, i64), rusqlite::Error> {
+    let indexed = reached(connection)?;
+    if indexed == 0 {
+        return Ok((0, i64::MAX));
+    }
+    let sql = format!("SELECT min(block), max(block) FROM audit_times WHERE {condition}");
+    let (first, last): (Option<i64>, Option<i64>) = connection
+        .prepare_cached(&sql)?
+        .query_row(params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // What is not indexed may be of any time.
+    let rest = self::last(connection)? > indexed;
+    let low = first.map_or(indexed.saturating_add(1), |block| block.saturating_mul(BLOCK));
+    let high =
+        last.filter(|_| !rest).map_or(i64::MAX, |block| block.saturating_add(1).saturating_mul(BLOCK) - 1);
+    Ok((low, high))
 }
 
 /// The last record that is indexed.
@@ -138,16 +177,19 @@ fn read(
     until: i64,
     called: impl Fn() -> bool,
 ) -> Result<Option<Postings>, rusqlite::Error> {
-    let mut query = transaction
-        .prepare_cached("SELECT seq, body FROM audit WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3")?;
+    let mut query = transaction.prepare_cached(
+        "SELECT seq, body, recorded FROM audit WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3",
+    )?;
     let mut rows = query.query(params![after, until, BLOCK])?;
     let mut postings: Option<Postings> = None;
     while let Some(row) = rows.next()? {
-        let (seq, Unpacked(body)) = (row.get(0)?, row.get(1)?);
+        let (seq, Unpacked(body), recorded) = (row.get(0)?, row.get(1)?, row.get::<_, String>(2)?);
         let postings = postings.get_or_insert_with(|| Postings::beginning_with(seq));
         if block_of(seq) != postings.block() {
             break;
         }
+        // One that is no time was put there by others: `verify` names it.
+        postings.begin(seq, recorded.parse().ok());
         add(postings, seq, body);
         if called() {
             return Ok(None);
@@ -158,7 +200,6 @@ fn read(
 
 /// Takes the terms of a record. One that can't be read has none: `verify` names it.
 fn add(postings: &mut Postings, seq: i64, body: Vec<u8>) {
-    postings.begin(seq);
     let Ok(document) = OwnedDocument::parse_json(body, &Limits::default()) else { return };
     for term in search_terms(document.root()) {
         postings.add(seq, term.parameter, &term.value, &term.system);
@@ -173,6 +214,15 @@ fn write<'f>(
 ) -> Result<(), rusqlite::Error> {
     let first: Option<i64> =
         transaction.prepare_cached("SELECT min(seq) FROM audit")?.query_row([], |row| row.get(0))?;
+    let mut times = transaction.prepare_cached(
+        "INSERT INTO audit_times (block, first, last) VALUES (?1, ?2, ?3)
+         ON CONFLICT (block) DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last)",
+    )?;
+    for (own, _) in found.iter().filter(|(own, _)| first.is_some_and(|first| first <= own.last())) {
+        if let Some((first, last)) = own.times() {
+            times.execute(params![own.block(), instant(first), instant(last)])?;
+        }
+    }
     let of = |(own, from): &'f (Cow<'_, Postings>, i64)| {
         own.terms(first.unwrap_or(i64::MAX).max(*from)).map(|(term, places)| (term, own.block(), places))
     };
@@ -197,7 +247,7 @@ fn write<'f>(
     Ok(())
 }
 
-/// Takes out every term of these records.
+/// Takes out every term of these records, which are the first of the trail, and the times of blocks that none is left of.
 pub(super) fn forget(
     transaction: &Transaction<'_>,
     records: impl Iterator<Item = (i64, Vec<u8>)>,
@@ -208,8 +258,12 @@ pub(super) fn forget(
             found.push(Postings::beginning_with(seq));
         }
         if let Some(postings) = found.last_mut() {
+            postings.begin(seq, None);
             add(postings, seq, body);
         }
+    }
+    if let Some(last) = found.last() {
+        transaction.execute("DELETE FROM audit_times WHERE block < ?1", [block_of(last.last() + 1)])?;
     }
     let row = "parameter = ?1 AND value = ?2 AND block = ?3 AND system = ?4";
     let mut read = transaction.prepare_cached(&format!("SELECT places FROM audit_posting WHERE {row}"))?;

@@ -148,7 +148,7 @@ impl TrailReader {
     ) -> Result<(), StoreError> {
         let (terms, others): (Vec<_>, Vec<_>) =
             conditions.iter().cloned().partition(|own| matches!(own, TrailCondition::Term { .. }));
-        let indexed = if terms.is_empty() { i64::MAX } else { self.indexed()? };
+        let indexed = if terms.is_empty() { i64::MAX } else { trail_index::reached(&self.0)? };
         let mut wanted = TrailSearch {
             conditions: conditions.to_vec(),
             oldest_first: true,
@@ -184,16 +184,6 @@ impl TrailReader {
                 None => return Ok(()),
             }
         }
-    }
-
-    /// The last record that is found by its terms; 0 in a store from before there was an index.
-    fn indexed(&self) -> Result<i64, StoreError> {
-        let table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'audit_indexed'";
-        if self.0.query_row(table, [], |_| Ok(())).optional()?.is_none() {
-            return Ok(0);
-        }
-        let mark = "SELECT seq FROM audit_indexed WHERE terms = ?1";
-        Ok(self.0.query_row(mark, [trail_index::VERSION], |row| row.get(0)).optional()?.unwrap_or(0))
     }
 
     /// How many records there are, by their numbers.
@@ -253,7 +243,7 @@ impl TrailReader {
             broken: None,
         };
         loop {
-            let indexed = self.indexed()?;
+            let indexed = trail_index::reached(&self.0)?;
             let rows = self.rows(seq, STEP)?;
             let Some(last) = rows.last().map(|row| row.seq) else {
                 proof.broken = unsaid.map(|anchor| BrokenRecord {

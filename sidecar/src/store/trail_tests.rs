@@ -1,6 +1,8 @@
 //! Searches of a trail, page by page.
 #![allow(clippy::unwrap_used)]
 
+use proptest::collection::vec;
+use proptest::prelude::*;
 use varco_core::consent::Reading;
 
 use super::*;
@@ -185,11 +187,94 @@ async fn a_record_is_found_by_its_request_be_that_its_own_id_or_another_and_a_st
     let indexes = "SELECT group_concat(name, ' ' ORDER BY name) FROM sqlite_master
                    WHERE type = 'index' AND tbl_name = 'audit' AND sql IS NOT NULL";
     let indexes: String = connection.query_row(indexes, [], |row| row.get(0)).unwrap();
-    assert_eq!(indexes, "audit_recorded audit_request_of_its_own");
+    assert_eq!(indexes, "audit_request_of_its_own");
     let plan = format!("EXPLAIN QUERY PLAN SELECT seq FROM audit WHERE {}", schema::of_requests(1));
     let mut plan = connection.prepare(&plan).unwrap();
     let steps = plan.query_map(["r0", "r0"], |row| row.get::<_, String>(3)).unwrap();
     let steps: Vec<String> = steps.map(Result::unwrap).collect();
     assert!(steps.iter().any(|step| step.contains("audit_request_of_its_own")), "{steps:?}");
     assert!(!steps.iter().any(|step| step.contains("SCAN audit")), "{steps:?}");
+}
+
+/// Records of these days, indexed where it says so, in a trail; those of some days, as it finds them.
+async fn found_of_days(
+    parts: &[(Vec<usize>, bool)],
+    from: usize,
+    until: usize,
+    oldest_first: bool,
+) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let reading = Reading { zone: jiff::tz::TimeZone::UTC, bases: Vec::new() };
+    let store = Store::open(&folder.path().join("s.sqlite"), reading).unwrap();
+    for (at, (days, index)) in parts.iter().enumerate() {
+        let rows = days.iter().enumerate().map(|(number, day)| AuditRow {
+            id: format!("r{at}-{number}"),
+            request: String::new(),
+            ..row(*day, "0", "anna")
+        });
+        let rows = rows.map(|row| AuditRow { body: format!(r#"{{"id":"{}"}}"#, row.id).into_bytes(), ..row });
+        store.writer().append(rows.collect()).await.unwrap();
+        if *index {
+            store.writer().index().await.unwrap();
+        }
+    }
+    let bound = |day: usize| Some(format!("2026-05-{:02}T10:00:00", day + 1));
+    let time = TrailTime { from: bound(from), until: bound(until), outside: false };
+    let conditions = vec![TrailCondition::Recorded(vec![time])];
+    let mut wanted = TrailSearch { conditions, oldest_first, most: 50, ..TrailSearch::default() };
+    let mut all = Vec::new();
+    loop {
+        let page = store.search_trail(&wanted).await.unwrap();
+        all.extend(ids(&page));
+        match page.next {
+            Some(next) => wanted.after = Some(next),
+            None => return all,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn records_are_found_by_their_time_whatever_order_they_came_in(
+        parts in vec((vec(0..28usize, 1..200), any::<bool>()), 1..5),
+        from in 0..28usize,
+        until in 0..28usize,
+        oldest_first in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let found = runtime.block_on(found_of_days(&parts, from, until, oldest_first));
+        let all = parts.iter().enumerate().flat_map(|(at, (days, _))| {
+            days.iter().enumerate().map(move |(number, day)| (format!("r{at}-{number}"), *day))
+        });
+        let mut wanted: Vec<String> =
+            all.filter(|(_, day)| (from..until).contains(day)).map(|(id, _)| id).collect();
+        if !oldest_first {
+            wanted.reverse();
+        }
+        prop_assert_eq!(found, wanted);
+    }
+}
+
+#[tokio::test]
+async fn a_time_is_looked_for_in_its_blocks_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("s.sqlite"), Reading::default()).unwrap();
+    // Sixty records a day: those of the fourth have the numbers from 181 on.
+    let rows = (0..600).map(|at| AuditRow { id: format!("r{at}"), ..row(at / 60, "0", "anna") });
+    store.writer().append(rows.collect()).await.unwrap();
+    let day = |from: &str, until: &str| {
+        let time = TrailTime { from: Some(from.to_owned()), until: Some(until.to_owned()), outside: false };
+        TrailSearch { conditions: vec![TrailCondition::Recorded(vec![time])], ..TrailSearch::default() }
+    };
+    let bounds = |wanted: &TrailSearch| bounds(&store.trail(), wanted).unwrap();
+    for _ in 0..3 {
+        store.writer().index().await.unwrap();
+    }
+    assert_eq!(bounds(&day("2026-05-04", "2026-05-05")), (128, 255));
+    assert_eq!(bounds(&day("2026-05-10", "2027")), (512, 600));
+    let (low, high) = bounds(&day("2027", "2028"));
+    assert!(low > high, "{low} to {high}");
+    assert_eq!(bounds(&TrailSearch::default()), (1, 600));
 }

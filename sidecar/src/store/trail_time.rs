@@ -23,6 +23,11 @@ impl TrailTime {
     }
 }
 
+/// When a record was recorded, as its row says it.
+pub(super) fn instant(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
 fn bound(at: Timestamp) -> String {
     let text = if at.subsec_nanosecond() == 0 { format!("{at:.0}") } else { format!("{at:.3}") };
     text.trim_end_matches('Z').to_owned()

@@ -15,6 +15,7 @@ use super::refused::{self, ClosedMinutes, RefusedRow};
 use super::retention::{self, Removal};
 use super::review::{self, ReviewUse};
 use super::trail_index::{self, Ahead};
+use super::trail_time::instant;
 use super::{StoreError, StoredConsent, export_cursor};
 use crate::limit::DayCount;
 
@@ -37,7 +38,7 @@ impl AuditRow {
         AuditRow {
             id: record.id.clone(),
             request: record.request_id.as_ref().unwrap_or(&record.id).clone(),
-            recorded: format!("{:.3}", record.recorded),
+            recorded: instant(record.recorded),
             body: record.to_fhir_json(),
         }
     }
