@@ -50,8 +50,9 @@ fn not_utf8(bytes: &[u8], error: Utf8Error) -> SyntaxError {
     SyntaxError::at(SyntaxErrorKind::NotUtf8, bytes, error.valid_up_to())
 }
 
-/// Bytes of text to a node in FHIR, about: room for so many nodes is made before they are read.
-const BYTES_OF_A_NODE: usize = 28;
+/// Bytes of text to a node where values are short, as in nine of ten records of a hospital: room for so many nodes is made
+/// before they are read.
+const BYTES_OF_A_NODE: usize = 20;
 /// Most nodes that room is made for before they are read.
 const MOST_AT_ONCE: usize = 1 << 16;
 

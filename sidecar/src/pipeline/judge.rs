@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use fhir_models::document::{OwnedDocument, Value, name};
-use varco_core::access::{Labels, PatientReference, Patients, resources};
+use varco_core::access::{PatientReference, Patients};
 use varco_core::audit::AuditConsent;
 use varco_core::consent::{
     Action, CompiledConsent, ConsentPatient, Decision, LiteralReference, Outcome, Question, ReasonEffect,
@@ -20,6 +20,7 @@ use varco_core::requester::{BusinessIdentifier, Code};
 use super::Refusal;
 use super::exchange::Exchange;
 use super::surroundings::Person;
+use super::told::{Told, is_binary};
 use super::view::View;
 use crate::config::InheritLabels;
 use crate::telemetry::stage::Stage;
@@ -159,9 +160,8 @@ impl Exchange<'_> {
         action: Action,
         labels: &[Code],
     ) -> Result<Judgement, Refusal> {
-        let is_binary = || resource.get(name::RESOURCE_TYPE).is_some_and(|own| own.is_str("Binary"));
         if action == Action::Access
-            && is_binary()
+            && is_binary(resource)
             && let Some(mut judgement) = Box::pin(self.judge_content(resource, labels)).await?
         {
             let mut facts = ResourceFacts::of_resource(resource, &self.gateway.reading);
@@ -169,12 +169,7 @@ impl Exchange<'_> {
             self.obey_about(action, &facts, judgement.patients.len(), &mut judgement);
             return Ok(judgement);
         }
-        let gateway = self.gateway;
-        let all = resources(resource);
-        let mut facts = ResourceFacts::of_first(&all, &gateway.reading);
-        facts.add_labels(&Labels::of_all(&all));
-        facts.labels.extend(labels.iter().cloned());
-        let patients = gateway.compartment.of_all(&all, &gateway.reading.bases);
+        let Told { mut facts, patients } = self.told_by(resource, labels);
         self.decide_by(resource, action, &mut facts, &patients).await
     }
 

@@ -59,6 +59,7 @@ mod tally;
 mod targets;
 mod template;
 mod timeline;
+mod told;
 pub(crate) mod trace;
 mod trail;
 mod trail_search;

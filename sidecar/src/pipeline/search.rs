@@ -21,6 +21,8 @@ use crate::upstream::{UpstreamAnswer, UpstreamError};
 
 /// How many matches are asked of the server at a time.
 const UPSTREAM_PAGE: u32 = 200;
+/// How many matches are read before they are judged.
+const READ_TOGETHER: usize = 32;
 /// How many times the permitted matches may be hidden ones before the search is given up.
 pub(super) const HIDDEN_FACTOR: usize = 10;
 
@@ -137,28 +139,36 @@ pub(super) async fn gather(exchange: &mut Exchange<'_>, search: &Search) -> Resu
         // What a server says of all that it sends holds for each entry (FHIR R4 §6.1.3).
         let labels = Labels::own(bundle.root()).restricting();
         let (mut seen, mut judgements) = (Vec::new(), Vec::new());
-        for entry in entries(bundle.root()) {
-            let Some(resource) = entry.get(name::RESOURCE) else { continue };
-            if !is_match(entry, &interaction, resource) {
-                continue;
+        let mut found_there = entries(bundle.root()).filter_map(|entry| {
+            entry.get(name::RESOURCE).filter(|resource| is_match(entry, &interaction, *resource))
+        });
+        loop {
+            let some: Vec<Value<'_>> = found_there.by_ref().take(READ_TOGETHER).collect();
+            if some.is_empty() {
+                break;
             }
-            judged += 1;
-            let (judgement, part) = match exchange.view(resource, labels.codes()).await? {
-                View::Whole(judgement) => (judgement, None),
-                View::Part(judgement, part) => (judgement, Some(part)),
-                View::Trimmed(judgement, left) if exchange.matches_without(search, resource, left.root()) => {
-                    (judgement, Some(left))
+            let told = exchange.told_by_each(&some, labels.codes());
+            for (resource, told) in some.into_iter().zip(told) {
+                judged += 1;
+                let (judgement, part) = match exchange.view_told(resource, labels.codes(), told).await? {
+                    View::Whole(judgement) => (judgement, None),
+                    View::Part(judgement, part) => (judgement, Some(part)),
+                    View::Trimmed(judgement, left)
+                        if exchange.matches_without(search, resource, left.root()) =>
+                    {
+                        (judgement, Some(left))
+                    }
+                    View::Trimmed(..) => continue,
+                    View::Hidden(judgement) => {
+                        exchange.withhold(judgement);
+                        continue;
+                    }
+                };
+                seen.push((resource, part));
+                judgements.push(judgement);
+                if matches.len().saturating_add(seen.len()) > most || judged > most_judged {
+                    return Err(Refusal::TooBroad(most));
                 }
-                View::Trimmed(..) => continue,
-                View::Hidden(judgement) => {
-                    exchange.withhold(judgement);
-                    continue;
-                }
-            };
-            seen.push((resource, part));
-            judgements.push(judgement);
-            if matches.len().saturating_add(seen.len()) > most || judged > most_judged {
-                return Err(Refusal::TooBroad(most));
             }
         }
         let shown: Vec<Value<'_>> =

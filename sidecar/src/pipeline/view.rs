@@ -17,6 +17,7 @@ use varco_core::requester::Code;
 use super::Refusal;
 use super::exchange::Exchange;
 use super::judge::Judgement;
+use super::told::Told;
 use crate::config::Nested;
 
 /// Most resources inside one that are judged; one that holds more is withheld.
@@ -43,7 +44,31 @@ impl Exchange<'_> {
         if judgement.permitted {
             return Ok(View::Whole(judgement));
         }
-        if let Some((judgement, left)) = Box::pin(self.without_elements(resource, labels)).await? {
+        Box::pin(self.view_of_rest(resource, labels, judgement)).await
+    }
+
+    /// The same, by what it tells ([`Exchange::told_by_each`]).
+    pub async fn view_told(
+        &mut self,
+        resource: Value<'_>,
+        labels: &[Code],
+        told: Told,
+    ) -> Result<View, Refusal> {
+        let judgement = self.judge_told(resource, labels, told).await?;
+        if judgement.permitted {
+            return Ok(View::Whole(judgement));
+        }
+        Box::pin(self.view_of_rest(resource, labels, judgement)).await
+    }
+
+    /// What may be seen of a resource that may not be seen as a whole.
+    async fn view_of_rest(
+        &mut self,
+        resource: Value<'_>,
+        labels: &[Code],
+        judgement: Judgement,
+    ) -> Result<View, Refusal> {
+        if let Some((judgement, left)) = self.without_elements(resource, labels).await? {
             return Ok(View::Trimmed(judgement, left));
         }
         if self.gateway.config.access.nested == Nested::Withhold {
@@ -53,7 +78,7 @@ impl Exchange<'_> {
         if !(2..=MOST_PARTS).contains(&inside) {
             return Ok(View::Hidden(judgement));
         }
-        Ok(match Box::pin(self.part(resource, labels)).await? {
+        Ok(match self.part(resource, labels).await? {
             Some((judgement, part)) => View::Part(judgement, part),
             None => View::Hidden(judgement),
         })

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::timer::Timer;
 use super::{UpstreamError, chain};
 
-/// Most bytes that are set aside before they came.
-const AT_ONCE: usize = 1 << 20;
+/// Most bytes that are set aside before they came: addresses, which the system backs with memory when they are written to.
+const AT_ONCE: usize = 4 << 20;
 
 /// The bounds of one answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
