@@ -41,10 +41,7 @@ impl Exchange<'_> {
     /// Judges a resource that would be released, as if it had these labels as well.
     pub async fn view(&mut self, resource: Value<'_>, labels: &[Code]) -> Result<View, Refusal> {
         let judgement = self.judge_under(resource, labels).await?;
-        if judgement.permitted {
-            return Ok(View::Whole(judgement));
-        }
-        Box::pin(self.view_of_rest(resource, labels, judgement)).await
+        self.view_by(resource, labels, judgement).await
     }
 
     /// The same, by what it tells ([`Exchange::told_by_each`]).
@@ -55,20 +52,19 @@ impl Exchange<'_> {
         told: Told,
     ) -> Result<View, Refusal> {
         let judgement = self.judge_told(resource, labels, told).await?;
-        if judgement.permitted {
-            return Ok(View::Whole(judgement));
-        }
-        Box::pin(self.view_of_rest(resource, labels, judgement)).await
+        self.view_by(resource, labels, judgement).await
     }
 
-    /// What may be seen of a resource that may not be seen as a whole.
-    async fn view_of_rest(
+    async fn view_by(
         &mut self,
         resource: Value<'_>,
         labels: &[Code],
         judgement: Judgement,
     ) -> Result<View, Refusal> {
-        if let Some((judgement, left)) = self.without_elements(resource, labels).await? {
+        if judgement.permitted {
+            return Ok(View::Whole(judgement));
+        }
+        if let Some((judgement, left)) = Box::pin(self.without_elements(resource, labels)).await? {
             return Ok(View::Trimmed(judgement, left));
         }
         if self.gateway.config.access.nested == Nested::Withhold {
@@ -78,7 +74,7 @@ impl Exchange<'_> {
         if !(2..=MOST_PARTS).contains(&inside) {
             return Ok(View::Hidden(judgement));
         }
-        Ok(match self.part(resource, labels).await? {
+        Ok(match Box::pin(self.part(resource, labels)).await? {
             Some((judgement, part)) => View::Part(judgement, part),
             None => View::Hidden(judgement),
         })

@@ -197,6 +197,7 @@ pub(super) fn page(
 
 /// The first and the last record that may match: of the whole trail, or of the time asked for.
 fn bounds(connection: &Connection, wanted: &TrailSearch) -> Result<(i64, i64), rusqlite::Error> {
+    // Alone, each of the two is a step down the tree; together they would be a walk over all of it.
     let (low, high) = connection
         .prepare_cached(
             "SELECT (SELECT coalesce(min(seq), 1) FROM audit), (SELECT coalesce(max(seq), 0) FROM audit)",

@@ -86,9 +86,12 @@ pub(super) fn blocks_of_time(
     Ok((low, high))
 }
 
-/// The last record that is indexed.
+/// The last record that is indexed. An error where the process that takes over began an index of another version: this one
+/// leaves that alone.
 pub(super) fn indexed(connection: &Connection) -> Result<i64, rusqlite::Error> {
-    connection.prepare_cached("SELECT seq FROM audit_indexed")?.query_row([], |row| row.get(0))
+    connection
+        .prepare_cached("SELECT seq FROM audit_indexed WHERE terms = ?1")?
+        .query_row([VERSION], |row| row.get(0))
 }
 
 /// The last record there is; 0 where there is none.

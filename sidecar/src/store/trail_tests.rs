@@ -278,3 +278,14 @@ async fn a_time_is_looked_for_in_its_blocks_alone() {
     assert!(low > high, "{low} to {high}");
     assert_eq!(bounds(&TrailSearch::default()), (1, 600));
 }
+
+#[tokio::test]
+async fn an_index_of_another_version_is_left_to_the_process_that_began_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("s.sqlite"), Reading::default()).unwrap();
+    store.trail().execute("UPDATE audit_indexed SET terms = terms + 1", []).unwrap();
+    store.writer().append(vec![row(1, "0", "anna")]).await.unwrap();
+    assert!(store.writer().index().await.is_err());
+    let indexed = "SELECT (SELECT count(*) FROM audit_posting) + (SELECT seq FROM audit_indexed)";
+    assert_eq!(store.trail().query_row(indexed, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+}
