@@ -104,14 +104,13 @@ fn text_of(value: Option<Value<'_>>, key: &str) -> Option<String> {
 
 /// A literal reference as type and id without version; an absolute URL has no type.
 pub fn split_reference(reference: &str) -> (&str, &str) {
-    // As most are; a version's place has two slashes.
-    if let Some((kind, id)) = reference.split_once('/')
-        && !id.contains('/')
-        && !kind.contains(':')
-    {
-        return (kind, id);
-    }
-    let whole = reference.split_once("/_history/").map_or(reference, |(before, _)| before);
+    // Most have one slash, and a version is not looked for in them.
+    let whole = match reference.split_once('/') {
+        Some((_, rest)) if rest.contains('/') => {
+            reference.split_once("/_history/").map_or(reference, |(before, _)| before)
+        }
+        _ => reference,
+    };
     match whole.split_once('/') {
         Some((kind, id)) if !kind.contains(':') && !id.contains('/') => (kind, id),
         _ => ("", whole),

@@ -116,10 +116,7 @@ fn requests(name: &str, modifier: Option<&Modifier>, values: &[SearchValue]) -> 
 }
 
 fn term(value: &SearchValue, kind: ParameterKind, modifier: Option<&Modifier>) -> Option<TrailValue> {
-    let is = |value: &str, system: Option<&str>| TrailValue {
-        value: TrailText::Is(value.to_owned()),
-        system: system.map(str::to_owned),
-    };
+    let is = TrailValue::is;
     Some(match (value, modifier) {
         (SearchValue::Token(Token { system, code }), None | Some(Modifier::Not | Modifier::Identifier)) => {
             let value = code.clone().map_or(TrailText::Any, TrailText::Is);

@@ -17,7 +17,7 @@ use varco_core::requester::Code;
 use super::Refusal;
 use super::exchange::Exchange;
 use super::judge::Judgement;
-use super::told::Told;
+use super::told::{Told, is_binary};
 use crate::config::Nested;
 
 /// Most resources inside one that are judged; one that holds more is withheld.
@@ -163,7 +163,7 @@ impl Exchange<'_> {
             if !patients.is_nobodys() {
                 self.confined_to.clone_from(&confined);
             }
-            let judgement = if value.get(name::RESOURCE_TYPE).is_some_and(|kind| kind.is_str("Binary")) {
+            let judgement = if is_binary(value) {
                 self.decide(value, Action::Access, &facts.labels.clone()).await
             } else {
                 self.decide_by(value, Action::Access, &mut facts, &patients).await

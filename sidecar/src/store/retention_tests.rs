@@ -7,7 +7,7 @@ use varco_core::consent::Reading;
 use varco_core::requester::BusinessIdentifier;
 
 use super::*;
-use crate::store::{TrailCondition, TrailReader, TrailSearch, TrailText, TrailValue};
+use crate::store::{TrailCondition, TrailReader, TrailSearch, TrailValue};
 
 fn open(path: &Path) -> Store {
     Store::open(path, Reading { zone: jiff::tz::TimeZone::UTC, bases: Vec::new() }).unwrap()
@@ -48,7 +48,7 @@ async fn found(store: &Store, conditions: Vec<TrailCondition>) -> usize {
 }
 
 fn succeeded() -> TrailCondition {
-    let value = TrailValue { value: TrailText::Is("0".to_owned()), system: None };
+    let value = TrailValue::is("0", None);
     TrailCondition::Term { parameter: "outcome", values: vec![value], not: false }
 }
 

@@ -61,7 +61,7 @@ impl TrailCondition {
     pub fn patients<'k>(keys: impl IntoIterator<Item = &'k str>) -> TrailCondition {
         let value = |key: &str| {
             let (kind, id) = split_reference(key);
-            TrailValue { value: TrailText::Is(id.to_owned()), system: Some(kind.to_owned()) }
+            TrailValue::is(id, Some(kind))
         };
         let values = keys.into_iter().map(value).collect();
         TrailCondition::Term { parameter: "patient", values, not: false }
@@ -102,6 +102,13 @@ pub struct TrailValue {
     pub value: TrailText,
     /// Its system; `None` for any.
     pub system: Option<String>,
+}
+
+impl TrailValue {
+    /// The same value, of this system or of any.
+    pub fn is(value: &str, system: Option<&str>) -> TrailValue {
+        TrailValue { value: TrailText::Is(value.to_owned()), system: system.map(str::to_owned) }
+    }
 }
 
 /// How a value is compared.

@@ -5,7 +5,8 @@
 //! none after it; mark and terms change in one transaction. A trail from before the index is indexed the same way.
 //!
 //! Most terms are those of nearly every record: a row says for one term which records of a [`BLOCK`] have it, by their
-//! places there, as in `0,1,5`. Of its times a row says the first and the last. The writer keeps the terms of what it appends ([`Ahead`]); other records are read for them.
+//! places there, as in `0,1,5`. Of its times a row says the first and the last. The writer keeps the terms of what it
+//! appends ([`Ahead`]); other records are read for them.
 
 use std::borrow::Cow;
 

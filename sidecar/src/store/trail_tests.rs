@@ -23,8 +23,7 @@ fn row(number: usize, outcome: &str, who: &str) -> AuditRow {
 }
 
 fn is(parameter: &'static str, value: &str, not: bool) -> TrailCondition {
-    let value = TrailText::Is(value.to_owned());
-    TrailCondition::Term { parameter, values: vec![TrailValue { value, system: None }], not }
+    TrailCondition::Term { parameter, values: vec![TrailValue::is(value, None)], not }
 }
 
 fn ids(page: &TrailPage) -> Vec<String> {

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use fhir_models::document::{Limits, OwnedDocument};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use varco::store::{TrailCondition, TrailText, TrailTime, TrailValue, period};
+use varco::store::{TrailCondition, TrailTime, TrailValue, period};
 use varco_core::audit::{Access, AccessDecision};
 use varco_core::interaction::Id;
 
@@ -168,8 +168,7 @@ struct Asked {
 }
 
 fn is(parameter: &'static str, value: &str, system: Option<&str>) -> TrailCondition {
-    let value = TrailValue { value: TrailText::Is(value.to_owned()), system: system.map(str::to_owned) };
-    TrailCondition::Term { parameter, values: vec![value], not: false }
+    TrailCondition::Term { parameter, values: vec![TrailValue::is(value, system)], not: false }
 }
 
 /// Prints each access as it is read: the report takes no more memory than a page.
