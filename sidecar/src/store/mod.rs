@@ -10,6 +10,7 @@ mod outbox;
 mod packed;
 mod packing;
 mod postings;
+mod queue;
 mod quota;
 mod received;
 mod refused;

@@ -1,23 +1,21 @@
 //! The one writer: a thread that gathers what waits and commits it together.
 //!
 //! Under load many audit records share one transaction, and so one flush to disk; alone, a record is
-//! committed at once. The queue is bounded ([`QUEUE`]; gauge `varco_store_queue`), and whoever finds it
-//! full is refused rather than kept waiting.
+//! committed at once. What waits is bounded ([`super::queue`]; gauge `varco_store_queue`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use metrics::counter;
 use rusqlite::Connection;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 use varco_core::audit::AuditRecord;
 
 use super::outbox::OutboxChange;
+use super::queue::{Entrance, Job, Reply, Waiting, queue};
 use super::received::ReceivedRow;
 use super::refused::{ClosedMinutes, RefusedRow};
 use super::residue::Residue;
@@ -28,10 +26,6 @@ use super::work::{AuditRow, Work, carry_out, packed};
 use super::{StoreError, StoredConsent};
 use crate::limit::DayCount;
 
-/// Most jobs that wait.
-const QUEUE: usize = 4_096;
-/// Most jobs in one transaction.
-const BATCH: usize = 256;
 /// Jobs of a transaction from which on the next one waits for more ([`gathering`]).
 const CROWD: usize = 4;
 /// Jobs of a transaction after which the next one waits as long as it took; twice as long after twice as many.
@@ -43,13 +37,6 @@ const IDLE: Duration = Duration::from_millis(250);
 /// Records from which on the trail is indexed between two commits too, where nobody waits: fewer than a search may wait for,
 /// and than those whose terms are kept.
 const MOST_BEHIND: u64 = 4_096;
-
-struct Job {
-    work: Work,
-    reply: Reply,
-    /// Where whoever waits for the reply runs.
-    home: Handle,
-}
 
 impl Job {
     /// The job with its rows made. A fault in the program there refuses this one, and leaves the thread that all need alive.
@@ -64,14 +51,12 @@ impl Job {
     }
 }
 
-type Reply = oneshot::Sender<Result<(), StoreError>>;
 /// Those who wait, each with its answer, and with its work: memory is freed by the thread that took it.
 type Replies = Vec<(Reply, Result<(), StoreError>, Work)>;
 
 /// Hands work to the writing thread and waits until it is durable.
 pub struct Writer {
-    queue: Mutex<Option<SyncSender<Job>>>,
-    waiting: Arc<AtomicUsize>,
+    entrance: Entrance,
     /// To end its gathering.
     gatherer: Thread,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -79,15 +64,13 @@ pub struct Writer {
 
 impl Writer {
     pub(super) fn start(connection: Connection) -> Result<Writer, StoreError> {
-        let (queue, jobs) = sync_channel(QUEUE);
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let counter = waiting.clone();
+        let (entrance, waiting) = queue();
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(connection, &jobs, &counter))
+            .spawn(move || run(connection, waiting))
             .map_err(|error| StoreError::Database(error.to_string()))?;
         let (gatherer, thread) = (thread.thread().clone(), Mutex::new(Some(thread)));
-        Ok(Writer { queue: Mutex::new(Some(queue)), waiting, gatherer, thread })
+        Ok(Writer { entrance, gatherer, thread })
     }
 
     /// Appends audit records: all of them or none. Returns when they are on disk.
@@ -105,13 +88,14 @@ impl Writer {
         self.submit(Work::Audit { records, rows: Vec::new(), received: None, uses }).await
     }
 
-    /// The same, with the next commit: nobody else is waited for. For alarms.
+    /// The same, with the next commit: before all other work, and nobody is waited for. For alarms.
     pub async fn append_at_once(
         &self,
         records: Vec<AuditRecord>,
         uses: Vec<ReviewUse>,
     ) -> Result<(), StoreError> {
-        let reply = self.queued(Work::Audit { records, rows: Vec::new(), received: None, uses })?;
+        let work = Work::Audit { records, rows: Vec::new(), received: None, uses };
+        let reply = self.entrance.put(work, true)?;
         self.gatherer.unpark();
         reply.await.unwrap_or(Err(StoreError::Stopped))
     }
@@ -169,9 +153,9 @@ impl Writer {
         self.submit(Work::CloseRefused(closed)).await
     }
 
-    /// How many jobs wait.
+    /// How many jobs wait or are being done.
     pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.entrance.waiting()
     }
 
     /// True while the thread takes work.
@@ -181,37 +165,21 @@ impl Writer {
     }
 
     async fn submit(&self, work: Work) -> Result<(), StoreError> {
-        self.queued(work)?.await.unwrap_or(Err(StoreError::Stopped))
-    }
-
-    /// Puts work into the queue; what is given tells what came of it.
-    fn queued(&self, work: Work) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = queue.as_ref().ok_or(StoreError::Stopped)?;
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = queue.try_send(Job { work, reply, home: Handle::current() }) {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(match error {
-                TrySendError::Full(_) => StoreError::Busy,
-                TrySendError::Disconnected(_) => StoreError::Stopped,
-            });
-        }
-        Ok(answer)
+        self.entrance.put(work, false)?.await.unwrap_or(Err(StoreError::Stopped))
     }
 }
 
 impl Drop for Writer {
     /// Waits for what was submitted: nothing that was taken is lost.
     fn drop(&mut self) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.entrance.close();
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = thread.join();
         }
     }
 }
 
-fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
+fn run(mut connection: Connection, mut waiting: Waiting) {
     let (mut behind, mut residue) = (trail_index::behind(&connection), Residue::default());
     let (mut crowd, mut took) = (0, Duration::ZERO);
     let mut ahead = Ahead::default();
@@ -219,17 +187,14 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
     let (commits, records) = (counter!("varco_store_commits_total"), counter!("varco_audit_records_total"));
     loop {
         // While records wait to be indexed, or what was deleted to be overwritten, a pause is the time for it.
-        let first = match behind == 0 && !residue.is_left() {
-            true => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            false => jobs.recv_timeout(pause),
-        };
-        let first = match first {
-            Ok(first) => first,
+        let within = (behind > 0 || residue.is_left()).then_some(pause);
+        match waiting.wait(within) {
+            Ok(()) => {}
             Err(RecvTimeoutError::Timeout) => {
                 residue.clear(&connection);
                 if behind > 0 {
                     let begun = Instant::now();
-                    let called = || waiting.load(Ordering::Relaxed) > 0;
+                    let called = || waiting.is_any();
                     behind = trail_index::unless_called(&mut connection, &mut ahead, called);
                     // Half of the time is left to whoever comes.
                     pause = if behind > 0 { begun.elapsed().min(IDLE) } else { IDLE };
@@ -237,22 +202,24 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => return,
-        };
-        if crowd >= CROWD {
+        }
+        if crowd >= CROWD && !waiting.is_crowded() {
             // Ended early by work that must not wait; what came while a commit was made ends the next one's.
             std::thread::park_timeout(gathering(crowd, took));
         }
-        let mut batch = vec![first];
-        while let (true, Ok(job)) = (batch.len() < BATCH, jobs.try_recv()) {
-            batch.push(job);
+        // Written out one by one: an alarm that comes meanwhile has the next turn, and few follow it.
+        let (mut batch, mut urgent) = (Vec::new(), false);
+        crowd = 0;
+        while let Some(job) = waiting.next(crowd, urgent) {
+            crowd += 1;
+            urgent |= job.urgent;
+            batch.extend(job.written_out(Work::make_rows));
         }
-        crowd = batch.len();
-        let batch: Vec<Job> = batch.into_iter().filter_map(|job| job.written_out(Work::make_rows)).collect();
         let begun = Instant::now();
         let works: Vec<&Work> = batch.iter().map(|job| &job.work).collect();
         let outcomes = carry_out(&mut connection, &mut ahead, &works, &commits);
         took = begun.elapsed();
-        waiting.fetch_sub(crowd, Ordering::Relaxed);
+        waiting.done(crowd);
         let appended = outcomes.iter().flatten().map(|appended| appended.records).sum();
         records.increment(appended);
         (behind, pause) = (behind.saturating_add(appended), IDLE);
@@ -267,7 +234,7 @@ fn run(mut connection: Connection, jobs: &Receiver<Job>, waiting: &AtomicUsize) 
             }
         }
         replies.into_iter().for_each(|(home, own)| tell(&home, own));
-        if behind > MOST_BEHIND && waiting.load(Ordering::Relaxed) == 0 {
+        if behind > MOST_BEHIND && !waiting.is_any() {
             behind = trail_index::next(&mut connection, &mut ahead);
         }
     }

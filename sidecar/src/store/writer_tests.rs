@@ -4,7 +4,11 @@ use varco_core::audit::{AuditOutcome, AuditProcessing, AuditRecorder, AuditedEve
 use varco_core::consent::Reading;
 use varco_core::requester::{BusinessIdentifier, Requester};
 
+use std::sync::Arc;
+
 use metrics::Counter;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::store::packed::{Unpacked, pack};
@@ -45,7 +49,7 @@ fn row(id: &str) -> PackedRow {
 fn job(ids: &[&str]) -> Job {
     let rows = ids.iter().map(|id| row(id)).collect();
     let work = Work::Audit { records: Vec::new(), rows, received: None, uses: Vec::new() };
-    Job { work, reply: oneshot::channel().0, home: Handle::current() }
+    Job { work, reply: oneshot::channel().0, home: Handle::current(), urgent: false }
 }
 
 #[tokio::test]
