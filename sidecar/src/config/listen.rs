@@ -1,4 +1,4 @@
-//! `[listen]`: what the listener does beside its address and its bounds.
+//! `[listen]`: where requests arrive, and the listener's bounds.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -6,7 +6,56 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Listen, Tls, default};
+use super::default;
+
+/// `[listen]`
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct Listen {
+    pub address: SocketAddr,
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    #[serde(default)]
+    pub behind_tls_terminator: bool,
+    #[serde(default = "default::connections")]
+    pub connections: usize,
+    #[serde(default)]
+    pub connections_per_address: Option<usize>,
+    #[serde(default = "default::header_seconds")]
+    pub header_seconds: u64,
+    #[serde(default = "default::body_seconds")]
+    pub body_seconds: u64,
+    #[serde(default = "default::idle_seconds")]
+    pub idle_seconds: u64,
+    #[serde(default = "default::stall_seconds")]
+    pub stall_seconds: u64,
+    #[serde(default = "default::drain_seconds")]
+    pub drain_seconds: u64,
+    #[serde(default)]
+    pub drain_delay_seconds: u64,
+    #[serde(default)]
+    pub handoff: Option<PathBuf>,
+    #[serde(default)]
+    pub workers: Option<usize>,
+}
+
+/// `[listen.tls]`
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
+    #[serde(default)]
+    pub client_certificate: ClientCertificate,
+    #[serde(default)]
+    pub crl: Vec<PathBuf>,
+    #[serde(default)]
+    pub also: Vec<AlsoCertificate>,
+    #[serde(default)]
+    pub unknown_name: UnknownName,
+}
 
 /// `listen.tls.client_certificate`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
